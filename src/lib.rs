@@ -1,0 +1,35 @@
+//! OmniSight: a camera daemon that sees, follows, foresees, and agrees with its neighbours.
+//!
+//! The data flows one way:
+//!
+//! ```text
+//! capture -> inference -> track -> behavior -> predict -> Scene -> swarm -> router -> link -> broker
+//! (thread)  (one perception thread: pipeline)            (watch)  (surface)          (connection)
+//! ```
+//!
+//! A frame becomes detections, detections become tracks, tracks get a place on the ground, a
+//! behaviour and a forecast: one immutable [`model::Scene`]. Surfaces translate scenes into
+//! envelopes and deliveries into what others saw; they never touch a socket. The link moves
+//! envelopes and knows nothing of their meaning.
+//!
+//! # Who may know whom
+//!
+//! `tests/imports.rs` reads the `use crate::` lines and holds this list.
+//!
+//! - [`base`] knows nothing of ours; [`model`] knows `base`.
+//! - `track`, `behavior`, `predict`, `swarm` and the session logic of `link` are pure: no tokio, no
+//!   I/O, no ambient time or randomness. `handle(input, now) -> actions`.
+//! - `capture`, `inference`, `link`, `broker` know `model` and `base`, never each other.
+//! - `config` knows the options of each part; no part knows `config`.
+//! - `app` knows all; only `cli` knows `app`.
+
+pub mod base;
+pub mod behavior;
+pub mod capture;
+pub mod config;
+pub mod inference;
+pub mod link;
+pub mod model;
+pub mod predict;
+pub mod swarm;
+pub mod track;

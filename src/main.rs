@@ -1,0 +1,2 @@
+//! The `omnisight` program.
+fn main() {}

@@ -1,0 +1,37 @@
+//! What a track does.
+
+/// A set of behaviours, as bits of the wire format. No bit set is `NORMAL`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Behaviors(u32);
+
+bitflags::bitflags! {
+    impl Behaviors: u32 {
+        /// Stays in one place.
+        const LOITERING = 1;
+        /// Moves faster than one walks.
+        const RUNNING = 2;
+        /// Hides something.
+        const CONCEALING = 4;
+        /// Keeps changing direction.
+        const SUSPICIOUS_MOVEMENT = 8;
+        /// Comes back again and again.
+        const REPEATED_PASSES = 16;
+        /// Watches for a long time.
+        const EXTENDED_OBSERVATION = 32;
+    }
+}
+
+/// How a track behaves as of one frame.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Behavior {
+    /// What it does at present.
+    pub flags: Behaviors,
+    /// How much attention it deserves, 0..1.
+    pub threat: f64,
+    /// Seconds between its first and this sight.
+    pub dwell_s: f64,
+    /// Mean speed over the kept history, metres per second.
+    pub speed_mps: f64,
+    /// Seconds for which it has stayed within the loitering radius and speed, 0 when it does not.
+    pub still_s: f64,
+}

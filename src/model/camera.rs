@@ -1,0 +1,80 @@
+//! The name of a camera.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// A camera's name on the wire: 1-63 characters of `A-Z a-z 0-9 _ . -`, which is safe as a topic
+/// level, as an MQTT client id and in the fixed buffers of other readers.
+///
+/// Cheap to clone.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CameraId(Arc<str>);
+
+/// Why a text is not a camera id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CameraIdError {
+    /// Empty, or longer than 63 characters.
+    #[error("must have 1 to 63 characters, has {0}")]
+    Length(usize),
+    /// A character that is not allowed.
+    #[error("may only hold A-Z a-z 0-9 _ . -, has {0:?}")]
+    Character(char),
+    /// An ending that names one of the daemon's other connections.
+    #[error("must not end in {0}, which names another connection of the daemon")]
+    Reserved(&'static str),
+}
+
+impl CameraId {
+    /// Longest id, in characters (all ASCII).
+    pub const LENGTH_MAX: usize = 63;
+    const RESERVED_ENDINGS: [&'static str; 3] = ["-control", "-shared", "-fleet"];
+
+    /// Takes a text that holds the rule.
+    pub fn parse(text: &str) -> Result<Self, CameraIdError> {
+        let bad = |c: &char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-'));
+        if let Some(c) = text.chars().find(bad) {
+            return Err(CameraIdError::Character(c));
+        }
+        if text.is_empty() || text.len() > Self::LENGTH_MAX {
+            return Err(CameraIdError::Length(text.len()));
+        }
+        match Self::RESERVED_ENDINGS.iter().find(|end| text.ends_with(**end)) {
+            Some(end) => Err(CameraIdError::Reserved(end)),
+            None => Ok(Self(text.into())),
+        }
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for CameraId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for CameraId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_1_to_63_safe_characters_and_no_reserved_ending() {
+        assert!(CameraId::parse("AXIS_M4228_E82725203C16").is_ok());
+        assert!(CameraId::parse(&"a".repeat(63)).is_ok());
+        assert_eq!(CameraId::parse(&"a".repeat(64)), Err(CameraIdError::Length(64)));
+        assert_eq!(CameraId::parse(""), Err(CameraIdError::Length(0)));
+        for bad in ["a/b", "a+b", "a#b", "a b", "ä"] {
+            assert!(matches!(CameraId::parse(bad), Err(CameraIdError::Character(_))), "{bad}");
+        }
+        assert_eq!(CameraId::parse("gate-control"), Err(CameraIdError::Reserved("-control")));
+    }
+}

@@ -1,0 +1,31 @@
+//! The vocabulary: what the parts say to one another.
+//!
+//! Plain values with their units and the rules that keep them sane. Nothing here reads a file, a
+//! socket, a clock or a configuration. Image lengths are pixels of the frame (origin top left,
+//! y down); ground lengths are metres on the site's plane (right-handed, z up); angles are radians.
+
+mod behavior;
+mod calibration;
+mod camera;
+mod detection;
+mod envelope;
+mod event;
+mod forecast;
+mod frame;
+mod geometry;
+mod scene;
+mod track;
+mod zone;
+
+pub use behavior::{Behavior, Behaviors};
+pub use calibration::{CalibrationError, Correspondence, GroundPlane};
+pub use camera::{CameraId, CameraIdError};
+pub use detection::{Class, Detection};
+pub use envelope::{ContentType, Delivery, Envelope, MessageClass, Qos};
+pub use event::{Event, EventState, EventType, RuleTrace, Severity};
+pub use forecast::{Forecast, ForecastPoint};
+pub use frame::{Chroma, Content, Frame, Image};
+pub use geometry::{BBox, Motion, Point, Polygon, PolygonError, Size};
+pub use scene::{Scene, SceneTrack, Transition};
+pub use track::Track;
+pub use zone::{Zone, ZoneKind};

@@ -1,0 +1,48 @@
+//! Everything known after one frame: what the surfaces translate.
+
+use super::{Behavior, CameraId, Event, Forecast, Motion, Size, Track};
+use crate::base::Time;
+
+/// One track with all that was found out about it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SceneTrack {
+    /// In the image.
+    pub track: Track,
+    /// On the ground (metres, metres per second); none where the ground plane has no answer.
+    pub ground: Option<Motion>,
+    /// What it does.
+    pub behavior: Behavior,
+    /// Where it goes.
+    pub forecast: Forecast,
+}
+
+/// The state after one frame. Immutable, and replaced by the next one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scene {
+    /// Whose.
+    pub camera: CameraId,
+    /// The frame's number at its source.
+    pub seq: u64,
+    /// Capture of the frame.
+    pub time: Time,
+    /// Size of the frame, pixels.
+    pub size: Size,
+    /// The confirmed tracks seen in this frame, by id.
+    pub tracks: Vec<SceneTrack>,
+    /// Detections in this frame.
+    pub detections: usize,
+}
+
+/// What must reach the surfaces even when a later scene has replaced the one it belongs to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Transition {
+    /// An event began or changed its state.
+    Event(Event),
+    /// A track ended: as it was last seen, and when that became certain.
+    TrackEnded {
+        /// The last sight.
+        last: Box<SceneTrack>,
+        /// Capture of the frame in which it was given up.
+        time: Time,
+    },
+}

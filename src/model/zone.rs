@@ -1,0 +1,27 @@
+//! Named places on the ground.
+
+use super::Polygon;
+
+/// What a zone is for.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum ZoneKind {
+    /// A place with a name, shown with the events that happen in it.
+    #[default]
+    Area,
+    /// Nobody may be here: entering it is trespassing.
+    Forbidden,
+}
+
+/// A named polygon on the ground.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Zone {
+    /// Its name, unique on one camera.
+    pub name: String,
+    /// What it is for.
+    pub kind: ZoneKind,
+    /// Its border, metres.
+    pub border_m: Polygon,
+}
