@@ -1,5 +1,7 @@
 //! Where frames come from.
 
+pub mod synthetic;
+
 use std::time::Duration;
 
 use crate::model::Frame;
