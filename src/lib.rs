@@ -30,6 +30,7 @@ pub mod config;
 pub mod inference;
 pub mod link;
 pub mod model;
+pub mod picture;
 pub mod predict;
 pub mod swarm;
 pub mod track;

@@ -35,7 +35,7 @@ pub(super) fn trace(view: &View) -> Background {
             }
         }
         let off = ((u / w as f64 - 0.5).powi(2) + (v / h as f64 - 0.5).powi(2)) as f32;
-        color.iter_mut().for_each(|c| *c *= 1.04 - 0.28 * off);
+        *color = color.map(|c| c * (1.04 - 0.28 * off));
     }
     Background { image: to_image(view, &colors), depth_m }
 }

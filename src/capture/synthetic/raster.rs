@@ -6,7 +6,7 @@
 
 use crate::model::{Image, Size};
 
-/// A colour as Y'CbCr of Rec. 601 in video range.
+/// A colour as Y'`CbCr` of Rec. 601 in video range.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Color {
     pub(super) y: f32,
@@ -96,6 +96,41 @@ impl Limb {
     }
 }
 
+/// A convex polygon, prepared to be asked pixel by pixel.
+struct Face {
+    /// Per edge a unit normal that points inward, and the edge's offset along it.
+    edges: [(f32, f32, f32); CORNERS_MAX],
+    count: usize,
+    bounds: Bounds,
+}
+
+impl Face {
+    /// From at most [`CORNERS_MAX`] corners in either direction.
+    fn new(corners: &[(f32, f32)], margin: f32) -> Self {
+        let count = corners.len().min(CORNERS_MAX);
+        let sides = || (0..count).map(|i| (corners[i], corners[(i + 1) % count]));
+        let area: f32 = sides().map(|(a, b)| a.0 * b.1 - b.0 * a.1).sum();
+        let mut edges = [(0.0, 0.0, 0.0); CORNERS_MAX];
+        for (edge, (a, b)) in edges.iter_mut().zip(sides()) {
+            let (nu, nv) = ((a.1 - b.1) * area.signum(), (b.0 - a.0) * area.signum());
+            let length = nu.hypot(nv).max(1e-6);
+            *edge = (nu / length, nv / length, -(nu * a.0 + nv * a.1) / length);
+        }
+        let low = |of: fn(&(f32, f32)) -> f32| corners.iter().map(of).fold(f32::INFINITY, f32::min) - margin;
+        let high =
+            |of: fn(&(f32, f32)) -> f32| corners.iter().map(of).fold(f32::NEG_INFINITY, f32::max) + margin;
+        let bounds =
+            Bounds { left: low(|c| c.0), top: low(|c| c.1), right: high(|c| c.0), bottom: high(|c| c.1) };
+        Self { edges, count, bounds }
+    }
+
+    /// How far inside a pixel lies, negative outside.
+    fn depth(&self, u: f32, v: f32) -> f32 {
+        let edges = self.edges[..self.count].iter();
+        edges.map(|&(nu, nv, offset)| nu * u + nv * v + offset).fold(f32::INFINITY, f32::min)
+    }
+}
+
 impl<'a> Raster<'a> {
     /// Paints into a 4:2:0 `image`, hidden by the nearer part of `depth_m` (one value a pixel).
     pub(super) fn new(image: &'a mut Image, depth_m: &'a [f32]) -> Self {
@@ -116,46 +151,31 @@ impl<'a> Raster<'a> {
 
     /// A convex flat face; corners in either direction.
     pub(super) fn face(&mut self, corners: &[(f32, f32)], depth_m: f32, color: Color) {
-        let mut lines = [(0.0f32, 0.0f32, 0.0f32); CORNERS_MAX];
-        let n = corners.len().min(CORNERS_MAX);
-        let mut area = 0.0;
-        for i in 0..n {
-            let (a, b) = (corners[i], corners[(i + 1) % n]);
-            area += a.0 * b.1 - b.0 * a.1;
-        }
-        for i in 0..n {
-            let (a, b) = (corners[i], corners[(i + 1) % n]);
-            let (nu, nv) = ((a.1 - b.1) * area.signum(), (b.0 - a.0) * area.signum());
-            let length = nu.hypot(nv).max(1e-6);
-            lines[i] = (nu / length, nv / length, -(nu * a.0 + nv * a.1) / length);
-        }
-        let fold =
-            |pick: fn(f32, f32) -> f32, of: fn(&(f32, f32)) -> f32| corners.iter().map(of).reduce(pick);
-        let (Some(left), Some(right), Some(top), Some(bottom)) = (
-            fold(f32::min, |c| c.0),
-            fold(f32::max, |c| c.0),
-            fold(f32::min, |c| c.1),
-            fold(f32::max, |c| c.1),
-        ) else {
-            return;
-        };
-        let bounds = Bounds { left: left - 1.0, top: top - 1.0, right: right + 1.0, bottom: bottom + 1.0 };
-        self.paint(bounds, depth_m, color, |u, v| {
-            let inside = lines[..n].iter().map(|l| l.0 * u + l.1 * v + l.2).fold(f32::INFINITY, f32::min);
-            ((inside + 0.5).clamp(0.0, 1.0), 1.0)
-        });
+        let face = Face::new(corners, 1.0);
+        self.paint(face.bounds, depth_m, color, |u, v| ((face.depth(u, v) + 0.5).clamp(0.0, 1.0), 1.0));
     }
 
     /// Darkens the ground under a limb-shaped shadow by up to `strength`, fading over `soft_px`.
-    pub(super) fn shadow(&mut self, discs: [Disc; 2], strength: f32, soft_px: f32) {
+    pub(super) fn limb_shadow(&mut self, discs: [Disc; 2], strength: f32, soft_px: f32) {
         let limb = Limb::new(discs);
-        let bounds = Bounds::around(discs, soft_px);
+        self.darken(Bounds::around(discs, soft_px), strength, |u, v| {
+            let (distance, r, _) = limb.at(u, v);
+            (r + soft_px - distance) / (2.0 * soft_px)
+        });
+    }
+
+    /// The same under a shadow with the shape of a convex polygon.
+    pub(super) fn face_shadow(&mut self, corners: &[(f32, f32)], strength: f32, soft_px: f32) {
+        let face = Face::new(corners, soft_px);
+        self.darken(face.bounds, strength, |u, v| (face.depth(u, v) + soft_px) / (2.0 * soft_px));
+    }
+
+    fn darken(&mut self, bounds: Bounds, strength: f32, coverage: impl Fn(f32, f32) -> f32) {
         let (columns, rows) = self.pixels(bounds, 1);
         for y in rows {
             for x in columns.clone() {
                 let i = y * self.size.width as usize + x;
-                let (distance, r, _) = limb.at(x as f32 + 0.5, y as f32 + 0.5);
-                let coverage = ((r + soft_px - distance) / (2.0 * soft_px)).clamp(0.0, 1.0);
+                let coverage = coverage(x as f32 + 0.5, y as f32 + 0.5).clamp(0.0, 1.0);
                 if coverage > 0.0 && self.depth_m[i] == f32::INFINITY {
                     let luma = f32::from(self.planes[0][i]) - 16.0;
                     self.planes[0][i] = (16.5 + luma * (1.0 - strength * coverage)) as u8;
