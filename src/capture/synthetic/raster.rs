@@ -87,12 +87,12 @@ impl Limb {
         Self { a, axis, inverse, grow: b.r - a.r }
     }
 
-    /// Distance to the spine, radius there, and the offset from it to the right.
+    /// Squared distance to the spine, radius there, and the offset from it to the right.
     fn at(&self, u: f32, v: f32) -> (f32, f32, f32) {
         let (pu, pv) = (u - self.a.u, v - self.a.v);
         let along = ((pu * self.axis.0 + pv * self.axis.1) * self.inverse).clamp(0.0, 1.0);
         let (du, dv) = (pu - self.axis.0 * along, pv - self.axis.1 * along);
-        ((du * du + dv * dv).sqrt(), self.a.r + self.grow * along, du)
+        (du * du + dv * dv, self.a.r + self.grow * along, du)
     }
 }
 
@@ -142,7 +142,11 @@ impl<'a> Raster<'a> {
     pub(super) fn limb(&mut self, discs: [Disc; 2], depth_m: f32, color: Color, sun: f32) {
         let limb = Limb::new(discs);
         self.paint(Bounds::around(discs, 1.0), depth_m, color, |u, v| {
-            let (distance, r, right) = limb.at(u, v);
+            let (square, r, right) = limb.at(u, v);
+            if square >= (r + 0.5) * (r + 0.5) {
+                return (0.0, 0.0);
+            }
+            let distance = square.sqrt();
             let coverage = (r - distance + 0.5).clamp(0.0, 1.0);
             let side = right / r.max(0.5);
             (coverage, 1.0 - 0.14 * (distance / r.max(0.5)).min(1.0) + 0.16 * side * sun)
@@ -159,8 +163,8 @@ impl<'a> Raster<'a> {
     pub(super) fn limb_shadow(&mut self, discs: [Disc; 2], strength: f32, soft_px: f32) {
         let limb = Limb::new(discs);
         self.darken(Bounds::around(discs, soft_px), strength, |u, v| {
-            let (distance, r, _) = limb.at(u, v);
-            (r + soft_px - distance) / (2.0 * soft_px)
+            let (square, r, _) = limb.at(u, v);
+            (r + soft_px - square.sqrt()) / (2.0 * soft_px)
         });
     }
 
@@ -203,24 +207,28 @@ impl<'a> Raster<'a> {
             *under = (under_f + (over - under_f) * by + 0.5) as u8;
         };
         let (columns, rows) = self.pixels(bounds, 1);
+        let (chroma_columns, chroma_rows) = self.pixels(bounds, 2);
         for y in rows {
-            for x in columns.clone() {
-                let (coverage, gain) = shape(x as f32 + 0.5, y as f32 + 0.5);
-                let i = y * width + x;
-                if coverage > 0.0 && depth_m < self.depth_m[i] {
-                    blend(&mut self.planes[0][i], 16.0 + (color.y - 16.0) * gain, coverage);
+            let row = y * width + columns.start..y * width + columns.end;
+            let v = y as f32 + 0.5;
+            let pixels = self.planes[0][row.clone()].iter_mut().zip(&self.depth_m[row]);
+            for (x, (luma, &behind_m)) in columns.clone().zip(pixels) {
+                let (coverage, gain) = shape(x as f32 + 0.5, v);
+                if coverage > 0.0 && depth_m < behind_m {
+                    blend(luma, 16.0 + (color.y - 16.0) * gain, coverage);
                 }
             }
         }
+        let [_, cb, cr] = &mut self.planes;
         let chroma_width = width.div_ceil(2);
-        let (columns, rows) = self.pixels(bounds, 2);
-        for y in rows {
-            for x in columns.clone() {
-                let (coverage, _) = shape(x as f32 * 2.0 + 1.0, y as f32 * 2.0 + 1.0);
+        for y in chroma_rows {
+            let row = y * chroma_width + chroma_columns.start..y * chroma_width + chroma_columns.end;
+            let v = y as f32 * 2.0 + 1.0;
+            for (x, (cb, cr)) in chroma_columns.clone().zip(cb[row.clone()].iter_mut().zip(&mut cr[row])) {
+                let (coverage, _) = shape(x as f32 * 2.0 + 1.0, v);
                 if coverage > 0.0 && depth_m < self.depth_m[y * 2 * width + x * 2] {
-                    let i = y * chroma_width + x;
-                    blend(&mut self.planes[1][i], color.cb, coverage);
-                    blend(&mut self.planes[2][i], color.cr, coverage);
+                    blend(cb, color.cb, coverage);
+                    blend(cr, color.cr, coverage);
                 }
             }
         }
