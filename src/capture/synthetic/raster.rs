@@ -234,3 +234,56 @@ impl<'a> Raster<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Chroma;
+
+    const SIZE: Size = Size { width: 41, height: 31 };
+
+    /// A grey picture, in whose right half something stands five metres away.
+    fn painted(paint: impl Fn(&mut Raster<'_>)) -> Image {
+        let mut image = Image::default();
+        image.reset(SIZE, Chroma::C420);
+        image.bytes_mut().fill(128);
+        let depth_m: Vec<f32> =
+            (0..41 * 31).map(|i| if i % 41 >= 20 { 5.0 } else { f32::INFINITY }).collect();
+        paint(&mut Raster::new(&mut image, &depth_m));
+        image
+    }
+
+    const WHITE: [f32; 3] = [255.0, 255.0, 255.0];
+
+    #[test]
+    fn what_stands_in_front_hides_what_is_painted_behind_it() {
+        let bar = [Disc { u: 5.0, v: 15.0, r: 4.0 }, Disc { u: 36.0, v: 15.0, r: 4.0 }];
+        let luma = |depth_m: f32| {
+            let image = painted(|raster| raster.limb(bar, depth_m, Color::rgb(WHITE), 0.0));
+            [10, 30].map(|x| image.luma()[15 * 41 + x])
+        };
+        assert_eq!(luma(4.0).map(|y| y > 200), [true, true]);
+        assert_eq!(luma(6.0).map(|y| y > 200), [true, false]);
+    }
+
+    #[test]
+    fn a_face_covers_its_area_in_either_direction_and_may_reach_out_of_the_picture() {
+        let covered = |corners: &[(f32, f32)]| {
+            let image = painted(|raster| raster.face(corners, 1.0, Color::rgb(WHITE)));
+            image.luma().iter().filter(|&&y| y > 200).count()
+        };
+        let mut corners = [(5.0, 5.0), (15.0, 5.0), (15.0, 25.0), (5.0, 25.0)];
+        assert_eq!(covered(&corners), 200);
+        corners.reverse();
+        assert_eq!(covered(&corners), 200);
+        assert_eq!(covered(&[(-90.0, -90.0), (900.0, -90.0), (900.0, 900.0), (-90.0, 900.0)]), 41 * 31);
+        assert_eq!(covered(&[(-90.0, -90.0), (-50.0, -90.0), (-50.0, -50.0)]), 0);
+    }
+
+    #[test]
+    fn a_shadow_darkens_the_ground_but_not_what_stands_on_it() {
+        let spot = [Disc { u: 20.0, v: 15.0, r: 12.0 }; 2];
+        let image = painted(|raster| raster.limb_shadow(spot, 0.25, 2.0));
+        assert_eq!([12, 30].map(|x| image.luma()[15 * 41 + x]), [100, 128]);
+    }
+}

@@ -173,3 +173,20 @@ fn three_cameras_share_a_piece_of_ground_on_which_people_are() {
         .filter(|s| source.truth(START.epoch_ms + s * 1000).iter().any(|a| seen_by_all(a.position_m)));
     assert_eq!(busy.count(), 60);
 }
+
+#[test]
+fn the_light_drifts_over_a_minute_but_hardly_from_frame_to_frame() {
+    let options = Options { size: Size { width: 64, height: 48 }, fps: 10.0, ..Options::default() };
+    let mut source = source(options, START, 900);
+    let empty: Vec<f64> = (0..900)
+        .map(|_| {
+            next(&mut source);
+            let luma = source.renderer.empty_luma();
+            luma.iter().map(|&y| f64::from(y)).sum::<f64>() / luma.len() as f64
+        })
+        .collect();
+    let step = empty.windows(2).map(|w| (w[1] - w[0]).abs()).fold(0.0, f64::max);
+    let (low, high) = empty.iter().fold((255.0f64, 0.0f64), |(lo, hi), &y| (lo.min(y), hi.max(y)));
+    assert!(step <= 1.0, "{step} grey levels in a tenth of a second");
+    assert!(high - low > 3.0, "{low} to {high}");
+}

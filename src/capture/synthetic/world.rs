@@ -415,6 +415,11 @@ mod tests {
                 prop_assert!(is_outside(gone.position_m), "{gone:?} vanished");
             }
         }
+    }
+
+    proptest! {
+        // Each case plays half a minute: a few dozen are plenty.
+        #![proptest_config(ProptestConfig::with_cases(48))]
 
         #[test]
         fn half_a_minute_holds_a_loiterer_a_runner_a_trespasser_a_meeting_and_a_vehicle(t0 in 0.0..2e9f64) {
