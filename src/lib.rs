@@ -31,5 +31,6 @@ pub mod inference;
 pub mod link;
 pub mod model;
 pub mod predict;
+pub mod store;
 pub mod swarm;
 pub mod track;
