@@ -25,6 +25,8 @@
 
 pub mod base;
 pub mod behavior;
+#[cfg(feature = "broker")]
+pub mod broker;
 pub mod capture;
 pub mod config;
 pub mod inference;
