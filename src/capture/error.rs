@@ -51,7 +51,7 @@ pub enum Error {
         what: String,
         /// How it ended.
         status: ExitStatus,
-        /// `: ` and the last line it wrote to its standard error, or nothing.
+        /// `: ` and the last lines it wrote to its standard error, or nothing.
         last_words: String,
     },
     /// A program's output is not the stream it should be.
@@ -63,7 +63,7 @@ pub enum Error {
         what: String,
         /// What is wrong with it.
         source: y4m::Error,
-        /// `: ` and the last line it wrote to its standard error, or nothing.
+        /// `: ` and the last lines it wrote to its standard error, or nothing.
         last_words: String,
     },
     /// An offline stream without a frame rate has no frame times.
