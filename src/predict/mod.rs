@@ -32,7 +32,8 @@ pub struct Options {
     /// How far ahead trespassing and collisions are foreseen, seconds. Beyond ten a straight line
     /// says little about a person.
     pub event_horizon_s: f64,
-    /// An event is predicted from this probability on.
+    /// An event is predicted from this probability on. At 0.6 a predicted trespass or collision is of
+    /// medium severity, from which events are published.
     pub predict_at: f64,
     /// A predicted event is retracted when its probability stays below this.
     pub retract_below: f64,
@@ -53,7 +54,7 @@ impl Default for Options {
             step_s: 1.0,
             acceleration_density_m2_s3: 0.02,
             event_horizon_s: 10.0,
-            predict_at: 0.5,
+            predict_at: 0.6,
             retract_below: 0.3,
             cooldown_s: 30.0,
             loitering_s: 30.0,

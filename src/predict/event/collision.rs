@@ -10,7 +10,7 @@
 //! the nearest point of their ways since the last frame lies within the limit, and that with
 //! confidence; so a frame rate of 1 per second does not miss two who run into one another.
 
-use super::{Candidate, Proposals, View, usable_ground};
+use super::{Candidate, Key, Proposals, View, usable_ground};
 use crate::model::{EventType, Motion, Point, RuleTrace, SceneTrack};
 use crate::predict::trajectory::{position_cov, significant_velocity};
 
@@ -111,9 +111,7 @@ fn candidate(view: &View<'_>, pair: [&SceneTrack; 2], approach: &Approach) -> Ca
     let mut tracks = pair.map(|t| t.track.id).to_vec();
     tracks.sort_unstable();
     Candidate {
-        kind: EventType::Collision,
-        tracks,
-        zone: None,
+        key: Key { kind: EventType::Collision, tracks, zone: None },
         position_m: approach.place_m,
         probability: approach.probability,
         expected_in_s: approach.in_s,

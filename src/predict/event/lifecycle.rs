@@ -24,7 +24,9 @@ const EXPECTED_MAX_S: f64 = 86_400.0;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Key {
     pub(super) kind: EventType,
+    /// The main one first, if they differ in that; else in order. At least one.
     pub(super) tracks: Vec<u32>,
+    /// Index of the zone, if the rule is about one.
     pub(super) zone: Option<usize>,
 }
 
@@ -95,13 +97,12 @@ impl Entry {
     /// Takes in what a rule says; gives the event if the state changes.
     pub(super) fn propose(
         &mut self,
-        key: &Key,
         candidate: Candidate,
         moment: &Moment<'_>,
         ids: &mut dyn IdSource,
     ) -> Option<Event> {
         let now = moment.now;
-        let occurring = candidate.occurring;
+        let (key, occurring) = (&candidate.key, candidate.occurring);
         self.proposed = true;
         self.seen = now;
         self.warm_up(moment);

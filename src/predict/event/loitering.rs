@@ -7,7 +7,7 @@
 //!
 //! Parked vehicles and parcels stay too; that is not loitering.
 
-use super::{Candidate, Proposals, View, usable_ground};
+use super::{Candidate, Key, Proposals, View, usable_ground};
 use crate::model::{Behaviors, Class, EventType, RuleTrace};
 
 /// From this part of the limit on somebody is a candidate.
@@ -26,9 +26,7 @@ pub(super) fn propose(view: &View<'_>, out: &mut Proposals) {
             continue;
         }
         out.push(Candidate {
-            kind: EventType::Loitering,
-            tracks: vec![track.track.id],
-            zone: None,
+            key: Key { kind: EventType::Loitering, tracks: vec![track.track.id], zone: None },
             position_m: ground.position,
             probability: behavior.still_s / limit_s,
             expected_in_s: limit_s - behavior.still_s,

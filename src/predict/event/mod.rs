@@ -35,7 +35,7 @@ use std::collections::BTreeMap;
 
 use super::{Options, trajectory};
 use crate::base::{IdSource, Time};
-use crate::model::{Event, EventType, Motion, Point, RuleTrace, SceneTrack, Zone};
+use crate::model::{Event, Motion, Point, RuleTrace, SceneTrack, Zone};
 
 use lifecycle::{Entry, Key, Moment};
 
@@ -52,11 +52,7 @@ const RULES: [fn(&View<'_>, &mut Proposals); 3] =
 /// What a rule says of one possible event in one frame.
 #[derive(Debug, Clone)]
 struct Candidate {
-    kind: EventType,
-    /// The main one first, if they differ in that; else in order. At least one.
-    tracks: Vec<u32>,
-    /// Index of the zone it is about, if it is about one.
-    zone: Option<usize>,
+    key: Key,
     /// Where it happens or will.
     position_m: Point,
     /// How likely it will happen, 0..1.
@@ -189,8 +185,7 @@ impl Engine {
             entry.proposed = false;
         }
         for candidate in self.proposals.candidates.drain(..) {
-            let key = Key { kind: candidate.kind, tracks: candidate.tracks.clone(), zone: candidate.zone };
-            if !self.entries.contains_key(&key) {
+            if !self.entries.contains_key(&candidate.key) {
                 if !candidate.occurring && candidate.probability < self.options.predict_at {
                     continue;
                 }
@@ -204,9 +199,11 @@ impl Engine {
                         out.extend(entry.end(&victim, &moment));
                     }
                 }
+                self.entries.insert(candidate.key.clone(), Entry::new(now));
             }
-            let entry = self.entries.entry(key.clone()).or_insert_with(|| Entry::new(now));
-            out.extend(entry.propose(&key, candidate, &moment, ids));
+            if let Some(entry) = self.entries.get_mut(&candidate.key) {
+                out.extend(entry.propose(candidate, &moment, ids));
+            }
         }
         self.entries.retain(|key, entry| {
             if !entry.proposed {

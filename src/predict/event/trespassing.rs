@@ -10,7 +10,7 @@
 //! It happens when half of the mass of the present position is inside, for half a second: noise
 //! hops over a border, people walk over it.
 
-use super::{Candidate, Proposals, View, usable_ground};
+use super::{Candidate, Key, Proposals, View, usable_ground};
 use crate::model::{EventType, Motion, Point, Polygon, RuleTrace, SceneTrack, Zone, ZoneKind};
 
 /// Square root of -2 ln(1 - u) at u = 1/8, 3/8, 5/8, 7/8: rings that hold equal parts of the mass.
@@ -95,9 +95,7 @@ fn entry(
 
 fn candidate(view: &View<'_>, track: &SceneTrack, index: usize, zone: &Zone, entry: &Entry) -> Candidate {
     Candidate {
-        kind: EventType::Trespassing,
-        tracks: vec![track.track.id],
-        zone: Some(index),
+        key: Key { kind: EventType::Trespassing, tracks: vec![track.track.id], zone: Some(index) },
         position_m: entry.position_m,
         probability: entry.probability,
         expected_in_s: entry.in_s,
