@@ -25,11 +25,14 @@
 
 pub mod base;
 pub mod behavior;
+#[cfg(feature = "broker")]
+pub mod broker;
 pub mod capture;
 pub mod config;
 pub mod inference;
 pub mod link;
 pub mod model;
 pub mod predict;
+pub mod store;
 pub mod swarm;
 pub mod track;
