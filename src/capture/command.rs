@@ -19,8 +19,8 @@ use super::{Error, FrameSource, Next, exchange_image, offset_at, y4m};
 use crate::base::{Clock, Time};
 use crate::model::{CameraId, Frame, Image};
 
-/// Pictures on their way from the reader thread, beside the one that is being read.
-const PICTURES_MAX: usize = 2;
+/// Finished pictures on their way from the reader thread; it is at work on one more.
+const PICTURES_MAX: usize = 1;
 /// How long the reader thread may take to notice that its program is gone.
 const READER_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -53,7 +53,7 @@ pub struct Source {
     timing: Timing,
     program: Program,
     arrivals: Receiver<Arrival>,
-    /// Buffers on their way back; `None` only while being dropped.
+    /// Buffers on their way back; gone only while being dropped.
     spare: Option<SyncSender<Image>>,
     /// The time of the first frame.
     start: Option<Time>,
