@@ -114,10 +114,12 @@ impl fmt::Display for Fault {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Faults {
     list: Vec<Fault>,
+    /// How many are not in the list.
+    more: usize,
 }
 
 impl Faults {
-    /// Most faults that are kept; whoever has more knows enough.
+    /// Most faults that are kept, and the others counted; whoever has more knows enough.
     pub const FAULTS_MAX: usize = 200;
 
     /// The faults.
@@ -133,6 +135,8 @@ impl Faults {
     pub(super) fn push(&mut self, place: Place, key: impl Into<String>, problem: Problem) {
         if self.list.len() < Self::FAULTS_MAX {
             self.list.push(Fault { place, key: key.into(), problem });
+        } else {
+            self.more += 1;
         }
     }
 
@@ -159,6 +163,9 @@ impl fmt::Display for Faults {
         for (i, fault) in self.list.iter().enumerate() {
             let end = if i == 0 { "" } else { "\n" };
             write!(f, "{end}{fault}")?;
+        }
+        if self.more > 0 {
+            write!(f, "\nand {} more faults", self.more)?;
         }
         Ok(())
     }

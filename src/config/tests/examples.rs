@@ -8,6 +8,7 @@ fn example(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("config").join(name)
 }
 
+#[cfg(feature = "broker")]
 #[test]
 fn every_example_loads() {
     let mut pending = vec![example("")];
@@ -27,6 +28,7 @@ fn every_example_loads() {
     assert_eq!(names, ["arm-1", "camera-1", "gate", "gate", "hall", "yard"]);
 }
 
+#[cfg(feature = "broker")]
 #[test]
 fn of_the_three_cameras_one_is_the_broker_and_all_may_talk_to_it() {
     let load = |name: &str| load(Some(&example(name)), env(&[])).unwrap().config;

@@ -214,7 +214,7 @@ fn a_calibration_that_can_not_be_is_refused_with_the_reason() {
         "calibration.homography: found a matrix: the calibration is degenerate",
     );
     says(
-        "homography = [[1, 0], [0, 1]]",
+        "homography = [[1, 0, 0], [0, 1, 0]]",
         "allowed: a list of 3 elements, each a list of 3 elements, each a number",
     );
     says(&format!("{mirrored}\nhomography = [[1,0,0],[0,1,0],[0,0,1]]"), "there is calibration.points, too");
@@ -350,7 +350,9 @@ fn the_list_of_faults_is_bounded() {
     for i in 0..5000 {
         writeln!(content, "key{i} = 1").unwrap();
     }
-    assert_eq!(load_text(&content, &[]).unwrap_err().list().len(), Faults::FAULTS_MAX);
+    let faults = load_text(&content, &[]).unwrap_err();
+    assert_eq!(faults.list().len(), Faults::FAULTS_MAX);
+    assert!(faults.to_string().ends_with("\nand 4800 more faults"));
 }
 
 /// A value of any TOML type.
@@ -408,6 +410,7 @@ proptest! {
             Ok(loaded) => prop_assert_eq!(load_text(&effective(&loaded), &[]).unwrap(), loaded),
             Err(faults) => {
                 prop_assert!(!faults.list().is_empty());
+                prop_assert!(!faults.to_string().contains("an error of ours"), "{}", faults);
                 prop_assert!(faults.list().iter().all(|f| f.to_string().lines().count() == 1), "{}", faults);
             }
         }

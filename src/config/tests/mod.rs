@@ -122,6 +122,7 @@ fn the_effective_configuration_loads_again_and_holds_every_default() {
     }
 }
 
+#[cfg(feature = "broker")]
 #[test]
 fn a_secret_is_in_no_debug_and_no_effective_configuration() {
     let secret_file = file("hunter3\nsecond line\n");

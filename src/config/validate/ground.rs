@@ -44,12 +44,16 @@ impl Validator<'_> {
     }
 
     fn nominal(&mut self, raw: &raw::Calibration) -> Checked<Calibration> {
-        for (key, size) in [("image_width", raw.image_width), ("image_height", raw.image_height)] {
-            if let Some(size) = size {
+        let mut alone = |key: &str, size: Option<u32>| match size {
+            None => Ok(()),
+            Some(size) => {
                 let reason = "without calibration.points or calibration.homography it has no effect";
-                return self.refuse(&format!("calibration.{key}"), size.to_string(), reason);
+                self.refuse(&format!("calibration.{key}"), size.to_string(), reason)
             }
-        }
+        };
+        let width = alone("image_width", raw.image_width);
+        let height = alone("image_height", raw.image_height);
+        width.and(height)?;
         Ok(Calibration::Nominal { meters_per_unit: raw.meters_per_unit })
     }
 
