@@ -26,12 +26,18 @@
 
 pub mod base;
 pub mod behavior;
+#[cfg(feature = "broker")]
+pub mod broker;
 pub mod capture;
 pub mod config;
 pub mod inference;
 pub mod link;
 pub mod model;
 pub mod picture;
+pub mod pipeline;
+pub mod platform;
 pub mod predict;
+pub mod store;
+pub mod supervisor;
 pub mod swarm;
 pub mod track;
