@@ -102,7 +102,7 @@ fn a_frame_after_the_first_allocates_nothing() {
 }
 
 /// More than a shadow or noise changes a pixel's luma.
-const CLEAR: u8 = 45;
+const CLEAR: u8 = 60;
 
 /// Where the picture of `frame` differs clearly from the empty plaza within `window` of (u, v).
 fn changed(source: &Source, frame: &Frame, around: Point, window_px: [f64; 2]) -> Vec<Point> {
