@@ -25,11 +25,17 @@
 
 pub mod base;
 pub mod behavior;
+#[cfg(feature = "broker")]
+pub mod broker;
 pub mod capture;
 pub mod config;
 pub mod inference;
 pub mod link;
 pub mod model;
+pub mod pipeline;
+pub mod platform;
 pub mod predict;
+pub mod store;
+pub mod supervisor;
 pub mod swarm;
 pub mod track;
