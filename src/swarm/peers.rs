@@ -48,11 +48,11 @@ pub struct Options {
 }
 
 impl Default for Options {
-    /// 1,024 cameras, 4,096 tracks and 2,048 events: about 3 MB when all are used, and 3 KB more for each
+    /// 256 cameras, 4,096 tracks and 2,048 events: about 2 MB when all are used, and 3 KB more for each
     /// camera that fills every list of its presence.
     fn default() -> Self {
         Self {
-            peers_max: 1024,
+            peers_max: 256,
             tracks_per_peer_max: 128,
             tracks_max: 4096,
             events_per_peer_max: 64,
@@ -274,7 +274,7 @@ impl Peers {
                 }
             }
         };
-        // Nobody here asks for them, and a thousand cameras' would be most of the table.
+        // Nobody here asks for them, and hundreds of cameras' would be most of the table.
         m.counters = None;
         // A will carries little more than the name: what was said before stays.
         match (m.state, &mut peer.status) {
