@@ -36,6 +36,8 @@ const RADIUS_PER_DEVIATION: u32 = 5;
 const GAIN_STEP: usize = 4;
 /// Fewer comparable pixels say nothing about the gain.
 const GAIN_PIXELS_MIN: u32 = 64;
+/// What a camera's exposure control does from one frame to the next; the rest is another scene.
+const GAIN_RANGE: std::ops::RangeInclusive<f32> = 0.4..=2.5;
 /// Steps of the gain per 1.0.
 const GAIN_STEPS: usize = 128;
 
@@ -144,7 +146,11 @@ impl Background {
             below += n;
             2 * below >= count
         });
-        median.map_or(1.0, |step| step as f32 / GAIN_STEPS as f32)
+        let step = median.unwrap_or(GAIN_STEPS);
+        // Exposure acts on all alike; where few agree, something else happened.
+        let agreed = &histogram[step - step / 10..(step + step / 10 + 1).min(histogram.len())];
+        let gain = step as f32 / GAIN_STEPS as f32;
+        if 2 * agreed.iter().sum::<u32>() >= count && GAIN_RANGE.contains(&gain) { gain } else { 1.0 }
     }
 
     /// Changes the model as a change of exposure changes the picture.
