@@ -89,9 +89,9 @@ impl People {
             let person = scale.person(middle, group.rect.bottom as f32);
             match person {
                 Some(person)
-                    if !fits_one(group.rect, person) && !is_vehicle(group.rect, group.area, person) =>
+                    if !fits_one(group.rect, person, 1.15) && !is_vehicle(group.rect, group.area, person) =>
                 {
-                    self.explain(blobs, g, scale);
+                    self.explain(blobs, g, person, scale);
                 }
                 _ => self.push(group.rect, group.area, person, false),
             }
@@ -139,7 +139,7 @@ impl People {
     }
 
     /// Explains a group by person-sized rectangles.
-    fn explain(&mut self, blobs: &Blobs, g: usize, scale: &Scale) {
+    fn explain(&mut self, blobs: &Blobs, g: usize, person: Person, scale: &Scale) {
         let frame = self.groups[g].rect;
         let (width, height) = (frame.width(), frame.height());
         self.field[..width * height].fill(0);
@@ -151,6 +151,11 @@ impl People {
             }
         }
         self.cover(frame, scale);
+        if self.covers.len() <= 1 && fits_one(frame, person, 1.4) {
+            // One who stretches out arms or strides.
+            self.push(frame, self.groups[g].area, Some(person), false);
+            return;
+        }
         for i in 0..self.covers.len() {
             let Cover { rect, person } = self.covers[i];
             let (tight, area) = self.tighten(frame, rect);
@@ -318,13 +323,14 @@ struct Zone {
     sides: (f32, f32),
 }
 
-/// The silhouette of people who walk: the head (set 0.85, beside it 0.15), the trunk (0.95; 0.5), the
-/// legs (0.8; 0.35); above the head (0.15) and below the feet (0.3) something else begins.
+/// The silhouette of people who walk, of whom one pixel in six is not seen, behind something or of the
+/// background's colour: the head (set 0.75, beside it 0.15), the trunk (0.8; 0.45), the legs (0.7; 0.3);
+/// above the head (0.15) and below the feet (0.3) something else begins.
 const ZONES: [Zone; 5] = [
     Zone { top: -0.15, bottom: 0.0, inset: 0.25, core: (-1.2, 0.0), sides: (0.0, 0.0) },
-    Zone { top: 0.0, bottom: 0.15, inset: 0.3, core: (0.53, -1.2), sides: (-1.2, 0.53) },
-    Zone { top: 0.15, bottom: 0.5, inset: 0.2, core: (0.64, -2.3), sides: (0.0, 0.0) },
-    Zone { top: 0.5, bottom: 1.0, inset: 0.2, core: (0.47, -0.92), sides: (-0.36, 0.26) },
+    Zone { top: 0.0, bottom: 0.15, inset: 0.3, core: (0.41, -0.69), sides: (-1.2, 0.53) },
+    Zone { top: 0.15, bottom: 0.5, inset: 0.2, core: (0.47, -0.92), sides: (-0.11, 0.10) },
+    Zone { top: 0.5, bottom: 1.0, inset: 0.2, core: (0.34, -0.51), sides: (-0.51, 0.34) },
     Zone { top: 1.0, bottom: 1.1, inset: 0.2, core: (-0.51, 0.0), sides: (0.0, 0.0) },
 ];
 
@@ -356,9 +362,9 @@ fn box_sum(table: &[u32], width: usize, height: usize, r: Place) -> f32 {
     (table[b + r] + table[t + l]) as f32 - (table[b + l] + table[t + r]) as f32
 }
 
-/// Whether a group is no larger than one person may be: arms and a bag are still one.
-fn fits_one(rect: Rect, person: Person) -> bool {
-    rect.width() as f32 <= 1.5 * person.width && rect.height() as f32 <= 1.3 * person.height
+/// Whether a group is no larger than `slack` times a person, in height a little less.
+fn fits_one(rect: Rect, person: Person, slack: f32) -> bool {
+    rect.width() as f32 <= slack * person.width && rect.height() as f32 <= (0.5 + 0.5 * slack) * person.height
 }
 
 /// One solid thing as large as a car, which no group of people is: between people one sees through.
@@ -367,8 +373,8 @@ pub(super) fn is_vehicle(rect: Rect, area: usize, person: Person) -> bool {
     width >= 0.8 * person.height
         && width <= 5.0 * person.height
         && height >= 0.5 * person.height
-        && width >= 0.9 * height
-        && area as f32 >= 0.7 * width * height
+        && width >= 0.7 * height
+        && area as f32 >= 0.75 * width * height
 }
 
 fn large_enough(rect: Rect, area: usize, person: Option<Person>, grid: Grid) -> bool {

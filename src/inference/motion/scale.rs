@@ -16,7 +16,7 @@ const ASPECT: f32 = 0.40;
 /// Observations kept; the newest replace the oldest.
 const SIGHTINGS_MAX: usize = 384;
 /// Fewer do not tell.
-const SIGHTINGS_MIN: usize = 24;
+const SIGHTINGS_MIN: usize = 12;
 /// Rounds of reweighting for least absolute deviations.
 const ROUNDS: usize = 12;
 
