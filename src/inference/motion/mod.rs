@@ -168,6 +168,7 @@ impl State {
             return;
         }
         self.follow_gain();
+        self.background.measure_noise(&self.picture);
         self.background.classify(&self.picture, &self.active, &mut self.raw);
         let quiet = !self.raw.contains(&1);
         self.unlit.copy_from_slice(&self.raw);

@@ -151,8 +151,8 @@ impl People {
             }
         }
         self.cover(frame, scale);
-        if self.covers.len() <= 1 && fits_one(frame, person, 1.4) {
-            // One who stretches out arms or strides.
+        if self.covers.is_empty() || self.covers.len() == 1 && fits_one(frame, person, 1.4) {
+            // No people at all, or one who stretches out arms or strides.
             self.push(frame, self.groups[g].area, Some(person), false);
             return;
         }
@@ -221,15 +221,22 @@ impl People {
         let crowd = ((width * height) as f32 / (dx * dy * PLACES_MAX)).sqrt().max(1.0);
         let (dx, dy) = ((dx * crowd) as usize, (dy * crowd) as usize);
         let mut best: Option<(f32, Cover)> = None;
-        for foot in (1..=height).rev().step_by(dy) {
+        // The picture, seen from the group's corner: who is cut by its border stands partly outside.
+        let picture = Place {
+            left: -(frame.left as isize),
+            top: -(frame.top as isize),
+            right: (self.grid.width - frame.left) as isize,
+            bottom: (self.grid.height - frame.top) as isize,
+        };
+        let below = if frame.bottom == self.grid.height { 0.7 * whole.height } else { 0.0 } as usize;
+        for foot in (1..=height + below).rev().step_by(dy) {
             let Some(person) = scale.person(middle, (frame.top + foot) as f32) else { break };
-            if (foot as f32) < 0.4 * person.height {
-                break;
-            }
             let (w, h) = (person.width.round().max(2.0) as isize, person.height.round() as isize);
-            for left in (-w / 4..=width as isize - w + w / 4).step_by(dx) {
+            let beyond = |cut: bool| if cut { w / 2 } else { w / 4 };
+            let (first, last) = (beyond(frame.left == 0), beyond(frame.right == self.grid.width));
+            for left in (-first..=width as isize - w + last).step_by(dx) {
                 let place = Place { left, top: foot as isize - h, right: left + w, bottom: foot as isize };
-                let gain = self.gain(place, width, height);
+                let gain = self.gain(place, picture, width, height);
                 if gain > best.map_or(GAIN_MIN, |(most, _)| most) {
                     best = Some((gain, Cover { rect: place.clipped(width, height), person }));
                 }
@@ -239,8 +246,9 @@ impl People {
     }
 
     /// How much more the pixels in and around this place look like a person than like anything else:
-    /// the log likelihood ratio per pixel under [`ZONES`], where what others explain says nothing.
-    fn gain(&self, place: Place, width: usize, height: usize) -> f32 {
+    /// the log likelihood ratio per pixel under [`ZONES`], where what others explain and what lies
+    /// outside the `picture` say nothing.
+    fn gain(&self, place: Place, picture: Place, width: usize, height: usize) -> f32 {
         let (w, h) = (place.right - place.left, place.bottom - place.top);
         let area = (w * h) as f32;
         if box_sum(&self.rest, width, height, place) < NEW_MIN * area {
@@ -254,7 +262,8 @@ impl People {
             let all = Place { top, bottom, ..place };
             let core = Place { left: place.left + inset, right: place.right - inset, ..all };
             let count = |p: Place| {
-                let area = ((p.right - p.left) * (p.bottom - p.top)) as f32;
+                let seen = p.within(picture);
+                let area = ((seen.right - seen.left).max(0) * (seen.bottom - seen.top).max(0)) as f32;
                 let bare = area - box_sum(&self.set, width, height, p);
                 (box_sum(&self.rest, width, height, p), bare)
             };
@@ -344,6 +353,15 @@ struct Place {
 }
 
 impl Place {
+    fn within(self, o: Self) -> Self {
+        Self {
+            left: self.left.max(o.left),
+            top: self.top.max(o.top),
+            right: self.right.min(o.right),
+            bottom: self.bottom.min(o.bottom),
+        }
+    }
+
     fn clipped(self, width: usize, height: usize) -> Rect {
         let clip = |v: isize, max: usize| v.clamp(0, max as isize) as usize;
         Rect {
