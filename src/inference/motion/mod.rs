@@ -229,7 +229,8 @@ impl State {
             let upright = 1.6 * width as f32 <= height as f32 && height <= 5 * width;
             let fill = object.area as f32 / (width * height) as f32;
             if whole && upright && (0.35..0.8).contains(&fill) && !object.split {
-                self.scale.note(bottom as f32, height as f32, width as f32);
+                let middle = (left + right) as f32 / 2.0;
+                self.scale.note(middle, bottom as f32, height as f32, width as f32);
             }
         }
         self.scale.refit();
