@@ -20,6 +20,7 @@
 //! - `track`, `behavior`, `predict`, `swarm` and the session logic of `link` are pure: no tokio, no
 //!   I/O, no ambient time or randomness. `handle(input, now) -> actions`.
 //! - `capture`, `inference`, `link`, `broker` know `model` and `base`, never each other.
+//! - [`picture`] draws a scene for people; it knows `model` and `base`, and only `app` and `cli` know it.
 //! - `config` knows the options of each part; no part knows `config`.
 //! - `app` knows all; only `cli` knows `app`.
 
@@ -32,6 +33,7 @@ pub mod config;
 pub mod inference;
 pub mod link;
 pub mod model;
+pub mod picture;
 pub mod pipeline;
 pub mod platform;
 pub mod predict;

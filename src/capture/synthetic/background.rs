@@ -35,7 +35,7 @@ pub(super) fn trace(view: &View) -> Background {
             }
         }
         let off = ((u / w as f64 - 0.5).powi(2) + (v / h as f64 - 0.5).powi(2)) as f32;
-        color.iter_mut().for_each(|c| *c *= 1.04 - 0.28 * off);
+        *color = color.map(|c| c * (1.04 - 0.28 * off));
     }
     Background { image: to_image(view, &colors), depth_m }
 }
@@ -58,34 +58,55 @@ fn to_image(view: &View, colors: &[[f32; 3]]) -> Image {
     image
 }
 
-/// What a ray meets first: distance in ray lengths, normal, material.
-fn hit(from: Vector3<f64>, ray: Vector3<f64>) -> Option<(f64, Vector3<f64>, Material)> {
-    let hits = stage::SOLIDS.iter().filter_map(|s| meet(s, from, ray).map(|(t, n)| (t, n, s.material)));
-    hits.min_by(|a, b| a.0.total_cmp(&b.0))
+/// A ray, with what is asked of it for every solid worked out once.
+struct Ray {
+    from: Vector3<f64>,
+    along: Vector3<f64>,
+    inverse: Vector3<f64>,
 }
 
-fn meet(solid: &Solid, from: Vector3<f64>, ray: Vector3<f64>) -> Option<(f64, Vector3<f64>)> {
-    match solid.shape {
-        Shape::Box(low, high) => {
-            let (mut enter, mut leave, mut axis) = (f64::NEG_INFINITY, f64::INFINITY, 0);
-            for i in 0..3 {
-                let (a, b) = ((low[i] - from[i]) / ray[i], (high[i] - from[i]) / ray[i]);
-                if a.min(b) > enter {
-                    (enter, axis) = (a.min(b), i);
+impl Ray {
+    fn new(from: Vector3<f64>, along: Vector3<f64>) -> Self {
+        Self { from, along, inverse: along.map(|d| 1.0 / d) }
+    }
+
+    /// What it meets first: distance in ray lengths, normal, material.
+    fn first(&self) -> Option<(f64, Vector3<f64>, Material)> {
+        let hits = stage::SOLIDS.iter().filter_map(|s| self.meet(s).map(|(t, n)| (t, n, s.material)));
+        hits.min_by(|a, b| a.0.total_cmp(&b.0))
+    }
+
+    fn is_free(&self) -> bool {
+        stage::SOLIDS.iter().all(|s| self.meet(s).is_none())
+    }
+
+    fn meet(&self, solid: &Solid) -> Option<(f64, Vector3<f64>)> {
+        match solid.shape {
+            Shape::Box(low, high) => {
+                let (mut enter, mut leave, mut axis) = (f64::NEG_INFINITY, f64::INFINITY, 0);
+                for i in 0..3 {
+                    let a = (low[i] - self.from[i]) * self.inverse[i];
+                    let b = (high[i] - self.from[i]) * self.inverse[i];
+                    if a.min(b) > enter {
+                        (enter, axis) = (a.min(b), i);
+                    }
+                    leave = leave.min(a.max(b));
                 }
-                leave = leave.min(a.max(b));
+                if enter <= 1e-6 || enter > leave {
+                    return None;
+                }
+                let mut normal = Vector3::zeros();
+                normal[axis] = -self.along[axis].signum();
+                Some((enter, normal))
             }
-            let mut normal = Vector3::zeros();
-            normal[axis] = -ray[axis].signum();
-            (enter > 1e-6 && enter <= leave).then_some((enter, normal))
-        }
-        Shape::Ellipsoid(middle, axes) => {
-            let scale = |v: Vector3<f64>| v.component_div(&stage::vector(axes));
-            let (o, d) = (scale(from - stage::vector(middle)), scale(ray));
-            let (a, b, c) = (d.dot(&d), o.dot(&d), o.dot(&o) - 1.0);
-            let root = b * b - a * c;
-            let t = (-b - root.max(0.0).sqrt()) / a;
-            (root > 0.0 && t > 1e-6).then(|| (t, scale(o + d * t).normalize()))
+            Shape::Ellipsoid(middle, axes) => {
+                let scale = |v: Vector3<f64>| v.component_div(&stage::vector(axes));
+                let (o, d) = (scale(self.from - stage::vector(middle)), scale(self.along));
+                let (a, b, c) = (d.dot(&d), o.dot(&d), o.dot(&o) - 1.0);
+                let root = b * b - a * c;
+                let t = (-b - root.max(0.0).sqrt()) / a;
+                (root > 0.0 && t > 1e-6).then(|| (t, scale(o + d * t).normalize()))
+            }
         }
     }
 }
@@ -93,7 +114,7 @@ fn meet(solid: &Solid, from: Vector3<f64>, ray: Vector3<f64>) -> Option<(f64, Ve
 fn look(view: &View, u: f64, v: f64, sample: usize) -> ([f32; 3], f32) {
     let ray = view.ray(u, v);
     let ground_t = -view.position.z / ray.z;
-    let found = hit(view.position, ray).filter(|found| found.0 < ground_t);
+    let found = Ray::new(view.position, ray).first().filter(|found| found.0 < ground_t);
     let (t, normal, material) = match found {
         Some((t, normal, material)) => (t, normal, Some(material)),
         None => (ground_t, Vector3::z(), None),
@@ -102,7 +123,7 @@ fn look(view: &View, u: f64, v: f64, sample: usize) -> ([f32; 3], f32) {
     // The four rays see the sun at four places of its disc: shadows get a soft edge.
     let soft = [-0.03, 0.03, 0.01, -0.01][sample];
     let sun = Vector3::new(-stage::SHADOW[0] + soft, -stage::SHADOW[1] - soft, 1.0);
-    let lit = normal.dot(&sun) > 0.0 && hit(p + normal * 0.003, sun).is_none();
+    let lit = normal.dot(&sun) > 0.0 && Ray::new(p + normal * 0.003, sun).is_free();
     let direct = if lit { 0.38 * normal.dot(&sun) / sun.norm() } else { 0.0 };
     // The sky lights what faces up more than what faces sideways.
     let ambient = 0.56 + 0.08 * normal.z;

@@ -47,8 +47,8 @@ const PAINT: [[f32; 3]; 5] = [
     [150.0, 58.0, 56.0],
     [214.0, 214.0, 210.0],
     [52.0, 78.0, 118.0],
-    [70.0, 74.0, 78.0],
-    [150.0, 156.0, 160.0],
+    [92.0, 112.0, 98.0],
+    [166.0, 170.0, 174.0],
 ];
 
 fn pick<const N: usize>(palette: &[[f32; 3]; N], look: u64, salt: u64) -> [f32; 3] {
@@ -64,28 +64,30 @@ pub(super) struct Brush<'a, 'b> {
 }
 
 impl Brush<'_, '_> {
-    /// The shadow that `actor` casts on the ground.
-    pub(super) fn shadow(&mut self, actor: &Actor) {
-        let p = actor.position_m;
-        let at = |along_m: f64, up_m: f64, r_m: f32| {
-            let (sin, cos) = actor.heading_rad.sin_cos();
-            let x = p.x + along_m * cos + up_m * stage::SHADOW[0];
-            let y = p.y + along_m * sin + up_m * stage::SHADOW[1];
-            // A round spot on the ground is flat in the picture: take the mean of both axes.
-            self.view.project(Vector3::new(x, y, 0.0)).map(|q| Disc {
-                u: q.u,
-                v: q.v,
-                r: r_m * q.px_per_m * 0.75,
-            })
-        };
-        let (ends, soft_m) = if actor.class == Class::Vehicle {
-            ([at(-1.3, 0.45, 0.95), at(1.3, 0.45, 0.95)], 0.12)
+    /// The shadow that `actor` casts on the ground; nothing when it is too close to the camera.
+    pub(super) fn shadow(&mut self, actor: &Actor) -> Option<()> {
+        let foot = Self::place(actor, [0.0, 0.0, 0.0]);
+        let px_per_m = self.view.project(foot)?.px_per_m;
+        let tip = Vector3::new(stage::SHADOW[0], stage::SHADOW[1], 0.0);
+        if actor.class == Class::Vehicle {
+            // The body's outline, moved by half of what the roof would move it.
+            let mut corners = [(0.0, 0.0); 4];
+            for (corner, [ahead, left]) in
+                corners.iter_mut().zip([[-2.0, -0.9], [2.0, -0.9], [2.0, 0.9], [-2.0, 0.9]])
+            {
+                let p = self.view.project(Self::place(actor, [ahead, left, 0.0]) + tip * 0.6)?;
+                *corner = (p.u, p.v);
+            }
+            self.raster.face_shadow(&corners, SHADOW_STRENGTH * 1.3, 0.15 * px_per_m);
         } else {
-            ([at(0.0, 0.0, 0.13), at(0.0, actor.height_m * 0.92, 0.17)], 0.06)
-        };
-        if let ([Some(a), Some(b)], Some(q)) = (ends, self.view.project(Vector3::new(p.x, p.y, 0.0))) {
-            self.raster.shadow([a, b], SHADOW_STRENGTH, (soft_m * q.px_per_m).max(0.8));
+            let disc = |p: Vector3<f64>, r_m: f32| {
+                // A round spot on the ground is flat in the picture: the mean of both axes.
+                self.view.project(p).map(|q| Disc { u: q.u, v: q.v, r: r_m * q.px_per_m * 0.75 })
+            };
+            let ends = [disc(foot, 0.13)?, disc(foot + tip * (actor.height_m * 0.92), 0.17)?];
+            self.raster.limb_shadow(ends, SHADOW_STRENGTH, (0.06 * px_per_m).max(0.8));
         }
+        Some(())
     }
 
     /// The figure itself; nothing when any part of it is too close to the camera.
@@ -98,85 +100,54 @@ impl Brush<'_, '_> {
     }
 
     fn person(&mut self, actor: &Actor) -> Option<()> {
-        let view = self.view;
-        let h = actor.height_m;
-        let (sin, cos) = actor.heading_rad.sin_cos();
-        let speed = actor.velocity_mps.norm();
-        let runs = ((speed - 2.0) / 1.5).clamp(0.0, 1.0);
-        // Two steps of a walk are 1.4 m, of a run 2.6 m; who stands keeps the legs together.
-        let phase = actor.walked_m * std::f64::consts::TAU / (1.4 + 1.2 * runs);
-        let swing = (speed / 1.2).min(1.0) * (0.42 + 0.25 * runs);
-        let lean = 0.02 + 0.10 * runs;
-        // Forward, to the left and up from the foot point, in parts of the height.
-        let at = |ahead: f64, left: f64, up: f64, r: f64| {
-            let (ahead, left) = ((ahead + lean * up) * h, left * h);
-            let x = actor.position_m.x + cos * ahead - sin * left;
-            let y = actor.position_m.y + sin * ahead + cos * left;
-            let p = view.project(Vector3::new(x, y, up * h))?;
-            Some(Disc { u: p.u, v: p.v, r: (r * h) as f32 * p.px_per_m })
-        };
-        let depth_m = at(0.0, 0.0, 0.0, 0.0)
-            .and_then(|_| view.project(Vector3::new(actor.position_m.x, actor.position_m.y, 0.0)))?
-            .depth_m;
+        let pose = Pose::new(self.view, actor);
+        let depth_m = self.view.project(Self::place(actor, [0.0, 0.0, 0.0]))?.depth_m;
         let to_sun = Vector3::new(-stage::SHADOW[0], -stage::SHADOW[1], 0.0);
-        let sun = view.right.dot(&to_sun.normalize()) as f32;
+        let sun = self.view.right.dot(&to_sun.normalize()) as f32;
         let coat = self.color(pick(&COATS, actor.look, 1));
-        let legs = self.color(pick(&TROUSERS, actor.look, 2));
+        let trousers = self.color(pick(&TROUSERS, actor.look, 2));
         let skin = self.color(pick(&SKIN, actor.look, 3));
         let hair = self.color(pick(&HAIR, actor.look, 4));
         let shoe = self.color([40.0, 36.0, 34.0]);
+        let mut limb = |[a, b]: [Disc; 2], color: Color| self.raster.limb([a, b], depth_m, color, sun);
         // The side turned away from the camera first.
-        let to_camera = view.position.xy() - nalgebra::Vector2::new(actor.position_m.x, actor.position_m.y);
-        let near = if cos * to_camera.y - sin * to_camera.x > 0.0 { 1.0 } else { -1.0 };
-        let mut limb = |a: Disc, b: Disc, color: Color| self.raster.limb([a, b], depth_m, color, sun);
-        let arm = |side: f64| {
-            let back = -(phase.sin()) * side * swing;
-            let shoulder = at(0.0, side * 0.118, 0.79, 0.030)?;
-            let elbow = at(back * 0.17, side * 0.135, 0.63, 0.026)?;
-            let hand = at(back * 0.34 + 0.05 + 0.1 * runs, side * 0.12, 0.49 + 0.16 * runs, 0.021)?;
-            Some((shoulder, elbow, hand))
-        };
-        let (shoulder, elbow, hand) = arm(-near)?;
-        limb(shoulder, elbow, coat.lit(0.88));
-        limb(elbow, hand, coat.lit(0.88));
-        for side in [-near, near] {
-            let turn = phase.sin() * side * swing;
-            // The leg that swings forward bends its knee and lifts its foot.
-            let lift = (phase.cos() * side).max(0.0) * swing;
-            let hip = at(0.0, side * 0.052, 0.50, 0.052)?;
-            let knee = at(turn * 0.24 + lift * 0.12, side * 0.052, 0.275 + lift * 0.03, 0.037)?;
-            let ankle = at(turn * 0.50 - lift * 0.10, side * 0.052, 0.035 + lift * 0.14, 0.026)?;
-            let toe = at(turn * 0.50 - lift * 0.06 + 0.07, side * 0.058, 0.014 + lift * 0.08, 0.018)?;
-            let shade = if side == near { 1.0 } else { 0.86 };
-            limb(hip, knee, legs.lit(shade));
-            limb(knee, ankle, legs.lit(shade));
-            limb(ankle, toe, shoe);
+        let [shoulder, elbow, hand] = pose.arm(Side::Far)?;
+        limb([shoulder, elbow], coat.lit(0.88));
+        limb([elbow, hand], coat.lit(0.88));
+        for (side, shade) in [(Side::Far, 0.86), (Side::Near, 1.0)] {
+            let [hip, knee, ankle, toe] = pose.leg(side)?;
+            limb([hip, knee], trousers.lit(shade));
+            limb([knee, ankle], trousers.lit(shade));
+            limb([ankle, toe], shoe);
         }
-        limb(at(0.0, 0.0, 0.745, 0.098)?, at(0.0, 0.0, 0.545, 0.082)?, coat);
-        limb(at(0.0, -0.075, 0.785, 0.045)?, at(0.0, 0.075, 0.785, 0.045)?, coat);
-        limb(at(0.0, 0.0, 0.84, 0.032)?, at(0.01, 0.0, 0.88, 0.03)?, skin);
-        limb(at(0.012, 0.0, 0.91, 0.050)?, at(0.015, 0.0, 0.935, 0.052)?, skin);
-        limb(at(-0.014, 0.0, 0.935, 0.050)?, at(-0.004, 0.0, 0.950, 0.050)?, hair);
-        let (shoulder, elbow, hand) = arm(near)?;
-        limb(shoulder, elbow, coat.lit(0.94));
-        limb(elbow, hand, coat.lit(0.94));
-        limb(hand, hand, skin);
+        let joint = |ahead, left, up, r| pose.joint([ahead, left, up], r);
+        limb([joint(0.0, 0.0, 0.745, 0.098)?, joint(0.0, 0.0, 0.545, 0.082)?], coat);
+        limb([joint(0.0, -0.075, 0.785, 0.045)?, joint(0.0, 0.075, 0.785, 0.045)?], coat);
+        limb([joint(0.0, 0.0, 0.84, 0.032)?, joint(0.01, 0.0, 0.88, 0.03)?], skin);
+        limb([joint(0.012, 0.0, 0.91, 0.050)?, joint(0.015, 0.0, 0.935, 0.052)?], skin);
+        limb([joint(-0.014, 0.0, 0.935, 0.050)?, joint(-0.004, 0.0, 0.950, 0.050)?], hair);
+        let [shoulder, elbow, hand] = pose.arm(Side::Near)?;
+        limb([shoulder, elbow], coat.lit(0.94));
+        limb([elbow, hand], coat.lit(0.94));
+        limb([hand, hand], skin);
         Some(())
     }
 
     fn vehicle(&mut self, actor: &Actor) -> Option<()> {
         let paint = pick(&PAINT, actor.look, 1);
-        let glass = [62.0, 72.0, 80.0];
-        for axle in [-1.2, 1.2] {
-            for side in [-0.78, 0.78] {
+        let glass = [70.0, 82.0, 90.0];
+        for side in [-0.78, 0.78] {
+            for axle in [-1.2, 1.2] {
                 self.wheel(actor, axle, side)?;
             }
         }
-        self.block(actor, [-1.95, -0.84, 0.28], [1.95, 0.84, 0.88], [paint, paint])?;
-        self.block(actor, [-1.35, -0.74, 0.88], [0.75, 0.74, stage::VEHICLE_HEIGHT_M], [glass, paint])
+        self.block(actor, [-1.95, -0.84, 0.30], [1.95, 0.84, 0.72], [paint, paint])?;
+        self.block(actor, [-1.90, -0.82, 0.72], [1.80, 0.82, 0.90], [paint, paint])?;
+        self.block(actor, [-1.35, -0.76, 0.90], [0.85, 0.76, 1.36], [glass, glass])?;
+        self.block(actor, [-1.20, -0.74, 1.36], [0.60, 0.74, stage::VEHICLE_HEIGHT_M], [paint, paint])
     }
 
-    /// A place on the vehicle: ahead, to its left, up; metres from its foot point.
+    /// A place on the figure: ahead, to its left, up; metres from its foot point.
     fn place(actor: &Actor, [ahead, left, up]: [f64; 3]) -> Vector3<f64> {
         let (sin, cos) = actor.heading_rad.sin_cos();
         let p = actor.position_m;
@@ -234,5 +205,83 @@ impl Brush<'_, '_> {
         }
         self.raster.face(&rim, depth_m, self.color([38.0, 38.0, 40.0]));
         Some(())
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Near,
+    Far,
+}
+
+/// How a person holds its limbs: all lengths in parts of its height.
+struct Pose<'a> {
+    view: &'a View,
+    actor: &'a Actor,
+    /// Left (1) or right (-1): the side nearer to the camera.
+    near: f64,
+    /// 0 walks, 1 runs.
+    runs: f64,
+    /// Where in the cycle of two steps, radians.
+    phase: f64,
+    /// How far the legs swing, radians.
+    swing: f64,
+    /// How far the body leans forward, per height.
+    lean: f64,
+}
+
+impl<'a> Pose<'a> {
+    fn new(view: &'a View, actor: &'a Actor) -> Self {
+        let (sin, cos) = actor.heading_rad.sin_cos();
+        let speed = actor.velocity_mps.norm();
+        let runs = ((speed - 2.0) / 1.5).clamp(0.0, 1.0);
+        let p = actor.position_m;
+        let left_to_camera = cos * (view.position.y - p.y) - sin * (view.position.x - p.x);
+        Self {
+            view,
+            actor,
+            near: left_to_camera.signum(),
+            runs,
+            // Two steps of a walk are 1.4 m, of a run 2.6 m; who stands keeps the legs together.
+            phase: actor.walked_m * std::f64::consts::TAU / (1.4 + 1.2 * runs),
+            swing: (speed / 1.2).min(1.0) * (0.42 + 0.25 * runs),
+            lean: 0.02 + 0.10 * runs,
+        }
+    }
+
+    fn sign(&self, side: Side) -> f64 {
+        if side == Side::Near { self.near } else { -self.near }
+    }
+
+    /// A joint ahead of, to the left of and above the foot point, and how thick the limb is there.
+    fn joint(&self, [ahead, left, up]: [f64; 3], r: f64) -> Option<Disc> {
+        let h = self.actor.height_m;
+        let p =
+            self.view.project(Brush::place(self.actor, [(ahead + self.lean * up) * h, left * h, up * h]))?;
+        Some(Disc { u: p.u, v: p.v, r: (r * h) as f32 * p.px_per_m })
+    }
+
+    /// Shoulder, elbow, hand: swings against the leg of its side.
+    fn arm(&self, side: Side) -> Option<[Disc; 3]> {
+        let side = self.sign(side);
+        let back = -self.phase.sin() * side * self.swing;
+        Some([
+            self.joint([0.0, side * 0.118, 0.79], 0.030)?,
+            self.joint([back * 0.17, side * 0.135, 0.63], 0.026)?,
+            self.joint([back * 0.34 + 0.05 + 0.1 * self.runs, side * 0.12, 0.49 + 0.16 * self.runs], 0.021)?,
+        ])
+    }
+
+    /// Hip, knee, ankle, toe: the leg that swings forward bends its knee and lifts its foot.
+    fn leg(&self, side: Side) -> Option<[Disc; 4]> {
+        let side = self.sign(side);
+        let turn = self.phase.sin() * side * self.swing;
+        let lift = (self.phase.cos() * side).max(0.0) * self.swing;
+        Some([
+            self.joint([0.0, side * 0.052, 0.50], 0.052)?,
+            self.joint([turn * 0.24 + lift * 0.12, side * 0.052, 0.275 + lift * 0.03], 0.037)?,
+            self.joint([turn * 0.50 - lift * 0.10, side * 0.052, 0.035 + lift * 0.14], 0.026)?,
+            self.joint([turn * 0.50 - lift * 0.06 + 0.07, side * 0.058, 0.014 + lift * 0.08], 0.018)?,
+        ])
     }
 }

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use render::Renderer;
-pub use stage::DOCK_M;
+pub use stage::{DOCK_M, EXTENT_M};
 use view::View;
 pub use view::{camera_position_m, ground_plane};
 pub use world::Actor;
@@ -145,21 +145,22 @@ impl Source {
     /// A live camera: its first frame is due at once, the others at the frame rate. Frames whose
     /// time has passed when nobody asked for them are lost, as they are in a real camera.
     pub fn live(camera: CameraId, options: Options, clock: Arc<dyn Clock>) -> Result<Self, Error> {
-        let mut source = Self::new(camera, options, Time::default(), Pace::Live(Arc::clone(&clock)))?;
-        source.start = clock.now();
-        Ok(source)
+        let renderer = Self::renderer(&options)?;
+        // The clock is read after the background was traced, which takes a moment.
+        let start = clock.now();
+        Ok(Self { camera, options, pace: Pace::Live(clock), start, next_seq: 0, renderer })
     }
 
     /// `frames` frames from `start` on, as fast as they are asked for.
     pub fn offline(camera: CameraId, options: Options, start: Time, frames: u64) -> Result<Self, Error> {
-        Self::new(camera, options, start, Pace::Offline { frames })
+        let renderer = Self::renderer(&options)?;
+        Ok(Self { camera, options, pace: Pace::Offline { frames }, start, next_seq: 0, renderer })
     }
 
-    fn new(camera: CameraId, options: Options, start: Time, pace: Pace) -> Result<Self, Error> {
+    fn renderer(options: &Options) -> Result<Renderer, Error> {
         options.check()?;
         let view = View::new(options.cameras, options.index, options.size);
-        let renderer = Renderer::new(World::new(options.seed), options.seed, options.index, view);
-        Ok(Self { camera, options, pace, start, next_seq: 0, renderer })
+        Ok(Renderer::new(World::new(options.seed), options.seed, options.index, view))
     }
 
     /// Everybody who is on the plaza at `epoch_ms`. For tests: the daemon works from pixels alone.

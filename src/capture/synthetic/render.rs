@@ -77,11 +77,11 @@ impl Renderer {
         let mut raster = Raster::new(image, &self.background.depth_m);
         let light = (f64::from(step) / LIGHT_STEPS) as f32;
         let mut brush = Brush { raster: &mut raster, view: &self.view, light };
+        // What is too close to be drawn is hardly in the picture either.
         for actor in &self.actors {
-            brush.shadow(actor);
+            let _ = brush.shadow(actor);
         }
         for actor in &self.actors {
-            // What is too close to be drawn is not in the picture either.
             let _ = brush.actor(actor);
         }
         self.add_noise(t_ms, image);

@@ -14,6 +14,9 @@ use crate::model::Point;
 pub const DOCK_M: [Point; 4] =
     [Point::new(0.8, 0.6), Point::new(4.0, 0.6), Point::new(4.0, 3.8), Point::new(0.8, 3.8)];
 
+/// Lowest and highest corner of the part of the plaza on which most things happen, metres.
+pub const EXTENT_M: [Point; 2] = [Point::new(-10.5, -7.0), Point::new(10.5, 8.75)];
+
 /// Doors, two to a wall (west, east, north); people come from just behind them.
 pub(super) const GATES_M: [Point; 6] = [
     Point::new(-15.0, -0.6),
