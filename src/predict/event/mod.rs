@@ -5,7 +5,7 @@
 //! (kind, tracks, zone):
 //!
 //! ```text
-//!            likely for 0.5 s              happens, confirmed
+//!            likely for 0.3 s              happens, confirmed
 //!  (unknown) ───────────────► predicted ─────────────────────► occurred ──► over, cools down
 //!      │                          │ unlikely for 1 s, overdue, or a track ended
 //!      │                          └──────────► retracted ──► cools down
