@@ -19,8 +19,8 @@ use super::{Error, FrameSource, Next, exchange_image, offset_at, y4m};
 use crate::base::{Clock, Time};
 use crate::model::{CameraId, Frame, Image};
 
-/// Pictures on their way from the reader thread, beside the one that is being read.
-const PICTURES_MAX: usize = 2;
+/// Finished pictures on their way from the reader thread; it is at work on one more.
+const PICTURES_MAX: usize = 1;
 /// How long the reader thread may take to notice that its program is gone.
 const READER_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -53,7 +53,7 @@ pub struct Source {
     timing: Timing,
     program: Program,
     arrivals: Receiver<Arrival>,
-    /// Buffers on their way back; `None` only while being dropped.
+    /// Buffers on their way back; gone only while being dropped.
     spare: Option<SyncSender<Image>>,
     /// The time of the first frame.
     start: Option<Time>,
@@ -159,7 +159,7 @@ impl Source {
         let Some(status) = status else {
             return Ok(Next::Pending);
         };
-        let last_words = self.program.last_words().map_or(String::new(), |line| format!(": {line}"));
+        let last_words = self.program.last_words();
         let is_offline = self.timing != Timing::Live;
         match self.ended.take() {
             Some(Err(source)) if broken_while_running || status.success() => {
@@ -342,8 +342,9 @@ mod tests {
 
     #[test]
     fn a_program_that_dies_at_once_is_named_with_its_status_and_last_words() {
-        let error = error_of("echo first >&2; echo no camera on bus 3 >&2; exit 4", Timing::Live);
-        let text = "capture command: `sh` ended with exit status: 4: no camera on bus 3";
+        let error =
+            error_of("echo hello >&2; echo no bus 3 >&2; echo check the cable >&2; exit 4", Timing::Live);
+        let text = "capture command: `sh` ended with exit status: 4: no bus 3; check the cable";
         assert_eq!(error.to_string(), text);
         let error = error_of("kill -9 $$", Timing::Live);
         assert_eq!(error.to_string(), "capture command: `sh` ended with signal: 9 (SIGKILL)");

@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 
-use super::{replay, y4m};
+use super::{replay, synthetic, y4m};
 use crate::base::ErrorKind;
 
 /// Why there are no frames. The messages name the file or program and, where there is one, the
@@ -51,7 +51,7 @@ pub enum Error {
         what: String,
         /// How it ended.
         status: ExitStatus,
-        /// `: ` and the last line it wrote to its standard error, or nothing.
+        /// `: ` and the last lines it wrote to its standard error, or nothing.
         last_words: String,
     },
     /// A program's output is not the stream it should be.
@@ -63,7 +63,7 @@ pub enum Error {
         what: String,
         /// What is wrong with it.
         source: y4m::Error,
-        /// `: ` and the last line it wrote to its standard error, or nothing.
+        /// `: ` and the last lines it wrote to its standard error, or nothing.
         last_words: String,
     },
     /// An offline stream without a frame rate has no frame times.
@@ -82,6 +82,9 @@ pub enum Error {
         /// What was wrong with its rows.
         faults: replay::Faults,
     },
+    /// There is no such simulated camera.
+    #[error("synthetic source: {0}")]
+    Synthetic(#[from] synthetic::Error),
     /// A thread of ours is gone.
     #[error("the thread that reads from `{program}` is gone")]
     ReaderGone {
@@ -99,6 +102,7 @@ impl Error {
             Self::NoProgram => ErrorKind::Config,
             Self::Ended { .. } => ErrorKind::Failed,
             Self::Stream { source, .. } => source.kind(),
+            Self::Synthetic(source) => source.kind(),
             Self::ReaderGone { .. } => ErrorKind::Bug,
         }
     }

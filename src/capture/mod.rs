@@ -1,8 +1,8 @@
 //! Where frames come from: one [`FrameSource`] per kind of input, and the thread that keeps it going.
 //!
 //! ```text
-//! y4m <- command <- video        replay        (synthetic)
-//!            \_______________________|_____________/
+//! y4m <- command <- video        replay        synthetic
+//!            \_______________________|____________/
 //!                      FrameSource -> supervise (thread) -> slot -> perception
 //! ```
 //!
@@ -24,6 +24,7 @@ mod rate;
 pub mod replay;
 mod slot;
 mod supervise;
+pub mod synthetic;
 pub mod video;
 pub mod y4m;
 
@@ -68,6 +69,8 @@ pub enum Kind {
     Video(video::Options),
     /// Recorded detections.
     Replay(replay::Options),
+    /// A simulated plaza.
+    Synthetic(synthetic::Options),
 }
 
 /// How fast an offline source is played to the perception thread.
@@ -113,6 +116,9 @@ pub fn open(kind: &Kind, camera: &CameraId, clock: &Arc<dyn Clock>) -> Result<Bo
         Kind::Command(options) => Box::new(command::Source::start(options, camera, clock)?),
         Kind::Video(options) => Box::new(video::open(options, camera, clock)?),
         Kind::Replay(options) => Box::new(replay::Source::open(options, camera, clock)?),
+        Kind::Synthetic(options) => {
+            Box::new(synthetic::Source::live(camera.clone(), options.clone(), Arc::clone(clock))?)
+        }
     })
 }
 

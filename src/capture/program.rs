@@ -21,8 +21,8 @@ const END_PATIENCE: Duration = Duration::from_millis(500);
 const WORDS_PATIENCE: Duration = Duration::from_millis(200);
 /// Between two looks at a program that should end.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
-/// Lines of standard error that are kept.
-const STDERR_LINES_MAX: usize = 8;
+/// Last lines of standard error that are kept: programs like to end with advice after the reason.
+const STDERR_LINES_MAX: usize = 2;
 /// Longest line of standard error that is read as one, in bytes.
 const STDERR_LINE_BYTES_MAX: usize = 4096;
 /// Characters of such a line that are kept.
@@ -49,7 +49,14 @@ impl Program {
             .process_group(0)
             .spawn()?;
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        let stderr = Tail::follow(stderr, program.clone(), hidden)?;
+        let stderr = match Tail::follow(stderr, program.clone(), hidden) {
+            Ok(tail) => tail,
+            Err(error) => {
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(error);
+            }
+        };
         let program = Self { child, status: None, stderr };
         // Both were asked for above.
         let stdout = stdout.ok_or(io::ErrorKind::BrokenPipe)?;
@@ -79,9 +86,10 @@ impl Program {
         }
     }
 
-    /// The last line it wrote to its standard error; complete once the program has ended.
-    pub(super) fn last_words(&self) -> Option<String> {
-        self.stderr.last()
+    /// `: ` and the last lines it wrote to its standard error, or nothing; complete once it has ended.
+    pub(super) fn last_words(&self) -> String {
+        let lines = self.stderr.last();
+        if lines.is_empty() { lines } else { format!(": {lines}") }
     }
 
     /// Whether it has ended; does not reap it, so that its number stays its own.
@@ -164,10 +172,10 @@ impl Tail {
         Ok(Self { lines, thread })
     }
 
-    fn last(&self) -> Option<String> {
+    fn last(&self) -> String {
         poll_until(WORDS_PATIENCE, || self.thread.is_finished());
         let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        lines.back().cloned()
+        lines.iter().map(String::as_str).collect::<Vec<_>>().join("; ")
     }
 }
 

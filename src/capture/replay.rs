@@ -104,17 +104,17 @@ impl Faults {
 }
 
 impl fmt::Display for Faults {
-    /// Empty without faults, otherwise `; 7 rows skipped: line 3: ..., line 9: ..., ...`.
+    /// Empty without faults, otherwise `; rows skipped: 7 (line 3: ..., line 9: ..., ...)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.count == 0 {
             return Ok(());
         }
-        write!(f, "; {} rows skipped: ", self.count)?;
+        write!(f, "; rows skipped: {} (", self.count)?;
         for (i, (line, kind)) in self.first.iter().enumerate() {
             let comma = if i == 0 { "" } else { ", " };
             write!(f, "{comma}line {line}: {kind}")?;
         }
-        f.write_str(if self.count > self.first.len() as u64 { ", ..." } else { "" })
+        f.write_str(if self.count > self.first.len() as u64 { ", ...)" } else { ")" })
     }
 }
 
@@ -366,8 +366,10 @@ mod tests {
     fn the_first_faults_are_named_and_all_are_counted() {
         let (_, faults) = parse(&"rubbish\n".repeat(9));
         assert_eq!((faults.count, faults.first.len()), (9, FAULTS_NAMED_MAX));
-        assert!(faults.to_string().starts_with("; 9 rows skipped: line 1: column 1 is not a number, line 2"));
-        assert!(faults.to_string().ends_with(", ..."));
+        assert!(
+            faults.to_string().starts_with("; rows skipped: 9 (line 1: column 1 is not a number, line 2")
+        );
+        assert!(faults.to_string().ends_with(", ...)"));
     }
 
     #[test]
@@ -379,7 +381,7 @@ mod tests {
         assert!(missing.to_string().starts_with("/no/such/det.txt: No such file"), "{missing}");
         assert!(matches!(open("").unwrap_err(), Error::EmptyFile { .. }));
         let unusable = open("a,b\n\n").unwrap_err();
-        assert!(unusable.to_string().contains("no usable detection; 1 rows skipped: line 1:"), "{unusable}");
+        assert!(unusable.to_string().contains("no usable detection; rows skipped: 1 (line 1:"), "{unusable}");
     }
 
     #[test]

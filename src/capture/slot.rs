@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::model::Frame;
 
-/// What [`Slot::take`] found.
+/// What [`Capture::next`](super::Capture::next) found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Taken {
     /// The frame was filled.

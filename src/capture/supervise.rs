@@ -175,6 +175,14 @@ struct Worker {
     last: Option<(u64, Time)>,
 }
 
+impl Drop for Worker {
+    /// However the thread ends, nobody waits for its frames any longer.
+    fn drop(&mut self) {
+        self.shared.tally().state = State::Ended;
+        self.shared.slot.close();
+    }
+}
+
 impl Worker {
     fn run(mut self, seed: u64) {
         let mut rng = Pcg64Mcg::seed_from_u64(seed);
@@ -199,8 +207,6 @@ impl Worker {
                 break;
             }
         }
-        self.shared.tally().state = State::Ended;
-        self.shared.slot.close();
     }
 
     fn report_restart(&self, is_stall: bool, reason: String, attempts: u32, wait: Duration) {

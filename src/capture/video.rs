@@ -103,6 +103,15 @@ impl<'a> Input<'a> {
 
 /// Starts ffmpeg on the input.
 pub fn open(options: &Options, camera: &CameraId, clock: &Arc<dyn Clock>) -> Result<command::Source, Error> {
+    open_with("ffmpeg", options, camera, clock)
+}
+
+fn open_with(
+    ffmpeg: &str,
+    options: &Options,
+    camera: &CameraId,
+    clock: &Arc<dyn Clock>,
+) -> Result<command::Source, Error> {
     let input = Input::of(&options.input);
     let timing = match input {
         Input::File(path) => {
@@ -111,7 +120,7 @@ pub fn open(options: &Options, camera: &CameraId, clock: &Arc<dyn Clock>) -> Res
         }
         Input::Url { .. } => Timing::Live,
     };
-    let command = command::Options { argv: argv(options, input), timing };
+    let command = command::Options { argv: argv(ffmpeg, options, input), timing };
     let name = Name { program: "ffmpeg".into(), what: input.shown() };
     command::Source::start_as(name, &command, input.hidden(), camera, clock).map_err(|error| match error {
         Error::Start { source, .. } if source.kind() == io::ErrorKind::NotFound => {
@@ -135,9 +144,9 @@ fn check_file(path: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-fn argv(options: &Options, input: Input<'_>) -> Vec<String> {
+fn argv(ffmpeg: &str, options: &Options, input: Input<'_>) -> Vec<String> {
     let mut argv: Vec<String> =
-        ["ffmpeg", "-nostdin", "-hide_banner", "-loglevel", "error"].map(String::from).into();
+        [ffmpeg, "-nostdin", "-hide_banner", "-loglevel", "error"].map(String::from).into();
     let mut add = |words: &[&str]| argv.extend(words.iter().map(|&word| word.to_owned()));
 
     let timeout_us = NETWORK_TIMEOUT.as_micros().to_string();
@@ -260,6 +269,32 @@ mod tests {
         std::fs::write(&path, "").unwrap();
         let empty = start(&Options::new(path.display().to_string())).unwrap_err();
         assert!(empty.to_string().ends_with("empty.mp4 is empty"), "{empty}");
+    }
+
+    #[test]
+    fn without_ffmpeg_the_error_names_the_package() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("video.y4m");
+        std::fs::write(&path, y4m(1)).unwrap();
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let options = Options::new(path.display().to_string());
+        let camera = CameraId::parse("cam").unwrap();
+        let error = open_with("/no/such/ffmpeg", &options, &camera, &clock).unwrap_err();
+        assert!(matches!(error, Error::FfmpegMissing { .. }));
+        assert!(error.to_string().ends_with("install the package `ffmpeg`"), "{error}");
+    }
+
+    #[test]
+    fn a_truncated_file_gives_what_it_still_holds() {
+        if !has_ffmpeg() {
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("video.y4m");
+        std::fs::write(&path, &y4m(8)[..y4m(8).len() - 100]).unwrap();
+        let (frames, end) = read_all(&mut start(&Options::new(path.display().to_string())).unwrap());
+        end.unwrap();
+        assert_eq!(frames.len(), 7);
     }
 
     #[test]

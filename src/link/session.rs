@@ -418,3 +418,7 @@ fn packet_bytes(envelope: &Envelope) -> usize {
         + envelope.content_type.as_str().len()
         + envelope.payload.len()
 }
+
+#[cfg(test)]
+#[path = "session_tests.rs"]
+mod tests;
