@@ -89,24 +89,24 @@ impl Node {
     }
 }
 
-/// Byte offsets to lines and columns of one file.
-struct Lines<'t> {
+/// Byte offsets to lines and columns of one file. Columns count bytes: counting characters would make a
+/// file that is one long line take seconds.
+struct Lines {
     file: Arc<Path>,
-    text: &'t str,
     /// The offset of each line's first byte.
     starts: Vec<usize>,
 }
 
-impl<'t> Lines<'t> {
-    fn new(file: Arc<Path>, text: &'t str) -> Self {
+impl Lines {
+    fn new(file: Arc<Path>, text: &str) -> Self {
         let ends = text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(i, _)| i + 1);
-        Self { file, text, starts: std::iter::once(0).chain(ends).collect() }
+        Self { file, starts: std::iter::once(0).chain(ends).collect() }
     }
 
     fn place(&self, offset: usize) -> Place {
         let line = self.starts.partition_point(|s| *s <= offset).max(1);
-        let before = self.text.get(self.starts[line - 1]..offset).unwrap_or_default();
-        Place::Line { file: Arc::clone(&self.file), line, column: before.chars().count() + 1 }
+        let column = offset.saturating_sub(self.starts[line - 1]) + 1;
+        Place::Line { file: Arc::clone(&self.file), line, column }
     }
 
     fn table(&self, table: &DeTable<'_>, place: Place) -> Node {

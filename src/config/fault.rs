@@ -12,7 +12,7 @@ use crate::base::ErrorKind;
 /// Where a value was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
-    /// In a file; line and column (in characters) count from 1.
+    /// In a file; line and column (in bytes) count from 1.
     Line {
         /// The file.
         file: Arc<Path>,

@@ -4,6 +4,8 @@
 //! structs give rise to: types, ranges, lengths, constants, `required`, and `oneOf` told apart by the
 //! constant of one key (`kind`). A table is closed: what the schema does not name is an unknown key.
 
+use std::collections::BTreeMap;
+
 use schemars::generate::SchemaSettings;
 use schemars::transform::RecursiveTransform;
 use serde_json::{Map, Value as Json, json};
@@ -112,7 +114,7 @@ fn choices(schema: &Json) -> Option<Vec<&str>> {
 
 fn table(
     node: &Node,
-    entries: &std::collections::BTreeMap<String, Entry>,
+    entries: &BTreeMap<String, Entry>,
     schema: &Json,
     key: &str,
     faults: &mut Faults,
@@ -165,7 +167,7 @@ struct Shape<'s> {
 }
 
 impl<'s> Shape<'s> {
-    fn of(schema: &'s Json, entries: &std::collections::BTreeMap<String, Entry>) -> Self {
+    fn of(schema: &'s Json, entries: &BTreeMap<String, Entry>) -> Self {
         let mut shape = Self {
             properties: properties(schema),
             required: required(schema),

@@ -22,6 +22,8 @@ pub const REAL_MAX: f64 = 1e9;
 pub const MILLIS_MAX: u64 = 253_402_300_799_999;
 /// Largest integer that every JSON reader keeps exactly (2^53 - 1).
 pub const COUNT_MAX: u64 = (1 << 53) - 1;
+/// The shortest text of the largest single-precision number, which as a double lies a little above it.
+const WEIGHT_MAX: f64 = 3.402_823_5e38;
 /// A probability may exceed 1 by what single precision loses; it is cut to 1.
 const FRACTION_SLACK: f64 = 1e-6;
 
@@ -150,7 +152,7 @@ impl Visitor<'_> for RealVisitor {
     type Value = f64;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a number from {} to {}", self.min, self.max)
+        write!(f, "a number from {:?} to {:?}", self.min, self.max)
     }
 
     fn visit_f64<E: de::Error>(self, v: f64) -> Result<f64, E> {
@@ -211,8 +213,7 @@ impl Serialize for Fraction {
 
 impl<'de> Deserialize<'de> for Weight {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        let max = f64::from(f32::MAX);
-        d.deserialize_f64(RealVisitor { min: -max, max }).map(|v| Self(v as f32))
+        d.deserialize_f64(RealVisitor { min: -WEIGHT_MAX, max: WEIGHT_MAX }).map(|v| Self(v as f32))
     }
 }
 

@@ -339,6 +339,8 @@ fn a_file_that_is_none_is_one_fault() {
     assert!(syntax.len() == 1 && syntax[0].starts_with("3:9: not TOML: "), "{syntax:?}");
     let twice = faults("[camera]\nid = 'a'\nid = 'b'\n", &[]);
     assert!(twice.len() == 1 && twice[0].starts_with("3:1: not TOML: "), "{twice:?}");
+    let long = faults(&with(&format!("[detector]\nroi = [{}]", "1,".repeat(500_000))), &[]);
+    assert_eq!(long.len(), 1 + 16, "too long a list, and its first elements");
     let deep = faults(&format!("a = {}", "[".repeat(100_000)), &[]);
     assert_eq!(deep.len(), 1);
 }
