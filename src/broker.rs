@@ -56,7 +56,10 @@ pub struct Options {
     pub max_queued_per_client: usize,
     /// Bytes kept for one client that is away.
     pub max_queued_bytes_per_client: usize,
-    /// Messages on their way to one client that is connected; `QoS` 0 beyond it is dropped.
+    /// Messages on their way to one client that is connected; `QoS` 0 beyond it is dropped. Memory is
+    /// only taken for what waits: with 2,000 and with 10,000 the broker and three cameras have 13 MB
+    /// resident, and 50,000 messages as fast as they go reach three subscribers without a loss; so the
+    /// lower one, which bounds what a client that stopped reading can hold.
     pub client_channel_capacity: usize,
     /// Where sessions and retained messages are kept.
     pub data_dir: Option<PathBuf>,

@@ -5,19 +5,27 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+#[cfg(feature = "broker")]
+use std::net::SocketAddr;
+use std::time::Duration;
 
 use bytes::Bytes;
+#[cfg(feature = "broker")]
+use omnisight::broker;
 use omnisight::link::{self, State};
 use omnisight::model::{Envelope, Qos};
 use support::proxy::{From, Proxy};
-use support::{DEADLINE, Peer, Setup, TestBroker, event, kinds, link_options, presence, with_password};
+use support::{DEADLINE, Kind, Peer, Setup, TestBroker, event, kinds, link_options, presence, with_password};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_of_every_qos_arrives_as_it_was_sent() {
     for kind in kinds() {
         let broker = TestBroker::start(kind, Setup::default()).await;
         let mut receiver = Peer::subscribed(broker.port(), "receiver", "t/#").await;
-        let sender = Peer::spawn(link_options(broker.port()), "sender", None, &[]);
+        let sender = Peer::spawn(&link_options(broker.port()), "sender", None, &[]);
         sender.status(|status| status.state == State::Connected).await;
         for (topic, qos) in [("t/0", Qos::AtMostOnce), ("t/1", Qos::AtLeastOnce), ("t/2", Qos::ExactlyOnce)] {
             sender.send(Envelope { qos, ..event(topic, r#"{"x":1.0}"#) });
@@ -36,15 +44,15 @@ async fn a_message_of_every_qos_arrives_as_it_was_sent() {
 async fn a_retained_presence_reaches_a_later_subscriber_also_after_a_restart_of_the_broker() {
     for kind in kinds() {
         let mut broker = TestBroker::start(kind, Setup::default()).await;
-        let camera = Peer::spawn(link_options(broker.port()), "camera", None, &[]);
+        let camera = Peer::spawn(&link_options(broker.port()), "camera", None, &[]);
         camera.send(presence("status/camera", "online"));
         camera.status(|status| status.counters.acknowledged == 1).await;
-        let mut early = Peer::spawn(link_options(broker.port()), "early", None, &["status/+"]);
+        let mut early = Peer::spawn(&link_options(broker.port()), "early", None, &["status/+"]);
         let delivery = early.next().await;
         assert_eq!((delivery.payload, delivery.retained), (Bytes::from("online"), true), "{kind:?}");
         broker.stop().await;
         broker.start_again().await;
-        let mut late = Peer::spawn(link_options(broker.port()), "late", None, &["status/+"]);
+        let mut late = Peer::spawn(&link_options(broker.port()), "late", None, &["status/+"]);
         let delivery = late.next().await;
         assert_eq!((delivery.payload, delivery.retained), (Bytes::from("online"), true), "{kind:?}");
     }
@@ -55,7 +63,7 @@ async fn events_survive_a_restart_of_the_broker_in_their_midst() {
     for kind in kinds() {
         let mut broker = TestBroker::start(kind, Setup::default()).await;
         let mut receiver = Peer::subscribed(broker.port(), "receiver", "events/#").await;
-        let sender = Peer::spawn(link_options(broker.port()), "sender", None, &[]);
+        let sender = Peer::spawn(&link_options(broker.port()), "sender", None, &[]);
         for number in 0..100 {
             sender.send(event(&format!("events/{number}"), "{}"));
         }
@@ -102,7 +110,7 @@ async fn a_resumed_session_resends_what_is_in_flight_and_qos_2_arrives_once() {
         let broker = TestBroker::start(kind, Setup::default()).await;
         let proxy = Proxy::start(broker.port()).await;
         let mut receiver = Peer::subscribed(broker.port(), "receiver", "t/#").await;
-        let sender = Peer::spawn(link_options(proxy.port()), "sender", None, &[]);
+        let sender = Peer::spawn(&link_options(proxy.port()), "sender", None, &[]);
         sender.status(|status| status.state == State::Connected).await;
         // The broker gets the messages, but its answers are lost.
         proxy.swallow(|from, _| from == From::Broker);
@@ -139,7 +147,7 @@ async fn a_qos_2_message_whose_release_was_lost_arrives_once_and_does_not_loop_t
         let broker = TestBroker::start(kind, Setup::default()).await;
         let proxy = Proxy::start(broker.port()).await;
         let mut receiver = Peer::subscribed(proxy.port(), "receiver", "t/#").await;
-        let sender = Peer::spawn(link_options(broker.port()), "sender", None, &[]);
+        let sender = Peer::spawn(&link_options(broker.port()), "sender", None, &[]);
         // A PUBREL begins with 0x62.
         let (told, mut swallowed) = tokio::sync::mpsc::unbounded_channel();
         proxy.swallow(move |from, bytes| {
@@ -167,7 +175,7 @@ async fn a_broker_that_comes_later_is_found() {
     for kind in kinds() {
         let mut broker = TestBroker::start(kind, Setup::default()).await;
         broker.stop().await;
-        let camera = Peer::spawn(link_options(broker.port()), "camera", None, &[]);
+        let camera = Peer::spawn(&link_options(broker.port()), "camera", None, &[]);
         let status =
             camera.status(|status| status.state == State::Waiting && status.last_error.is_some()).await;
         let error = status.last_error.unwrap();
@@ -185,17 +193,17 @@ async fn a_wrong_password_is_named_and_a_right_one_connects() {
         let setup = Setup { user: Some(("camera", "secret")), ..Setup::default() };
         let broker = TestBroker::start(kind, setup).await;
         // mosquitto says for a wrong password what it says for a client without rights.
-        let word = if format!("{kind:?}") == "Mosquitto" { "not authorised" } else { "wrong password" };
+        let word = if kind == Kind::Mosquitto { "not authorised" } else { "wrong password" };
         let wrong = with_password(link_options(broker.port()), "camera", "guess");
-        let wrong = Peer::spawn(wrong, "wrong", None, &[]);
+        let wrong = Peer::spawn(&wrong, "wrong", None, &[]);
         let status =
             wrong.status(|status| status.state == State::Waiting && status.last_error.is_some()).await;
         assert_eq!(status.last_error.unwrap().word(), word, "{kind:?}");
-        let anonymous = Peer::spawn(link_options(broker.port()), "anonymous", None, &[]);
+        let anonymous = Peer::spawn(&link_options(broker.port()), "anonymous", None, &[]);
         let status = anonymous.status(|status| status.last_error.is_some()).await;
         assert_eq!(status.last_error.unwrap().word(), "not authorised", "{kind:?}");
         let right = with_password(link_options(broker.port()), "camera", "secret");
-        let right = Peer::spawn(right, "right", None, &[]);
+        let right = Peer::spawn(&right, "right", None, &[]);
         right.status(|status| status.state == State::Connected).await;
     }
 }
@@ -206,7 +214,7 @@ async fn the_will_is_published_when_the_connection_is_cut() {
         let broker = TestBroker::start(kind, Setup::default()).await;
         let mut watcher = Peer::subscribed(broker.port(), "watcher", "status/#").await;
         let will = presence("status/camera", "offline");
-        let camera = Peer::spawn(link_options(broker.port()), "camera", Some(will), &[]);
+        let camera = Peer::spawn(&link_options(broker.port()), "camera", Some(will), &[]);
         camera.send(presence("status/camera", "online"));
         assert_eq!(watcher.next().await.payload, "online", "{kind:?}");
         drop(camera);
@@ -222,7 +230,7 @@ async fn a_close_flushes_says_farewell_and_leaves_no_will() {
         let broker = TestBroker::start(kind, Setup::default()).await;
         let mut watcher = Peer::subscribed(broker.port(), "watcher", "t/#").await;
         let will = presence("t/status", "cut off");
-        let camera = Peer::spawn(link_options(broker.port()), "camera", Some(will), &[]);
+        let camera = Peer::spawn(&link_options(broker.port()), "camera", Some(will), &[]);
         for number in 0..150 {
             camera.send(event(&format!("t/{number}"), "{}"));
         }
@@ -246,7 +254,7 @@ async fn a_peers_message_of_10_mb_does_not_reach_us_and_does_not_loop_the_connec
         let options = link::Options { max_packet_bytes: 32 << 20, ..link_options(broker.port()) };
         let outbox = link::QueueLimits { messages: 10, bytes: 64 << 20 };
         let outbox = link::OutboxLimits { events: outbox, ..link::OutboxLimits::default() };
-        let peer = Peer::spawn(link::Options { outbox, ..options }, "peer", None, &[]);
+        let peer = Peer::spawn(&link::Options { outbox, ..options }, "peer", None, &[]);
         for retain in [false, true] {
             let payload = Bytes::from(vec![b' '; 10 << 20]);
             peer.send(Envelope { payload, retain, ..event("t/huge", "") });
@@ -262,11 +270,57 @@ async fn a_peers_message_of_10_mb_does_not_reach_us_and_does_not_loop_the_connec
 async fn what_is_too_large_for_the_broker_is_refused_before_it_is_sent() {
     for kind in kinds() {
         let broker = TestBroker::start(kind, Setup { max_packet_bytes: 2_000, ..Setup::default() }).await;
-        let camera = Peer::spawn(link_options(broker.port()), "camera", None, &[]);
+        let camera = Peer::spawn(&link_options(broker.port()), "camera", None, &[]);
         camera.send(event("t", &"x".repeat(2_000)));
         camera.send(event("t", &"x".repeat(1_900)));
         let status = camera.status(|status| status.counters.acknowledged == 1).await;
         let counters = status.counters;
         assert_eq!((counters.refused_too_large, counters.connects), (1, 1), "{kind:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listener_that_is_no_broker_is_named() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let options = link::Options { connect_timeout: Duration::from_secs(1), ..link_options(port) };
+    let camera = Peer::spawn(&options, "camera", None, &[]);
+    let (silent, _) = listener.accept().await.unwrap();
+    camera.status(|status| status.last_error.as_ref().is_some_and(|error| error.word() == "timeout")).await;
+    drop(silent);
+    let (mut chatty, _) = listener.accept().await.unwrap();
+    chatty.write_all(&[0xff; 64]).await.unwrap();
+    camera
+        .status(|status| status.last_error.as_ref().is_some_and(|error| error.word() == "protocol error"))
+        .await;
+}
+
+#[cfg(feature = "broker")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_broker_turns_the_next_client_away_and_takes_it_when_there_is_room() {
+    let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let options = broker::Options { listen, max_clients: 1, ..broker::Options::default() };
+    let broker = broker::start(options).await.unwrap();
+    let port = broker.local_addr().port();
+    let first = Peer::spawn(&link_options(port), "first", None, &[]);
+    first.status(|status| status.state == State::Connected).await;
+    let second = Peer::spawn(&link_options(port), "second", None, &[]);
+    let status = second.status(|status| status.last_error.is_some()).await;
+    assert_eq!(status.counters.connects, 0);
+    drop(first);
+    second.status(|status| status.state == State::Connected).await;
+}
+
+#[cfg(feature = "broker")]
+#[tokio::test(flavor = "multi_thread")]
+async fn rubbish_on_one_connection_of_the_broker_does_not_disturb_another() {
+    let broker = TestBroker::start(Kind::Embedded, Setup::default()).await;
+    let mut camera = Peer::subscribed(broker.port(), "camera", "t/#").await;
+    let mut stranger = TcpStream::connect((Ipv4Addr::LOCALHOST, broker.port())).await.unwrap();
+    stranger.write_all(&[0xff; 4096]).await.unwrap();
+    // The broker ends it; what it says before is of no interest.
+    let _ = stranger.read_to_end(&mut Vec::new()).await;
+    camera.send(event("t", "{}"));
+    assert_eq!(camera.next().await.topic, "t");
+    assert_eq!(camera.link.status().borrow().counters.connects, 1);
 }

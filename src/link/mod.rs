@@ -129,15 +129,15 @@ impl Options {
 /// # Errors
 /// [`Error::Options`] alone: a broker that is not there is no error, but a status.
 pub fn spawn(
-    options: Options,
+    options: &Options,
     client_id: &str,
     will: Option<Envelope>,
     subscriptions: &[(String, Qos)],
     clock: Arc<dyn Clock>,
 ) -> Result<(LinkHandle, Deliveries), Error> {
     options.check()?;
-    let transport = transport::Mqtt::new(&options, client_id, will, subscriptions);
-    Ok(spawn_with(transport, &options, clock))
+    let transport = transport::Mqtt::new(options, client_id, will, subscriptions);
+    Ok(spawn_with(transport, options, clock))
 }
 
 fn spawn_with(

@@ -126,20 +126,19 @@ impl TestBroker {
 
     fn mosquitto(&self) -> Mosquitto {
         let folder = self.folder.path();
-        let mut settings = format!("message_size_limit {}\n", self.setup.max_packet_bytes);
-        settings += &format!("max_packet_size {}\n", self.setup.max_packet_bytes);
+        let bytes = self.setup.max_packet_bytes;
+        let mut settings = vec![format!("message_size_limit {bytes}"), format!("max_packet_size {bytes}")];
         if self.setup.persistent {
-            settings += &format!("persistence true\npersistence_location {}/\n", folder.display());
+            settings.push("persistence true".to_owned());
+            settings.push(format!("persistence_location {}/", folder.display()));
         }
-        match self.setup.user {
-            Some((name, password)) => {
-                let file = folder.join("passwords");
-                mosquitto::write_password(&file, name, password);
-                settings += &format!("allow_anonymous false\npassword_file {}\n", file.display());
-            }
-            None => settings += "allow_anonymous true\n",
+        settings.push(format!("allow_anonymous {}", self.setup.user.is_none()));
+        if let Some((name, password)) = self.setup.user {
+            let file = folder.join("passwords");
+            mosquitto::write_password(&file, name, password);
+            settings.push(format!("password_file {}", file.display()));
         }
-        Mosquitto::start(folder, self.port, &settings)
+        Mosquitto::start(folder, self.port, &settings.join("\n"))
     }
 }
 
@@ -175,7 +174,7 @@ pub fn with_password(options: link::Options, username: &str, password: &str) -> 
 
 impl Peer {
     /// Starts a link; it need not find its broker.
-    pub fn spawn(options: link::Options, id: &str, will: Option<Envelope>, filters: &[&str]) -> Self {
+    pub fn spawn(options: &link::Options, id: &str, will: Option<Envelope>, filters: &[&str]) -> Self {
         let filters: Vec<_> = filters.iter().map(|filter| ((*filter).to_owned(), Qos::ExactlyOnce)).collect();
         let clock = Arc::new(SystemClock::new());
         let (link, deliveries) = link::spawn(options, id, will, &filters, clock).unwrap();
@@ -185,7 +184,7 @@ impl Peer {
     /// Starts a link and returns when its subscriptions are in force.
     pub async fn subscribed(port: u16, id: &str, filter: &str) -> Self {
         let ready = format!("ready/{id}");
-        let mut peer = Self::spawn(link_options(port), id, None, &[filter, &ready]);
+        let mut peer = Self::spawn(&link_options(port), id, None, &[filter, &ready]);
         peer.send(event(&ready, "{}"));
         peer.until(|delivery| delivery.topic == ready).await;
         peer
@@ -214,7 +213,7 @@ impl Peer {
         let mut status = self.link.status();
         match timeout(DEADLINE, status.wait_for(|status| wanted(status))).await {
             Ok(status) => status.unwrap().clone(),
-            Err(_) => panic!("the link stayed {:#?}", self.link.status().borrow()),
+            Err(elapsed) => panic!("{elapsed}: the link stayed {:#?}", self.link.status().borrow()),
         }
     }
 }

@@ -24,7 +24,8 @@ use rumqttc::v5::mqttbytes::v5::{
     PublishProperties, SubscribeReasonCode,
 };
 use rumqttc::v5::{
-    AsyncClient, ConnectionError, Event as ClientEvent, EventLoop, Incoming, MqttOptions, Request, StateError,
+    AsyncClient, ClientError, ConnectionError, Event as ClientEvent, EventLoop, Incoming, MqttOptions,
+    Request, StateError,
 };
 use rumqttc::{NetworkOptions, Outgoing};
 use tokio::sync::mpsc;
@@ -122,13 +123,11 @@ impl Mqtt {
         Self { options: mqtt, filters, broker: options.broker(), client: None, idle: None, running: None }
     }
 
-    /// The client library's queue holds all that the session may hand over, so this does not fail
-    /// while it is connected; when it is not, the session sends again what had not gone out.
-    fn request(&self, what: impl FnOnce(&AsyncClient) -> Result<(), rumqttc::v5::ClientError>) {
-        if let Some(client) = &self.client
-            && let Err(error) = what(client)
-        {
-            tracing::error!(broker = self.broker, %error, "the client library refused a request");
+    /// The client library's queue holds all that the session may hand over, so a request does not fail
+    /// while there is a connection; when there is none any more, the session sends again.
+    fn check(&self, outcome: Result<(), ClientError>) {
+        if let Err(error) = outcome {
+            tracing::debug!(broker = self.broker, %error, "a request came too late for its connection");
         }
     }
 }
@@ -149,8 +148,10 @@ impl Transport for Mqtt {
     }
 
     fn subscribe(&mut self) {
-        if !self.filters.is_empty() {
-            self.request(|client| client.try_subscribe_many(self.filters.clone()));
+        if let Some(client) = &self.client
+            && !self.filters.is_empty()
+        {
+            self.check(client.try_subscribe_many(self.filters.clone()));
         }
     }
 
@@ -159,13 +160,15 @@ impl Transport for Mqtt {
             content_type: Some(content_type.as_str().to_owned()),
             ..PublishProperties::default()
         };
-        self.request(|client| {
-            client.try_publish_with_properties(topic, level(qos), retain, payload, properties)
-        });
+        if let Some(client) = &self.client {
+            self.check(client.try_publish_with_properties(topic, level(qos), retain, payload, properties));
+        }
     }
 
     fn disconnect(&mut self) {
-        self.request(AsyncClient::try_disconnect);
+        if let Some(client) = &self.client {
+            self.check(client.try_disconnect());
+        }
     }
 
     async fn event(&mut self) -> Event {
@@ -348,12 +351,9 @@ fn named(error: ConnectionError, broker: String) -> Error {
         ConnectionError::MqttState(StateError::AwaitPingResp) => {
             Error::Lost { broker, detail: "no answer to a ping".to_owned() }
         }
-        ConnectionError::MqttState(StateError::Io(error)) => {
-            Error::Lost { broker, detail: error.to_string() }
-        }
-        ConnectionError::MqttState(StateError::Deserialization(rumqttc::v5::mqttbytes::Error::Io(error))) => {
-            Error::Lost { broker, detail: error.to_string() }
-        }
+        ConnectionError::MqttState(
+            StateError::Io(error) | StateError::Deserialization(rumqttc::v5::mqttbytes::Error::Io(error)),
+        ) => Error::Lost { broker, detail: error.to_string() },
         error => Error::Protocol { broker, detail: error.to_string() },
     }
 }
