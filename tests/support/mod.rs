@@ -11,7 +11,7 @@
 pub mod mosquitto;
 pub mod proxy;
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -113,7 +113,7 @@ impl TestBroker {
         let user =
             self.setup.user.iter().map(|(name, password)| ((*name).to_owned(), Secret::new(*password)));
         omnisight::broker::start(omnisight::broker::Options {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, self.port)),
+            listen: (Ipv4Addr::LOCALHOST, self.port).into(),
             users: user.collect(),
             allow_anonymous: self.setup.user.is_none(),
             max_packet_bytes: self.setup.max_packet_bytes,
