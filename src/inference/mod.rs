@@ -1,13 +1,89 @@
 //! What is in a frame.
+//!
+//! [`Detector`] is the seam: a frame goes in, detections in pixels of that frame come out, one frame
+//! after the other in the order of their times. A frame that carries detections instead of pixels
+//! (a replay) already holds the answer and passes through every kind of detector unchanged.
+//!
+//! A detector remembers what it needs of earlier frames, adapts when the picture's size changes,
+//! and needs no clock: the frames' times are the only time it knows. It never gives identities to
+//! objects; that is the tracker's work. Frames without pixels are refused with an [`Error`], after
+//! which the detector goes on with the next frame.
 
-use crate::model::{Detection, Frame};
+pub mod motion;
+
+use crate::base::{ErrorKind, Time};
+use crate::model::{Content, Detection, Frame, GroundPlane, Image};
 
 /// Finds objects in frames, one after the other.
 pub trait Detector: Send {
+    /// Replaces what is in `found` by the detections of this picture, taken at `time`.
+    fn detect_image(&mut self, image: &Image, time: Time, found: &mut Vec<Detection>) -> Result<(), Error>;
+
     /// Replaces what is in `found` by the detections of this frame.
-    fn detect(&mut self, frame: &Frame, found: &mut Vec<Detection>) -> Result<(), Error>;
+    fn detect(&mut self, frame: &Frame, found: &mut Vec<Detection>) -> Result<(), Error> {
+        match &frame.content {
+            Content::Image(image) => self.detect_image(image, frame.time, found),
+            Content::Detections(given) => {
+                found.clear();
+                found.extend_from_slice(given);
+                Ok(())
+            }
+        }
+    }
 }
 
-/// Why a frame has no detections.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {}
+/// Which detector, and how it is set.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Options {
+    /// Whatever moves before a background that is learned.
+    Motion(motion::Options),
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self::Motion(motion::Options::default())
+    }
+}
+
+/// Why there is no detector, or a frame has no detections.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Error {
+    /// A polygon of the options does not lie in the picture.
+    #[error("{what} {index}: corner ({x}, {y}) is outside the picture; use fractions of it, 0 to 1")]
+    OutsidePicture {
+        /// Which list of polygons.
+        what: &'static str,
+        /// Which polygon of the list, from 0.
+        index: usize,
+        /// The corner.
+        x: f64,
+        /// The corner.
+        y: f64,
+    },
+    /// A picture without pixels.
+    #[error("the picture is empty: {width} x {height} pixels")]
+    EmptyPicture {
+        /// Columns.
+        width: u32,
+        /// Rows.
+        height: u32,
+    },
+}
+
+impl Error {
+    /// What machines act on.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::OutsidePicture { .. } => ErrorKind::Config,
+            Self::EmptyPicture { .. } => ErrorKind::BadInput,
+        }
+    }
+}
+
+/// Makes the detector that the options ask for. The ground plane tells it how large a person is
+/// where; one that is not calibrated tells nothing, and the detector learns it from what it sees.
+pub fn open(options: &Options, ground: &GroundPlane) -> Result<Box<dyn Detector>, Error> {
+    match options {
+        Options::Motion(options) => Ok(Box::new(motion::Motion::new(options, ground)?)),
+    }
+}

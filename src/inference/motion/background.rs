@@ -1,0 +1,296 @@
+//! What the scene looks like when nobody is there.
+//!
+//! A sample-based model: Barnich & Van Droogenbroeck, "`ViBe`: A Universal Background Subtraction
+//! Algorithm for Video Sequences", IEEE TIP 2011. Each pixel keeps values it had in the past, and is
+//! background where at least [`MATCHES_MIN`] of them are near what it shows now; a value enters by
+//! replacing a random one, here or next door. Chosen over a mixture of Gaussians because, with the
+//! same blobs and tracker behind both, sample-based models lose fewer people that stop.
+//!
+//! What is added: a running mean per pixel answers first, so that a quiet scene never reads its
+//! samples; the radius follows the pixel's own noise (as in PBAS: Hofmann et al., CVPRW 2012); a
+//! change of exposure is estimated and undone; and nothing is learned under an object, which is
+//! decided above, not here. Rates are per second, so that the frame rate does not matter.
+
+use rand::{Rng, SeedableRng};
+use rand_pcg::Pcg32;
+
+use super::picture::{Grid, LANES, Picture, scaled_chroma};
+
+/// Values kept per pixel.
+const SAMPLES: usize = 16;
+/// So many of them must be near (`#min` of the paper).
+const MATCHES_MIN: u8 = 2;
+/// A value stays about this long, in seconds.
+const SAMPLE_LIFE_S: f32 = 40.0;
+/// Time constant of mean and noise, in seconds.
+const MEAN_LIFE_S: f32 = 6.0;
+/// Rows whose mean is renewed in one frame: every so many-th.
+const MEAN_ROWS: usize = 4;
+/// Smallest and largest difference in luma that may still be noise.
+const RADIUS_MIN: u8 = 12;
+const RADIUS_MAX: u8 = 36;
+/// The radius in units of the mean absolute deviation: four standard deviations of normal noise
+/// (1.25 deviations each).
+const RADIUS_PER_DEVIATION: u32 = 5;
+/// Pixels looked at for the gain: every so many-th in both directions.
+const GAIN_STEP: usize = 4;
+/// Fewer comparable pixels say nothing about the gain.
+const GAIN_PIXELS_MIN: u32 = 64;
+/// Steps of the gain per 1.0.
+const GAIN_STEPS: usize = 128;
+
+#[derive(Debug)]
+pub(super) struct Background {
+    grid: Grid,
+    /// Y, Cb, Cr, rounded.
+    pub(super) mean: [Vec<u8>; 3],
+    /// Y, Cb, Cr in 1/256.
+    fine: [Vec<u16>; 3],
+    /// Mean absolute deviation of luma, in 1/256.
+    deviation: Vec<u16>,
+    /// How far luma may be off.
+    pub(super) radius: Vec<u8>,
+    /// Row by row: for each of [`SAMPLES`] a row of Y, one of Cb, one of Cr.
+    samples: Vec<u8>,
+    rng: Pcg32,
+    /// Which of [`MEAN_ROWS`] is due.
+    phase: usize,
+    /// Seconds since it began.
+    age_s: f32,
+}
+
+impl Background {
+    pub(super) fn new(grid: Grid) -> Self {
+        let plane = || vec![0; grid.len()];
+        let fine = || vec![0; grid.len()];
+        Self {
+            grid,
+            mean: [plane(), plane(), plane()],
+            fine: [fine(), fine(), fine()],
+            deviation: fine(),
+            radius: plane(),
+            samples: vec![0; grid.len() * SAMPLES * 3],
+            // What matters is that it is even, and the same in every run.
+            rng: Pcg32::seed_from_u64(0x0BAC_C6D0),
+            phase: 0,
+            age_s: 0.0,
+        }
+    }
+
+    /// Begins anew: this picture is the background.
+    pub(super) fn reset(&mut self, picture: &Picture) {
+        self.age_s = 0.0;
+        self.deviation.fill(u16::from(RADIUS_MIN) * 256 / RADIUS_PER_DEVIATION as u16);
+        self.radius.fill(RADIUS_MIN);
+        for row in 0..self.grid.height {
+            self.relearn(picture, row, 0, self.grid.width);
+        }
+    }
+
+    /// Takes what the picture shows in columns `from..to` of a row for the background. The samples
+    /// come from the neighbourhood (the paper's 3.2): one picture then already knows the texture's spread.
+    pub(super) fn relearn(&mut self, picture: &Picture, row: usize, from: usize, to: usize) {
+        let grid = self.grid;
+        for column in from..to {
+            let at = row * grid.stride + column;
+            for (c, plane) in picture.planes.iter().enumerate() {
+                self.mean[c][at] = plane[at];
+                self.fine[c][at] = u16::from(plane[at]) << 8 | 128;
+            }
+            let mut random = 0;
+            for sample in 0..SAMPLES {
+                if sample % 8 == 0 {
+                    random = self.rng.next_u32();
+                }
+                let (dx, dy) = (random & 3, random >> 2 & 3);
+                random >>= 4;
+                // 0, 1, 2 of 0..=3 are the neighbours; 3 is the pixel's own row or column.
+                let x = (column + [0, 1, 2, 1][dx as usize]).saturating_sub(1).min(grid.width - 1);
+                let y = (row + [0, 1, 2, 1][dy as usize]).saturating_sub(1).min(grid.height - 1);
+                self.store(picture, y * grid.stride + x, (row, column), sample);
+            }
+        }
+    }
+
+    fn store(&mut self, picture: &Picture, from: usize, (row, column): (usize, usize), sample: usize) {
+        let to = (row * SAMPLES + sample) * 3 * self.grid.stride + column;
+        for (c, plane) in picture.planes.iter().enumerate() {
+            self.samples[to + c * self.grid.stride] = plane[from];
+        }
+    }
+
+    /// How much brighter the picture is than the background, 1 where that cannot be said: the median
+    /// ratio over pixels that are not `busy`. Neither an object nor a shadow moves the median.
+    pub(super) fn gain(&self, picture: &Picture, busy: &[u8]) -> f32 {
+        let mut histogram = [0_u32; 3 * GAIN_STEPS];
+        let mut count = 0;
+        for row in (0..self.grid.height).step_by(GAIN_STEP) {
+            let start = row * self.grid.stride;
+            for at in (start..start + self.grid.width).step_by(GAIN_STEP) {
+                let (now, mean) = (usize::from(picture.planes[0][at]), usize::from(self.mean[0][at]));
+                // The ends of the range are clipped and say little about light.
+                if busy[at] == 0 && (24..=230).contains(&mean) && (12..=245).contains(&now) {
+                    let step = (now * GAIN_STEPS + mean / 2) / mean;
+                    histogram[step.min(3 * GAIN_STEPS - 1)] += 1;
+                    count += 1;
+                }
+            }
+        }
+        if count < GAIN_PIXELS_MIN {
+            return 1.0;
+        }
+        let mut below = 0;
+        let median = histogram.iter().position(|&n| {
+            below += n;
+            2 * below >= count
+        });
+        median.map_or(1.0, |step| step as f32 / GAIN_STEPS as f32)
+    }
+
+    /// Changes the model as a change of exposure changes the picture.
+    pub(super) fn rescale(&mut self, gain: f32) {
+        let by = (gain * 256.0) as i32;
+        let light = |y: u8| ((i32::from(y) * by + 128) >> 8).min(255) as u8;
+        for rows in self.samples.chunks_exact_mut(3 * self.grid.stride) {
+            let (luma, chroma) = rows.split_at_mut(self.grid.stride);
+            for y in luma {
+                *y = light(*y);
+            }
+            for c in chroma {
+                *c = scaled_chroma(*c, by);
+            }
+        }
+        for (c, (mean, fine)) in self.mean.iter_mut().zip(&mut self.fine).enumerate() {
+            for (mean, fine) in mean.iter_mut().zip(fine) {
+                *mean = if c == 0 { light(*mean) } else { scaled_chroma(*mean, by) };
+                *fine = u16::from(*mean) << 8 | 128;
+            }
+        }
+    }
+
+    /// Writes 1 where the picture is not the background, 0 elsewhere and where `active` is 0.
+    pub(super) fn classify(&self, picture: &Picture, active: &[u8], changed: &mut [u8]) {
+        let lanes = self.grid.stride / LANES;
+        let [luma, cb, cr] = picture.planes.each_ref().map(|p| p.as_chunks::<LANES>().0);
+        let mean = self.mean.each_ref().map(|p| p.as_chunks::<LANES>().0);
+        let radius = self.radius.as_chunks::<LANES>().0;
+        let active = active.as_chunks::<LANES>().0;
+        let samples = self.samples.as_chunks::<LANES>().0;
+        for (i, changed) in changed.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+            let now = [&luma[i], &cb[i], &cr[i]];
+            let near = near(now, [&mean[0][i], &mean[1][i], &mean[2][i]], &radius[i]);
+            *changed = std::array::from_fn(|k| !near[k] & active[i][k] & 1);
+            if *changed == [0; LANES] {
+                continue;
+            }
+            let first = i / lanes * SAMPLES * 3 * lanes + i % lanes;
+            let mut matches = [0_u8; LANES];
+            for sample in 0..SAMPLES {
+                let at = first + sample * 3 * lanes;
+                let kept = [&samples[at], &samples[at + lanes], &samples[at + 2 * lanes]];
+                let near = self::near(now, kept, &radius[i]);
+                matches = std::array::from_fn(|k| matches[k] + (near[k] & 1));
+            }
+            for (changed, matches) in changed.iter_mut().zip(matches) {
+                *changed &= u8::from(matches < MATCHES_MIN);
+            }
+        }
+    }
+
+    /// Learns from a picture: everywhere but under objects (`held`); mean only where nothing `changed`.
+    pub(super) fn learn(&mut self, picture: &Picture, held: &[u8], changed: &[u8], dt_s: f32) {
+        self.age_s += dt_s;
+        // At first the mean is an average over all frames so far.
+        let life_s = MEAN_LIFE_S.min(self.age_s.max(0.5));
+        let rate = 1.0 - (-dt_s * MEAN_ROWS as f32 / life_s).exp();
+        let stride = self.grid.stride;
+        for row in (self.phase..self.grid.height).step_by(MEAN_ROWS) {
+            self.learn_mean(
+                picture,
+                held,
+                changed,
+                row * stride..(row + 1) * stride,
+                (rate * 65536.0) as i32,
+            );
+        }
+        self.phase = (self.phase + 1) % MEAN_ROWS;
+        self.learn_samples(picture, held, dt_s);
+    }
+
+    fn learn_mean(
+        &mut self,
+        picture: &Picture,
+        held: &[u8],
+        changed: &[u8],
+        row: std::ops::Range<usize>,
+        rate: i32,
+    ) {
+        let (held, changed) = (&held[row.clone()], &changed[row.clone()]);
+        let toward = |fine: u16, target: i32, rate: i32| {
+            let fine = i32::from(fine);
+            // Half of the 16 bits first, so that it stays within 32.
+            (fine + ((((target - fine) >> 4) * (rate >> 4)) >> 8)) as u16
+        };
+        let now = &picture.planes[0][row.clone()];
+        let mean = &self.mean[0][row.clone()];
+        let noise = self.deviation[row.clone()].iter_mut().zip(&mut self.radius[row.clone()]);
+        for (((noise, &now), &mean), &held) in noise.zip(now).zip(mean).zip(held) {
+            let (deviation, radius) = noise;
+            // What flickers without being an object is noise too, so `changed` does not matter here.
+            let off = i32::from(now.abs_diff(mean).min(RADIUS_MAX)) << 8;
+            let rate = if held == 0 { rate } else { 0 };
+            *deviation = toward(*deviation, off, rate);
+            let wide = (u32::from(*deviation) * RADIUS_PER_DEVIATION) >> 8;
+            *radius = wide.clamp(u32::from(RADIUS_MIN), u32::from(RADIUS_MAX)) as u8;
+        }
+        for c in 0..3 {
+            let now = &picture.planes[c][row.clone()];
+            let fine = self.fine[c][row.clone()].iter_mut().zip(&mut self.mean[c][row.clone()]);
+            for (((fine, &now), &held), &changed) in fine.zip(now).zip(held).zip(changed) {
+                let (fine, mean) = fine;
+                let rate = if held | changed == 0 { rate } else { 0 };
+                *fine = toward(*fine, i32::from(now) << 8 | 128, rate);
+                *mean = (*fine >> 8) as u8;
+            }
+        }
+    }
+
+    fn learn_samples(&mut self, picture: &Picture, held: &[u8], dt_s: f32) {
+        let grid = self.grid;
+        let life_s = SAMPLE_LIFE_S.min(self.age_s.max(2.0));
+        let rate = (SAMPLES as f32 * dt_s / life_s).min(1.0);
+        if rate <= 0.0 {
+            return;
+        }
+        // Gaps between chosen pixels are even random numbers of the wanted mean.
+        let gap = (2.0 / rate) as u32;
+        let mut next = self.rng.next_u32() % gap;
+        while (next as usize) < grid.width * grid.height {
+            let (row, column) = (next as usize / grid.width, next as usize % grid.width);
+            let at = row * grid.stride + column;
+            let random = self.rng.next_u32();
+            if held[at] == 0 {
+                let sample = random as usize & (SAMPLES - 1);
+                self.store(picture, at, (row, column), sample);
+                // And next door (the paper's 3.3), where no object stands.
+                let x = (column + (random >> 8) as usize % 3).saturating_sub(1).min(grid.width - 1);
+                let y = (row + (random >> 16) as usize % 3).saturating_sub(1).min(grid.height - 1);
+                if held[y * grid.stride + x] == 0 {
+                    self.store(picture, at, (y, x), (random >> 24) as usize & (SAMPLES - 1));
+                }
+            }
+            next += 1 + ((u64::from(random.rotate_left(11)) * u64::from(gap)) >> 32) as u32;
+        }
+    }
+}
+
+/// All ones where both luma and chroma are near. The two chroma differences together may be as large
+/// as the luma difference: colour carries less noise than light, after the codec's averaging.
+fn near(now: [&[u8; LANES]; 3], then: [&[u8; LANES]; 3], radius: &[u8; LANES]) -> [u8; LANES] {
+    std::array::from_fn(|k| {
+        let [luma, cb, cr] = [0, 1, 2].map(|c| now[c][k].abs_diff(then[c][k]));
+        let light = luma <= radius[k];
+        let colour = cb.saturating_add(cr) <= radius[k];
+        u8::from(light & colour).wrapping_neg()
+    })
+}

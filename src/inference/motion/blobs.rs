@@ -1,0 +1,209 @@
+//! Connected components of a mask, from its runs.
+//!
+//! Rows are cut into runs of set pixels; runs that touch in neighbouring rows (8-connectivity) are
+//! joined by union-find (Rosenfeld & Pfaltz 1966; run-based as in He, Chao & Suzuki, IEEE TIP 2008).
+//! The work depends on what is set, not on the picture's size. When a mask has more than
+//! [`RUNS_MAX`] runs it is noise rather than objects: the rest is left out and [`Blobs::full`] says so.
+
+use super::picture::{Grid, LANES};
+
+/// Most runs of one mask.
+pub(super) const RUNS_MAX: usize = 8192;
+/// Most blobs of one mask; more are left out, too.
+pub(super) const BLOBS_MAX: usize = 512;
+/// In [`Run::blob`]: belongs to no blob that is kept.
+pub(super) const NO_BLOB: u16 = u16::MAX;
+
+/// Set pixels next to one another in a row.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Run {
+    pub(super) row: u16,
+    pub(super) from: u16,
+    /// One past the last column.
+    pub(super) to: u16,
+    /// Index into [`Blobs::all`].
+    pub(super) blob: u16,
+}
+
+/// A rectangle on the work grid; the right and lower edges are one past the last pixel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Rect {
+    pub(super) left: usize,
+    pub(super) top: usize,
+    pub(super) right: usize,
+    pub(super) bottom: usize,
+}
+
+impl Rect {
+    pub(super) fn width(self) -> usize {
+        self.right - self.left
+    }
+
+    pub(super) fn height(self) -> usize {
+        self.bottom - self.top
+    }
+
+    pub(super) fn union(self, o: Self) -> Self {
+        Self {
+            left: self.left.min(o.left),
+            top: self.top.min(o.top),
+            right: self.right.max(o.right),
+            bottom: self.bottom.max(o.bottom),
+        }
+    }
+}
+
+/// A connected component.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Blob {
+    pub(super) rect: Rect,
+    /// Set pixels.
+    pub(super) area: usize,
+}
+
+#[derive(Debug)]
+pub(super) struct Blobs {
+    pub(super) runs: Vec<Run>,
+    pub(super) all: Vec<Blob>,
+    /// Something was left out.
+    pub(super) full: bool,
+    sets: Sets,
+}
+
+impl Blobs {
+    pub(super) fn new() -> Self {
+        Self {
+            runs: Vec::with_capacity(RUNS_MAX),
+            all: Vec::with_capacity(BLOBS_MAX),
+            full: false,
+            sets: Sets::with_capacity(RUNS_MAX),
+        }
+    }
+
+    /// Finds the components of a mask of zeros and ones.
+    pub(super) fn find(&mut self, mask: &[u8], grid: Grid) {
+        self.runs.clear();
+        self.all.clear();
+        self.sets.clear();
+        self.full = false;
+        let mut above = 0..0;
+        for (row, mask) in mask.chunks_exact(grid.stride).enumerate() {
+            let start = self.runs.len();
+            self.cut(row, &mask[..grid.stride]);
+            let here = start..self.runs.len();
+            self.join(above, here.clone());
+            above = here;
+        }
+        self.collect();
+    }
+
+    fn cut(&mut self, row: usize, mask: &[u8]) {
+        let mut open = None;
+        for (lane, values) in mask.as_chunks::<LANES>().0.iter().enumerate() {
+            if open.is_none() && *values == [0; LANES] {
+                continue;
+            }
+            for (k, &set) in values.iter().enumerate() {
+                let column = lane * LANES + k;
+                match (open, set != 0) {
+                    (None, true) => open = Some(column),
+                    (Some(from), false) => {
+                        self.push(row, from, column);
+                        open = None;
+                    }
+                    _ => {}
+                }
+            }
+        }
+        if let Some(from) = open {
+            self.push(row, from, mask.len());
+        }
+    }
+
+    fn push(&mut self, row: usize, from: usize, to: usize) {
+        if self.runs.len() == RUNS_MAX {
+            self.full = true;
+            return;
+        }
+        self.runs.push(Run { row: row as u16, from: from as u16, to: to as u16, blob: NO_BLOB });
+        self.sets.push();
+    }
+
+    fn join(&mut self, mut above: std::ops::Range<usize>, here: std::ops::Range<usize>) {
+        for j in here {
+            let run = self.runs[j];
+            // Diagonal neighbours touch: columns may be next to one another.
+            while above.start < above.end && self.runs[above.start].to < run.from {
+                above.start += 1;
+            }
+            for i in above.clone() {
+                if self.runs[i].from > run.to {
+                    break;
+                }
+                self.sets.join(i, j);
+            }
+        }
+    }
+
+    fn collect(&mut self) {
+        // A set's root is its first run, so a root is met before the rest of its set.
+        for i in 0..self.runs.len() {
+            let root = self.sets.root(i);
+            let run = self.runs[i];
+            let rect = Rect {
+                left: usize::from(run.from),
+                top: usize::from(run.row),
+                right: usize::from(run.to),
+                bottom: usize::from(run.row) + 1,
+            };
+            let area = rect.width();
+            if root == i {
+                if self.all.len() == BLOBS_MAX {
+                    self.full = true;
+                    continue;
+                }
+                self.runs[i].blob = self.all.len() as u16;
+                self.all.push(Blob { rect, area });
+            } else if let Some(blob) = self.all.get_mut(usize::from(self.runs[root].blob)) {
+                blob.rect = blob.rect.union(rect);
+                blob.area += area;
+                self.runs[i].blob = self.runs[root].blob;
+            }
+        }
+    }
+}
+
+/// Disjoint sets of small numbers; the smallest member is the root.
+#[derive(Debug)]
+pub(super) struct Sets {
+    parents: Vec<u16>,
+}
+
+impl Sets {
+    pub(super) fn with_capacity(n: usize) -> Self {
+        Self { parents: Vec::with_capacity(n) }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.parents.clear();
+    }
+
+    /// Adds a set with one member: the next number.
+    pub(super) fn push(&mut self) {
+        self.parents.push(self.parents.len() as u16);
+    }
+
+    pub(super) fn root(&mut self, mut i: usize) -> usize {
+        while usize::from(self.parents[i]) != i {
+            // Path halving.
+            self.parents[i] = self.parents[usize::from(self.parents[i])];
+            i = usize::from(self.parents[i]);
+        }
+        i
+    }
+
+    pub(super) fn join(&mut self, i: usize, j: usize) {
+        let (a, b) = (self.root(i), self.root(j));
+        self.parents[a.max(b)] = a.min(b) as u16;
+    }
+}

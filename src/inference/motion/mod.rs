@@ -1,0 +1,285 @@
+//! Whatever moves before a background that is learned.
+//!
+//! A picture is brought to the work grid (`picture`), compared with the background (`background`),
+//! cleared of shadows (`light`) and specks (`mask`), cut into connected components (`blobs`), and
+//! these are put together and taken apart until they are objects of a person's size (`people`), which
+//! is known from the calibration or learned (`scale`). Under an object nothing is learned, so that
+//! someone who stands still stays; `review` finds what stays although nobody is there.
+//!
+//! Everything is sized when the first picture of a size comes; after that a frame allocates nothing.
+//! When more than half of the picture changes at once, it is the light or the camera that changed: the
+//! background begins anew from that frame, which has no detections. Boxes are pixels of the picture,
+//! regions are fractions of it, times come with the frames. Identity over time is not known here.
+
+mod background;
+mod blobs;
+mod light;
+mod mask;
+mod people;
+mod picture;
+mod review;
+mod scale;
+
+use std::time::Duration;
+
+use self::background::Background;
+use self::blobs::{Blobs, Rect};
+use self::people::{Object, People};
+use self::picture::{Grid, Picture};
+use self::review::Review;
+use self::scale::Scale;
+use super::{Detector, Error};
+use crate::base::Time;
+use crate::model::{BBox, Class, Detection, GroundPlane, Image, Point, Polygon, Size};
+
+/// More of the picture than this changed at once: not an object.
+const SCENE_CHANGE: f32 = 0.5;
+/// Gains nearer to 1 than this are not told from 1.
+const GAIN_MIN: f32 = 0.012;
+/// A gain further from 1 moves into the model, before clipped samples matter.
+const GAIN_MAX: f32 = 0.15;
+/// Longest step of time between two frames, in seconds: after a pause the light may have changed, but
+/// one frame must not replace all that was learned.
+const STEP_MAX_S: f32 = 1.0;
+/// Width of a vehicle, in heights of a person, from its side or its front.
+const VEHICLE_WIDTH: (f32, f32) = (0.8, 4.5);
+
+/// How the motion detector is set.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Options {
+    /// Only inside these is anything detected; everywhere when there are none. Corners are fractions
+    /// of the picture's width and height, 0..1.
+    pub regions: Vec<Polygon>,
+    /// Inside these nothing is detected. Corners as in `regions`.
+    pub ignore: Vec<Polygon>,
+    /// An object that has not stirred at all for this long becomes part of the background.
+    pub hold: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { regions: Vec::new(), ignore: Vec::new(), hold: Duration::from_mins(10) }
+    }
+}
+
+/// The detector.
+#[derive(Debug)]
+pub struct Motion {
+    options: Options,
+    ground: GroundPlane,
+    last: Option<Time>,
+    state: Option<State>,
+}
+
+impl Motion {
+    /// A detector that has seen nothing yet.
+    pub fn new(options: &Options, ground: &GroundPlane) -> Result<Self, Error> {
+        check("region", &options.regions)?;
+        check("ignore", &options.ignore)?;
+        Ok(Self { options: options.clone(), ground: ground.clone(), last: None, state: None })
+    }
+}
+
+fn check(what: &'static str, polygons: &[Polygon]) -> Result<(), Error> {
+    for (index, polygon) in polygons.iter().enumerate() {
+        let inside = |p: &&Point| (0.0..=1.0).contains(&p.x) && (0.0..=1.0).contains(&p.y);
+        if let Some(&Point { x, y }) = polygon.corners().iter().find(|p| !inside(p)) {
+            return Err(Error::OutsidePicture { what, index, x, y });
+        }
+    }
+    Ok(())
+}
+
+impl Detector for Motion {
+    fn detect_image(&mut self, image: &Image, time: Time, found: &mut Vec<Detection>) -> Result<(), Error> {
+        found.clear();
+        let size = image.size();
+        if size.width == 0 || size.height == 0 {
+            return Err(Error::EmptyPicture { width: size.width, height: size.height });
+        }
+        let dt_s = self.last.map_or(0.0, |last| time.seconds_from(last).max(0.0) as f32);
+        self.last = Some(time);
+        let state = match &mut self.state {
+            Some(state) if state.size == size => state,
+            state => state.insert(State::new(&self.options, &self.ground, size)),
+        };
+        state.detect(image, dt_s.min(STEP_MAX_S), found);
+        Ok(())
+    }
+}
+
+/// All that depends on the picture's size.
+#[derive(Debug)]
+struct State {
+    size: Size,
+    grid: Grid,
+    picture: Picture,
+    background: Background,
+    /// There is a background.
+    begun: bool,
+    /// 1 where something may be detected.
+    active: Vec<u8>,
+    active_count: usize,
+    /// 1 where the picture is not the background, before and after light was removed, and cleaned.
+    raw: Vec<u8>,
+    unlit: Vec<u8>,
+    changed: Vec<u8>,
+    /// 1 under objects.
+    held: Vec<u8>,
+    sums: Vec<u8>,
+    blobs: Blobs,
+    people: People,
+    scale: Scale,
+    review: Review,
+}
+
+impl State {
+    fn new(options: &Options, ground: &GroundPlane, size: Size) -> Self {
+        let grid = Grid::new(size);
+        let active = rasterised(options, grid);
+        let plane = || vec![0; grid.len()];
+        let ground = ground.is_calibrated().then(|| ground.resized(size));
+        Self {
+            size,
+            grid,
+            picture: Picture::new(grid, size),
+            background: Background::new(grid),
+            begun: false,
+            active_count: active.iter().map(|&a| usize::from(a)).sum(),
+            active,
+            raw: plane(),
+            unlit: plane(),
+            changed: plane(),
+            held: plane(),
+            sums: vec![0; grid.stride],
+            blobs: Blobs::new(),
+            people: People::new(grid),
+            scale: Scale::new(ground, grid.factor, grid.height),
+            review: Review::new(grid, options.hold.as_secs_f32()),
+        }
+    }
+
+    fn detect(&mut self, image: &Image, dt_s: f32, found: &mut Vec<Detection>) {
+        self.picture.load(image);
+        if !self.begun {
+            self.begin();
+            return;
+        }
+        self.follow_gain();
+        self.background.classify(&self.picture, &self.active, &mut self.raw);
+        let quiet = !self.raw.contains(&1);
+        self.unlit.copy_from_slice(&self.raw);
+        if !quiet {
+            light::remove(&self.picture, &self.background, &self.raw, &mut self.unlit);
+        }
+        let count: usize = self.unlit.iter().map(|&c| usize::from(c)).sum();
+        if count as f32 > SCENE_CHANGE * self.active_count as f32 {
+            self.begin();
+            return;
+        }
+        mask::clean(&self.unlit, self.grid, &mut self.sums, &mut self.changed);
+        self.blobs.find(&self.changed, self.grid);
+        self.people.find(&self.blobs, &self.scale);
+        self.hold();
+        self.background.learn(&self.picture, &self.held, &self.raw, dt_s);
+        if self.review.look(&self.picture, &mut self.background, &self.raw, dt_s) {
+            self.note_sizes();
+        }
+        found.extend(self.people.objects.iter().map(|object| self.detection(object)));
+    }
+
+    fn begin(&mut self) {
+        self.begun = true;
+        self.background.reset(&self.picture);
+        self.review.reset();
+        self.held.fill(0);
+    }
+
+    /// Undoes a change of exposure in the picture, and follows it in the model when it is large.
+    fn follow_gain(&mut self) {
+        let gain = self.background.gain(&self.picture, &self.held);
+        if (gain - 1.0).abs() > GAIN_MAX {
+            self.background.rescale(gain);
+        } else if (gain - 1.0).abs() > GAIN_MIN {
+            self.picture.undo_gain(gain);
+        }
+    }
+
+    /// Nothing is learned under objects, their inner gaps included.
+    fn hold(&mut self) {
+        self.held.fill(0);
+        for object in &self.people.objects {
+            let Rect { left, top, right, bottom } = object.rect;
+            for row in top..bottom {
+                let start = row * self.grid.stride;
+                let row = &self.changed[start + left..start + right];
+                let Some(first) = row.iter().position(|&c| c != 0) else { continue };
+                let last = row.iter().rposition(|&c| c != 0).unwrap_or(first);
+                self.held[start + left + first..=start + left + last].fill(1);
+            }
+        }
+    }
+
+    /// Tells the scale about blobs that look like one whole person.
+    fn note_sizes(&mut self) {
+        for object in &self.people.objects {
+            let Rect { left, top, right, bottom } = object.rect;
+            let (width, height) = (object.rect.width(), object.rect.height());
+            let whole = left > 0 && top > 0 && right < self.grid.width && bottom < self.grid.height;
+            let upright = 1.6 * width as f32 <= height as f32 && height <= 5 * width;
+            let filled = object.area * 5 >= width * height * 2;
+            if whole && upright && filled && !object.split {
+                self.scale.note(bottom as f32, height as f32, width as f32);
+            }
+        }
+        self.scale.refit();
+    }
+
+    fn detection(&self, object: &Object) -> Detection {
+        let k = self.grid.factor as f64;
+        let rect = object.rect;
+        let bbox = BBox::new(
+            rect.left as f64 * k,
+            rect.top as f64 * k,
+            rect.width() as f64 * k,
+            rect.height() as f64 * k,
+        );
+        let (class, likeness) = classify(object);
+        Detection { bbox, class, score: f64::from(likeness) }
+    }
+}
+
+/// 1 where something may be detected.
+fn rasterised(options: &Options, grid: Grid) -> Vec<u8> {
+    let mut active = vec![0; grid.len()];
+    for (row, active) in active.chunks_exact_mut(grid.stride).enumerate() {
+        for (column, active) in active[..grid.width].iter_mut().enumerate() {
+            let x = (column as f64 + 0.5) / grid.width as f64;
+            let y = (row as f64 + 0.5) / grid.height as f64;
+            let within = |polygons: &[Polygon]| polygons.iter().any(|p| p.contains(Point::new(x, y)));
+            let wanted = options.regions.is_empty() || within(&options.regions);
+            *active = u8::from(wanted && !within(&options.ignore));
+        }
+    }
+    active
+}
+
+/// What an object is by its size and shape, and how much it looks like that, 0..1.
+fn classify(object: &Object) -> (Class, f32) {
+    let (width, height) = (object.rect.width() as f32, object.rect.height() as f32);
+    let fill = object.area as f32 / (width * height);
+    let Some(person) = object.person else {
+        // A shape without a size: upright may be a person.
+        let upright = height >= 1.6 * width && height <= 5.0 * width;
+        let class = if upright { Class::Person } else { Class::Unknown };
+        return (class, 0.5 * fill.min(1.0));
+    };
+    let ratio = |a: f32, b: f32| (a / b).min(b / a);
+    let tall = ratio(height, person.height);
+    let wide = width / person.height;
+    if tall >= 0.55 && width <= 1.6 * person.width {
+        return (Class::Person, tall * (0.5 + fill).min(1.0));
+    }
+    let vehicle = (VEHICLE_WIDTH.0..=VEHICLE_WIDTH.1).contains(&wide) && width >= height && fill >= 0.6;
+    if vehicle { (Class::Vehicle, fill.min(1.0)) } else { (Class::Unknown, 0.5 * fill.min(1.0)) }
+}

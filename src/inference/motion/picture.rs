@@ -1,0 +1,147 @@
+//! The picture at the detector's own resolution.
+//!
+//! Averaging `factor` x `factor` pixels into one cuts the sensor's noise and the work alike; what is
+//! lost, half a pixel of the work grid, is small against a person. Rows are padded to whole lanes of
+//! [`LANES`] samples, so that every loop over pixels runs over fixed-size arrays and vectorises.
+
+use crate::model::{Chroma, Image, Size};
+
+/// Samples that are handled together; rows are padded to a multiple of this.
+pub(super) const LANES: usize = 16;
+
+/// Most pixels of the work grid: it bounds time and memory whatever the camera's resolution is.
+const WORK_PIXELS_MAX: u32 = 90_000;
+
+/// How the work grid lies over the picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Grid {
+    /// Pixels of the picture per pixel of the grid, in both directions.
+    pub(super) factor: usize,
+    /// Columns.
+    pub(super) width: usize,
+    /// Rows.
+    pub(super) height: usize,
+    /// Samples from one row to the next.
+    pub(super) stride: usize,
+}
+
+impl Grid {
+    /// The grid for pictures of this size, which is not empty.
+    pub(super) fn new(size: Size) -> Self {
+        let mut factor = 1;
+        while (size.width / factor) * (size.height / factor) > WORK_PIXELS_MAX {
+            factor += 1;
+        }
+        let (width, height) = ((size.width / factor).max(1) as usize, (size.height / factor).max(1) as usize);
+        Self { factor: factor as usize, width, height, stride: width.next_multiple_of(LANES) }
+    }
+
+    /// Samples in a padded plane.
+    pub(super) fn len(self) -> usize {
+        self.stride * self.height
+    }
+}
+
+/// Y, Cb and Cr at the same resolution; both chroma planes are 128 where the camera has no colour.
+#[derive(Debug)]
+pub(super) struct Picture {
+    pub(super) grid: Grid,
+    /// Y, Cb, Cr.
+    pub(super) planes: [Vec<u8>; 3],
+    /// One row of sums.
+    sums: Vec<u16>,
+}
+
+impl Picture {
+    pub(super) fn new(grid: Grid, size: Size) -> Self {
+        let plane = |value| vec![value; grid.len()];
+        Self { grid, planes: [plane(0), plane(128), plane(128)], sums: vec![0; size.width as usize] }
+    }
+
+    /// Fills the planes from an image of the size that the grid was made for.
+    pub(super) fn load(&mut self, image: &Image) {
+        let (grid, size) = (self.grid, image.size());
+        let k = grid.factor;
+        let [luma, cb, cr] = &mut self.planes;
+        shrink(image.luma(), size, (k, k), luma, grid, &mut self.sums);
+        let (sx, sy) = match image.chroma() {
+            Chroma::Mono => {
+                cb.fill(128);
+                cr.fill(128);
+                return;
+            }
+            Chroma::C420 => (2, 2),
+            Chroma::C422 => (2, 1),
+            Chroma::C444 => (1, 1),
+        };
+        let chroma_size = image.chroma().plane_size(size);
+        let (from_cb, from_cr) = image.chroma_planes();
+        for (from, to) in [(from_cb, cb), (from_cr, cr)] {
+            if k % sx == 0 && k % sy == 0 {
+                shrink(from, chroma_size, (k / sx, k / sy), to, grid, &mut self.sums);
+            } else {
+                pick(from, chroma_size, (sx, sy), to, grid);
+            }
+        }
+    }
+
+    /// Undoes a change of exposure: divides light by `gain`, and colour, which scales with it.
+    pub(super) fn undo_gain(&mut self, gain: f32) {
+        let by = (256.0 / gain) as u16;
+        let [luma, chroma @ ..] = &mut self.planes;
+        for y in luma.iter_mut() {
+            *y = ((u32::from(*y) * u32::from(by) + 128) >> 8).min(255) as u8;
+        }
+        for c in chroma.iter_mut().flat_map(|plane| plane.iter_mut()) {
+            *c = scaled_chroma(*c, i32::from(by));
+        }
+    }
+}
+
+/// A chroma sample under light that is `by` / 256 as strong.
+pub(super) fn scaled_chroma(c: u8, by: i32) -> u8 {
+    (128 + (((i32::from(c) - 128) * by + 128) >> 8)).clamp(0, 255) as u8
+}
+
+/// Averages blocks of `block` (columns, rows) samples.
+fn shrink(from: &[u8], size: Size, block: (usize, usize), to: &mut [u8], grid: Grid, sums: &mut [u16]) {
+    let (width, (bx, by)) = (size.width as usize, block);
+    let sums = &mut sums[..width];
+    for (row, to) in to.chunks_exact_mut(grid.stride).enumerate() {
+        let to = &mut to[..grid.width];
+        let rows = &from[row * by * width..];
+        match block {
+            (1, 1) => to.copy_from_slice(&rows[..grid.width]),
+            (2, 2) => {
+                let (upper, lower) = rows.split_at(width);
+                let pairs = upper.as_chunks::<2>().0.iter().zip(lower.as_chunks::<2>().0);
+                for (to, (a, b)) in to.iter_mut().zip(pairs) {
+                    let sum = a.iter().chain(b).map(|&v| u16::from(v)).sum::<u16>();
+                    *to = ((sum + 2) >> 2) as u8;
+                }
+            }
+            _ => {
+                sums.fill(0);
+                for row in rows.chunks_exact(width).take(by) {
+                    sums.iter_mut().zip(row).for_each(|(sum, &v)| *sum += u16::from(v));
+                }
+                let n = (bx * by) as u32;
+                for (to, sums) in to.iter_mut().zip(sums.chunks_exact(bx)) {
+                    *to = ((sums.iter().map(|&s| u32::from(s)).sum::<u32>() + n / 2) / n) as u8;
+                }
+            }
+        }
+    }
+}
+
+/// Takes the nearest sample, for grids that do not divide evenly.
+fn pick(from: &[u8], size: Size, (sx, sy): (usize, usize), to: &mut [u8], grid: Grid) {
+    let (width, height) = (size.width as usize, size.height as usize);
+    let middle = |i: usize, s: usize| (i * grid.factor + grid.factor / 2) / s;
+    for (row, to) in to.chunks_exact_mut(grid.stride).enumerate() {
+        let from = &from[middle(row, sy).min(height - 1) * width..][..width];
+        for (column, to) in to[..grid.width].iter_mut().enumerate() {
+            *to = from[middle(column, sx).min(width - 1)];
+        }
+    }
+}

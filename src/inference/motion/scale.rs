@@ -1,0 +1,152 @@
+//! How large a person is at each place of the picture.
+//!
+//! With a calibration: from the ground plane. A metre across the line of sight is `px_per_metre`
+//! wide; the ground's foreshortening along it gives the angle at which the camera looks down, and so
+//! how much of a person's height is seen. Without: learned from blobs that look like one person, as
+//! a height that grows linearly with the foot's row (exact for a level horizon, Hoiem et al., "Putting
+//! Objects in Perspective", IJCV 2008), by least absolute deviations, which merged groups and
+//! fragments do not pull away. Lengths are pixels of the work grid.
+
+use crate::model::{GroundPlane, Point};
+
+/// Height of an average person with shoes, in metres.
+pub(super) const PERSON_M: f64 = 1.72;
+/// Width of a walking person as a part of the height, until it is learned.
+const ASPECT: f32 = 0.40;
+/// Observations kept; the newest replace the oldest.
+const SIGHTINGS_MAX: usize = 384;
+/// Fewer do not tell.
+const SIGHTINGS_MIN: usize = 24;
+/// Rounds of reweighting for least absolute deviations.
+const ROUNDS: usize = 12;
+
+/// What one person covers, upright.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Person {
+    pub(super) width: f32,
+    pub(super) height: f32,
+}
+
+/// One blob that may be one person.
+#[derive(Debug, Clone, Copy)]
+struct Sighting {
+    foot: f32,
+    height: f32,
+    width: f32,
+}
+
+#[derive(Debug)]
+pub(super) struct Scale {
+    /// The plane for pictures of this size, when it is calibrated.
+    ground: Option<GroundPlane>,
+    factor: f64,
+    rows: f32,
+    sightings: Vec<Sighting>,
+    next: usize,
+    /// Height = at + slope * (foot row - about).
+    line: Option<Line>,
+    aspect: f32,
+    scratch: Vec<f32>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Line {
+    about: f32,
+    at: f32,
+    slope: f32,
+}
+
+impl Scale {
+    pub(super) fn new(ground: Option<GroundPlane>, factor: usize, rows: usize) -> Self {
+        Self {
+            ground,
+            factor: factor as f64,
+            rows: rows as f32,
+            sightings: Vec::with_capacity(SIGHTINGS_MAX),
+            next: 0,
+            line: None,
+            aspect: ASPECT,
+            scratch: Vec::with_capacity(SIGHTINGS_MAX),
+        }
+    }
+
+    /// A person who stands at this point of the work grid; none where that is not known.
+    pub(super) fn person(&self, x: f32, foot: f32) -> Option<Person> {
+        let height = if let Some(ground) = &self.ground {
+            self.measured(ground, x, foot)?
+        } else {
+            let line = self.line?;
+            (line.at + line.slope * (foot - line.about)).max(line.at * 0.2)
+        };
+        (height >= 3.0 && height <= 2.0 * self.rows).then_some(Person { width: height * self.aspect, height })
+    }
+
+    fn measured(&self, ground: &GroundPlane, x: f32, foot: f32) -> Option<f32> {
+        let foot = Point::new(f64::from(x) * self.factor, f64::from(foot) * self.factor);
+        let across = ground.px_per_metre(foot)?;
+        let [near, far] = [0.5, -0.5].map(|dy| ground.to_ground(foot + Point::new(0.0, dy)));
+        let along_m = near?.distance(far?);
+        // Sine of the angle below the horizon: a metre along the ground over a metre across.
+        let sine = (1.0 / (along_m * across)).min(1.0);
+        let seen = (1.0 - sine * sine).sqrt();
+        // Seen from straight above a person is as deep as wide shoulders.
+        Some((PERSON_M * across * seen.max(0.3) / self.factor) as f32)
+    }
+
+    /// Takes note of a blob that looks like one whole person.
+    pub(super) fn note(&mut self, foot: f32, height: f32, width: f32) {
+        let sighting = Sighting { foot, height, width };
+        if self.sightings.len() < SIGHTINGS_MAX {
+            self.sightings.push(sighting);
+        } else {
+            self.sightings[self.next] = sighting;
+        }
+        self.next = (self.next + 1) % SIGHTINGS_MAX;
+    }
+
+    /// Renews what is learned from the notes.
+    pub(super) fn refit(&mut self) {
+        if self.sightings.len() < SIGHTINGS_MIN {
+            return;
+        }
+        self.aspect = self.median(|s| s.width / s.height);
+        if self.ground.is_some() {
+            return;
+        }
+        let about = self.median(|s| s.foot);
+        let mut line = Line { about, at: self.median(|s| s.height), slope: 0.0 };
+        for _ in 0..ROUNDS {
+            line = self.reweighted(line);
+        }
+        self.line = Some(line);
+    }
+
+    fn median(&mut self, of: impl Fn(&Sighting) -> f32) -> f32 {
+        self.scratch.clear();
+        self.scratch.extend(self.sightings.iter().map(of));
+        let middle = self.scratch.len() / 2;
+        *self.scratch.select_nth_unstable_by(middle, f32::total_cmp).1
+    }
+
+    /// One weighted least-squares step: weights are the inverse deviations from the last line.
+    fn reweighted(&self, line: Line) -> Line {
+        // A tenth of the picture's height in rows, for as many people as make a fit: until feet are
+        // seen over a range of rows, heights are taken to be the same everywhere.
+        let prior = SIGHTINGS_MIN as f32 * (0.1 * self.rows).powi(2) / (0.1 * line.at);
+        let (mut w, mut wx, mut wy, mut wxx, mut wxy) = (0.0, 0.0, 0.0, prior, 0.0);
+        for s in &self.sightings {
+            let (x, y) = (s.foot - line.about, s.height);
+            let off = (y - line.at - line.slope * x).abs();
+            let weight = 1.0 / off.max(0.05 * line.at);
+            w += weight;
+            wx += weight * x;
+            wy += weight * y;
+            wxx += weight * x * x;
+            wxy += weight * x * y;
+        }
+        let det = w * wxx - wx * wx;
+        // Nobody grows by walking away.
+        let slope = ((w * wxy - wx * wy) / det).max(0.0);
+        Line { at: (wy - slope * wx) / w, slope, ..line }
+    }
+}
