@@ -16,7 +16,8 @@ use tokio::net::TcpStream;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_broker_turns_the_next_client_away_and_takes_it_when_there_is_room() {
     let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let options = broker::Options { listen, max_clients: 1, ..broker::Options::default() };
+    let options =
+        broker::Options { listen, allow_anonymous: true, max_clients: 1, ..broker::Options::default() };
     let broker = broker::start(options).await.unwrap();
     let port = broker.local_addr().port();
     let first = Peer::spawn(&link_options(port), "first", None, &[]);

@@ -13,7 +13,7 @@ use omnisight::link::{self, State};
 use omnisight::model::{Envelope, Qos};
 use support::proxy::{From, Proxy};
 use support::{DEADLINE, Kind, Peer, Setup, TestBroker, event, kinds, link_options, presence, with_password};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -289,4 +289,23 @@ async fn a_listener_that_is_no_broker_is_named() {
     camera
         .status(|status| status.last_error.as_ref().is_some_and(|error| error.word() == "protocol error"))
         .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_turns_the_keep_alive_off_is_not_pinged_without_a_pause() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let mut camera = Peer::spawn(&link_options(listener.local_addr().unwrap().port()), "camera", None, &[]);
+    let (mut broker, _) = listener.accept().await.unwrap();
+    let mut buffer = [0; 1024];
+    assert_ne!(broker.read(&mut buffer).await.unwrap(), 0);
+    // CONNACK, success, with a server keep alive of 0.
+    broker.write_all(&[0x20, 0x06, 0x00, 0x00, 0x03, 0x13, 0x00, 0x00]).await.unwrap();
+    // The one ping that the client library has begun, and its answer.
+    let length = broker.read(&mut buffer).await.unwrap();
+    assert_eq!(buffer[..length], [0xc0, 0x00]);
+    broker.write_all(&[0xd0, 0x00]).await.unwrap();
+    // PUBLISH of "x" to "t".
+    broker.write_all(&[0x30, 0x05, 0x00, 0x01, b't', 0x00, b'x']).await.unwrap();
+    assert_eq!(camera.next().await.payload, "x");
+    assert_eq!(camera.link.status().borrow().last_error, None);
 }

@@ -168,7 +168,7 @@ pub fn link_options(port: u16) -> link::Options {
 }
 
 pub fn with_password(options: link::Options, username: &str, password: &str) -> link::Options {
-    let credentials = Credentials { username: username.to_owned(), password: Secret::new(password) };
+    let credentials = Credentials { username: username.to_owned(), password: Some(Secret::new(password)) };
     link::Options { credentials: Some(credentials), ..options }
 }
 

@@ -12,6 +12,7 @@
 //! - It forgets which `QoS` 2 messages it has received when a connection ends, and then takes the
 //!   PUBREL of a resumed session for an error, for ever: they are put back, and duplicates dropped.
 //! - A packet id collision is never cleared without a session: a clean start begins with new state.
+//! - A broker that turns the keep alive off (0) would be pinged without a pause: ours stays.
 //! - Its default packet limit is 10 KiB in both directions, and what is over it breaks the
 //!   connection: limits are set, and larger messages are refused before they come here.
 
@@ -32,6 +33,7 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
 use super::{Event, Transport};
+use crate::base::Secret;
 use crate::link::session::HANDED_MAX;
 use crate::link::{Error, Options, Refusal};
 use crate::model::{Delivery, Envelope, Qos};
@@ -84,7 +86,7 @@ impl Mqtt {
         will: Option<Envelope>,
         subscriptions: &[(String, Qos)],
     ) -> Self {
-        let mut mqtt = MqttOptions::new(client_id, &options.host, options.port);
+        let mut mqtt = MqttOptions::new(client_id, options.bracketed_host(), options.port);
         let max_packet_bytes = u32::try_from(options.max_packet_bytes).unwrap_or(u32::MAX);
         let session_expiry_s = u32::try_from(options.session_expiry.as_secs()).unwrap_or(u32::MAX);
         let mut network = NetworkOptions::new();
@@ -97,7 +99,9 @@ impl Mqtt {
             .set_outgoing_inflight_upper_limit(options.in_flight_max)
             .set_network_options(network);
         if let Some(credentials) = &options.credentials {
-            mqtt.set_credentials(&credentials.username, credentials.password.expose());
+            // The client library sends no password field for an empty one.
+            let password = credentials.password.as_ref().map_or("", Secret::reveal);
+            mqtt.set_credentials(&credentials.username, password);
         }
         if let Some(will) = will {
             let content_type = Some(will.content_type.as_str().to_owned());
@@ -192,10 +196,16 @@ impl Transport for Mqtt {
 /// One connection, from its start to its end.
 async fn run(mut client: Client, clean_start: bool, broker: String, reporter: mpsc::Sender<Report>) {
     let mut resent = client.prepare_resume();
-    client.event_loop.options.set_clean_start(clean_start);
+    let options = &mut client.event_loop.options;
+    options.set_clean_start(clean_start);
+    let keep_alive = options.keep_alive();
     loop {
         match client.event_loop.poll().await {
             Ok(event) => {
+                let options = &mut client.event_loop.options;
+                if options.keep_alive().is_zero() {
+                    options.set_keep_alive(keep_alive);
+                }
                 let report = client.report(event, &mut resent);
                 if let Some(event) = report
                     && reporter.send(Report::Event(event)).await.is_err()
