@@ -131,19 +131,21 @@ impl History {
         self.samples.range(first..)
     }
 
-    /// The newest sample and the newest that is at least `seconds` older, with the one nearest to
-    /// the middle between them; none while there are no three such samples.
-    pub(super) fn span(&self, seconds: f64) -> Option<[&Sample; 3]> {
-        let newest = self.samples.back()?;
-        let age = |s: &Sample| newest.time.seconds_from(s.time);
-        let after = self.samples.partition_point(|s| age(s) >= seconds);
+    /// The newest sample that is `ago_s` old and the newest that is at least `seconds` older, with the
+    /// one nearest to the middle between them; none while there are no three such samples.
+    pub(super) fn span(&self, seconds: f64, ago_s: f64) -> Option<[&Sample; 3]> {
+        let newest = self.newest_time();
+        let age = |s: &Sample| newest.seconds_from(s.time);
+        let to = self.samples.partition_point(|s| age(s) >= ago_s).checked_sub(1)?;
+        let end_s = age(&self.samples[to]);
+        let after = self.samples.partition_point(|s| age(s) - end_s >= seconds);
         let from = after.checked_sub(1)?;
-        let half = age(&self.samples[from]) / 2.0;
+        let half = f64::midpoint(age(&self.samples[from]), end_s);
         let middle = self
             .samples
-            .range(after..self.samples.len() - 1)
+            .range(after..to)
             .min_by(|a, b| (age(a) - half).abs().total_cmp(&(age(b) - half).abs()))?;
-        Some([&self.samples[from], middle, newest])
+        Some([&self.samples[from], middle, &self.samples[to]])
     }
 
     /// Mean speed over the last `window_s` seconds with the noise taken off, metres per second: the

@@ -66,7 +66,7 @@ impl<T: Transport> Driver<T> {
                 Action::Publish(envelope) => self.transport.publish(envelope),
                 Action::Disconnect => self.transport.disconnect(),
                 Action::Deliver(delivery, qos) => {
-                    undelivered += u32::from(!self.consumer.offer(delivery, qos))
+                    undelivered += u32::from(!self.consumer.offer(delivery, qos));
                 }
             }
         }

@@ -48,7 +48,7 @@ use session::{Session, SessionOptions};
 /// How a link is made.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Name or address of the broker.
+    /// Name or address of the broker; an IPv6 address without brackets.
     pub host: String,
     /// Its TCP port.
     pub port: u16,
@@ -97,14 +97,19 @@ impl Default for Options {
 pub struct Credentials {
     /// The user.
     pub username: String,
-    /// The password.
-    pub password: Secret,
+    /// The password, when the broker wants one.
+    pub password: Option<Secret>,
 }
 
 impl Options {
+    /// The host as it stands before a port.
+    fn bracketed_host(&self) -> String {
+        if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() }
+    }
+
     /// `host:port`, as it stands in messages.
     fn broker(&self) -> String {
-        format!("{}:{}", self.host, self.port)
+        format!("{}:{}", self.bracketed_host(), self.port)
     }
 
     fn check(&self) -> Result<(), Error> {
@@ -129,15 +134,15 @@ impl Options {
 /// # Errors
 /// [`Error::Options`] alone: a broker that is not there is no error, but a status.
 pub fn spawn(
-    options: Options,
+    options: &Options,
     client_id: &str,
     will: Option<Envelope>,
     subscriptions: &[(String, Qos)],
     clock: Arc<dyn Clock>,
 ) -> Result<(LinkHandle, Deliveries), Error> {
     options.check()?;
-    let transport = transport::Mqtt::new(&options, client_id, will, subscriptions);
-    Ok(spawn_with(transport, &options, clock))
+    let transport = transport::Mqtt::new(options, client_id, will, subscriptions);
+    Ok(spawn_with(transport, options, clock))
 }
 
 fn spawn_with(
@@ -240,5 +245,29 @@ impl LinkHandle {
 impl Drop for LinkHandle {
     fn drop(&mut self) {
         self.task.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ipv6_address_gets_its_brackets() {
+        let options = Options { host: "::1".to_owned(), ..Options::default() };
+        assert_eq!(options.broker(), "[::1]:1883");
+    }
+
+    #[test]
+    fn options_that_cannot_work_are_named() {
+        let faults = [
+            Options { host: String::new(), ..Options::default() },
+            Options { keep_alive: Duration::from_secs(4), ..Options::default() },
+            Options { in_flight_max: 0, ..Options::default() },
+        ];
+        for options in faults {
+            assert!(matches!(options.check(), Err(Error::Options { .. })), "{options:?}");
+        }
+        assert_eq!(Options::default().check(), Ok(()));
     }
 }

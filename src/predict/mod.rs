@@ -1,6 +1,6 @@
 //! What will happen: where each track goes, and which events that leads to.
 //!
-//! [`trajectory`] forecasts positions with their uncertainty; [`event`] lets one rule per file judge
+//! `filter` estimates how each track moves; [`trajectory`] forecasts positions with their uncertainty; [`event`] lets one rule per file judge
 //! the scene and its forecasts, and leads what they say through one life cycle. [`Engine`] does both,
 //! once per frame.
 //!
@@ -16,6 +16,7 @@
 //! metres, seconds. Pure: `now` and the source of ids are passed in.
 
 pub mod event;
+mod filter;
 pub mod trajectory;
 
 pub use event::{Counters, Engine};

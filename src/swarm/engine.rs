@@ -16,7 +16,7 @@ use super::bounded::{List, Map, Reals};
 use super::codec::{self, DecodeError, Encode, EncodeError, Reason};
 use super::counters::Counters;
 use super::message::{ClockStatus, GroundKind, Message, Name, Presence, StatusMessage};
-use super::peers::{self, PeerChange, Peers};
+use super::peers::{self, Arrival, PeerChange, Peers};
 use super::publish::{self, Publisher, event_message, millis, track_message};
 use super::topic::{Family, Prefix, Topic};
 use super::wire::{COUNT_MAX, Count, MILLIS_MAX, Millis, Real};
@@ -345,17 +345,18 @@ impl Engine {
 
     fn message(&mut self, message: Message, at: Topic<'_>, now: Time) {
         let Self { peers, counters, changes, .. } = self;
+        let on = &mut Arrival { now, counters, changes };
         match message {
-            Message::Track(m) => peers.track(&m, now, counters, changes),
-            Message::Event(m) => peers.event(&m, now, counters, changes),
-            Message::Status(m) => peers.status(m, now, counters, changes),
-            Message::Weights(m) => peers.sign_of_life(&m.camera_id, now, counters, changes),
+            Message::Track(m) => peers.track(&m, on),
+            Message::Event(m) => peers.event(&m, on),
+            Message::Status(m) => peers.status(m, on),
+            Message::Weights(m) => peers.sign_of_life(&m.camera_id, on),
             Message::Consensus(m) => match m.camera_id {
                 Some(camera) if camera == self.identity.camera => {
                     counters.own += 1;
                     return;
                 }
-                Some(camera) => peers.sign_of_life(&camera, now, counters, changes),
+                Some(camera) => peers.sign_of_life(&camera, on),
                 // The reference system does not name the sender.
                 None => {}
             },

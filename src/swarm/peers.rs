@@ -48,11 +48,11 @@ pub struct Options {
 }
 
 impl Default for Options {
-    /// 1,024 cameras, 4,096 tracks and 2,048 events: about 3 MB when all are used, and 3 KB more for each
+    /// 256 cameras, 4,096 tracks and 2,048 events: about 2 MB when all are used, and 3 KB more for each
     /// camera that fills every list of its presence.
     fn default() -> Self {
         Self {
-            peers_max: 1024,
+            peers_max: 256,
             tracks_per_peer_max: 128,
             tracks_max: 4096,
             events_per_peer_max: 64,
@@ -197,6 +197,13 @@ impl Peer {
 /// A change, and whose.
 pub(super) type Changes = Vec<(CameraId, PeerChange)>;
 
+/// When a message came, and where its effects beyond the table are noted.
+pub(super) struct Arrival<'a> {
+    pub(super) now: Time,
+    pub(super) counters: &'a mut Counters,
+    pub(super) changes: &'a mut Changes,
+}
+
 /// The table.
 #[derive(Debug, Clone)]
 pub struct Peers {
@@ -237,22 +244,16 @@ impl Peers {
     }
 
     /// Takes a presence message.
-    pub(super) fn status(
-        &mut self,
-        mut m: Box<StatusMessage>,
-        now: Time,
-        counters: &mut Counters,
-        out: &mut Changes,
-    ) {
+    pub(super) fn status(&mut self, mut m: Box<StatusMessage>, on: &mut Arrival<'_>) {
         let camera = m.camera_id.clone();
         let known = self.peers.get(&camera).map(|p| (p.state, p.boot_ms()));
         if let Some((PeerState::Online, Some(boot_ms))) = known
             && m.boot.0 < boot_ms
         {
-            counters.old_boots += 1;
+            on.counters.old_boots += 1;
             return;
         }
-        let peer = self.heard(&camera, now, counters, out);
+        let peer = self.heard(&camera, on);
         let restarted = peer.boot_ms().is_some_and(|boot_ms| boot_ms != m.boot.0);
         let was = peer.state;
         if restarted {
@@ -273,37 +274,37 @@ impl Peers {
                 }
             }
         };
-        // Nobody here asks for them, and a thousand cameras' would be most of the table.
+        // Nobody here asks for them, and hundreds of cameras' would be most of the table.
         m.counters = None;
         // A will carries little more than the name: what was said before stays.
         match (m.state, &mut peer.status) {
             (Presence::Offline, Some(status)) if !restarted => status.state = Presence::Offline,
             (_, status) => *status = Some(m),
         }
-        out.extend(change.map(|change| (camera, change)));
+        on.changes.extend(change.map(|change| (camera, change)));
     }
 
     /// Takes a track message.
-    pub(super) fn track(&mut self, m: &TrackMessage, now: Time, counters: &mut Counters, out: &mut Changes) {
-        let peer = self.revived(&m.camera_id, now, counters, out);
+    pub(super) fn track(&mut self, m: &TrackMessage, on: &mut Arrival<'_>) {
+        let peer = self.revived(&m.camera_id, on);
         if let Some(seq) = m.seq {
             match peer.sequence.take(seq.0) {
-                Verdict::New { missing } => counters.missing += missing.min(MISSING_MAX),
+                Verdict::New { missing } => on.counters.missing += missing.min(MISSING_MAX),
                 _ if m.timestamp.0 > peer.newest_ms.saturating_add(RESTART_MS) => {
                     peer.forget_tracks();
                     peer.sequence.take(seq.0);
                 }
                 Verdict::Late => {
-                    counters.reordered += 1;
+                    on.counters.reordered += 1;
                     return;
                 }
                 Verdict::Duplicate => {
-                    counters.duplicates += 1;
+                    on.counters.duplicates += 1;
                     return;
                 }
             }
         } else if peer.tracks.get(&m.track_id.0).is_some_and(|known| m.timestamp.0 < known.captured_ms) {
-            counters.reordered += 1;
+            on.counters.reordered += 1;
             return;
         }
         peer.newest_ms = peer.newest_ms.max(m.timestamp.0);
@@ -312,39 +313,39 @@ impl Peers {
             return;
         }
         let limits = (self.options.tracks_per_peer_max, self.options.tracks_max);
-        counters.evicted_tracks +=
-            put(&mut self.peers, |p| &mut p.tracks, &m.camera_id, m.track_id.0, remote_track(m, now), limits);
+        on.counters.evicted_tracks += put(
+            &mut self.peers,
+            |p| &mut p.tracks,
+            &m.camera_id,
+            m.track_id.0,
+            remote_track(m, on.now),
+            limits,
+        );
     }
 
     /// Takes an event message.
-    pub(super) fn event(&mut self, m: &EventMessage, now: Time, counters: &mut Counters, out: &mut Changes) {
-        let peer = self.revived(&m.camera_id, now, counters, out);
+    pub(super) fn event(&mut self, m: &EventMessage, on: &mut Arrival<'_>) {
+        let peer = self.revived(&m.camera_id, on);
         let key = (m.key.as_ref().map_or(0, |k| k.boot_ms), m.event_id.0);
         if let Some(known) = peer.events.get_mut(&key) {
             if m.timestamp.0 < known.captured_ms {
-                counters.reordered += 1;
+                on.counters.reordered += 1;
                 return;
             }
             if m.timestamp.0 == known.captured_ms && m.state == known.state {
-                counters.duplicates += 1;
-                known.heard = now;
+                on.counters.duplicates += 1;
+                known.heard = on.now;
                 return;
             }
         }
         let limits = (self.options.events_per_peer_max, self.options.events_max);
-        counters.evicted_events +=
-            put(&mut self.peers, |p| &mut p.events, &m.camera_id, key, remote_event(m, now), limits);
+        on.counters.evicted_events +=
+            put(&mut self.peers, |p| &mut p.events, &m.camera_id, key, remote_event(m, on.now), limits);
     }
 
     /// Notes that a camera was heard with a message that is not kept here.
-    pub(super) fn sign_of_life(
-        &mut self,
-        camera: &CameraId,
-        now: Time,
-        counters: &mut Counters,
-        out: &mut Changes,
-    ) {
-        self.revived(camera, now, counters, out);
+    pub(super) fn sign_of_life(&mut self, camera: &CameraId, on: &mut Arrival<'_>) {
+        self.revived(camera, on);
     }
 
     /// Lets go of what has become too old.
@@ -362,41 +363,29 @@ impl Peers {
     }
 
     /// The camera, heard just now, with room made for it if it is new.
-    fn heard(
-        &mut self,
-        camera: &CameraId,
-        now: Time,
-        counters: &mut Counters,
-        out: &mut Changes,
-    ) -> &mut Peer {
+    fn heard(&mut self, camera: &CameraId, on: &mut Arrival<'_>) -> &mut Peer {
         if !self.peers.contains_key(camera) && self.peers.len() >= self.options.peers_max.max(1) {
             let stalest = self.peers.iter().min_by_key(|(_, p)| (p.state, p.heard)).map(|(c, _)| c.clone());
             if let Some((gone, peer)) = stalest.and_then(|c| self.peers.remove_entry(&c)) {
-                counters.evicted_peers += 1;
-                counters.evicted_tracks += peer.tracks.len() as u64;
-                counters.evicted_events += peer.events.len() as u64;
+                on.counters.evicted_peers += 1;
+                on.counters.evicted_tracks += peer.tracks.len() as u64;
+                on.counters.evicted_events += peer.events.len() as u64;
                 if peer.state == PeerState::Online {
-                    out.push((gone, PeerChange::Lost(Lost::Evicted)));
+                    on.changes.push((gone, PeerChange::Lost(Lost::Evicted)));
                 }
             }
         }
-        let peer = self.peers.entry(camera.clone()).or_insert_with(|| Peer::new(now));
-        peer.heard = now;
+        let peer = self.peers.entry(camera.clone()).or_insert_with(|| Peer::new(on.now));
+        peer.heard = on.now;
         peer
     }
 
     /// The same, for any message but presence: who said goodbye only comes back with a hello.
-    fn revived(
-        &mut self,
-        camera: &CameraId,
-        now: Time,
-        counters: &mut Counters,
-        out: &mut Changes,
-    ) -> &mut Peer {
-        let peer = self.heard(camera, now, counters, out);
+    fn revived(&mut self, camera: &CameraId, on: &mut Arrival<'_>) -> &mut Peer {
+        let peer = self.heard(camera, on);
         if peer.state == PeerState::Silent {
             peer.state = PeerState::Online;
-            out.push((camera.clone(), PeerChange::Joined));
+            on.changes.push((camera.clone(), PeerChange::Joined));
         }
         peer
     }

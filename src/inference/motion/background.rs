@@ -32,10 +32,14 @@ const RADIUS_MAX: u8 = 36;
 /// The radius in units of the mean absolute deviation: four standard deviations of normal noise
 /// (1.25 deviations each).
 const RADIUS_PER_DEVIATION: u32 = 5;
-/// Pixels looked at for the gain: every so many-th in both directions.
+/// The same in units of the median deviation (0.67 standard deviations of normal noise).
+const RADIUS_PER_MEDIAN: f32 = 6.0;
+/// Pixels looked at for gain and noise: every so many-th in both directions.
 const GAIN_STEP: usize = 4;
 /// Fewer comparable pixels say nothing about the gain.
 const GAIN_PIXELS_MIN: u32 = 64;
+/// What a camera's exposure control does from one frame to the next; the rest is another scene.
+const GAIN_RANGE: std::ops::RangeInclusive<f32> = 0.4..=2.5;
 /// Steps of the gain per 1.0.
 const GAIN_STEPS: usize = 128;
 
@@ -50,6 +54,8 @@ pub(super) struct Background {
     deviation: Vec<u16>,
     /// How far luma may be off.
     pub(super) radius: Vec<u8>,
+    /// Smallest radius at present.
+    floor: u8,
     /// Row by row: for each of [`SAMPLES`] a row of Y, one of Cb, one of Cr.
     samples: Vec<u8>,
     rng: Pcg32,
@@ -69,6 +75,7 @@ impl Background {
             fine: [fine(), fine(), fine()],
             deviation: fine(),
             radius: plane(),
+            floor: RADIUS_MIN,
             samples: vec![0; grid.len() * SAMPLES * 3],
             // What matters is that it is even, and the same in every run.
             rng: Pcg32::seed_from_u64(0x0BAC_C6D0),
@@ -82,6 +89,7 @@ impl Background {
         self.age_s = 0.0;
         self.deviation.fill(u16::from(RADIUS_MIN) * 256 / RADIUS_PER_DEVIATION as u16);
         self.radius.fill(RADIUS_MIN);
+        self.floor = RADIUS_MIN;
         for row in 0..self.grid.height {
             self.relearn(picture, row, 0, self.grid.width);
         }
@@ -144,7 +152,45 @@ impl Background {
             below += n;
             2 * below >= count
         });
-        median.map_or(1.0, |step| step as f32 / GAIN_STEPS as f32)
+        let step = median.unwrap_or(GAIN_STEPS);
+        // Exposure acts on all alike; where few agree, something else happened.
+        let agreed = &histogram[step - step / 10..(step + step / 10 + 1).min(histogram.len())];
+        let gain = step as f32 / GAIN_STEPS as f32;
+        if 2 * agreed.iter().sum::<u32>() >= count && GAIN_RANGE.contains(&gain) { gain } else { 1.0 }
+    }
+
+    /// Follows the noise of the picture as a whole: the median difference from the mean, which no object
+    /// moves. It is the floor for every pixel's radius, and known from the second frame on, before any
+    /// pixel has a history of its own.
+    pub(super) fn measure_noise(&mut self, picture: &Picture) {
+        let mut histogram = [0_u32; 64];
+        let mut count = 0;
+        for row in (0..self.grid.height).step_by(GAIN_STEP) {
+            let start = row * self.grid.stride;
+            for at in (start..start + self.grid.width).step_by(GAIN_STEP) {
+                let off = picture.planes[0][at].abs_diff(self.mean[0][at]);
+                histogram[usize::from(off.min(63))] += 1;
+                count += 1;
+            }
+        }
+        let (mut below, mut median) = (0, 0.0);
+        for (off, &n) in histogram.iter().enumerate() {
+            if 2 * (below + n) >= count {
+                median = off as f32 + (count as f32 / 2.0 - below as f32) / n as f32 - 0.5;
+                break;
+            }
+            below += n;
+        }
+        let floor = (RADIUS_PER_MEDIAN * median).clamp(f32::from(RADIUS_MIN), f32::from(RADIUS_MAX)) as u8;
+        if floor > self.floor {
+            for radius in &mut self.radius {
+                *radius = floor.max(*radius);
+            }
+            self.floor = floor;
+        } else if floor < self.floor {
+            // Down by a level a frame: rows take it up as they are renewed.
+            self.floor -= 1;
+        }
     }
 
     /// Changes the model as a change of exposure changes the picture.
@@ -241,7 +287,7 @@ impl Background {
             let rate = if held == 0 { rate } else { 0 };
             *deviation = toward(*deviation, off, rate);
             let wide = (u32::from(*deviation) * RADIUS_PER_DEVIATION) >> 8;
-            *radius = wide.clamp(u32::from(RADIUS_MIN), u32::from(RADIUS_MAX)) as u8;
+            *radius = wide.clamp(u32::from(self.floor), u32::from(RADIUS_MAX)) as u8;
         }
         for c in 0..3 {
             let now = &picture.planes[c][row.clone()];

@@ -52,7 +52,9 @@ fn is_light(picture: &Picture, background: &Background, before: &[u8], at: usize
         let expected = 128.0 + (f32::from(background.mean[c][at]) - 128.0) * ratio;
         (f32::from(picture.planes[c][at]) - expected).abs()
     };
-    if off(1) + off(2) > radius * 0.5 {
+    // Light from the side and from the sky differ in colour; on a saturated ground that shows.
+    let saturation: f32 = [1, 2].map(|c| (f32::from(background.mean[c][at]) - 128.0).abs()).iter().sum();
+    if off(1) + off(2) > radius * 0.5 + saturation * 0.15 {
         return false;
     }
     let stride = picture.grid.stride;

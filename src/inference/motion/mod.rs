@@ -19,12 +19,14 @@ mod people;
 mod picture;
 mod review;
 mod scale;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
 use self::background::Background;
 use self::blobs::{Blobs, Rect};
-use self::people::{Object, People};
+use self::people::{Object, People, is_vehicle};
 use self::picture::{Grid, Picture};
 use self::review::Review;
 use self::scale::Scale;
@@ -41,8 +43,8 @@ const GAIN_MAX: f32 = 0.15;
 /// Longest step of time between two frames, in seconds: after a pause the light may have changed, but
 /// one frame must not replace all that was learned.
 const STEP_MAX_S: f32 = 1.0;
-/// Width of a vehicle, in heights of a person, from its side or its front.
-const VEHICLE_WIDTH: (f32, f32) = (0.8, 4.5);
+/// A part of its box that a car seen from above fills and a person does not.
+const SOLID: f32 = 0.7;
 
 /// How the motion detector is set.
 #[derive(Debug, Clone, PartialEq)]
@@ -166,6 +168,7 @@ impl State {
             return;
         }
         self.follow_gain();
+        self.background.measure_noise(&self.picture);
         self.background.classify(&self.picture, &self.active, &mut self.raw);
         let quiet = !self.raw.contains(&1);
         self.unlit.copy_from_slice(&self.raw);
@@ -179,7 +182,7 @@ impl State {
         }
         mask::clean(&self.unlit, self.grid, &mut self.sums, &mut self.changed);
         self.blobs.find(&self.changed, self.grid);
-        self.people.find(&self.blobs, &self.scale);
+        self.people.find(&self.blobs, &self.raw, &self.scale);
         self.hold();
         self.background.learn(&self.picture, &self.held, &self.raw, dt_s);
         if self.review.look(&self.picture, &mut self.background, &self.raw, dt_s) {
@@ -205,17 +208,14 @@ impl State {
         }
     }
 
-    /// Nothing is learned under objects, their inner gaps included.
+    /// Nothing is learned where objects are, nor in their gaps: a shirt of the wall's colour is a gap.
     fn hold(&mut self) {
         self.held.fill(0);
         for object in &self.people.objects {
             let Rect { left, top, right, bottom } = object.rect;
             for row in top..bottom {
                 let start = row * self.grid.stride;
-                let row = &self.changed[start + left..start + right];
-                let Some(first) = row.iter().position(|&c| c != 0) else { continue };
-                let last = row.iter().rposition(|&c| c != 0).unwrap_or(first);
-                self.held[start + left + first..=start + left + last].fill(1);
+                self.held[start + left..start + right].fill(1);
             }
         }
     }
@@ -227,9 +227,10 @@ impl State {
             let (width, height) = (object.rect.width(), object.rect.height());
             let whole = left > 0 && top > 0 && right < self.grid.width && bottom < self.grid.height;
             let upright = 1.6 * width as f32 <= height as f32 && height <= 5 * width;
-            let filled = object.area * 5 >= width * height * 2;
-            if whole && upright && filled && !object.split {
-                self.scale.note(bottom as f32, height as f32, width as f32);
+            let fill = object.area as f32 / (width * height) as f32;
+            if whole && upright && (0.35..0.8).contains(&fill) && !object.split {
+                let middle = (left + right) as f32 / 2.0;
+                self.scale.note(middle, bottom as f32, height as f32, width as f32);
             }
         }
         self.scale.refit();
@@ -267,19 +268,20 @@ fn rasterised(options: &Options, grid: Grid) -> Vec<u8> {
 /// What an object is by its size and shape, and how much it looks like that, 0..1.
 fn classify(object: &Object) -> (Class, f32) {
     let (width, height) = (object.rect.width() as f32, object.rect.height() as f32);
-    let fill = object.area as f32 / (width * height);
+    let fill = (object.area as f32 / (width * height)).min(1.0);
     let Some(person) = object.person else {
-        // A shape without a size: upright may be a person.
-        let upright = height >= 1.6 * width && height <= 5.0 * width;
+        // A shape without a size: what is upright and leaves the corners of its box free may be a person.
+        let upright = height >= 1.6 * width && height <= 5.0 * width && fill < SOLID;
         let class = if upright { Class::Person } else { Class::Unknown };
-        return (class, 0.5 * fill.min(1.0));
+        return (class, 0.5 * fill);
     };
     let ratio = |a: f32, b: f32| (a / b).min(b / a);
     let tall = ratio(height, person.height);
-    let wide = width / person.height;
-    if tall >= 0.55 && width <= 1.6 * person.width {
-        return (Class::Person, tall * (0.5 + fill).min(1.0));
+    if is_vehicle(object.rect, object.area, person) {
+        (Class::Vehicle, fill)
+    } else if tall >= 0.55 && width <= 1.6 * person.width {
+        (Class::Person, tall * (0.5 + fill).min(1.0))
+    } else {
+        (Class::Unknown, 0.5 * fill)
     }
-    let vehicle = (VEHICLE_WIDTH.0..=VEHICLE_WIDTH.1).contains(&wide) && width >= height && fill >= 0.6;
-    if vehicle { (Class::Vehicle, fill.min(1.0)) } else { (Class::Unknown, 0.5 * fill.min(1.0)) }
 }

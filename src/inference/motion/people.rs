@@ -3,10 +3,9 @@
 //! What a mask holds is not one blob per person: a lamp post cuts a person in two, shirts take the
 //! wall's colour, friends walk side by side. So blobs that are near one another by the measure of a
 //! person at that place are first put together, and a group too large for one person is then
-//! explained by as many person-sized rectangles as it needs, the best first: a rectangle gains by the
-//! pixels it explains that no other does, most in its core, and loses by background in it and by
-//! unexplained pixels right above its head (after Haritaoglu et al., "W4", PAMI 2000, and the
-//! rectangle covers of Beleznai et al., 2004). Where a person's size is not known, a blob is an object.
+//! explained by as few person-sized rectangles as it takes: each is placed where the pixels that no
+//! other explains look most like a person's silhouette (after Zhao & Nevatia, "Tracking Multiple Humans
+//! in Complex Situations", PAMI 2004, with a coarse silhouette and a greedy search). Where a person's size is not known, a blob is an object.
 
 use super::blobs::{Blob, Blobs, NO_BLOB, Rect, Sets};
 use super::picture::Grid;
@@ -16,6 +15,17 @@ use super::scale::{Person, Scale};
 pub(super) const OBJECTS_MAX: usize = 128;
 /// Most people one group is explained by.
 const GROUP_PEOPLE_MAX: usize = 16;
+
+/// About so many places are tried for one rectangle: it bounds the time a frame takes.
+const PLACES_MAX: f32 = 2000.0;
+/// A rectangle must explain this part of its own area that no other does.
+const NEW_MIN: f32 = 0.2;
+/// And be likelier by this than anything else, in nats per pixel.
+const GAIN_MIN: f32 = 0.05;
+/// Smaller blobs are noise, in pixels of the work grid.
+const SPECK_MIN: usize = 4;
+/// Group of a blob that is noise.
+const NO_GROUP: u16 = u16::MAX;
 
 /// One object on the work grid.
 #[derive(Debug, Clone, Copy)]
@@ -44,7 +54,9 @@ pub(super) struct People {
     /// Group of each blob.
     group_of: Vec<u16>,
     sets: Sets,
-    /// The group being explained: 1 where a pixel is set and not yet explained, 2 where explained.
+    /// What the group at hand is explained by.
+    covers: Vec<Cover>,
+    /// The group at hand: 0 where a pixel is not set, otherwise 1 + the number of covers on it.
     field: Vec<u8>,
     /// Sums over `field` from the top left corner: set and unexplained pixels.
     set: Vec<u32>,
@@ -60,27 +72,32 @@ impl People {
             groups: Vec::with_capacity(super::blobs::BLOBS_MAX),
             group_of: Vec::with_capacity(super::blobs::BLOBS_MAX),
             sets: Sets::with_capacity(super::blobs::BLOBS_MAX),
+            covers: Vec::with_capacity(GROUP_PEOPLE_MAX),
             field: vec![0; grid.width * grid.height],
             set: vec![0; sums],
             rest: vec![0; sums],
         }
     }
 
-    /// Replaces `objects` by those that the blobs show.
-    pub(super) fn find(&mut self, blobs: &Blobs, scale: &Scale) {
+    /// Replaces `objects` by those that the blobs show; `raw` holds 1 also where a shadow may be.
+    pub(super) fn find(&mut self, blobs: &Blobs, raw: &[u8], scale: &Scale) {
         self.objects.clear();
         self.group(blobs, scale);
         for g in 0..self.groups.len() {
             let group = self.groups[g];
-            if group.area == 0 || self.objects.len() == OBJECTS_MAX {
-                continue;
-            }
             let middle = (group.rect.left + group.rect.right) as f32 / 2.0;
             let person = scale.person(middle, group.rect.bottom as f32);
             match person {
-                Some(person) if !fits_one(group.rect, person) => self.explain(blobs, g, scale),
+                Some(person)
+                    if !fits_one(group.rect, person, 1.15) && !is_vehicle(group.rect, group.area, person) =>
+                {
+                    self.explain(blobs, g, person, scale);
+                }
                 _ => self.push(group.rect, group.area, person, false),
             }
+        }
+        for object in &mut self.objects {
+            find_feet(object, raw, self.grid, scale);
         }
     }
 
@@ -92,10 +109,11 @@ impl People {
 
     /// Puts blobs together that may be parts of one person, or of one group.
     fn group(&mut self, blobs: &Blobs, scale: &Scale) {
+        let speck = |blob: &Blob| blob.area < SPECK_MIN;
         self.sets.clear();
-        blobs.all.iter().for_each(|_| self.sets.push());
         for (i, a) in blobs.all.iter().enumerate() {
-            for (j, b) in blobs.all.iter().enumerate().skip(i + 1) {
+            self.sets.push();
+            for (j, b) in blobs.all[..i].iter().enumerate().filter(|(_, b)| !speck(a) && !speck(b)) {
                 if belong_together(a, b, scale) {
                     self.sets.join(i, j);
                 }
@@ -105,7 +123,9 @@ impl People {
         self.group_of.clear();
         for (i, blob) in blobs.all.iter().enumerate() {
             let root = self.sets.root(i);
-            if root == i {
+            if speck(blob) {
+                self.group_of.push(NO_GROUP);
+            } else if root == i {
                 self.group_of.push(self.groups.len() as u16);
                 self.groups.push(Group { rect: blob.rect, area: blob.area });
             } else {
@@ -119,7 +139,7 @@ impl People {
     }
 
     /// Explains a group by person-sized rectangles.
-    fn explain(&mut self, blobs: &Blobs, g: usize, scale: &Scale) {
+    fn explain(&mut self, blobs: &Blobs, g: usize, person: Person, scale: &Scale) {
         let frame = self.groups[g].rect;
         let (width, height) = (frame.width(), frame.height());
         self.field[..width * height].fill(0);
@@ -130,11 +150,44 @@ impl People {
                 self.field[start + from..start + to].fill(1);
             }
         }
-        for _ in 0..GROUP_PEOPLE_MAX {
-            self.sum(width, height);
-            let Some((rect, person)) = self.best(frame, scale) else { break };
-            let (tight, area) = self.take(frame, rect);
+        self.cover(frame, scale);
+        if self.covers.is_empty() || self.covers.len() == 1 && fits_one(frame, person, 1.4) {
+            // No people at all, or one who stretches out arms or strides.
+            self.push(frame, self.groups[g].area, Some(person), false);
+            return;
+        }
+        for i in 0..self.covers.len() {
+            let Cover { rect, person } = self.covers[i];
+            let (tight, area) = self.tighten(frame, rect);
             self.push(tight, area, Some(person), true);
+        }
+    }
+
+    /// Finds the rectangles: greedily, the best first, then each once more given the others, because the
+    /// first is chosen before there are others and may stand between two people.
+    fn cover(&mut self, frame: Rect, scale: &Scale) {
+        self.covers.clear();
+        while self.covers.len() < GROUP_PEOPLE_MAX {
+            let Some(cover) = self.best(frame, scale) else { break };
+            self.mark(frame, cover.rect, true);
+            self.covers.push(cover);
+        }
+        if self.covers.len() < 2 {
+            return;
+        }
+        let mut at = 0;
+        while let Some(old) = self.covers.get(at).copied() {
+            self.mark(frame, old.rect, false);
+            match self.best(frame, scale) {
+                Some(new) => {
+                    self.mark(frame, new.rect, true);
+                    self.covers[at] = new;
+                    at += 1;
+                }
+                None => {
+                    self.covers.remove(at);
+                }
+            }
         }
     }
 
@@ -158,64 +211,96 @@ impl People {
     }
 
     /// The rectangle that explains most, relative to the group's corner.
-    fn best(&self, frame: Rect, scale: &Scale) -> Option<(Rect, Person)> {
+    fn best(&mut self, frame: Rect, scale: &Scale) -> Option<Cover> {
         let (width, height) = (frame.width(), frame.height());
-        let set = |r: Box4| box_sum(&self.set, width, height, r);
-        let rest = |r: Box4| box_sum(&self.rest, width, height, r);
-        let mut best: Option<(f32, Rect, Person)> = None;
+        self.sum(width, height);
         let middle = (frame.left + frame.right) as f32 / 2.0;
-        let mut foot = height;
-        while let Some(person) = scale.person(middle, (frame.top + foot) as f32) {
+        let whole = scale.person(middle, frame.bottom as f32)?;
+        // Steps are parts of a person, and larger where a group is so large that it would take long.
+        let (dx, dy) = ((whole.width / 8.0).max(1.0), (whole.height / 16.0).max(1.0));
+        let crowd = ((width * height) as f32 / (dx * dy * PLACES_MAX)).sqrt().max(1.0);
+        let (dx, dy) = ((dx * crowd) as usize, (dy * crowd) as usize);
+        let mut best: Option<(f32, Cover)> = None;
+        // The picture, seen from the group's corner: who is cut by its border stands partly outside.
+        let picture = Place {
+            left: -(frame.left as isize),
+            top: -(frame.top as isize),
+            right: (self.grid.width - frame.left) as isize,
+            bottom: (self.grid.height - frame.top) as isize,
+        };
+        let below = if frame.bottom == self.grid.height { 0.7 * whole.height } else { 0.0 } as usize;
+        for foot in (1..=height + below).rev().step_by(dy) {
+            let Some(person) = scale.person(middle, (frame.top + foot) as f32) else { break };
             let (w, h) = (person.width.round().max(2.0) as isize, person.height.round() as isize);
-            let (area, core_area) = ((w * h) as f32, ((w - 2 * (w / 4)) * h) as f32);
-            let (top, bottom) = (foot as isize - h, foot as isize);
-            let first = -(w / 4);
-            for left in (first..=width as isize - w - first).step_by((w as usize / 8).max(1)) {
-                let all = Box4 { left, top, right: left + w, bottom };
-                let core = Box4 { left: left + w / 4, right: left + w - w / 4, ..all };
-                let head = Box4 { top: top - (h / 7).max(1), bottom: top, ..core };
-                let (new, new_core) = (rest(all), rest(core));
-                if new < 0.25 * area || new_core < 0.3 * core_area {
-                    continue;
-                }
-                let (bare, bare_core) = (area - set(all), core_area - set(core));
-                let gain = new + new_core - bare_core - 0.25 * (bare - bare_core) - 1.5 * rest(head);
-                let gain = gain / area;
-                if best.is_none_or(|(most, ..)| gain > most) {
-                    let clip = |v: isize, max: usize| v.clamp(0, max as isize) as usize;
-                    let rect = Rect {
-                        left: clip(all.left, width),
-                        top: clip(all.top, height),
-                        right: clip(all.right, width),
-                        bottom: foot,
-                    };
-                    best = Some((gain, rect, person));
+            let beyond = |cut: bool| if cut { w / 2 } else { w / 4 };
+            let (first, last) = (beyond(frame.left == 0), beyond(frame.right == self.grid.width));
+            for left in (-first..=width as isize - w + last).step_by(dx) {
+                let place = Place { left, top: foot as isize - h, right: left + w, bottom: foot as isize };
+                let gain = self.gain(place, picture, width, height);
+                if gain > best.map_or(GAIN_MIN, |(most, _)| most) {
+                    best = Some((gain, Cover { rect: place.clipped(width, height), person }));
                 }
             }
-            let step = (person.height / 16.0).max(1.0) as usize;
-            if (foot as f32) < 0.4 * person.height || foot <= step {
-                break;
-            }
-            foot -= step;
         }
-        best.filter(|&(gain, ..)| gain > 0.2).map(|(_, rect, person)| (rect, person))
+        best.map(|(_, cover)| cover)
     }
 
-    /// Marks what a rectangle covers as explained; the tight rectangle of its set pixels, on the grid,
-    /// and how many of them it is the first to explain.
-    fn take(&mut self, frame: Rect, rect: Rect) -> (Rect, usize) {
+    /// How much more the pixels in and around this place look like a person than like anything else:
+    /// the log likelihood ratio per pixel under [`ZONES`], where what others explain and what lies
+    /// outside the `picture` say nothing.
+    fn gain(&self, place: Place, picture: Place, width: usize, height: usize) -> f32 {
+        let (w, h) = (place.right - place.left, place.bottom - place.top);
+        let area = (w * h) as f32;
+        if box_sum(&self.rest, width, height, place) < NEW_MIN * area {
+            return 0.0;
+        }
+        let part = |of: isize, part: f32| (of as f32 * part).round() as isize;
+        let mut gain = 0.0;
+        for zone in &ZONES {
+            let (top, bottom) = (place.top + part(h, zone.top), place.top + part(h, zone.bottom));
+            let inset = part(w, zone.inset);
+            let all = Place { top, bottom, ..place };
+            let core = Place { left: place.left + inset, right: place.right - inset, ..all };
+            let count = |p: Place| {
+                let seen = p.within(picture);
+                let area = ((seen.right - seen.left).max(0) * (seen.bottom - seen.top).max(0)) as f32;
+                let bare = area - box_sum(&self.set, width, height, p);
+                (box_sum(&self.rest, width, height, p), bare)
+            };
+            let (rest, bare) = count(all);
+            let (rest_core, bare_core) = count(core);
+            gain += rest_core * zone.core.0 + bare_core * zone.core.1;
+            gain += (rest - rest_core) * zone.sides.0 + (bare - bare_core) * zone.sides.1;
+        }
+        gain / area
+    }
+
+    /// Marks what a rectangle covers as explained, or no longer.
+    fn mark(&mut self, frame: Rect, rect: Rect, explained: bool) {
+        for row in rect.top..rect.bottom {
+            for v in &mut self.field[row * frame.width() + rect.left..row * frame.width() + rect.right] {
+                // Counts how many explain it; zero is not set.
+                *v = if *v == 0 {
+                    0
+                } else if explained {
+                    *v + 1
+                } else {
+                    *v - 1
+                };
+            }
+        }
+    }
+
+    /// The tight rectangle of the set pixels in a rectangle, on the grid, and how many they are.
+    fn tighten(&self, frame: Rect, rect: Rect) -> (Rect, usize) {
         let mut tight = Rect { left: rect.right, top: rect.bottom, right: rect.left, bottom: rect.top };
         let mut area = 0;
         for row in rect.top..rect.bottom {
             for column in rect.left..rect.right {
-                let v = &mut self.field[row * frame.width() + column];
-                if *v == 0 {
-                    continue;
+                if self.field[row * frame.width() + column] != 0 {
+                    area += 1;
+                    tight = tight.union(Rect { left: column, top: row, right: column + 1, bottom: row + 1 });
                 }
-                area += usize::from(*v == 1);
-                *v = 2;
-                let here = Rect { left: column, top: row, right: column + 1, bottom: row + 1 };
-                tight = tight.union(here);
             }
         }
         let tight = Rect {
@@ -228,33 +313,124 @@ impl People {
     }
 }
 
+/// A person-sized rectangle that explains a part of a group, relative to the group's corner.
+#[derive(Debug, Clone, Copy)]
+struct Cover {
+    rect: Rect,
+    person: Person,
+}
+
+/// A band of a person's rectangle and what it says: natural logarithms of how much likelier a set
+/// pixel, and a bare one, is there than anywhere (0.5), in the band's core and beside it.
+struct Zone {
+    /// Parts of the person's height, from the top.
+    top: f32,
+    bottom: f32,
+    /// Part of the width on either side that is not core.
+    inset: f32,
+    core: (f32, f32),
+    sides: (f32, f32),
+}
+
+/// The silhouette of people who walk, of whom one pixel in six is not seen, behind something or of the
+/// background's colour: the head (set 0.75, beside it 0.15), the trunk (0.8; 0.45), the legs (0.7; 0.3);
+/// above the head (0.15) and below the feet (0.3) something else begins.
+const ZONES: [Zone; 5] = [
+    Zone { top: -0.15, bottom: 0.0, inset: 0.25, core: (-1.2, 0.0), sides: (0.0, 0.0) },
+    Zone { top: 0.0, bottom: 0.15, inset: 0.3, core: (0.41, -0.69), sides: (-1.2, 0.53) },
+    Zone { top: 0.15, bottom: 0.5, inset: 0.2, core: (0.47, -0.92), sides: (-0.11, 0.10) },
+    Zone { top: 0.5, bottom: 1.0, inset: 0.2, core: (0.34, -0.51), sides: (-0.51, 0.34) },
+    Zone { top: 1.0, bottom: 1.1, inset: 0.2, core: (-0.51, 0.0), sides: (0.0, 0.0) },
+];
+
 /// A rectangle that may reach beyond the table.
 #[derive(Debug, Clone, Copy)]
-struct Box4 {
+struct Place {
     left: isize,
     top: isize,
     right: isize,
     bottom: isize,
 }
 
-fn box_sum(table: &[u32], width: usize, height: usize, r: Box4) -> f32 {
+impl Place {
+    fn within(self, o: Self) -> Self {
+        Self {
+            left: self.left.max(o.left),
+            top: self.top.max(o.top),
+            right: self.right.min(o.right),
+            bottom: self.bottom.min(o.bottom),
+        }
+    }
+
+    fn clipped(self, width: usize, height: usize) -> Rect {
+        let clip = |v: isize, max: usize| v.clamp(0, max as isize) as usize;
+        Rect {
+            left: clip(self.left, width),
+            top: clip(self.top, height),
+            right: clip(self.right, width),
+            bottom: clip(self.bottom, height),
+        }
+    }
+}
+
+fn box_sum(table: &[u32], width: usize, height: usize, r: Place) -> f32 {
     let x = |v: isize| v.clamp(0, width as isize) as usize;
     let y = |v: isize| v.clamp(0, height as isize) as usize * (width + 1);
     let (l, t, r, b) = (x(r.left), y(r.top), x(r.right), y(r.bottom));
     (table[b + r] + table[t + l]) as f32 - (table[b + l] + table[t + r]) as f32
 }
 
-/// Whether a group is no larger than one person may be: arms and a bag are still one.
-fn fits_one(rect: Rect, person: Person) -> bool {
-    rect.width() as f32 <= 1.5 * person.width && rect.height() as f32 <= 1.3 * person.height
+/// Whether a group is no larger than `slack` times a person, in height a little less.
+fn fits_one(rect: Rect, person: Person, slack: f32) -> bool {
+    rect.width() as f32 <= slack * person.width && rect.height() as f32 <= (0.5 + 0.5 * slack) * person.height
+}
+
+/// One solid thing as large as a car, which no group of people is: between people one sees through.
+pub(super) fn is_vehicle(rect: Rect, area: usize, person: Person) -> bool {
+    let (width, height) = (rect.width() as f32, rect.height() as f32);
+    width >= 0.8 * person.height
+        && width <= 5.0 * person.height
+        && height >= 0.5 * person.height
+        && width >= 0.7 * height
+        && area as f32 >= 0.75 * width * height
 }
 
 fn large_enough(rect: Rect, area: usize, person: Option<Person>, grid: Grid) -> bool {
     match person {
-        Some(p) => area as f32 >= 0.12 * p.width * p.height && rect.height() as f32 >= 0.35 * p.height,
+        Some(p) => {
+            // Who comes in at the border shows a part first.
+            let cut = rect.left == 0 || rect.right == grid.width || rect.bottom == grid.height;
+            let height = if cut { 0.2 } else { 0.35 } * p.height;
+            area as f32 >= 0.12 * p.width * p.height && rect.height() as f32 >= height
+        }
         // Less than a thousandth of the picture is nothing one could follow.
         None => area * 1000 >= grid.width * grid.height,
     }
+}
+
+/// Lengthens what is shorter than a person by what was taken for a shadow right below: trousers of the
+/// ground's colour are a shadow by all that a pixel can tell, but nobody ends at the waist.
+fn find_feet(object: &mut Object, raw: &[u8], grid: Grid, scale: &Scale) {
+    let rect = object.rect;
+    let (mut bottom, mut bare) = (rect.bottom, 0);
+    for foot in rect.bottom + 1..=grid.height {
+        let middle = (rect.left + rect.right) as f32 / 2.0;
+        let Some(person) = scale.person(middle, foot as f32) else { return };
+        if (foot - rect.top) as f32 > person.height {
+            break;
+        }
+        let start = (foot - 1) * grid.stride;
+        let dark = raw[start + rect.left..start + rect.right].iter().filter(|&&r| r != 0).count();
+        if dark * 5 >= rect.width() {
+            (bottom, bare) = (foot, 0);
+            object.person = Some(person);
+        } else if bare == 1 {
+            break;
+        } else {
+            bare += 1;
+        }
+    }
+    object.rect.bottom = bottom;
 }
 
 fn gap(a: (usize, usize), b: (usize, usize)) -> f32 {
@@ -267,6 +443,10 @@ fn belong_together(a: &Blob, b: &Blob, scale: &Scale) -> bool {
     let (ra, rb) = (a.rect, b.rect);
     let across = gap((ra.left, ra.right), (rb.left, rb.right));
     let down = gap((ra.top, ra.bottom), (rb.top, rb.bottom));
+    // Whatever the scale, not across the length of what they are themselves.
+    if across.max(down) > (ra.height() + rb.height()) as f32 {
+        return false;
+    }
     let both = ra.union(rb);
     let middle = (both.left + both.right) as f32 / 2.0;
     let Some(person) = scale.person(middle, both.bottom as f32) else {

@@ -78,12 +78,12 @@ impl Review {
             *last = now;
         }
         if any {
-            self.judge(picture, background);
+            self.judge(picture, background, changed);
         }
         true
     }
 
-    fn judge(&mut self, picture: &Picture, background: &mut Background) {
+    fn judge(&mut self, picture: &Picture, background: &mut Background, changed: &[u8]) {
         self.blobs.find(&self.still, self.grid);
         let stride = self.grid.stride;
         for blob in 0..self.blobs.all.len() {
@@ -94,7 +94,7 @@ impl Review {
                 let start = usize::from(run.row) * stride;
                 for column in usize::from(run.from)..usize::from(run.to) {
                     ticks += u64::from(self.ticks[start + column]);
-                    outline.add(&self.still, picture, background, (usize::from(run.row), column));
+                    outline.add(&self.still, changed, picture, background, start + column);
                 }
             }
             let mean_s = ticks as f32 / self.blobs.all[blob].area as f32 * TICK_S;
@@ -109,43 +109,44 @@ impl Review {
     }
 }
 
-/// Contrast along a region's outline, in the picture and in the background.
+/// Contrast along the part of a region's outline where the background begins, in the picture and in
+/// the background.
 #[derive(Debug, Default)]
 struct Outline {
-    pixels: u32,
+    /// Pixels of the whole outline, inner borders to what is changed but not still included.
+    all: u32,
+    /// Pixels where the background begins.
+    outer: u32,
     now: u32,
     then: u32,
 }
 
 impl Outline {
-    /// Adds a pixel's steps across the outline, to a place two pixels further out: what blurs an edge is narrower.
-    fn add(&mut self, still: &[u8], picture: &Picture, background: &Background, at: (usize, usize)) {
-        let (grid, (row, column)) = (picture.grid, at);
-        let here = row * grid.stride + column;
-        let mut step = |out: usize, edge: usize| {
-            if still[edge] == 0 && still[out] == 0 {
-                self.pixels += 1;
-                self.now += u32::from(picture.planes[0][here].abs_diff(picture.planes[0][out]));
-                self.then += u32::from(background.mean[0][here].abs_diff(background.mean[0][out]));
+    /// Adds a pixel's steps across the outline, to a place two pixels away: what blurs an edge is narrower.
+    fn add(&mut self, still: &[u8], changed: &[u8], picture: &Picture, background: &Background, here: usize) {
+        let stride = picture.grid.stride as isize;
+        let (luma, mean) = (&picture.planes[0], &background.mean[0]);
+        for step in [-1, 1, -stride, stride] {
+            let at = |steps: isize| here.checked_add_signed(step * steps).filter(|&at| at < still.len());
+            let (Some(edge), Some(out)) = (at(1), at(2)) else { continue };
+            if still[edge] != 0 || still[out] != 0 {
+                continue;
             }
-        };
-        if column >= 2 {
-            step(here - 2, here - 1);
-        }
-        if column + 2 < grid.width {
-            step(here + 2, here + 1);
-        }
-        if row >= 2 {
-            step(here - 2 * grid.stride, here - grid.stride);
-        }
-        if row + 2 < grid.height {
-            step(here + 2 * grid.stride, here + grid.stride);
+            self.all += 1;
+            if changed[out] == 0 {
+                self.outer += 1;
+                self.now += u32::from(luma[here].abs_diff(luma[out]));
+                self.then += u32::from(mean[here].abs_diff(mean[out]));
+            }
         }
     }
 
     fn is_ghost(&self) -> bool {
-        let n = self.pixels as f32;
         let (now, then) = (self.now as f32, self.then as f32);
-        self.pixels >= OUTLINE_MIN && then >= CONTRAST_MIN * n && now <= GHOST_CONTRAST * then
+        // Most of the outline must be seen: the inside of someone who stirs has none of its own.
+        self.outer >= OUTLINE_MIN
+            && 2 * self.outer >= self.all
+            && then >= CONTRAST_MIN * self.outer as f32
+            && now <= GHOST_CONTRAST * then
     }
 }

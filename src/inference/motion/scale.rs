@@ -2,10 +2,12 @@
 //!
 //! With a calibration: from the ground plane. A metre across the line of sight is `px_per_metre`
 //! wide; the ground's foreshortening along it gives the angle at which the camera looks down, and so
-//! how much of a person's height is seen. Without: learned from blobs that look like one person, as
-//! a height that grows linearly with the foot's row (exact for a level horizon, Hoiem et al., "Putting
-//! Objects in Perspective", IJCV 2008), by least absolute deviations, which merged groups and
-//! fragments do not pull away. Lengths are pixels of the work grid.
+//! how much of a person's height is seen. Without: a height that grows linearly with the foot's row
+//! (exact for a level horizon, Hoiem et al., "Putting Objects in Perspective", IJCV 2008). Either way
+//! it is fitted to blobs that look like one person, by least absolute deviations, which merged groups
+//! and fragments do not pull away; a calibrated height is thereby only corrected, within
+//! [`CORRECTION`]: heads are nearer to the camera than feet, which the ground plane does not tell.
+//! Lengths are pixels of the work grid.
 
 use crate::model::{GroundPlane, Point};
 
@@ -16,7 +18,9 @@ const ASPECT: f32 = 0.40;
 /// Observations kept; the newest replace the oldest.
 const SIGHTINGS_MAX: usize = 384;
 /// Fewer do not tell.
-const SIGHTINGS_MIN: usize = 24;
+const SIGHTINGS_MIN: usize = 12;
+/// By how much what is seen may change a calibrated height.
+const CORRECTION: (f32, f32) = (0.8, 1.35);
 /// Rounds of reweighting for least absolute deviations.
 const ROUNDS: usize = 12;
 
@@ -31,8 +35,9 @@ pub(super) struct Person {
 #[derive(Debug, Clone, Copy)]
 struct Sighting {
     foot: f32,
+    /// Height in units of [`Scale::unit`] there.
     height: f32,
-    width: f32,
+    aspect: f32,
 }
 
 #[derive(Debug)]
@@ -43,12 +48,13 @@ pub(super) struct Scale {
     rows: f32,
     sightings: Vec<Sighting>,
     next: usize,
-    /// Height = at + slope * (foot row - about).
+    /// None until it is learned; a calibrated height needs no learning.
     line: Option<Line>,
     aspect: f32,
     scratch: Vec<f32>,
 }
 
+/// Height = unit * (at + slope * (foot row - about)).
 #[derive(Debug, Clone, Copy)]
 struct Line {
     about: f32,
@@ -59,12 +65,12 @@ struct Line {
 impl Scale {
     pub(super) fn new(ground: Option<GroundPlane>, factor: usize, rows: usize) -> Self {
         Self {
+            line: ground.is_some().then_some(Line { about: 0.0, at: 1.0, slope: 0.0 }),
             ground,
             factor: factor as f64,
             rows: rows as f32,
             sightings: Vec::with_capacity(SIGHTINGS_MAX),
             next: 0,
-            line: None,
             aspect: ASPECT,
             scratch: Vec::with_capacity(SIGHTINGS_MAX),
         }
@@ -72,13 +78,16 @@ impl Scale {
 
     /// A person who stands at this point of the work grid; none where that is not known.
     pub(super) fn person(&self, x: f32, foot: f32) -> Option<Person> {
-        let height = if let Some(ground) = &self.ground {
-            self.measured(ground, x, foot)?
-        } else {
-            let line = self.line?;
-            (line.at + line.slope * (foot - line.about)).max(line.at * 0.2)
-        };
+        let line = self.line?;
+        let relative = line.at + line.slope * (foot - line.about);
+        let (least, most) = if self.ground.is_some() { CORRECTION } else { (0.2 * line.at, f32::INFINITY) };
+        let height = self.unit(x, foot)? * relative.clamp(least, most);
         (height >= 3.0 && height <= 2.0 * self.rows).then_some(Person { width: height * self.aspect, height })
+    }
+
+    /// What heights at this point are told in: a calibrated person, or pixels.
+    fn unit(&self, x: f32, foot: f32) -> Option<f32> {
+        self.ground.as_ref().map_or(Some(1.0), |ground| self.measured(ground, x, foot))
     }
 
     fn measured(&self, ground: &GroundPlane, x: f32, foot: f32) -> Option<f32> {
@@ -94,8 +103,9 @@ impl Scale {
     }
 
     /// Takes note of a blob that looks like one whole person.
-    pub(super) fn note(&mut self, foot: f32, height: f32, width: f32) {
-        let sighting = Sighting { foot, height, width };
+    pub(super) fn note(&mut self, x: f32, foot: f32, height: f32, width: f32) {
+        let Some(unit) = self.unit(x, foot) else { return };
+        let sighting = Sighting { foot, height: height / unit, aspect: width / height };
         if self.sightings.len() < SIGHTINGS_MAX {
             self.sightings.push(sighting);
         } else {
@@ -109,10 +119,7 @@ impl Scale {
         if self.sightings.len() < SIGHTINGS_MIN {
             return;
         }
-        self.aspect = self.median(|s| s.width / s.height);
-        if self.ground.is_some() {
-            return;
-        }
+        self.aspect = self.median(|s| s.aspect);
         let about = self.median(|s| s.foot);
         let mut line = Line { about, at: self.median(|s| s.height), slope: 0.0 };
         for _ in 0..ROUNDS {

@@ -12,6 +12,7 @@
 //! - It forgets which `QoS` 2 messages it has received when a connection ends, and then takes the
 //!   PUBREL of a resumed session for an error, for ever: they are put back, and duplicates dropped.
 //! - A packet id collision is never cleared without a session: a clean start begins with new state.
+//! - A broker that turns the keep alive off (0) would be pinged without a pause: ours stays.
 //! - Its default packet limit is 10 KiB in both directions, and what is over it breaks the
 //!   connection: limits are set, and larger messages are refused before they come here.
 
@@ -24,13 +25,15 @@ use rumqttc::v5::mqttbytes::v5::{
     PublishProperties, SubscribeReasonCode,
 };
 use rumqttc::v5::{
-    AsyncClient, ConnectionError, Event as ClientEvent, EventLoop, Incoming, MqttOptions, Request, StateError,
+    AsyncClient, ClientError, ConnectionError, Event as ClientEvent, EventLoop, Incoming, MqttOptions,
+    Request, StateError,
 };
 use rumqttc::{NetworkOptions, Outgoing};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
 use super::{Event, Transport};
+use crate::base::Secret;
 use crate::link::session::HANDED_MAX;
 use crate::link::{Error, Options, Refusal};
 use crate::model::{Delivery, Envelope, Qos};
@@ -83,7 +86,7 @@ impl Mqtt {
         will: Option<Envelope>,
         subscriptions: &[(String, Qos)],
     ) -> Self {
-        let mut mqtt = MqttOptions::new(client_id, &options.host, options.port);
+        let mut mqtt = MqttOptions::new(client_id, options.bracketed_host(), options.port);
         let max_packet_bytes = u32::try_from(options.max_packet_bytes).unwrap_or(u32::MAX);
         let session_expiry_s = u32::try_from(options.session_expiry.as_secs()).unwrap_or(u32::MAX);
         let mut network = NetworkOptions::new();
@@ -96,7 +99,9 @@ impl Mqtt {
             .set_outgoing_inflight_upper_limit(options.in_flight_max)
             .set_network_options(network);
         if let Some(credentials) = &options.credentials {
-            mqtt.set_credentials(&credentials.username, credentials.password.expose());
+            // The client library sends no password field for an empty one.
+            let password = credentials.password.as_ref().map_or("", Secret::reveal);
+            mqtt.set_credentials(&credentials.username, password);
         }
         if let Some(will) = will {
             let content_type = Some(will.content_type.as_str().to_owned());
@@ -122,13 +127,11 @@ impl Mqtt {
         Self { options: mqtt, filters, broker: options.broker(), client: None, idle: None, running: None }
     }
 
-    /// The client library's queue holds all that the session may hand over, so this does not fail
-    /// while it is connected; when it is not, the session sends again what had not gone out.
-    fn request(&self, what: impl FnOnce(&AsyncClient) -> Result<(), rumqttc::v5::ClientError>) {
-        if let Some(client) = &self.client
-            && let Err(error) = what(client)
-        {
-            tracing::error!(broker = self.broker, %error, "the client library refused a request");
+    /// The client library's queue holds all that the session may hand over, so a request does not fail
+    /// while there is a connection; when there is none any more, the session sends again.
+    fn check(&self, outcome: Result<(), ClientError>) {
+        if let Err(error) = outcome {
+            tracing::debug!(broker = self.broker, %error, "a request came too late for its connection");
         }
     }
 }
@@ -149,8 +152,10 @@ impl Transport for Mqtt {
     }
 
     fn subscribe(&mut self) {
-        if !self.filters.is_empty() {
-            self.request(|client| client.try_subscribe_many(self.filters.clone()));
+        if let Some(client) = &self.client
+            && !self.filters.is_empty()
+        {
+            self.check(client.try_subscribe_many(self.filters.clone()));
         }
     }
 
@@ -159,13 +164,15 @@ impl Transport for Mqtt {
             content_type: Some(content_type.as_str().to_owned()),
             ..PublishProperties::default()
         };
-        self.request(|client| {
-            client.try_publish_with_properties(topic, level(qos), retain, payload, properties)
-        });
+        if let Some(client) = &self.client {
+            self.check(client.try_publish_with_properties(topic, level(qos), retain, payload, properties));
+        }
     }
 
     fn disconnect(&mut self) {
-        self.request(AsyncClient::try_disconnect);
+        if let Some(client) = &self.client {
+            self.check(client.try_disconnect());
+        }
     }
 
     async fn event(&mut self) -> Event {
@@ -189,10 +196,16 @@ impl Transport for Mqtt {
 /// One connection, from its start to its end.
 async fn run(mut client: Client, clean_start: bool, broker: String, reporter: mpsc::Sender<Report>) {
     let mut resent = client.prepare_resume();
-    client.event_loop.options.set_clean_start(clean_start);
+    let options = &mut client.event_loop.options;
+    options.set_clean_start(clean_start);
+    let keep_alive = options.keep_alive();
     loop {
         match client.event_loop.poll().await {
             Ok(event) => {
+                let options = &mut client.event_loop.options;
+                if options.keep_alive().is_zero() {
+                    options.set_keep_alive(keep_alive);
+                }
                 let report = client.report(event, &mut resent);
                 if let Some(event) = report
                     && reporter.send(Report::Event(event)).await.is_err()
@@ -348,12 +361,9 @@ fn named(error: ConnectionError, broker: String) -> Error {
         ConnectionError::MqttState(StateError::AwaitPingResp) => {
             Error::Lost { broker, detail: "no answer to a ping".to_owned() }
         }
-        ConnectionError::MqttState(StateError::Io(error)) => {
-            Error::Lost { broker, detail: error.to_string() }
-        }
-        ConnectionError::MqttState(StateError::Deserialization(rumqttc::v5::mqttbytes::Error::Io(error))) => {
-            Error::Lost { broker, detail: error.to_string() }
-        }
+        ConnectionError::MqttState(
+            StateError::Io(error) | StateError::Deserialization(rumqttc::v5::mqttbytes::Error::Io(error)),
+        ) => Error::Lost { broker, detail: error.to_string() },
         error => Error::Protocol { broker, detail: error.to_string() },
     }
 }

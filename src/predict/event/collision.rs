@@ -10,7 +10,7 @@
 //! the nearest point of their ways since the last frame lies within the limit, and that with
 //! confidence; so a frame rate of 1 per second does not miss two who run into one another.
 
-use super::{Candidate, Key, Proposals, View, usable_ground};
+use super::{Candidate, Key, Proposals, View};
 use crate::model::{EventType, Motion, Point, RuleTrace, SceneTrack};
 use crate::predict::trajectory::{position_cov, significant_velocity};
 
@@ -20,13 +20,9 @@ const CONTACT_MIN: f64 = 0.5;
 const TRACKS_MAX: usize = 200;
 
 pub(super) fn propose(view: &View<'_>, out: &mut Proposals) {
-    let tracks = &view.tracks[..view.tracks.len().min(TRACKS_MAX)];
-    for (i, a) in tracks.iter().enumerate() {
-        let Some(at_a) = usable_ground(a) else { continue };
-        for b in &tracks[i + 1..] {
-            if let Some(at_b) = usable_ground(b)
-                && let Some(approach) = Approach::of(view, at_a, at_b)
-            {
+    for (i, (a, move_a)) in view.placed().take(TRACKS_MAX).enumerate() {
+        for (b, move_b) in view.placed().take(TRACKS_MAX).skip(i + 1) {
+            if let Some(approach) = Approach::of(view, move_a, move_b) {
                 out.push(candidate(view, [a, b], &approach));
             }
         }

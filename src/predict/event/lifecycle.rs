@@ -7,7 +7,7 @@ use crate::base::{IdSource, Time};
 use crate::model::{Event, EventState, EventType, Point, RuleTrace, Severity, Zone};
 
 /// So long it must be likely before it is predicted, seconds: longer than a slip of the tracker.
-const PREDICT_AFTER_S: f64 = 0.5;
+const PREDICT_AFTER_S: f64 = 0.3;
 /// So long it must be unlikely before it is retracted, seconds.
 const RETRACT_AFTER_S: f64 = 1.0;
 /// So long it must not happen before it is over, seconds.
@@ -168,7 +168,10 @@ impl Entry {
     /// Whether it can be forgotten: nothing was said, and there is nothing to say.
     pub(super) fn is_over(&self, moment: &Moment<'_>) -> bool {
         match self.stage {
-            Stage::Open => !self.proposed || (self.likely_since.is_none() && self.occurring_since.is_none()),
+            Stage::Open => {
+                let idle = self.likely_since.is_none() && self.occurring_since.is_none();
+                idle || moment.seconds_since(self.seen) > RETRACT_AFTER_S
+            }
             Stage::Cooling { since, .. } => {
                 !self.proposed && moment.seconds_since(since) >= moment.options.cooldown_s
             }

@@ -7,7 +7,7 @@
 //!
 //! Parked vehicles and parcels stay too; that is not loitering.
 
-use super::{Candidate, Key, Proposals, View, usable_ground};
+use super::{Candidate, Key, Proposals, View};
 use crate::model::{Behaviors, Class, EventType, RuleTrace};
 
 /// From this part of the limit on somebody is a candidate.
@@ -15,8 +15,7 @@ const PART_MIN: f64 = 1.0 / 3.0;
 
 pub(super) fn propose(view: &View<'_>, out: &mut Proposals) {
     let limit_s = view.options.loitering_s;
-    for track in view.tracks {
-        let Some(ground) = usable_ground(track) else { continue };
+    for (track, motion) in view.placed() {
         let behavior = &track.behavior;
         if matches!(track.track.class, Class::Vehicle | Class::Package) {
             continue;
@@ -27,7 +26,7 @@ pub(super) fn propose(view: &View<'_>, out: &mut Proposals) {
         }
         out.push(Candidate {
             key: Key { kind: EventType::Loitering, tracks: vec![track.track.id], zone: None },
-            position_m: ground.position,
+            position_m: motion.position,
             probability: behavior.still_s / limit_s,
             expected_in_s: limit_s - behavior.still_s,
             occurring,

@@ -5,7 +5,7 @@
 //! (kind, tracks, zone):
 //!
 //! ```text
-//!            likely for 0.5 s              happens, confirmed
+//!            likely for 0.3 s              happens, confirmed
 //!  (unknown) ───────────────► predicted ─────────────────────► occurred ──► over, cools down
 //!      │                          │ unlikely for 1 s, overdue, or a track ended
 //!      │                          └──────────► retracted ──► cools down
@@ -22,7 +22,7 @@
 //! it reaches everybody who heard of that. An event names the zone it is about, else the first in
 //! which it lies.
 //!
-//! Bounds: [`KEYS_MAX`], [`CANDIDATES_MAX`]; see [`Counters`].
+//! Bounds: [`FILTERS_MAX`], [`KEYS_MAX`], [`CANDIDATES_MAX`]; see [`Counters`].
 //!
 //! A new rule is a file with a `propose` and a line in [`RULES`].
 
@@ -33,6 +33,7 @@ mod trespassing;
 
 use std::collections::BTreeMap;
 
+use super::filter::Filter;
 use super::{Options, trajectory};
 use crate::base::{IdSource, Time};
 use crate::model::{Event, Motion, Point, RuleTrace, SceneTrack, Zone};
@@ -42,6 +43,9 @@ use lifecycle::{Entry, Key, Moment};
 /// Keys that are followed at the same time. When there are more, the one that cools down for longest
 /// goes first, then, if it is for something that happens, the least likely prediction.
 pub const KEYS_MAX: usize = 512;
+/// Tracks that are forecast. One that is out of sight makes room for a new one; beyond that new ones
+/// have no forecast and take part in no rule.
+pub const FILTERS_MAX: usize = 1024;
 /// Candidates of one frame; more are not looked at.
 pub const CANDIDATES_MAX: usize = 1024;
 
@@ -69,15 +73,19 @@ struct Candidate {
 /// What a rule sees.
 struct View<'a> {
     tracks: &'a [SceneTrack],
+    /// How each of them moves; none where that is not known.
+    motions: &'a [Option<Motion>],
     zones: &'a [Zone],
     options: &'a Options,
     /// Seconds since the last frame, at most a second.
     since_last_s: f64,
 }
 
-/// Where a track is, if that can be reckoned with.
-fn usable_ground(track: &SceneTrack) -> Option<&Motion> {
-    track.ground.as_ref().filter(|g| g.is_usable())
+impl View<'_> {
+    /// The tracks with a place on the ground, and how they move.
+    fn placed(&self) -> impl Iterator<Item = (&SceneTrack, &Motion)> {
+        self.tracks.iter().zip(self.motions).filter_map(|(track, motion)| Some((track, motion.as_ref()?)))
+    }
 }
 
 /// Where rules put their candidates.
@@ -100,6 +108,8 @@ impl Proposals {
 /// What the bounds have cost since the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counters {
+    /// Tracks without a forecast because a frame had too many, once per frame.
+    pub tracks_refused: u64,
     /// Candidates not looked at because a frame had too many.
     pub candidates_refused: u64,
     /// Keys not followed because there were too many.
@@ -114,10 +124,15 @@ pub struct Engine {
     options: Options,
     zones: Vec<Zone>,
     entries: BTreeMap<Key, Entry>,
+    /// How each track moves that has not ended.
+    filters: BTreeMap<u32, Filter>,
+    /// For each track of this frame.
+    motions: Vec<Option<Motion>>,
     /// Ids of the tracks with a place in this frame, in order.
     present: Vec<u32>,
     proposals: Proposals,
     last: Option<Time>,
+    tracks_refused: u64,
     keys_refused: u64,
     keys_evicted: u64,
 }
@@ -129,9 +144,12 @@ impl Engine {
             options,
             zones,
             entries: BTreeMap::new(),
+            filters: BTreeMap::new(),
+            motions: Vec::new(),
             present: Vec::new(),
             proposals: Proposals::default(),
             last: None,
+            tracks_refused: 0,
             keys_refused: 0,
             keys_evicted: 0,
         }
@@ -149,14 +167,7 @@ impl Engine {
         ids: &mut dyn IdSource,
         out: &mut Vec<Event>,
     ) {
-        self.present.clear();
-        for track in tracks.iter_mut() {
-            track.forecast.points.clear();
-            let Some(ground) = track.ground.filter(Motion::is_usable) else { continue };
-            trajectory::forecast(&ground, track.behavior.still_s, &self.options, &mut track.forecast);
-            self.present.push(track.track.id);
-        }
-        self.present.sort_unstable();
+        self.forecast(tracks, ended, now);
         let moment = Moment { now, options: &self.options, zones: &self.zones };
         self.entries.retain(|key, entry| {
             let over = key.tracks.iter().any(|id| ended.contains(id));
@@ -167,6 +178,7 @@ impl Engine {
         });
         let view = View {
             tracks,
+            motions: &self.motions,
             zones: &self.zones,
             options: &self.options,
             since_last_s: self.last.map_or(0.0, |last| now.since(last).as_secs_f64()).min(1.0),
@@ -176,6 +188,43 @@ impl Engine {
         }
         self.last = Some(now);
         self.judge(now, ids, out);
+    }
+
+    fn forecast(&mut self, tracks: &mut [SceneTrack], ended: &[u32], now: Time) {
+        for id in ended {
+            self.filters.remove(id);
+        }
+        self.present.clear();
+        self.motions.clear();
+        for track in tracks.iter_mut() {
+            track.forecast.points.clear();
+            let Some(ground) = track.ground.filter(Motion::is_usable) else {
+                self.motions.push(None);
+                continue;
+            };
+            let id = track.track.id;
+            if !self.filters.contains_key(&id) && !self.room_for_filter() {
+                self.tracks_refused += 1;
+                self.motions.push(None);
+                continue;
+            }
+            let filter = self.filters.entry(id).or_insert_with(|| Filter::new(&ground, now));
+            let motion = filter.take(&ground, now, self.options.acceleration_density_m2_s3);
+            trajectory::forecast(&motion, track.behavior.still_s, &self.options, &mut track.forecast);
+            self.motions.push(Some(motion));
+            self.present.push(id);
+        }
+        self.present.sort_unstable();
+    }
+
+    /// Whether one more track can be followed, if need be in place of one that is out of sight.
+    fn room_for_filter(&mut self) -> bool {
+        if self.filters.len() < FILTERS_MAX {
+            return true;
+        }
+        let unseen = self.filters.iter().filter(|(_, f)| Some(f.time) < self.last);
+        let oldest = unseen.min_by_key(|(_, f)| f.time).map(|(id, _)| *id);
+        oldest.and_then(|id| self.filters.remove(&id)).is_some()
     }
 
     /// Leads every key one frame on.
@@ -217,6 +266,7 @@ impl Engine {
     /// What the bounds have cost since the start.
     pub fn counters(&self) -> Counters {
         Counters {
+            tracks_refused: self.tracks_refused,
             candidates_refused: self.proposals.refused,
             keys_refused: self.keys_refused,
             keys_evicted: self.keys_evicted,

@@ -10,7 +10,7 @@
 //! It happens when half of the mass of the present position is inside, for half a second: noise
 //! hops over a border, people walk over it.
 
-use super::{Candidate, Key, Proposals, View, usable_ground};
+use super::{Candidate, Key, Proposals, View};
 use crate::model::{EventType, Motion, Point, Polygon, RuleTrace, SceneTrack, Zone, ZoneKind};
 
 /// Square root of -2 ln(1 - u) at u = 1/8, 3/8, 5/8, 7/8: rings that hold equal parts of the mass.
@@ -30,11 +30,9 @@ pub(super) fn propose(view: &View<'_>, out: &mut Proposals) {
             continue;
         }
         let bounds = Bounds::of(&zone.border_m);
-        for track in view.tracks {
-            if let Some(ground) = usable_ground(track)
-                && let Some(entry) = entry(view, track, ground, zone, &bounds, &nodes)
-            {
-                out.push(candidate(view, track, index, zone, &entry));
+        for (track, motion) in view.placed() {
+            if let Some(entry) = entry(view, track, motion, zone, &bounds, &nodes) {
+                out.push(candidate(view, track, index, &entry));
             }
         }
     }
@@ -46,18 +44,19 @@ struct Entry {
     probability: f64,
     in_s: f64,
     position_m: Point,
+    border_distance_m: f64,
 }
 
 fn entry(
     view: &View<'_>,
     track: &SceneTrack,
-    ground: &Motion,
+    motion: &Motion,
     zone: &Zone,
     bounds: &Bounds,
     nodes: &[Point; NODES],
 ) -> Option<Entry> {
     let border = &zone.border_m;
-    let mut before = Spread::of(ground.position, ground.position_cov());
+    let mut before = Spread::of(motion.position, motion.position_cov());
     let mut at = nodes.map(|z| before.carry(z));
     // When each path enters, seconds from now.
     let mut entry_s = [f64::INFINITY; NODES];
@@ -65,8 +64,15 @@ fn entry(
         entry_s = at.map(|p| if border.contains(p) { 0.0 } else { f64::INFINITY });
     }
     let inside = part(&entry_s);
+    let border_distance_m = border.border_distance(motion.position);
     if inside >= INSIDE_MIN {
-        return Some(Entry { inside, probability: 1.0, in_s: 0.0, position_m: ground.position });
+        return Some(Entry {
+            inside,
+            probability: 1.0,
+            in_s: 0.0,
+            position_m: motion.position,
+            border_distance_m,
+        });
     }
     let horizon_s = view.options.event_horizon_s + 1e-6;
     for step in track.forecast.points.iter().take_while(|p| p.ahead_s <= horizon_s) {
@@ -89,11 +95,11 @@ fn entry(
     entry_s.sort_by(f64::total_cmp);
     let in_s = entry_s[(probability * NODES as f64) as usize / 2];
     let there = track.forecast.points.iter().find(|p| p.ahead_s >= in_s);
-    let position_m = there.map_or(ground.position, |p| p.position_m);
-    Some(Entry { inside, probability, in_s, position_m })
+    let position_m = there.map_or(motion.position, |p| p.position_m);
+    Some(Entry { inside, probability, in_s, position_m, border_distance_m })
 }
 
-fn candidate(view: &View<'_>, track: &SceneTrack, index: usize, zone: &Zone, entry: &Entry) -> Candidate {
+fn candidate(view: &View<'_>, track: &SceneTrack, index: usize, entry: &Entry) -> Candidate {
     Candidate {
         key: Key { kind: EventType::Trespassing, tracks: vec![track.track.id], zone: Some(index) },
         position_m: entry.position_m,
@@ -112,10 +118,7 @@ fn candidate(view: &View<'_>, track: &SceneTrack, index: usize, zone: &Zone, ent
                 ("inside_probability", entry.inside),
                 ("entry_probability", entry.probability),
                 ("entry_in_s", entry.in_s),
-                (
-                    "border_distance_m",
-                    track.ground.map_or(0.0, |g| zone.border_m.border_distance(g.position)),
-                ),
+                ("border_distance_m", entry.border_distance_m),
             ],
         },
     }

@@ -420,5 +420,4 @@ fn packet_bytes(envelope: &Envelope) -> usize {
 }
 
 #[cfg(test)]
-#[path = "session_tests.rs"]
 mod tests;

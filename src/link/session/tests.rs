@@ -97,11 +97,14 @@ impl Bench {
 }
 
 fn published(actions: &[Action]) -> Vec<&str> {
-    let topic = |action| match action {
-        &Action::Publish(ref envelope) => Some(envelope.topic.as_str()),
+    actions.iter().filter_map(topic_of).collect()
+}
+
+fn topic_of(action: &Action) -> Option<&str> {
+    match action {
+        Action::Publish(envelope) => Some(&envelope.topic),
         _ => None,
-    };
-    actions.iter().filter_map(topic).collect()
+    }
 }
 
 #[test]
@@ -406,12 +409,11 @@ proptest! {
             if step < count {
                 bench.session.enqueue(event(&step.to_string()));
             }
-            let actions = match world.next(&mut world_rng, faults) {
-                Some(report) => bench.report(report),
-                None => {
-                    bench.now = bench.session.timer().map_or(bench.now, |due| due.max(bench.now));
-                    bench.tick()
-                }
+            let actions = if let Some(report) = world.next(&mut world_rng, faults) {
+                bench.report(report)
+            } else {
+                bench.now = bench.session.timer().map_or(bench.now, |due| due.max(bench.now));
+                bench.tick()
             };
             world.act(actions);
         }
