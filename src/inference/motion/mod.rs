@@ -4,7 +4,8 @@
 //! cleared of shadows (`light`) and specks (`mask`), cut into connected components (`blobs`), and
 //! these are put together and taken apart until they are objects of a person's size (`people`), which
 //! is known from the calibration or learned (`scale`). Under an object nothing is learned, so that
-//! someone who stands still stays; `review` finds what stays although nobody is there.
+//! someone who stands still stays; `review` finds what stays although nobody is there, and `flicker`
+//! what stirs although it belongs there.
 //!
 //! Everything is sized when the first picture of a size comes; after that a frame allocates nothing.
 //! When more than half of the picture changes at once, it is the light or the camera that changed: the
@@ -13,6 +14,7 @@
 
 mod background;
 mod blobs;
+mod flicker;
 mod light;
 mod mask;
 mod people;
@@ -26,6 +28,7 @@ use std::time::Duration;
 
 use self::background::Background;
 use self::blobs::{Blobs, Rect};
+use self::flicker::Flicker;
 use self::people::{Object, People, is_vehicle};
 use self::picture::{Grid, Picture};
 use self::review::Review;
@@ -132,6 +135,7 @@ struct State {
     blobs: Blobs,
     people: People,
     scale: Scale,
+    flicker: Flicker,
     review: Review,
 }
 
@@ -157,6 +161,7 @@ impl State {
             blobs: Blobs::new(),
             people: People::new(grid),
             scale: Scale::new(ground, grid.factor, grid.height),
+            flicker: Flicker::new(grid.len()),
             review: Review::new(grid, options.hold.as_secs_f32()),
         }
     }
@@ -184,6 +189,7 @@ impl State {
         self.blobs.find(&self.changed, self.grid);
         self.people.find(&self.blobs, &self.raw, &self.scale);
         self.hold();
+        self.flicker.release(&self.raw, quiet, dt_s, &mut self.held);
         self.background.learn(&self.picture, &self.held, &self.raw, dt_s);
         if self.review.look(&self.picture, &mut self.background, &self.raw, dt_s) {
             self.note_sizes();
@@ -195,6 +201,7 @@ impl State {
         self.begun = true;
         self.background.reset(&self.picture);
         self.review.reset();
+        self.flicker.reset();
         self.held.fill(0);
     }
 
