@@ -20,16 +20,24 @@
 //! - `track`, `behavior`, `predict`, `swarm` and the session logic of `link` are pure: no tokio, no
 //!   I/O, no ambient time or randomness. `handle(input, now) -> actions`.
 //! - `capture`, `inference`, `link`, `broker` know `model` and `base`, never each other.
+//! - [`picture`] draws a scene for people; it knows `model` and `base`, and only `app` and `cli` know it.
 //! - `config` knows the options of each part; no part knows `config`.
 //! - `app` knows all; only `cli` knows `app`.
 
 pub mod base;
 pub mod behavior;
+#[cfg(feature = "broker")]
+pub mod broker;
 pub mod capture;
 pub mod config;
 pub mod inference;
 pub mod link;
 pub mod model;
+pub mod picture;
+pub mod pipeline;
+pub mod platform;
 pub mod predict;
+pub mod store;
+pub mod supervisor;
 pub mod swarm;
 pub mod track;

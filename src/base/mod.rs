@@ -1,4 +1,4 @@
-//! What every part may lean on: time, error kinds, backoff, identifiers' source.
+//! What every part may lean on: time, error kinds, backoff, identifiers' source, secrets.
 //!
 //! Knows nothing of cameras, video or MQTT, and nothing else of this crate.
 
@@ -6,8 +6,10 @@ mod backoff;
 mod clock;
 mod error;
 mod ids;
+mod secret;
 
 pub use backoff::{Backoff, BackoffOptions};
 pub use clock::{Clock, ManualClock, SystemClock, Time};
 pub use error::ErrorKind;
 pub use ids::{CountingIds, IdSource};
+pub use secret::Secret;

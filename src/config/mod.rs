@@ -1,1 +1,184 @@
-//! config
+//! From a TOML file and the environment to checked options.
+//!
+//! ```text
+//! file ─► document ─► schema check ─► raw structs ─► validate ─► Config
+//! env  ─►   (places)   (types, ranges, unknown keys)  (rules between keys)
+//! ```
+//!
+//! Every key, its type, range, default and meaning stand in [`raw`], once. Loading changes nothing: it
+//! opens the file and the password files, creates no folder, starts nothing. It finds all faults at once
+//! ([`Faults`]), each with file and line or variable, key, what was found and what is allowed; there is
+//! no configuration with a fault in it. An environment variable `OMNISIGHT_SECTION__KEY` beats the file.
+//! Relative paths are relative to the working directory.
+//!
+//! How a part uses its options does not belong here, and no part knows this module.
+//! Units stand in the names: `_s`, `_m`, `_mps`; picture sizes are pixels.
+
+mod document;
+mod fault;
+mod options;
+pub mod raw;
+mod schema;
+mod secret;
+mod validate;
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub use fault::{Fault, Faults, Place, Problem};
+pub use options::{
+    Broker, BrokerLink, Calibration, Camera, Capture, Config, Detector, Prediction, Source, User,
+};
+pub use schema::schema;
+pub use secret::{Masked, Secret};
+
+use document::{Meaning, Node, Value};
+
+/// Where the file is looked for, in this order, when none is named.
+pub const SEARCHED: [&str; 2] = ["config/omnisight.toml", "/etc/omnisight/omnisight.toml"];
+/// A larger file is not read: a thousand zones need a tenth of it.
+pub const FILE_BYTES_MAX: u64 = 1 << 20;
+/// What a variable that sets a key begins with.
+const VARIABLE_PREFIX: &str = "OMNISIGHT_";
+/// More parts than the deepest key has; a variable with more names none.
+const VARIABLE_PARTS_MAX: usize = 8;
+
+/// A configuration without faults.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Loaded {
+    /// The checked options.
+    pub config: Config,
+    raw: raw::Root,
+}
+
+/// The file that was named, or the first of [`SEARCHED`] that exists; `None` when there is none.
+pub fn find(named: Option<&Path>) -> Option<PathBuf> {
+    let searched = || SEARCHED.iter().map(PathBuf::from).find(|p| p.exists());
+    named.map(Path::to_path_buf).or_else(searched)
+}
+
+/// Reads the file, if any, and the environment on top of it.
+pub fn load(path: Option<&Path>, env: impl Iterator<Item = (String, String)>) -> Result<Loaded, Faults> {
+    let mut faults = Faults::default();
+    let root = match path {
+        None => Node::empty(Place::Nowhere),
+        Some(path) => {
+            let file: Arc<Path> = path.into();
+            match read(path) {
+                Ok(text) => document::parse(&file, &text, &mut faults),
+                Err(reason) => {
+                    faults.push(Place::File(file), "", Problem::Unreadable(reason));
+                    return Err(faults);
+                }
+            }
+        }
+    };
+    if !faults.list().is_empty() {
+        return Err(faults);
+    }
+    check(root, env, faults)
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    let mut bytes = Vec::new();
+    let open = std::fs::File::open(path).and_then(|f| f.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes));
+    open.map_err(|e| format!("can't be read: {e}"))?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err(format!("is larger than {FILE_BYTES_MAX} bytes"));
+    }
+    String::from_utf8(bytes).map_err(|e| {
+        let valid = e.utf8_error().valid_up_to();
+        let line = e.as_bytes()[..valid].split(|b| *b == b'\n').count();
+        format!("is not UTF-8 text (line {line})")
+    })
+}
+
+fn check(
+    mut root: Node,
+    env: impl Iterator<Item = (String, String)>,
+    mut faults: Faults,
+) -> Result<Loaded, Faults> {
+    let schema = schema();
+    overlay(&mut root, env, &schema, &mut faults);
+    let json = schema::check(&root, &schema, "", &mut faults);
+    let config = validate::validate(&root, &json, &mut faults);
+    let raw = serde_json::from_value(json);
+    match (config, raw) {
+        (Ok(config), Ok(raw)) if faults.list().is_empty() => Ok(Loaded { config, raw }),
+        _ => Err(faults.sorted()),
+    }
+}
+
+fn overlay(
+    root: &mut Node,
+    env: impl Iterator<Item = (String, String)>,
+    schema: &serde_json::Value,
+    faults: &mut Faults,
+) {
+    let mut variables: Vec<(String, Vec<String>, String)> = Vec::new();
+    for (name, text) in env {
+        if name == "STATE_DIRECTORY" {
+            state_directory(root, &text);
+        }
+        let Some(path) = name.strip_prefix(VARIABLE_PREFIX).map(str::to_lowercase) else { continue };
+        if !path.contains("__") {
+            single_underscores(&name, &path, schema, faults);
+            continue;
+        }
+        let path = path.split("__").map(str::to_owned).collect();
+        variables.push((name, path, text));
+    }
+    // Elements in the order of their numbers, whatever the order of the environment.
+    let order = |part: &String| (part.parse::<usize>().unwrap_or(0), part.clone());
+    variables.sort_by_cached_key(|(_, path, _)| path.iter().map(order).collect::<Vec<_>>());
+    for (name, path, text) in &variables {
+        let path: Vec<&str> = path.iter().map(String::as_str).collect();
+        if path.len() > VARIABLE_PARTS_MAX {
+            let place = Place::Variable(name.as_str().into());
+            faults.push(place, path[..VARIABLE_PARTS_MAX].join("."), Problem::UnknownKey { nearest: None });
+            continue;
+        }
+        let wanted = schema::at(schema, &path);
+        let is_text = wanted
+            .is_none_or(|s| s["type"] == "string" || s.get("oneOf").is_some() || s.get("const").is_some());
+        let meaning = if is_text { Meaning::Text } else { Meaning::Toml };
+        document::overlay(root, name, &path, text, &meaning, faults);
+    }
+}
+
+/// The folder that systemd gives a service, unless the file names another one.
+fn state_directory(root: &mut Node, text: &str) {
+    let first = text.split(':').next().unwrap_or_default();
+    let named = matches!(root.nearest("state.dir").value, Value::Text(_));
+    if !first.is_empty() && !named {
+        let mut unused = Faults::default();
+        document::overlay(root, "STATE_DIRECTORY", &["state", "dir"], first, &Meaning::Text, &mut unused);
+    }
+}
+
+/// A variable that begins like a section but has no `__` was meant for us and would be without effect.
+fn single_underscores(name: &str, path: &str, schema: &serde_json::Value, faults: &mut Faults) {
+    let sections = schema["properties"].as_object().into_iter().flatten().map(|(k, _)| k);
+    let section = sections
+        .filter(|s| path.strip_prefix(s.as_str()).is_some_and(|r| r.is_empty() || r.starts_with('_')))
+        .max_by_key(|s| s.len());
+    let Some(section) = section else { return };
+    let key = path[section.len()..].trim_start_matches('_').to_uppercase();
+    let key = match key.split_once('_') {
+        _ if key.is_empty() => "KEY".to_owned(),
+        Some((index, rest)) if index.parse::<usize>().is_ok() => format!("{index}__{rest}"),
+        _ => key,
+    };
+    let nearest = Some(format!("{VARIABLE_PREFIX}{}__{key}", section.to_uppercase()));
+    faults.push(Place::Variable(name.into()), path, Problem::UnknownKey { nearest });
+}
+
+/// The whole configuration as TOML, defaults filled in, secrets hidden.
+pub fn effective(loaded: &Loaded) -> String {
+    // Writing to memory can't fail, and every value of these structs has a TOML form.
+    toml::to_string(&loaded.raw).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

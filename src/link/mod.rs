@@ -1,1 +1,273 @@
-//! link
+//! The connection to a broker: moves envelopes, and knows nothing of their meaning.
+//!
+//! ```text
+//! LinkSender::send -> outbox -> session (pure) -> transport (rumqttc) -> broker
+//!                                    |
+//! Deliveries::recv <- bounded queue <+-> Status (watch), connects (watch)
+//! ```
+//!
+//! - Sending never blocks and never waits; what can't leave now stays in the bounded outbox.
+//! - A message with an acknowledgement is sent again until it was acknowledged; the receiver may see
+//!   it twice. What is in memory when the process ends is lost (a durable outbox is not part of this).
+//! - A broker that is absent, refuses, or comes later is tried again with jittered backoff, for ever.
+//! - A slow consumer never stops the keep alive: when its queue is full, the newest message is
+//!   dropped and counted. A quarter of the queue is reserved for messages with an acknowledgement.
+//! - At every connect [`LinkHandle::connects`] changes, and surfaces publish their birth again.
+//! - Dropping the handle cuts the connection, so that the broker publishes the will; [`LinkHandle::close`]
+//!   flushes, says goodbye and leaves in order.
+//!
+//! Lengths are bytes. The session and the outbox are pure; `driver` and `transport` hold the I/O.
+
+mod deliveries;
+mod driver;
+mod error;
+mod outbox;
+mod router;
+mod session;
+mod transport;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rand::SeedableRng;
+use rand::rngs::SysRng;
+use rand_pcg::Pcg64Mcg;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+
+pub use deliveries::{Deliveries, DeliveryLimits};
+pub use error::{Error, Refusal};
+pub use outbox::{OutboxLimits, PerClass, QueueLimits};
+pub use router::Router;
+pub use session::{Counters, State, Status};
+
+use crate::base::{BackoffOptions, Clock, Secret};
+use crate::model::{Envelope, Qos};
+use session::{Session, SessionOptions};
+
+/// How a link is made.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Name or address of the broker; an IPv6 address without brackets.
+    pub host: String,
+    /// Its TCP port.
+    pub port: u16,
+    /// Who we are to it; without, anonymous.
+    pub credentials: Option<Credentials>,
+    /// Silence after which the connection is probed; 5 s to 18 h.
+    pub keep_alive: Duration,
+    /// How long the broker keeps the session (subscriptions and what was queued for us) while we are
+    /// away. Zero: not at all, every connection starts clean.
+    pub session_expiry: Duration,
+    /// How long name lookup, connection and the broker's answer may take together.
+    pub connect_timeout: Duration,
+    /// The largest packet in either direction, in bytes. The broker drops larger ones for us; larger
+    /// ones of ours are refused and counted.
+    pub max_packet_bytes: usize,
+    /// Acknowledgements waited for, at most; the broker's own limit, when it is lower.
+    pub in_flight_max: u16,
+    /// Waits between tries.
+    pub backoff: BackoffOptions,
+    /// Bounds of what waits to be sent.
+    pub outbox: OutboxLimits,
+    /// Bounds of what waits for its consumer.
+    pub deliveries: DeliveryLimits,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            host: "localhost".to_owned(),
+            port: 1883,
+            credentials: None,
+            keep_alive: Duration::from_mins(1),
+            session_expiry: Duration::from_hours(1),
+            connect_timeout: Duration::from_secs(10),
+            max_packet_bytes: 1 << 20,
+            in_flight_max: 64,
+            backoff: BackoffOptions::default(),
+            outbox: OutboxLimits::default(),
+            deliveries: DeliveryLimits::default(),
+        }
+    }
+}
+
+/// A user name and its password.
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    /// The user.
+    pub username: String,
+    /// The password, when the broker wants one.
+    pub password: Option<Secret>,
+}
+
+impl Options {
+    /// The host as it stands before a port.
+    fn bracketed_host(&self) -> String {
+        if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() }
+    }
+
+    /// `host:port`, as it stands in messages.
+    fn broker(&self) -> String {
+        format!("{}:{}", self.bracketed_host(), self.port)
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        let fault = if self.host.is_empty() {
+            "the host is empty"
+        } else if !(transport::KEEP_ALIVE_MIN..=transport::KEEP_ALIVE_MAX).contains(&self.keep_alive) {
+            "the keep alive must be 5 s to 65535 s"
+        } else if self.in_flight_max == 0 {
+            "at least one message must be allowed in flight"
+        } else {
+            return Ok(());
+        };
+        Err(Error::Options { broker: self.broker(), detail: fault.to_owned() })
+    }
+}
+
+/// Starts a link on the present tokio runtime; it connects as soon as it can, and goes on trying.
+///
+/// `will` is what the broker publishes when the connection is cut. The subscriptions are asked for at
+/// every connect.
+///
+/// # Errors
+/// [`Error::Options`] alone: a broker that is not there is no error, but a status.
+pub fn spawn(
+    options: &Options,
+    client_id: &str,
+    will: Option<Envelope>,
+    subscriptions: &[(String, Qos)],
+    clock: Arc<dyn Clock>,
+) -> Result<(LinkHandle, Deliveries), Error> {
+    options.check()?;
+    let transport = transport::Mqtt::new(options, client_id, will, subscriptions);
+    Ok(spawn_with(transport, options, clock))
+}
+
+fn spawn_with(
+    transport: impl transport::Transport + 'static,
+    options: &Options,
+    clock: Arc<dyn Clock>,
+) -> (LinkHandle, Deliveries) {
+    let session_options = SessionOptions {
+        backoff: options.backoff,
+        clean_start: options.session_expiry.is_zero(),
+        in_flight_max: options.in_flight_max,
+        max_packet_bytes: options.max_packet_bytes,
+        outbox: options.outbox,
+    };
+    let now = clock.now();
+    let session = Session::new(session_options, now);
+    let (status_sender, status) = watch::channel(session.status());
+    let (connects_sender, connects) = watch::channel(0);
+    let (consumer, deliveries) = deliveries::channel(options.deliveries);
+    let shared = Arc::new(Shared { session: Mutex::new(session), wake: Notify::new() });
+    let sender = LinkSender { shared };
+    // The waits must differ between cameras; where the system has no randomness, its clock does.
+    let rng = Pcg64Mcg::try_from_rng(&mut SysRng)
+        .unwrap_or_else(|_| Pcg64Mcg::seed_from_u64(now.epoch_ms ^ now.mono_ns));
+    let driver = driver::Driver {
+        broker: options.broker(),
+        sender: sender.clone(),
+        transport,
+        consumer,
+        status: status_sender,
+        connects: connects_sender,
+        clock: Arc::clone(&clock),
+        rng,
+    };
+    let task = tokio::spawn(driver.run());
+    (LinkHandle { sender, status, connects, clock, task }, deliveries)
+}
+
+struct Shared {
+    session: Mutex<Session>,
+    wake: Notify,
+}
+
+/// Where surfaces put their messages; cheap to clone, usable from any thread.
+#[derive(Clone)]
+pub struct LinkSender {
+    shared: Arc<Shared>,
+}
+
+impl LinkSender {
+    /// Queues a message. Never blocks; what the bounds evict for it is counted.
+    pub fn send(&self, envelope: Envelope) {
+        self.session().enqueue(envelope);
+        self.shared.wake.notify_one();
+    }
+
+    /// Held for microseconds only: no holder does I/O.
+    fn session(&self) -> MutexGuard<'_, Session> {
+        self.shared.session.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A running link.
+pub struct LinkHandle {
+    sender: LinkSender,
+    status: watch::Receiver<Status>,
+    connects: watch::Receiver<u64>,
+    clock: Arc<dyn Clock>,
+    task: JoinHandle<()>,
+}
+
+impl LinkHandle {
+    /// Where messages are put.
+    pub fn sender(&self) -> LinkSender {
+        self.sender.clone()
+    }
+
+    /// The status: fresh at every change of state, and a few times a second otherwise.
+    pub fn status(&self) -> watch::Receiver<Status> {
+        self.status.clone()
+    }
+
+    /// How often the link has connected: changes when it is time to publish a birth.
+    pub fn connects(&self) -> watch::Receiver<u64> {
+        self.connects.clone()
+    }
+
+    /// Sends what is queued, then `farewell`, then disconnects so that no will is published; all
+    /// within `within`. Returns the last status: `queued` and `in_flight` say what was not delivered.
+    pub async fn close(mut self, farewell: Option<Envelope>, within: Duration) -> Status {
+        let now = self.clock.now();
+        self.sender.session().begin_close(farewell, now, within);
+        self.sender.shared.wake.notify_one();
+        // The driver keeps the deadline itself; an error here is its panic, already reported.
+        let _ = (&mut self.task).await;
+        self.sender.session().status()
+    }
+}
+
+impl Drop for LinkHandle {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ipv6_address_gets_its_brackets() {
+        let options = Options { host: "::1".to_owned(), ..Options::default() };
+        assert_eq!(options.broker(), "[::1]:1883");
+    }
+
+    #[test]
+    fn options_that_cannot_work_are_named() {
+        let faults = [
+            Options { host: String::new(), ..Options::default() },
+            Options { keep_alive: Duration::from_secs(4), ..Options::default() },
+            Options { in_flight_max: 0, ..Options::default() },
+        ];
+        for options in faults {
+            assert!(matches!(options.check(), Err(Error::Options { .. })), "{options:?}");
+        }
+        assert_eq!(Options::default().check(), Ok(()));
+    }
+}

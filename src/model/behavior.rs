@@ -30,7 +30,7 @@ pub struct Behavior {
     pub threat: f64,
     /// Seconds between its first and this sight.
     pub dwell_s: f64,
-    /// Mean speed over the kept history, metres per second.
+    /// Mean speed over the last seconds, noise taken off, metres per second.
     pub speed_mps: f64,
     /// Seconds for which it has stayed within the loitering radius and speed, 0 when it does not.
     pub still_s: f64,

@@ -62,6 +62,29 @@ impl fmt::Debug for CameraId {
     }
 }
 
+impl serde::Serialize for CameraId {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(&self.0)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for CameraId {
+    /// From a string that holds the rule, without a copy of it in between.
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl serde::de::Visitor<'_> for Visitor {
+            type Value = CameraId;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a camera id (1-63 characters of A-Z a-z 0-9 _ . -)")
+            }
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<CameraId, E> {
+                CameraId::parse(text).map_err(|_| E::invalid_value(serde::de::Unexpected::Str(text), &self))
+            }
+        }
+        d.deserialize_str(Visitor)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

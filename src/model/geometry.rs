@@ -27,6 +27,14 @@ impl Point {
         (self - other).norm()
     }
 
+    /// Distance to the nearest point of the line from `a` to `b`.
+    pub fn segment_distance(self, a: Self, b: Self) -> f64 {
+        let (ab, ap) = (b - a, self - a);
+        let length2 = ab.x * ab.x + ab.y * ab.y;
+        let t = if length2 > 0.0 { ((ap.x * ab.x + ap.y * ab.y) / length2).clamp(0.0, 1.0) } else { 0.0 };
+        self.distance(a + ab * t)
+    }
+
     /// Both coordinates are numbers.
     pub fn is_finite(self) -> bool {
         self.x.is_finite() && self.y.is_finite()
@@ -122,6 +130,9 @@ impl BBox {
     }
 }
 
+/// Beyond this a coordinate or a speed is an error, not a measurement: a thousand kilometres, or a million pixels.
+const MAGNITUDE_MAX: f64 = 1e6;
+
 /// A point that moves, and how well that is known.
 ///
 /// Used in the image (pixels, pixels per second) and on the ground (metres, metres per second).
@@ -144,6 +155,21 @@ impl Motion {
     /// The position's covariance as `[sxx, sxy, syy]`.
     pub fn position_cov(&self) -> [f64; 3] {
         [self.cov[(0, 0)], self.cov[(0, 1)], self.cov[(1, 1)]]
+    }
+
+    /// The velocity's covariance as `[sxx, sxy, syy]`.
+    pub fn velocity_cov(&self) -> [f64; 3] {
+        [self.cov[(2, 2)], self.cov[(2, 3)], self.cov[(3, 3)]]
+    }
+
+    /// Whether it can be reckoned with: every number is finite, no coordinate or speed is beyond
+    /// 1e6 and no covariance beyond its square, and no variance is negative.
+    pub fn is_usable(&self) -> bool {
+        let state = [self.position.x, self.position.y, self.velocity.x, self.velocity.y];
+        // Written so that a NaN fails.
+        state.iter().all(|v| v.abs() <= MAGNITUDE_MAX)
+            && self.cov.iter().all(|c| c.abs() <= MAGNITUDE_MAX * MAGNITUDE_MAX)
+            && self.cov.diagonal().iter().all(|&c| c >= 0.0)
     }
 }
 
@@ -212,9 +238,14 @@ impl Polygon {
         })
     }
 
+    /// Whether the way from `a` straight to `b` leads through the inside.
+    pub fn meets(&self, a: Point, b: Point) -> bool {
+        self.contains(a) || self.contains(b) || self.edges().any(|edge| segments_cross(edge, (a, b)))
+    }
+
     /// Distance from the point to the border.
     pub fn border_distance(&self, p: Point) -> f64 {
-        self.edges().map(|(a, b)| segment_distance(p, a, b)).fold(f64::INFINITY, f64::min)
+        self.edges().map(|(a, b)| p.segment_distance(a, b)).fold(f64::INFINITY, f64::min)
     }
 
     fn crossing_edges(&self) -> Option<(usize, usize)> {
@@ -230,13 +261,6 @@ impl Polygon {
         }
         None
     }
-}
-
-fn segment_distance(p: Point, a: Point, b: Point) -> f64 {
-    let (ab, ap) = (b - a, p - a);
-    let length2 = ab.x * ab.x + ab.y * ab.y;
-    let t = if length2 > 0.0 { ((ap.x * ab.x + ap.y * ab.y) / length2).clamp(0.0, 1.0) } else { 0.0 };
-    p.distance(a + ab * t)
 }
 
 fn segments_cross((a, b): (Point, Point), (c, d): (Point, Point)) -> bool {
@@ -290,5 +314,7 @@ mod tests {
         assert!(l.contains(Point::new(0.5, 3.0)) && l.contains(Point::new(3.0, 0.5)));
         assert!(!l.contains(Point::new(2.0, 2.0)) && !l.contains(Point::new(-0.1, 1.0)));
         assert!((l.border_distance(Point::new(2.0, 2.0)) - 1.0).abs() < 1e-12);
+        assert!(l.meets(Point::new(-1.0, 3.0), Point::new(2.0, 3.0)), "through one arm");
+        assert!(!l.meets(Point::new(2.0, 3.0), Point::new(3.0, 2.0)), "past the inner corner");
     }
 }

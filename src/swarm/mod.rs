@@ -1,1 +1,33 @@
-//! swarm
+//! The swarm: what this camera tells the others, and what it knows of them.
+//!
+//! Five families of messages (tracks, events, weights, consensus, status), each with its topics, QoS
+//! and keys. [`message`] is their vocabulary, [`wire`] and [`bounded`] the
+//! values they are made of, [`codec`] turns
+//! them into bytes and back, [`topic`] names the places, [`peers`] is the bounded table of the other
+//! cameras, and [`Engine`] puts them together.
+//!
+//! Pure: no tokio, no I/O, no ambient time or randomness. `handle(input, now) -> actions`, so that
+//! many cameras can run in one test, the same way every time.
+//!
+//! Nothing a peer sends panics, blocks, or grows memory past a named bound: what can't be understood
+//! is refused with a counted reason. What we send, we can read: encoding refuses what decoding would.
+//! Lengths are metres, speeds metres per second, times milliseconds since the epoch on the wire and
+//! [`Time`](crate::base::Time) inside.
+//!
+//! Not here: sockets, reconnecting, queues of waiting messages (`link`), and what tracks and events
+//! mean (`track`, `behavior`, `predict`).
+
+pub mod bounded;
+pub mod codec;
+mod counters;
+mod engine;
+pub mod message;
+pub mod peers;
+mod publish;
+mod sequence;
+pub mod topic;
+pub mod wire;
+
+pub use counters::Counters;
+pub use engine::{Action, Engine, Ground, Identity, Input, Options};
+pub use publish::Options as PublishOptions;

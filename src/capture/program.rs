@@ -1,0 +1,198 @@
+//! A program that writes to us: started, listened to, and ended with all that it started.
+//!
+//! It runs in a process group of its own, so that the children of a wrapper script end with it. Its
+//! standard input is empty, its standard output is the caller's, and of its standard error the last
+//! lines are kept for the message that says why it ended. Dropping a [`Program`] asks it to end
+//! (SIGTERM), insists after [`END_PATIENCE`] (SIGKILL), and reaps it: no zombie and no orphan stays.
+
+use std::collections::VecDeque;
+use std::io::{self, BufRead, BufReader, Read};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+
+/// How long a program may take to end when it is asked to.
+const END_PATIENCE: Duration = Duration::from_millis(500);
+/// How long we wait for the last words of a program that has ended.
+const WORDS_PATIENCE: Duration = Duration::from_millis(200);
+/// Between two looks at a program that should end.
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
+/// Last lines of standard error that are kept: programs like to end with advice after the reason.
+const STDERR_LINES_MAX: usize = 2;
+/// Longest line of standard error that is read as one, in bytes.
+const STDERR_LINE_BYTES_MAX: usize = 4096;
+/// Characters of such a line that are kept.
+const STDERR_LINE_CHARS_MAX: usize = 400;
+
+/// A running program.
+#[derive(Debug)]
+pub(super) struct Program {
+    child: Child,
+    /// Set once the program is reaped; from then on its number may belong to somebody else.
+    status: Option<ExitStatus>,
+    stderr: Tail,
+}
+
+impl Program {
+    /// Starts `argv` without a shell. The words in `hidden` are replaced in what it says.
+    pub(super) fn start(argv: &[String], hidden: Vec<Hidden>) -> io::Result<(Self, ChildStdout)> {
+        let (program, arguments) = argv.split_first().ok_or(io::ErrorKind::InvalidInput)?;
+        let mut child = Command::new(program)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .spawn()?;
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let stderr = match Tail::follow(stderr, program.clone(), hidden) {
+            Ok(tail) => tail,
+            Err(error) => {
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(error);
+            }
+        };
+        let program = Self { child, status: None, stderr };
+        // Both were asked for above.
+        let stdout = stdout.ok_or(io::ErrorKind::BrokenPipe)?;
+        Ok((program, stdout))
+    }
+
+    /// Waits for the program to end by itself; `None` when it still runs after `patience`.
+    pub(super) fn wait(&mut self, patience: Duration) -> io::Result<Option<ExitStatus>> {
+        if self.status.is_none() {
+            if !poll_until(patience, || self.has_ended()) {
+                return Ok(None);
+            }
+            self.reap()?;
+        }
+        Ok(self.status)
+    }
+
+    /// Asks it to end, insists, and reaps it.
+    pub(super) fn end(&mut self) {
+        if self.status.is_some() {
+            return;
+        }
+        let _ = kill_process_group(self.pid(), Signal::TERM);
+        poll_until(END_PATIENCE, || self.has_ended());
+        if let Err(error) = self.reap() {
+            tracing::warn!(pid = self.child.id(), %error, "could not reap a capture program");
+        }
+    }
+
+    /// `: ` and the last lines it wrote to its standard error, or nothing; complete once it has ended.
+    pub(super) fn last_words(&self) -> String {
+        let lines = self.stderr.last();
+        if lines.is_empty() { lines } else { format!(": {lines}") }
+    }
+
+    /// Whether it has ended; does not reap it, so that its number stays its own.
+    fn has_ended(&self) -> bool {
+        let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        !matches!(waitid(WaitId::Pid(self.pid()), look), Ok(None))
+    }
+
+    /// Ends what is left of the group, then reaps the program itself.
+    fn reap(&mut self) -> io::Result<()> {
+        // The group may be empty already.
+        let _ = kill_process_group(self.pid(), Signal::KILL);
+        self.status = Some(self.child.wait()?);
+        Ok(())
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Looks until `done` or out of patience; the last look's answer.
+pub(super) fn poll_until(patience: Duration, mut done: impl FnMut() -> bool) -> bool {
+    let start = Instant::now();
+    loop {
+        if done() {
+            return true;
+        }
+        if start.elapsed() >= patience {
+            return false;
+        }
+        thread::sleep(POLL_INTERVAL);
+    }
+}
+
+/// Something that must not be repeated, and what to say instead.
+#[derive(Clone)]
+pub(super) struct Hidden {
+    pub(super) secret: String,
+    pub(super) instead: String,
+}
+
+/// The last lines of a stream, kept by a thread that ends with it.
+#[derive(Debug)]
+struct Tail {
+    lines: Arc<Mutex<VecDeque<String>>>,
+    thread: JoinHandle<()>,
+}
+
+impl Tail {
+    fn follow(
+        stream: Option<impl Read + Send + 'static>,
+        program: String,
+        hidden: Vec<Hidden>,
+    ) -> io::Result<Self> {
+        let lines = Arc::new(Mutex::new(VecDeque::with_capacity(STDERR_LINES_MAX)));
+        let kept = Arc::clone(&lines);
+        let thread = thread::Builder::new().name("capture-stderr".into()).spawn(move || {
+            let Some(stream) = stream else { return };
+            let mut input = BufReader::new(stream);
+            while let Some(mut line) = read_line(&mut input) {
+                for Hidden { secret, instead } in &hidden {
+                    line = line.replace(secret, instead);
+                }
+                let line: String = line.chars().take(STDERR_LINE_CHARS_MAX).collect();
+                tracing::debug!(program, line, "capture program");
+                let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+                if kept.len() == STDERR_LINES_MAX {
+                    kept.pop_front();
+                }
+                kept.push_back(line);
+            }
+        })?;
+        Ok(Self { lines, thread })
+    }
+
+    fn last(&self) -> String {
+        poll_until(WORDS_PATIENCE, || self.thread.is_finished());
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.iter().map(String::as_str).collect::<Vec<_>>().join("; ")
+    }
+}
+
+/// The next line that says something; `None` at the end of the stream.
+fn read_line(input: &mut impl BufRead) -> Option<String> {
+    let mut bytes = Vec::new();
+    loop {
+        bytes.clear();
+        let limit = STDERR_LINE_BYTES_MAX as u64;
+        let read = input.by_ref().take(limit).read_until(b'\n', &mut bytes);
+        if read.is_err() || bytes.is_empty() {
+            return None;
+        }
+        let line = String::from_utf8_lossy(&bytes);
+        let line = line.trim();
+        if !line.is_empty() {
+            return Some(line.replace(char::is_control, " "));
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! The configuration file as it is written: one struct a section, one field a key.
+//!
+//! These structs are the only place where a key, its type, its range, its default and its meaning are
+//! written down. The JSON Schema is made from them (a doc comment here is the description there), the
+//! file is checked against that schema, and the effective configuration is these structs written out.
+//!
+//! A rule that needs two keys, or more than a range, does not belong here but in `validate`. Lengths in
+//! the picture are relative (0..1 of width and height, origin top left) where a key says so, otherwise
+//! pixels; lengths on the ground are metres; `_s` is seconds, `_mps` metres per second.
+
+mod capture;
+mod mqtt;
+mod scene;
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use capture::{Capture, Command, Pace, Replay, Source, Synthetic, Video};
+pub use mqtt::{Broker, BrokerLink, Swarm, User};
+pub use scene::{Behavior, Calibration, Detector, DetectorKind, Pair, Prediction, Relative, Tracker, Zone};
+
+/// The configuration of one OmniSight camera.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "OmniSight configuration")]
+pub struct Root {
+    /// Which camera this is.
+    pub camera: Camera,
+    /// Where its frames come from.
+    pub capture: Capture,
+    /// How objects are found in a frame.
+    #[serde(default)]
+    pub detector: Detector,
+    /// How detections become tracks.
+    #[serde(default)]
+    pub tracker: Tracker,
+    /// How the picture lies on the ground.
+    #[serde(default)]
+    pub calibration: Calibration,
+    /// Named places on the ground.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub zone: Vec<Zone>,
+    /// When a behaviour has a name.
+    #[serde(default)]
+    pub behavior: Behavior,
+    /// How far the forecast looks.
+    #[serde(default)]
+    pub prediction: Prediction,
+    /// What is shared with the other cameras of the site.
+    #[serde(default)]
+    pub swarm: Swarm,
+    /// The broker that this camera talks to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub broker_link: Vec<BrokerLink>,
+    /// The embedded broker, for a site without one.
+    #[serde(default)]
+    pub broker: Broker,
+    /// What survives a restart.
+    #[serde(default)]
+    pub state: State,
+    /// What is written to the log.
+    #[serde(default)]
+    pub log: Log,
+}
+
+/// Which camera this is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Camera {
+    /// The camera's name on the wire, unique on the site.
+    #[schemars(length(min = 1, max = 63), extend("pattern" = "^[A-Za-z0-9_.-]+$"))]
+    pub id: String,
+    /// A name for people; the id when it is not set.
+    #[schemars(length(min = 1, max = 64))]
+    pub name: Option<String>,
+    /// The site that the camera belongs to.
+    #[schemars(length(min = 1, max = 64))]
+    pub site: Option<String>,
+}
+
+/// What survives a restart.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct State {
+    /// The folder for it. When it is not set and `STATE_DIRECTORY` is (as under systemd), that one is used.
+    pub dir: PathBuf,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self { dir: "/var/lib/omnisight".into() }
+    }
+}
+
+/// What is written to the log.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// The least important messages that are still written.
+    pub level: Level,
+    /// For people, or for machines.
+    pub format: Format,
+}
+
+/// How important a message is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// Something failed.
+    Error,
+    /// Something is not as it should be.
+    Warn,
+    /// What happens.
+    #[default]
+    Info,
+    /// How it happens.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+/// How a message is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// A line for people.
+    #[default]
+    Text,
+    /// A JSON object a line.
+    Json,
+}

@@ -1,0 +1,148 @@
+//! What is shared, and with whom: `[swarm]`, `[[broker_link]]` and `[broker]`.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::config::Secret;
+use crate::model::Severity;
+
+/// What is shared with the other cameras of the site.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Swarm {
+    /// Publish tracks, events and presence, and listen to those of the others.
+    pub enabled: bool,
+    /// The first levels of every topic; the same for all cameras of a site.
+    #[schemars(length(min = 1, max = 200))]
+    pub prefix: String,
+    /// Most messages a second about one track.
+    #[schemars(range(min = 0.1, max = 100.0))]
+    pub track_rate_hz: f64,
+    /// Events below this severity stay on the camera.
+    pub publish_severity: Severity,
+    /// Most other cameras that are remembered; when there are more, the longest silent one is forgotten.
+    #[schemars(range(min = 1, max = 4096))]
+    pub peers_max: u32,
+    /// A camera that says nothing for this long counts as away.
+    #[schemars(range(min = 1.0, max = 3600.0))]
+    pub stale_after_s: f64,
+}
+
+impl Default for Swarm {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            prefix: "omnisight/swarm".into(),
+            track_rate_hz: 10.0,
+            publish_severity: Severity::Medium,
+            peers_max: 256,
+            stale_after_s: 30.0,
+        }
+    }
+}
+
+/// A broker that this camera talks to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BrokerLink {
+    /// A name for logs and the status.
+    #[serde(default = "link_name")]
+    #[schemars(length(min = 1, max = 64))]
+    pub name: String,
+    /// Where the broker is: `mqtt://host:port` (port 1883 when it is left out).
+    #[schemars(length(min = 1, max = 512))]
+    pub url: String,
+    /// The user's name, when the broker wants one.
+    #[schemars(length(min = 1, max = 256))]
+    pub username: Option<String>,
+    /// The user's password.
+    pub password: Option<Secret>,
+    /// A file whose first line is the password.
+    pub password_file: Option<PathBuf>,
+    /// A ping is sent after this much silence.
+    #[serde(default = "keep_alive_s")]
+    #[schemars(range(min = 5, max = 65535))]
+    pub keep_alive_s: u16,
+    /// Longest wait before the first attempt to reconnect; it doubles with every further one.
+    #[serde(default = "reconnect_first_s")]
+    #[schemars(range(min = 0.1, max = 3600.0))]
+    pub reconnect_first_s: f64,
+    /// No wait before an attempt to reconnect is longer than this.
+    #[serde(default = "reconnect_max_s")]
+    #[schemars(range(min = 0.1, max = 3600.0))]
+    pub reconnect_max_s: f64,
+}
+
+fn link_name() -> String {
+    "main".into()
+}
+
+fn keep_alive_s() -> u16 {
+    60
+}
+
+fn reconnect_first_s() -> f64 {
+    1.0
+}
+
+fn reconnect_max_s() -> f64 {
+    60.0
+}
+
+/// The embedded broker. What it keeps on disk is in the folder `broker` of `state.dir`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Broker {
+    /// Run it inside this camera.
+    pub enabled: bool,
+    /// Address and port on which it listens; `0.0.0.0:1883` for other machines, port 0 for a free port.
+    pub listen: String,
+    /// Let clients in without a name; only when it listens on loopback.
+    pub allow_anonymous: bool,
+    /// Who may connect.
+    #[schemars(length(max = 1024))]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub users: Vec<User>,
+    /// Most clients at once; more are refused.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub max_clients: u32,
+    /// Largest packet in bytes; a client that sends a larger one is disconnected.
+    #[schemars(range(min = 1024, max = 268_435_455))]
+    pub max_packet_bytes: u32,
+    /// Most retained messages.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub max_retained: u32,
+    /// Most messages that wait for one client.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub max_queued_per_client: u32,
+}
+
+impl Default for Broker {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            listen: "127.0.0.1:1883".into(),
+            allow_anonymous: false,
+            users: Vec::new(),
+            max_clients: 128,
+            max_packet_bytes: 1_048_576,
+            max_retained: 10_000,
+            max_queued_per_client: 1000,
+        }
+    }
+}
+
+/// Who may connect to the embedded broker.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct User {
+    /// The user's name, unique.
+    #[schemars(length(min = 1, max = 256))]
+    pub name: String,
+    /// The user's password.
+    pub password: Option<Secret>,
+    /// A file whose first line is the password.
+    pub password_file: Option<PathBuf>,
+}

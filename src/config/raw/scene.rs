@@ -1,0 +1,200 @@
+//! From the picture to the forecast: `[detector]`, `[tracker]`, `[calibration]`, `[[zone]]`, `[behavior]`
+//! and `[prediction]`.
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+
+use crate::model::ZoneKind;
+
+/// How objects are found in a frame.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Detector {
+    /// The kind of detector.
+    pub kind: DetectorKind,
+    /// Polygons in relative image coordinates; an object counts only when it stands in one of them.
+    /// Empty: the whole picture.
+    #[schemars(length(max = 16), inner(length(min = 3, max = 64)))]
+    pub roi: Vec<Vec<Relative>>,
+    /// Polygons in relative image coordinates in which nothing is ever detected.
+    #[schemars(length(max = 16), inner(length(min = 3, max = 64)))]
+    pub ignore: Vec<Vec<Relative>>,
+}
+
+/// The kind of detector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum DetectorKind {
+    /// What moves before an adaptive background.
+    #[default]
+    Motion,
+}
+
+/// A point in the picture as parts of its width and height, 0..1 from the top left.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Relative(pub [f64; 2]);
+
+impl JsonSchema for Relative {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Relative".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let part = json_schema!({ "type": "number", "minimum": 0.0, "maximum": 1.0 });
+        json_schema!({ "type": "array", "items": part, "minItems": 2, "maxItems": 2 })
+    }
+}
+
+/// How detections become tracks.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tracker {
+    /// Least overlap (intersection over union) of a detection and the box that a track predicts.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub iou_min: f64,
+    /// A confirmed track that is not seen for this many frames ends.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub max_age_frames: u32,
+    /// Sights in a row before a track is confirmed.
+    #[schemars(range(min = 1, max = 100))]
+    pub min_hits: u32,
+    /// Most tracks that are published of one frame.
+    #[schemars(range(min = 1, max = 1000))]
+    pub tracks_max: u32,
+}
+
+impl Default for Tracker {
+    fn default() -> Self {
+        Self { iou_min: 0.3, max_age_frames: 30, min_hits: 3, tracks_max: 50 }
+    }
+}
+
+/// How the picture lies on the ground: point pairs, or a homography, or neither.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Calibration {
+    /// Width in pixels of the picture in which `points` or `homography` were measured.
+    #[schemars(range(min = 1, max = 65536))]
+    pub image_width: Option<u32>,
+    /// Height in pixels of the picture in which `points` or `homography` were measured.
+    #[schemars(range(min = 1, max = 65536))]
+    pub image_height: Option<u32>,
+    /// Four or more places that are known both in the picture and on the ground.
+    #[schemars(length(min = 4, max = 256))]
+    pub points: Option<Vec<Pair>>,
+    /// The 3x3 matrix, row by row, that takes (u, v, 1) in pixels to metres, up to scale.
+    pub homography: Option<[[f64; 3]; 3]>,
+    /// Accept a picture in which the horizon can be seen.
+    pub allow_horizon: bool,
+    /// Without points and homography the picture counts as a rectangle this many metres wide and deep.
+    #[schemars(range(min = 0.001, max = 100_000.0))]
+    pub meters_per_unit: f64,
+}
+
+impl Default for Calibration {
+    fn default() -> Self {
+        Self {
+            image_width: None,
+            image_height: None,
+            points: None,
+            homography: None,
+            allow_horizon: false,
+            meters_per_unit: 10.0,
+        }
+    }
+}
+
+/// A place in the picture and on the ground.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Pair {
+    /// Column and row in pixels.
+    pub image: [f64; 2],
+    /// x and y in metres on the site's ground plane (seen from above, y is left of x).
+    pub ground: [f64; 2],
+}
+
+/// A named place on the ground.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Zone {
+    /// Its name, unique on the camera.
+    #[schemars(length(min = 1, max = 64))]
+    pub name: String,
+    /// What it is for.
+    #[serde(default)]
+    pub kind: ZoneKind,
+    /// Its corners in metres on the ground.
+    #[schemars(length(min = 3, max = 64))]
+    pub points_m: Option<Vec<[f64; 2]>>,
+    /// Its corners in relative image coordinates, put on the ground by the calibration.
+    #[schemars(length(min = 3, max = 64))]
+    pub points_image: Option<Vec<Relative>>,
+}
+
+/// When a behaviour has a name.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Behavior {
+    /// Who stays this long in one place loiters.
+    #[schemars(range(min = 1.0, max = 86_400.0))]
+    pub loitering_s: f64,
+    /// How large one place is.
+    #[schemars(range(min = 0.1, max = 1000.0))]
+    pub loitering_radius_m: f64,
+    /// Who moves faster does not loiter.
+    #[schemars(range(min = 0.01, max = 100.0))]
+    pub loitering_speed_mps: f64,
+    /// Who moves at least this fast runs.
+    #[schemars(range(min = 0.1, max = 100.0))]
+    pub running_mps: f64,
+    /// How long it takes to be sure of it.
+    #[schemars(range(min = 0.1, max = 60.0))]
+    pub running_s: f64,
+    /// This many turns make a zigzag.
+    #[schemars(range(min = 2, max = 100))]
+    pub zigzag_turns: u32,
+    /// A change of direction above this many degrees is a turn.
+    #[schemars(range(min = 1.0, max = 180.0))]
+    pub zigzag_angle_deg: f64,
+    /// Who passes the same place this often comes back again and again.
+    #[schemars(range(min = 2, max = 100))]
+    pub passes: u32,
+    /// The time in which passes count.
+    #[schemars(range(min = 1.0, max = 3600.0))]
+    pub passes_window_s: f64,
+}
+
+impl Default for Behavior {
+    fn default() -> Self {
+        Self {
+            loitering_s: 30.0,
+            loitering_radius_m: 2.0,
+            loitering_speed_mps: 0.5,
+            running_mps: 3.0,
+            running_s: 1.0,
+            zigzag_turns: 5,
+            zigzag_angle_deg: 45.0,
+            passes: 3,
+            passes_window_s: 60.0,
+        }
+    }
+}
+
+/// How far the forecast looks; at most 300 steps.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Prediction {
+    /// How far ahead.
+    #[schemars(range(min = 0.1, max = 3600.0))]
+    pub horizon_s: f64,
+    /// From one forecast point to the next.
+    #[schemars(range(min = 0.1, max = 60.0))]
+    pub step_s: f64,
+}
+
+impl Default for Prediction {
+    fn default() -> Self {
+        Self { horizon_s: 30.0, step_s: 1.0 }
+    }
+}

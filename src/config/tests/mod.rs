@@ -1,0 +1,160 @@
+//! What loading a configuration promises, tried on whole files.
+
+mod examples;
+mod faults;
+
+use std::path::PathBuf;
+
+use super::*;
+
+/// A file in a folder of its own.
+struct File {
+    _folder: tempfile::TempDir,
+    path: PathBuf,
+}
+
+fn file(content: impl AsRef<[u8]>) -> File {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("c.toml");
+    std::fs::write(&path, content).unwrap();
+    File { _folder: folder, path }
+}
+
+fn env(variables: &[(&str, &str)]) -> std::vec::IntoIter<(String, String)> {
+    let owned: Vec<_> = variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+    owned.into_iter()
+}
+
+fn load_text(content: &str, variables: &[(&str, &str)]) -> Result<Loaded, Faults> {
+    load(Some(&file(content).path), env(variables))
+}
+
+/// The faults as lines, the file's name left out.
+fn faults(content: &str, variables: &[(&str, &str)]) -> Vec<String> {
+    let faults = load_text(content, variables).expect_err("there must be faults");
+    let line = |f: &Fault| {
+        let text = f.to_string();
+        text.split_once("c.toml:").map_or(text.clone(), |(_, rest)| rest.to_owned())
+    };
+    faults.list().iter().map(line).collect()
+}
+
+/// The shortest configuration there is, on four lines.
+const MINIMAL: &str = "[camera]\nid = \"a\"\n[capture]\nkind = \"synthetic\"\n";
+
+fn with(more: &str) -> String {
+    format!("{MINIMAL}{more}")
+}
+
+#[test]
+fn a_camera_and_a_kind_of_capture_are_enough() {
+    let config = load_text(MINIMAL, &[]).unwrap().config;
+    assert_eq!((config.camera.id.as_str(), config.camera.name.as_str()), ("a", "a"));
+    assert_eq!(config.tracker, raw::Tracker::default());
+    assert_eq!(config.calibration, Calibration::Nominal { meters_per_unit: 10.0 });
+    assert_eq!((config.broker, config.broker_link), (None, None));
+    assert_eq!(config.swarm, Some(raw::Swarm::default()));
+    assert_eq!(config.state_dir, PathBuf::from("/var/lib/omnisight"));
+}
+
+#[test]
+fn variables_beat_the_file_and_need_none() {
+    let variables = [
+        ("OMNISIGHT_CAMERA__ID", "7"),
+        ("OMNISIGHT_CAPTURE__KIND", "command"),
+        ("OMNISIGHT_CAPTURE__COMMAND", "['cat', 'a.y4m']"),
+        ("OMNISIGHT_CAPTURE__LIVE", "false"),
+        ("OMNISIGHT_TRACKER__IOU_MIN", "1"),
+        ("OMNISIGHT_BROKER_LINK__0__URL", "mqtt://[::1]:99"),
+        ("OMNISIGHT_BROKER_LINK__0__USERNAME", "true"),
+        ("OMNISIGHT_BROKER_LINK__0__PASSWORD", "123"),
+        ("OMNISIGHT_DETECTOR__ROI", "[[[0,0],[1,0],[1,1]]]"),
+        ("OMNISIGHT_ZONE__1__NAME", "b"),
+        ("OMNISIGHT_ZONE__0__NAME", "a"),
+        ("OMNISIGHT_ZONE__0__POINTS_M", "[[0,0],[1,0],[1,1]]"),
+        ("OMNISIGHT_ZONE__1__POINTS_M", "[[0,0],[1,0],[1,1]]"),
+        ("PATH", "/bin"),
+        ("OMNISIGHT_HOME", "/opt"),
+    ];
+    let alone = load(None, env(&variables)).unwrap();
+    let over =
+        load_text("[camera]\nid = 'x'\n[capture]\nkind = 'video'\n[tracker]\niou_min = 0.2\n", &variables)
+            .unwrap();
+    assert_eq!(alone, over);
+    let config = alone.config;
+    assert_eq!(config.camera.id.as_str(), "7");
+    let Source::Command { argv, live: false } = config.capture.source else { panic!("{:?}", config.capture) };
+    assert_eq!(argv.iter().map(Masked::reveal).collect::<Vec<_>>(), ["cat", "a.y4m"]);
+    let link = config.broker_link.unwrap();
+    assert_eq!((link.host.as_str(), link.port), ("::1", 99));
+    let user = link.user.unwrap();
+    assert_eq!((user.name.as_str(), user.password.unwrap().reveal()), ("true", "123"));
+    assert_eq!(config.zones.iter().map(|z| z.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+    assert_eq!(config.detector.roi.len(), 1);
+}
+
+#[test]
+fn the_state_folder_is_the_files_then_systemds_then_the_default() {
+    let dir =
+        |content: &str, variables: &[(&str, &str)]| load_text(content, variables).unwrap().config.state_dir;
+    let systemd = ("STATE_DIRECTORY", "/var/lib/private/a:/b");
+    assert_eq!(dir(MINIMAL, &[systemd]), PathBuf::from("/var/lib/private/a"));
+    assert_eq!(dir(&with("[state]\ndir = '/mine'\n"), &[systemd]), PathBuf::from("/mine"));
+    assert_eq!(dir(MINIMAL, &[systemd, ("OMNISIGHT_STATE__DIR", "/env")]), PathBuf::from("/env"));
+    assert_eq!(dir(MINIMAL, &[("STATE_DIRECTORY", "")]), PathBuf::from("/var/lib/omnisight"));
+}
+
+#[test]
+fn a_named_file_is_not_searched_for() {
+    let named = Path::new("/no/such/file.toml");
+    assert_eq!(find(Some(named)), Some(named.to_path_buf()));
+    // Tests run in the package's folder, which has the first of the searched files.
+    assert_eq!(find(None), Some(PathBuf::from(SEARCHED[0])));
+}
+
+#[test]
+fn the_effective_configuration_loads_again_and_holds_every_default() {
+    let loaded = load_text(&with("[tracker]\nmin_hits = 2\n"), &[]).unwrap();
+    let text = effective(&loaded);
+    assert_eq!(load_text(&text, &[]).unwrap(), loaded, "{text}");
+    for line in ["min_hits = 2", "iou_min = 0.3", "fps = 10.0", "level = \"info\"", "step_s = 1.0"] {
+        assert!(text.contains(line) || line == "{line} is not in:\n{text}");
+    }
+}
+
+#[cfg(feature = "broker")]
+#[test]
+fn a_secret_is_in_no_debug_and_no_effective_configuration() {
+    let secret_file = file("hunter3\nsecond line\n");
+    let content = format!(
+        "[camera]\nid = 'a'\n[capture]\nkind = 'video'\ninput = 'rtsp://me:hunter0@host/x'\n\
+         [[broker_link]]\nurl = 'mqtt://h'\nusername = 'u'\npassword = 'hunter1'\n\
+         [broker]\nenabled = true\nusers = [{{ name = 'u', password = 'hunter2' }}, {{ name = 'v', password_file = {:?} }}]\n",
+        secret_file.path
+    );
+    let loaded = load_text(&content, &[]).unwrap();
+    let shown = format!("{loaded:?}\n{}", effective(&loaded));
+    assert!(!shown.contains("hunter"), "{shown}");
+    let broker = loaded.config.broker.unwrap();
+    let passwords: Vec<_> = broker.users.iter().map(|u| u.password.as_ref().unwrap().reveal()).collect();
+    assert_eq!(passwords, ["hunter2", "hunter3"]);
+}
+
+#[test]
+fn a_calibration_puts_zones_drawn_in_the_picture_on_the_ground() {
+    // A plane without perspective: 100 px are a metre, y points up the picture.
+    let content = with(
+        "[calibration]\nimage_width = 1000\nimage_height = 500\n\
+         homography = [[0.01, 0, 0], [0, -0.01, 5], [0, 0, 1]]\n\
+         [[zone]]\nname = 'z'\npoints_image = [[0, 1], [0.5, 1], [0.5, 0]]\n",
+    );
+    let config = load_text(&content, &[]).unwrap().config;
+    let corners = config.zones[0].border_m.corners();
+    for (corner, (x, y)) in corners.iter().zip([(0.0, 0.0), (5.0, 0.0), (5.0, 5.0)]) {
+        assert!((corner.x - x).abs() < 1e-9 && (corner.y - y).abs() < 1e-9, "{corners:?}");
+    }
+    let ground = config.calibration.ground(crate::model::Size { width: 500, height: 250 });
+    assert!(ground.is_calibrated());
+    let place = ground.to_ground(crate::model::Point::new(500.0, 250.0)).unwrap();
+    assert!(place.distance(crate::model::Point::new(10.0, 0.0)) < 1e-9, "{place:?}");
+}

@@ -1,0 +1,118 @@
+//! The rules of `[calibration]` and `[[zone]]`: metres on the ground, pixels or parts of the picture.
+//!
+//! What makes a ground plane degenerate, mirrored or cut by the horizon is known to `model`, not here.
+
+use nalgebra::Matrix3;
+
+use super::{Checked, Faulty, Validator};
+use crate::config::options::Calibration;
+use crate::config::raw;
+use crate::config::schema::quoted;
+use crate::model::{Correspondence, GroundPlane, Point, Polygon, Size, Zone};
+
+/// The unit square stands for a picture of any size where only relative coordinates count.
+const UNIT: Size = Size { width: 1, height: 1 };
+
+impl Validator<'_> {
+    pub(super) fn calibration(&mut self, raw: &raw::Calibration) -> Checked<Calibration> {
+        let (path, found) = match (&raw.points, &raw.homography) {
+            (None, None) => return self.nominal(raw),
+            (Some(_), Some(_)) => {
+                let reason = "there is calibration.points, too; keep one of the two";
+                return self.refuse("calibration.homography", "a matrix", reason);
+            }
+            (Some(points), None) => ("calibration.points", format!("{} point pairs", points.len())),
+            (None, Some(_)) => ("calibration.homography", "a matrix".to_owned()),
+        };
+        let allowed = format!("an integer, in pixels of the picture in which {path} was measured");
+        let width = raw.image_width.map_or_else(|| self.missing("calibration.image_width", &allowed), Ok);
+        let height = raw.image_height.map_or_else(|| self.missing("calibration.image_height", &allowed), Ok);
+        let size = Size { width: width?, height: height? };
+        let plane = if let Some(h) = &raw.homography {
+            let matrix = Matrix3::from_fn(|row, column| h[row][column]);
+            GroundPlane::from_homography(matrix, size, raw.allow_horizon)
+        } else {
+            let point = |p: [f64; 2]| Point::new(p[0], p[1]);
+            let pair = |p: &raw::Pair| Correspondence { image_px: point(p.image), ground_m: point(p.ground) };
+            let pairs: Vec<_> = raw.points.iter().flatten().map(pair).collect();
+            GroundPlane::from_pairs(&pairs, size, raw.allow_horizon)
+        };
+        match plane {
+            Ok(plane) => Ok(Calibration::Plane(Box::new(plane))),
+            Err(e) => self.refuse(path, found, format!("the calibration {e}")),
+        }
+    }
+
+    fn nominal(&mut self, raw: &raw::Calibration) -> Checked<Calibration> {
+        let mut alone = |key: &str, size: Option<u32>| match size {
+            None => Ok(()),
+            Some(size) => {
+                let reason = "without calibration.points or calibration.homography it has no effect";
+                self.refuse(&format!("calibration.{key}"), size.to_string(), reason)
+            }
+        };
+        let width = alone("image_width", raw.image_width);
+        let height = alone("image_height", raw.image_height);
+        width.and(height)?;
+        Ok(Calibration::Nominal { meters_per_unit: raw.meters_per_unit })
+    }
+
+    pub(super) fn zones(&mut self, calibration: Option<&Calibration>) -> Checked<Vec<Zone>> {
+        let raws: Vec<Checked<raw::Zone>> = self.elements("zone");
+        let mut zones = Vec::with_capacity(raws.len());
+        for (i, raw) in raws.iter().enumerate() {
+            let Ok(raw) = raw else { continue };
+            if raws[..i].iter().flatten().any(|z| z.name == raw.name) {
+                let path = format!("zone.{i}.name");
+                // Noted; the border is still worth a look.
+                let _: Checked<()> =
+                    self.not_allowed(&path, quoted(&raw.name), "a name that no other zone has");
+            }
+            if let Ok(border_m) = self.zone_border(&format!("zone.{i}"), raw, calibration) {
+                zones.push(Zone { name: raw.name.clone(), kind: raw.kind, border_m });
+            }
+        }
+        if zones.len() < raws.len() || self.faults.touch("zone") { Err(Faulty) } else { Ok(zones) }
+    }
+
+    fn zone_border(
+        &mut self,
+        path: &str,
+        raw: &raw::Zone,
+        calibration: Option<&Calibration>,
+    ) -> Checked<Polygon> {
+        match (&raw.points_m, &raw.points_image) {
+            (Some(points), None) => {
+                let corners = points.iter().map(|p| Point::new(p[0], p[1])).collect();
+                self.polygon(&format!("{path}.points_m"), corners)
+            }
+            (None, Some(points)) => self.projected(&format!("{path}.points_image"), points, calibration),
+            (Some(_), Some(_)) => {
+                let reason = "there is points_m, too; keep one of the two";
+                self.refuse(&format!("{path}.points_image"), "a list of points", reason)
+            }
+            (None, None) => {
+                self.missing(&format!("{path}.points_m"), "3 or more corners in points_m or points_image")
+            }
+        }
+    }
+
+    /// Corners in the picture, put on the ground; left alone when the calibration has a fault.
+    fn projected(
+        &mut self,
+        path: &str,
+        points: &[raw::Relative],
+        calibration: Option<&Calibration>,
+    ) -> Checked<Polygon> {
+        let plane = calibration.ok_or(Faulty)?.ground(UNIT);
+        let mut corners = Vec::with_capacity(points.len());
+        for (i, raw::Relative([u, v])) in points.iter().enumerate() {
+            let Some(corner) = plane.to_ground(Point::new(*u, *v)) else {
+                let reason = "this place of the picture is too near to the horizon, or above it";
+                return self.refuse(&format!("{path}.{i}"), format!("[{u:?}, {v:?}]"), reason);
+            };
+            corners.push(corner);
+        }
+        self.polygon(path, corners)
+    }
+}

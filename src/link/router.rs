@@ -1,0 +1,61 @@
+//! Which links a message takes.
+//!
+//! Every link carries everything for now. Filters by class and topic come with several brokers, and
+//! then this is the only place that knows them: surfaces see [`Router::send`] alone.
+
+use super::LinkSender;
+use crate::model::Envelope;
+
+/// Where surfaces put their messages.
+#[derive(Clone)]
+pub struct Router {
+    links: Vec<LinkSender>,
+}
+
+impl Router {
+    /// A router over these links.
+    pub fn new(links: Vec<LinkSender>) -> Self {
+        Self { links }
+    }
+
+    /// Queues a message on every link that carries it. Never blocks.
+    pub fn send(&self, envelope: Envelope) {
+        let Some((last, others)) = self.links.split_last() else { return };
+        for link in others {
+            link.send(envelope.clone());
+        }
+        last.send(envelope);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::base::SystemClock;
+    use crate::link::{Options, spawn};
+    use crate::model::{ContentType, MessageClass, Qos};
+
+    #[tokio::test]
+    async fn every_link_carries_everything() {
+        // Nobody listens on port 1, so what is sent stays queued and can be seen.
+        let options = Options { host: "127.0.0.1".to_owned(), port: 1, ..Options::default() };
+        let links =
+            ["a", "b"].map(|id| spawn(&options, id, None, &[], Arc::new(SystemClock::new())).unwrap().0);
+        Router::new(links.iter().map(crate::link::LinkHandle::sender).collect()).send(Envelope {
+            topic: "t".to_owned(),
+            payload: Bytes::from_static(b"{}"),
+            content_type: ContentType::Json,
+            class: MessageClass::Event,
+            qos: Qos::AtLeastOnce,
+            retain: false,
+            priority: 0,
+        });
+        for link in &links {
+            link.status().wait_for(|status| status.queued.total() == 1).await.unwrap();
+        }
+    }
+}

@@ -1,0 +1,491 @@
+use std::collections::HashMap;
+use std::time::Duration;
+
+use nalgebra::{SMatrix, Vector4};
+use proptest::prelude::*;
+use rand::SeedableRng;
+use rand_distr::{Distribution, Normal};
+use rand_pcg::Pcg64Mcg;
+
+use super::*;
+use crate::base::CountingIds;
+use crate::model::{
+    BBox, Behavior, Behaviors, Class, EventState, EventType, Forecast, Polygon, Severity, Track, ZoneKind,
+};
+
+const RATES_FPS: [u64; 4] = [1, 3, 10, 30];
+
+fn at_ms(ms: u64) -> Time {
+    Time::default() + Duration::from_millis(1000 + ms)
+}
+
+fn scene_track(id: u32, position: Point, velocity: Point, sigma_m: f64, sigma_mps: f64) -> SceneTrack {
+    let (p, v) = (sigma_m * sigma_m, sigma_mps * sigma_mps);
+    let ground = Motion { position, velocity, cov: SMatrix::from_diagonal(&Vector4::new(p, p, v, v)) };
+    SceneTrack {
+        track: Track {
+            id,
+            class: Class::Person,
+            bbox: BBox::default(),
+            confidence: 0.9,
+            foot: ground,
+            first_seen: at_ms(0),
+            hits: 3,
+        },
+        ground: Some(ground),
+        behavior: Behavior::default(),
+        forecast: Forecast::default(),
+    }
+}
+
+/// A forbidden yard, 10 m deep and 20 m wide, from x = 20 on.
+fn yard() -> Vec<Zone> {
+    let corners = [(20.0, -10.0), (30.0, -10.0), (30.0, 10.0), (20.0, 10.0)];
+    let corners = corners.iter().map(|&(x, y)| Point::new(x, y)).collect();
+    vec![Zone { name: "yard".into(), kind: ZoneKind::Forbidden, border_m: Polygon::new(corners).unwrap() }]
+}
+
+/// Plays frames: `scene` gives the tracks at a time in seconds, `end` the tracks that end in that frame.
+fn play(
+    fps: u64,
+    seconds: u64,
+    mut scene: impl FnMut(f64) -> Vec<SceneTrack>,
+    end: impl Fn(f64) -> Vec<u32>,
+) -> Vec<Event> {
+    let mut engine = Engine::new(Options::default(), yard());
+    let (mut ids, mut out) = (CountingIds::default(), Vec::new());
+    for frame in 0..=seconds * fps {
+        let t = frame as f64 / fps as f64;
+        engine.step(&mut scene(t), &end(t), at_ms(frame * 1000 / fps), &mut ids, &mut out);
+    }
+    out
+}
+
+fn nobody(_: f64) -> Vec<u32> {
+    Vec::new()
+}
+
+fn seconds(event: &Event) -> f64 {
+    event.time.seconds_from(at_ms(0))
+}
+
+/// State and time of every event.
+fn states(events: &[Event]) -> Vec<(EventState, f64)> {
+    events.iter().map(|e| (e.state, seconds(e))).collect()
+}
+
+/// Along x at 1.3 m/s from x = 0, with a stop.
+fn walk_x(t: f64, until_s: f64) -> (Point, Point) {
+    let v = if t < until_s { 1.3 } else { 0.0 };
+    (Point::new(1.3 * t.min(until_s), 0.0), Point::new(v, 0.0))
+}
+
+#[test]
+fn a_walk_into_a_forbidden_zone_is_predicted_seconds_before_and_then_occurs() {
+    for fps in RATES_FPS {
+        let events = play(
+            fps,
+            20,
+            |t| {
+                let (p, v) = walk_x(t, 100.0);
+                vec![scene_track(4, p, v, 0.1, 0.1)]
+            },
+            nobody,
+        );
+        // The border is reached after 15.4 s.
+        let [predicted, occurred] = &events[..] else { panic!("{fps} frames/s: {events:#?}") };
+        assert_eq!((predicted.state, occurred.state), (EventState::Predicted, EventState::Occurred));
+        let lead_s = 15.4 - seconds(predicted);
+        assert!((4.0..10.0).contains(&lead_s), "{lead_s} s before at {fps} frames/s");
+        assert!(predicted.predicted_time.seconds_from(at_ms(15_400)).abs() < 2.0);
+        assert!((15.8..=17.0).contains(&seconds(occurred)), "{fps} frames/s: {occurred:?}");
+        assert_eq!((predicted.id, occurred.id), (1, 1));
+        assert_eq!((&occurred.tracks, occurred.zone.as_deref()), (&vec![4], Some("yard")));
+        assert!((occurred.probability - 1.0).abs() < 1e-9);
+        assert_eq!(occurred.severity, Severity::High);
+        assert_eq!(predicted.rule.name, "trespassing");
+        assert!(predicted.rule.measured.iter().any(|(name, v)| *name == "entry_probability" && *v >= 0.6));
+        assert!(predicted.severity >= Severity::Medium, "it must be published: {predicted:?}");
+    }
+}
+
+#[test]
+fn a_walk_that_turns_away_before_the_border_is_retracted_with_the_severity_of_its_prediction() {
+    for fps in RATES_FPS {
+        let events = play(
+            fps,
+            30,
+            |t| {
+                // Turns aside and back four metres before the border.
+                let back = (t - 12.3).max(0.0);
+                let (p, v) = if back > 0.0 {
+                    (Point::new(16.0 - 1.3 * back, 0.0), Point::new(-1.3, 0.0))
+                } else {
+                    walk_x(t, 100.0)
+                };
+                vec![scene_track(4, p, v, 0.1, 0.1)]
+            },
+            nobody,
+        );
+        let [predicted, retracted] = &events[..] else { panic!("{fps} frames/s: {events:#?}") };
+        assert_eq!((predicted.state, retracted.state), (EventState::Predicted, EventState::Retracted));
+        assert_eq!((predicted.id, predicted.severity), (retracted.id, retracted.severity));
+        assert!((13.0..=15.5).contains(&seconds(retracted)), "{fps} frames/s: {retracted:?}");
+        assert!(retracted.probability < 0.3);
+    }
+}
+
+#[test]
+fn a_walk_along_the_border_is_not_trespassing() {
+    for fps in RATES_FPS {
+        let events = play(
+            fps,
+            14,
+            |t| {
+                let p = Point::new(18.0, -9.0 + 1.3 * t);
+                vec![scene_track(4, p, Point::new(0.0, 1.3), 0.1, 0.1)]
+            },
+            nobody,
+        );
+        assert_eq!(states(&events), [], "{fps} frames/s");
+    }
+}
+
+#[test]
+fn a_track_that_ends_takes_its_prediction_with_it() {
+    for fps in RATES_FPS {
+        let events = play(
+            fps,
+            20,
+            |t| {
+                let (p, v) = walk_x(t, 100.0);
+                if t < 13.0 { vec![scene_track(4, p, v, 0.1, 0.1)] } else { vec![] }
+            },
+            |t| if t >= 14.0 { vec![4] } else { vec![] },
+        );
+        let [_, retracted] = &events[..] else { panic!("{fps} frames/s: {events:#?}") };
+        assert_eq!((retracted.state, seconds(retracted)), (EventState::Retracted, 14.0));
+    }
+}
+
+#[test]
+fn a_track_out_of_sight_keeps_its_prediction_until_that_is_overdue() {
+    for fps in RATES_FPS {
+        let walk = |from: f64, to: f64| {
+            move |t: f64| {
+                let (p, v) = walk_x(t, 100.0);
+                if (from..to).contains(&t) { vec![] } else { vec![scene_track(4, p, v, 0.1, 0.1)] }
+            }
+        };
+        let hidden = play(fps, 20, walk(12.0, 15.0), nobody);
+        let order: Vec<_> = hidden.iter().map(|e| e.state).collect();
+        assert_eq!(order, [EventState::Predicted, EventState::Occurred], "{fps} frames/s");
+        let gone = play(fps, 40, walk(12.0, 100.0), nobody);
+        let [_, retracted] = &gone[..] else { panic!("{fps} frames/s: {gone:#?}") };
+        assert_eq!(retracted.state, EventState::Retracted);
+        assert!((17.0..=20.0).contains(&seconds(retracted)), "{fps} frames/s: {retracted:?}");
+    }
+}
+
+#[test]
+fn in_and_out_of_a_zone_is_one_event_until_it_has_cooled_down() {
+    for fps in RATES_FPS {
+        // Ten seconds inside, ten outside, over and over.
+        let events = play(
+            fps,
+            100,
+            |t| {
+                let x = if ((t / 10.0) as u64).is_multiple_of(2) { 25.0 } else { 5.0 };
+                vec![scene_track(4, Point::new(x, 0.0), Point::default(), 0.1, 0.1)]
+            },
+            nobody,
+        );
+        let occurred: Vec<_> = events.iter().filter(|e| e.state == EventState::Occurred).collect();
+        assert_eq!(occurred.len(), events.len());
+        assert_eq!(occurred.len(), 3, "{fps} frames/s: {:?}", states(&events));
+        assert!(occurred.windows(2).all(|w| w[0].id != w[1].id));
+    }
+}
+
+#[test]
+fn what_was_retracted_and_happens_after_all_is_a_new_event() {
+    let events = play(
+        10,
+        30,
+        |t| {
+            let (p, v) = walk_x(t, 11.0);
+            // Stands four metres before the border from 11 s on, and is inside at 20 s.
+            let p = if t < 20.0 { p } else { Point::new(25.0, 0.0) };
+            vec![scene_track(4, p, v, 0.1, 0.1)]
+        },
+        nobody,
+    );
+    let order: Vec<_> = events.iter().map(|e| (e.state, e.id)).collect();
+    assert_eq!(order, [(EventState::Predicted, 1), (EventState::Retracted, 1), (EventState::Occurred, 2)]);
+}
+
+/// Two walkers on one line, far from the yard; the second comes the other way, `aside_m` off.
+fn head_on(t: f64, aside_m: f64, turn_s: f64) -> Vec<SceneTrack> {
+    let off = (t - turn_s).max(0.0);
+    let veer = if off > 0.0 { 1.3 } else { 0.0 };
+    vec![
+        scene_track(1, Point::new(1.3 * t, -99.0), Point::new(1.3, 0.0), 0.1, 0.1),
+        scene_track(
+            2,
+            Point::new(15.6 - 1.3 * t, aside_m - 99.0 + 1.3 * off),
+            Point::new(-1.3, veer),
+            0.1,
+            0.1,
+        ),
+    ]
+}
+
+#[test]
+fn two_who_walk_into_one_another_are_predicted_to_collide_and_do() {
+    for fps in RATES_FPS {
+        // They meet after 6 s.
+        let events = play(fps, 9, |t| head_on(t, 0.2, 100.0), nobody);
+        let [predicted, occurred] = &events[..] else { panic!("{fps} frames/s: {events:#?}") };
+        assert_eq!((predicted.state, occurred.state), (EventState::Predicted, EventState::Occurred));
+        let lead_s = 6.0 - seconds(predicted);
+        assert!((0.9..=4.0).contains(&lead_s), "{lead_s} s before at {fps} frames/s");
+        assert!((5.8..=6.5).contains(&seconds(occurred)), "{fps} frames/s: {occurred:?}");
+        assert_eq!((predicted.id, &occurred.tracks), (occurred.id, &vec![1, 2]));
+        assert!(occurred.position_m.distance(Point::new(7.8, -98.9)) < 0.7, "{:?}", occurred.position_m);
+    }
+}
+
+#[test]
+fn two_who_step_aside_in_time_are_retracted() {
+    for fps in RATES_FPS {
+        let events = play(fps, 12, |t| head_on(t, 0.0, 5.2), nobody);
+        let [predicted, retracted] = &events[..] else { panic!("{fps} frames/s: {events:#?}") };
+        assert_eq!((predicted.state, retracted.state), (EventState::Predicted, EventState::Retracted));
+    }
+}
+
+#[test]
+fn people_who_walk_side_by_side_pass_at_a_distance_or_stand_and_talk_do_not_collide() {
+    for fps in RATES_FPS {
+        let pair = |a: (Point, Point), b: (Point, Point)| {
+            vec![scene_track(1, a.0, a.1, 0.1, 0.2), scene_track(2, b.0, b.1, 0.1, 0.2)]
+        };
+        let side_by_side = play(
+            fps,
+            12,
+            |t| {
+                let sway = 0.1 * (2.0 * t).sin();
+                let v = Point::new(1.3, 0.2 * (2.0 * t).cos());
+                pair(
+                    (Point::new(1.3 * t, sway - 99.0), v),
+                    (Point::new(1.3 * t, 0.4 - 99.0 - sway), Point::new(1.3, -v.y)),
+                )
+            },
+            nobody,
+        );
+        assert_eq!(states(&side_by_side), [], "{fps} frames/s");
+        let passing = play(fps, 12, |t| head_on(t, 2.5, 100.0), nobody);
+        assert_eq!(states(&passing), [], "{fps} frames/s");
+        let talking = play(
+            fps,
+            12,
+            |_| {
+                pair(
+                    (Point::new(5.0, 0.0), Point::new(0.2, 0.1)),
+                    (Point::new(5.4, 0.0), Point::new(-0.2, 0.0)),
+                )
+            },
+            nobody,
+        );
+        assert_eq!(states(&talking), [], "{fps} frames/s");
+    }
+}
+
+#[test]
+fn who_stays_is_predicted_to_loiter_after_six_tenths_of_the_limit_and_loiters_at_the_limit() {
+    for fps in RATES_FPS {
+        let stay = |class: Class| {
+            move |t: f64| {
+                let mut track = scene_track(9, Point::new(2.0, 2.0), Point::default(), 0.1, 0.1);
+                track.track.class = class;
+                track.behavior.still_s = t;
+                track.behavior.flags.set(Behaviors::LOITERING, t >= 30.0);
+                vec![track]
+            }
+        };
+        let events = play(fps, 40, stay(Class::Person), nobody);
+        let [(EventState::Predicted, first), (EventState::Occurred, second)] = states(&events)[..] else {
+            panic!("{fps} frames/s: {events:#?}")
+        };
+        assert!((18.3..=19.4).contains(&first) && (29.99..=30.4).contains(&second), "{first} {second}");
+        assert!((events[0].predicted_time.seconds_from(at_ms(30_000))).abs() < 0.01);
+        assert_eq!(events[1].severity, Severity::Medium);
+        assert_eq!(states(&play(fps, 40, stay(Class::Vehicle), nobody)), [], "a parked car");
+    }
+}
+
+#[test]
+fn noise_on_someone_who_stands_beside_a_zone_for_ten_minutes_is_nothing() {
+    for fps in RATES_FPS {
+        for (sigma_m, sigma_mps) in [(0.1, 0.1), (0.3, 0.2), (0.5, 0.5)] {
+            let mut rng = Pcg64Mcg::seed_from_u64(21);
+            let (noise, wobble) = (Normal::new(0.0, sigma_m).unwrap(), Normal::new(0.0, sigma_mps).unwrap());
+            let events = play(
+                fps,
+                600,
+                |t| {
+                    let p = Point::new(18.5 + noise.sample(&mut rng), noise.sample(&mut rng));
+                    let v = Point::new(wobble.sample(&mut rng), wobble.sample(&mut rng));
+                    let mut track = scene_track(3, p, v, sigma_m, sigma_mps);
+                    // What the behaviour says; loitering itself is not the question.
+                    track.behavior.still_s = t.min(5.0);
+                    vec![track]
+                },
+                nobody,
+            );
+            assert_eq!(states(&events), [], "{fps} frames/s, {sigma_m} m, {sigma_mps} m/s");
+        }
+    }
+}
+
+/// A crowd that walks towards the yard, far enough apart not to collide; it starts ten metres before the border.
+fn crowd(size: u32, t: f64) -> Vec<SceneTrack> {
+    let walker = |id: u32| {
+        let p = Point::new(10.0 + 1.3 * t, f64::from(id % 100) * 0.1 - 5.0);
+        scene_track(id, p, Point::new(1.3, 0.0), 0.1, 0.1)
+    };
+    (1..=size).map(walker).collect()
+}
+
+#[test]
+fn a_thousand_tracks_stay_within_the_bounds_and_what_is_refused_is_counted() {
+    let mut engine = Engine::new(Options::default(), yard());
+    let (mut ids, mut out) = (CountingIds::default(), Vec::new());
+    for frame in 0..15 {
+        let mut tracks = crowd(1100, frame as f64 * 0.3);
+        engine.step(&mut tracks, &[], at_ms(frame * 300), &mut ids, &mut out);
+        assert!(engine.entries.len() <= KEYS_MAX && engine.filters.len() <= FILTERS_MAX);
+    }
+    assert!(out.len() <= KEYS_MAX && !out.is_empty());
+    let counters = engine.counters();
+    assert!(counters.keys_refused > 0 && counters.tracks_refused == 15 * 76, "{counters:?}");
+}
+
+#[test]
+fn what_happens_finds_room_where_all_is_only_predicted() {
+    let mut engine = Engine::new(Options::default(), yard());
+    let (mut ids, mut out) = (CountingIds::default(), Vec::new());
+    for frame in 0..15 {
+        let mut tracks = crowd(600, frame as f64 * 0.3);
+        let p = Point::new(25.0, 0.0);
+        tracks.extend((frame > 11).then(|| scene_track(999, p, Point::default(), 0.1, 0.1)));
+        engine.step(&mut tracks, &[], at_ms(frame * 300), &mut ids, &mut out);
+    }
+    let count = |state| out.iter().filter(|e| e.state == state).count();
+    assert_eq!(count(EventState::Predicted), KEYS_MAX);
+    assert_eq!((count(EventState::Retracted), count(EventState::Occurred)), (1, 1));
+    assert_eq!(engine.counters().keys_evicted, 1);
+}
+
+#[test]
+fn the_velocity_of_the_box_is_not_needed_to_foresee_a_walk() {
+    let events =
+        play(10, 20, |t| vec![scene_track(4, walk_x(t, 100.0).0, Point::default(), 0.3, 2.0)], nobody);
+    let order: Vec<_> = events.iter().map(|e| e.state).collect();
+    assert_eq!(order, [EventState::Predicted, EventState::Occurred]);
+}
+
+#[derive(Debug, Clone)]
+struct Step {
+    ms: u64,
+    tracks: Vec<(u32, f64, f64, f64, f64, f64)>,
+    end: Option<u32>,
+}
+
+fn scripts() -> impl Strategy<Value = Vec<Step>> {
+    let track = (1u32..6, -5.0..35.0f64, -3.0..3.0f64, -3.0..3.0f64, -3.0..3.0f64, 0.0..40.0f64);
+    let step = (1u64..1500, prop::collection::vec(track, 0..5), prop::option::weighted(0.05, 1u32..6))
+        .prop_map(|(ms, tracks, end)| Step { ms, tracks, end });
+    prop::collection::vec(step, 1..150)
+}
+
+proptest! {
+    #[test]
+    fn every_event_keeps_the_order_of_states_its_id_and_the_cool_down(script in scripts()) {
+        let options = Options::default();
+        let mut engine = Engine::new(options, yard());
+        let (mut ids, mut out, mut ms) = (CountingIds::default(), Vec::new(), 0);
+        // By key: the last event; by key and state: when it was entered last.
+        let mut last: HashMap<(EventType, Vec<u32>, Option<String>), Event> = HashMap::new();
+        for step in script {
+            ms += step.ms;
+            let mut tracks: Vec<_> = step.tracks.iter().map(|&(id, x, y, vx, vy, still_s)| {
+                let mut t = scene_track(id, Point::new(x, y), Point::new(vx, vy), 0.1, 0.2);
+                t.behavior.still_s = still_s;
+                t.behavior.flags.set(Behaviors::LOITERING, still_s >= 30.0);
+                t
+            }).collect();
+            tracks.sort_by_key(|t| t.track.id);
+            tracks.dedup_by_key(|t| t.track.id);
+            // Ids are not reused: a track that ended is forgotten here as well.
+            let ended: Vec<u32> = step.end.into_iter().collect();
+            tracks.retain(|t| !ended.contains(&t.track.id));
+            out.clear();
+            engine.step(&mut tracks, &ended, at_ms(ms), &mut ids, &mut out);
+            for event in out.drain(..) {
+                prop_assert!((0.0..=1.0).contains(&event.probability) && event.position_m.is_finite());
+                prop_assert!(event.severity >= Severity::Low);
+                let zone = event.zone.clone().filter(|_| event.kind == EventType::Trespassing);
+                let key = (event.kind, event.tracks.clone(), zone);
+                let before = last.get(&key);
+                let same = before.filter(|b| b.id == event.id);
+                let since_s = before.map_or(f64::INFINITY, |b| event.time.seconds_from(b.time));
+                match event.state {
+                    EventState::Predicted => {
+                        prop_assert!(before.is_none_or(|b| b.state != EventState::Predicted && b.id < event.id));
+                        prop_assert!(since_s >= options.cooldown_s);
+                    }
+                    EventState::Occurred => {
+                        let legal = before.is_none_or(|b| match b.state {
+                            EventState::Predicted => b.id == event.id,
+                            EventState::Retracted => b.id < event.id,
+                            _ => b.id < event.id && since_s >= options.cooldown_s,
+                        });
+                        prop_assert!(legal, "{before:?} {event:?}");
+                    }
+                    _ => prop_assert!(same.is_some_and(|b| b.state == EventState::Predicted)),
+                }
+                last.insert(key, event);
+            }
+            last.retain(|key, _| !key.1.iter().any(|id| ended.contains(id)));
+        }
+    }
+
+    #[test]
+    fn whatever_the_numbers_of_a_scene_every_event_is_finite(
+        numbers in prop::collection::vec(prop::array::uniform8(any::<f64>()), 1..5),
+        mild in prop::collection::vec(prop::array::uniform8(-50.0..50.0f64), 1..5),
+        frames in 1u64..40,
+    ) {
+        let mut engine = Engine::new(Options::default(), yard());
+        let (mut ids, mut out) = (CountingIds::default(), Vec::new());
+        for frame in 0..frames {
+            let mut tracks: Vec<_> = (1..).zip(numbers.iter().chain(&mild)).map(|(id, n)| {
+                let mut t = scene_track(id, Point::new(n[0], n[1]), Point::new(n[2], n[3]), n[4], n[5]);
+                if let Some(ground) = t.ground.as_mut() {
+                    ground.cov[(0, 1)] = n[6];
+                    ground.cov[(0, 2)] = n[7];
+                }
+                t
+            }).collect();
+            engine.step(&mut tracks, &[], at_ms(frame * 200), &mut ids, &mut out);
+            for p in tracks.iter().flat_map(|t| &t.forecast.points) {
+                prop_assert!(p.position_m.is_finite() && p.cov_m2.iter().all(|c| c.is_finite()));
+            }
+        }
+        for e in &out {
+            prop_assert!((0.0..=1.0).contains(&e.probability) && e.position_m.is_finite());
+            prop_assert!(e.rule.measured.iter().all(|(_, v)| v.is_finite()), "{e:?}");
+        }
+    }
+}

@@ -1,0 +1,384 @@
+//! One camera's part in the swarm: `handle(input, now) -> actions`.
+//!
+//! In go our own scenes and transitions, deliveries from the broker, and the passing of time; out
+//! come envelopes and what changed with the other cameras. A message of ours that comes back is
+//! dropped by its id before it is parsed. A message that can't be understood changes nothing but its
+//! counter. Weights and consensus are read, checked and counted.
+//!
+//! Presence leaves on every connection, on every change of the degraded modes or the ground, and
+//! every `status_interval`. Nothing here knows of sockets, files or the wall clock.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::bounded::{List, Map, Reals};
+use super::codec::{self, DecodeError, Encode, EncodeError, Reason};
+use super::counters::Counters;
+use super::message::{ClockStatus, GroundKind, Message, Name, Presence, StatusMessage};
+use super::peers::{self, Arrival, PeerChange, Peers};
+use super::publish::{self, Publisher, event_message, millis, track_message};
+use super::topic::{Family, Prefix, Topic};
+use super::wire::{COUNT_MAX, Count, MILLIS_MAX, Millis, Real};
+use crate::base::Time;
+use crate::model::{
+    CameraId, ContentType, Delivery, Envelope, MessageClass, Polygon, Qos, Scene, SceneTrack, Transition,
+};
+
+/// How a camera takes part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// What stands before every topic.
+    pub prefix: Prefix,
+    /// What leaves, and how often.
+    pub publish: publish::Options,
+    /// What is kept of others, and how long.
+    pub peers: peers::Options,
+    /// Presence leaves at least so often.
+    pub status_interval: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            prefix: Prefix::default(),
+            publish: publish::Options::default(),
+            peers: peers::Options::default(),
+            status_interval: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Where a camera's metres come from, and which ground it sees.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Ground {
+    /// Measured, in the site's common frame.
+    pub calibrated: bool,
+    /// The ground it sees, metres.
+    pub footprint: Option<Polygon>,
+}
+
+/// Who takes part.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Identity {
+    /// The camera.
+    pub camera: CameraId,
+    /// Start of the process, milliseconds since the epoch; must rise with every start.
+    pub boot_ms: u64,
+    /// The program's version.
+    pub version: String,
+    /// Its ground, as far as it is known at the start.
+    pub ground: Ground,
+}
+
+/// What happened.
+#[derive(Debug, Clone, Copy)]
+pub enum Input<'a> {
+    /// A frame was understood.
+    Scene(&'a Scene),
+    /// An event changed its state, or a track ended.
+    Transition(&'a Transition),
+    /// A message came.
+    Delivery(&'a Delivery),
+    /// A session with a broker began.
+    Connected,
+    /// The degraded modes in force, by name.
+    Modes(&'a [&'a str]),
+    /// The ground became known, or another.
+    Ground(&'a Ground),
+    /// What the rest of the daemon counted since its start, for the presence message.
+    Counters(&'a [(&'static str, u64)]),
+    /// Time passed; wanted about once a second.
+    Tick,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Publish this.
+    Send(Envelope),
+    /// Another camera came or went; for the log.
+    Peer {
+        /// Which.
+        camera: CameraId,
+        /// What happened to it.
+        change: PeerChange,
+    },
+    /// A message was refused, and counted; for the log.
+    Refused(DecodeError),
+    /// A message of ours broke the contract, was counted and does not leave; for the log.
+    Unsendable(EncodeError),
+}
+
+/// The camera's part.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    options: Options,
+    identity: Identity,
+    publisher: Publisher,
+    peers: Peers,
+    counters: Counters,
+    app_counters: Vec<(&'static str, u64)>,
+    modes: Vec<String>,
+    /// Track messages so far.
+    seq: u64,
+    last_status: Option<Time>,
+    /// Kept between messages for its memory.
+    buffer: Vec<u8>,
+    chosen: Vec<usize>,
+    changes: peers::Changes,
+}
+
+impl Engine {
+    /// A camera that has heard nobody yet.
+    pub fn new(options: Options, identity: Identity) -> Self {
+        Self {
+            publisher: Publisher::new(options.publish),
+            peers: Peers::new(options.peers),
+            options,
+            identity,
+            counters: Counters::default(),
+            app_counters: Vec::new(),
+            modes: Vec::new(),
+            seq: 0,
+            last_status: None,
+            buffer: Vec::new(),
+            chosen: Vec::new(),
+            changes: Vec::new(),
+        }
+    }
+
+    /// Takes one input; what is to be done is added to `out`.
+    pub fn handle(&mut self, input: Input<'_>, now: Time, out: &mut Vec<Action>) {
+        match input {
+            Input::Scene(scene) => self.scene(scene, out),
+            Input::Transition(Transition::Event(event)) => {
+                if self.publisher.admit(event) {
+                    let message = event_message(&self.identity.camera, self.boot_ms(), event);
+                    let topic = self.options.prefix.event(&self.identity.camera, event.id);
+                    self.send(&message, topic, MessageClass::Event, event.severity.number(), out);
+                }
+            }
+            Input::Transition(Transition::TrackEnded { last, time }) => {
+                if self.publisher.end(last.track.id) {
+                    self.send_track(last, *time, true, out);
+                }
+            }
+            Input::Delivery(delivery) => {
+                if let Err(error) = self.delivery(delivery, now) {
+                    self.counters.refuse(error.reason_code());
+                    out.push(Action::Refused(error));
+                }
+            }
+            Input::Connected => self.send_status(now, out),
+            Input::Modes(modes) => {
+                if self.modes != modes {
+                    self.modes = modes.iter().map(|&m| m.to_owned()).collect();
+                    self.send_status(now, out);
+                }
+            }
+            Input::Ground(ground) => {
+                if self.identity.ground != *ground {
+                    self.identity.ground = ground.clone();
+                    self.send_status(now, out);
+                }
+            }
+            Input::Counters(counters) => {
+                self.app_counters.clear();
+                self.app_counters.extend_from_slice(counters);
+            }
+            Input::Tick => {
+                self.peers.sweep(now, &mut self.changes);
+                if self.last_status.is_none_or(|last| now.since(last) >= self.options.status_interval) {
+                    self.send_status(now, out);
+                }
+            }
+        }
+        out.extend(self.changes.drain(..).map(|(camera, change)| Action::Peer { camera, change }));
+    }
+
+    /// What the broker says for us when the connection breaks without a goodbye.
+    pub fn will(&self, now: Time) -> Result<Envelope, EncodeError> {
+        let mut buffer = Vec::new();
+        codec::encode(&self.offline(now), &mut buffer)?;
+        let topic = self.options.prefix.status(&self.identity.camera);
+        Ok(envelope(Family::Status, topic, &buffer, MessageClass::Presence, 0))
+    }
+
+    /// The last message of a process that ends in order.
+    pub fn farewell(&mut self, now: Time) -> Result<Envelope, EncodeError> {
+        let farewell = self.will(now)?;
+        self.counters.sent[Family::Status as usize] += 1;
+        Ok(farewell)
+    }
+
+    /// The topic filters of the swarm, each with its QoS.
+    pub fn subscriptions(&self) -> [(String, Qos); 5] {
+        self.options.prefix.subscriptions()
+    }
+
+    /// The other cameras.
+    pub fn peers(&self) -> &Peers {
+        &self.peers
+    }
+
+    /// What was counted.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    fn boot_ms(&self) -> u64 {
+        self.identity.boot_ms.min(MILLIS_MAX)
+    }
+
+    fn scene(&mut self, scene: &Scene, out: &mut Vec<Action>) {
+        self.counters.no_ground += scene.tracks.iter().filter(|t| t.ground.is_none()).count() as u64;
+        let mut chosen = std::mem::take(&mut self.chosen);
+        self.counters.over_limit += self.publisher.choose(scene, &mut chosen);
+        for &i in &chosen {
+            self.send_track(&scene.tracks[i], scene.time, false, out);
+        }
+        self.chosen = chosen;
+    }
+
+    fn send_track(&mut self, seen: &SceneTrack, time: Time, ended: bool, out: &mut Vec<Action>) {
+        let Some(ground) = &seen.ground else {
+            self.counters.no_ground += 1;
+            return;
+        };
+        let mut message = track_message(&self.identity.camera, seen, ground, time, self.seq + 1);
+        message.ended = ended;
+        let topic = self.options.prefix.track(&self.identity.camera, seen.track.id);
+        let priority = (seen.behavior.threat.clamp(0.0, 1.0) * 100.0) as u8;
+        if self.send(&message, topic, MessageClass::Track, priority, out) {
+            self.seq += 1;
+        }
+    }
+
+    fn send_status(&mut self, now: Time, out: &mut Vec<Action>) {
+        self.last_status = Some(now);
+        let message = self.online(now);
+        let topic = self.options.prefix.status(&self.identity.camera);
+        self.send(&message, topic, MessageClass::Presence, 0, out);
+    }
+
+    /// Encodes and gives out a message; whether it leaves.
+    fn send<M: Encode>(
+        &mut self,
+        message: &M,
+        topic: String,
+        class: MessageClass,
+        priority: u8,
+        out: &mut Vec<Action>,
+    ) -> bool {
+        match codec::encode(message, &mut self.buffer) {
+            Ok(()) => {
+                self.counters.sent[M::FAMILY as usize] += 1;
+                out.push(Action::Send(envelope(M::FAMILY, topic, &self.buffer, class, priority)));
+                true
+            }
+            Err(error) => {
+                self.counters.unsendable += 1;
+                out.push(Action::Unsendable(error));
+                false
+            }
+        }
+    }
+
+    fn offline(&self, now: Time) -> StatusMessage {
+        StatusMessage {
+            camera_id: self.identity.camera.clone(),
+            state: Presence::Offline,
+            version: Name::cut(&self.identity.version),
+            boot: Millis(self.boot_ms()),
+            timestamp: millis(now),
+            encodings: List::default(),
+            ground: None,
+            footprint: None,
+            clock: None,
+            modes: None,
+            counters: None,
+            public_key: None,
+        }
+    }
+
+    fn online(&self, now: Time) -> StatusMessage {
+        let Ground { calibrated, footprint } = &self.identity.ground;
+        let corners = |p: &Polygon| List::cut(p.corners().iter().map(|c| Reals([c.x, c.y])));
+        let app = self.app_counters.iter().map(|(name, n)| (Name::cut(name), *n));
+        let own = self.counters.entries().map(|(name, n)| (Name::cut(&format!("swarm_{name}")), n));
+        let counted = app.chain(own).filter(|(_, n)| *n > 0).map(|(name, n)| (name, Count(n.min(COUNT_MAX))));
+        StatusMessage {
+            state: Presence::Online,
+            encodings: List::cut([Name::cut("json")]),
+            ground: Some(if *calibrated { GroundKind::Calibrated } else { GroundKind::Nominal }),
+            footprint: footprint.as_ref().map(corners),
+            // Timestamps leave as the system has them. Nobody measures how far off it is, so no
+            // error is claimed.
+            clock: Some(ClockStatus { offset_ms: Real(0.0), error_ms: None, source: Name::cut("none") }),
+            modes: Some(List::cut(self.modes.iter().map(|m| Name::cut(m)))),
+            counters: Some(Map::cut(counted)),
+            ..self.offline(now)
+        }
+    }
+
+    fn delivery(&mut self, delivery: &Delivery, now: Time) -> Result<(), DecodeError> {
+        let topic = delivery.topic.as_str();
+        let refuse = |reason, detail: &str| Err(DecodeError::new(reason, topic, "", detail));
+        let Some(at) = self.options.prefix.parse_topic(topic) else {
+            return refuse(Reason::BadTopic, "not a topic of the swarm");
+        };
+        if at.camera() == Some(self.identity.camera.as_str()) {
+            self.counters.own += 1;
+            return Ok(());
+        }
+        if delivery.retained && !at.family().retained() {
+            return refuse(Reason::Retained, "an old message, kept by the broker");
+        }
+        if let Some(other) = delivery.content_type.as_deref().filter(|t| !is_json(t)) {
+            return refuse(Reason::UnsupportedEncoding, other);
+        }
+        let message = codec::decode(topic, at, &delivery.payload)?;
+        self.message(message, at, now);
+        Ok(())
+    }
+
+    fn message(&mut self, message: Message, at: Topic<'_>, now: Time) {
+        let Self { peers, counters, changes, .. } = self;
+        let on = &mut Arrival { now, counters, changes };
+        match message {
+            Message::Track(m) => peers.track(&m, on),
+            Message::Event(m) => peers.event(&m, on),
+            Message::Status(m) => peers.status(m, on),
+            Message::Weights(m) => peers.sign_of_life(&m.camera_id, on),
+            Message::Consensus(m) => match m.camera_id {
+                Some(camera) if camera == self.identity.camera => {
+                    counters.own += 1;
+                    return;
+                }
+                Some(camera) => peers.sign_of_life(&camera, on),
+                // The reference system does not name the sender.
+                None => {}
+            },
+        }
+        self.counters.received[at.family() as usize] += 1;
+    }
+}
+
+/// Whether a content type may be JSON: MQTT 3.1.1 peers give none, others may call it text.
+fn is_json(content_type: &str) -> bool {
+    let kind = content_type.split(';').next().unwrap_or_default().trim();
+    ["application/json", "text/json", "text/plain", ""].iter().any(|t| kind.eq_ignore_ascii_case(t))
+}
+
+fn envelope(family: Family, topic: String, payload: &[u8], class: MessageClass, priority: u8) -> Envelope {
+    Envelope {
+        topic,
+        payload: Bytes::copy_from_slice(payload),
+        content_type: ContentType::Json,
+        class,
+        qos: family.qos(),
+        retain: family.retained(),
+        priority,
+    }
+}

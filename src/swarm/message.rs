@@ -1,0 +1,378 @@
+//! The five families of the swarm, key by key, in the order in which they are written.
+//!
+//! The keys of the reference format come first and are always present; what follows them is ours and
+//! may be missing. Lengths are metres on the site's ground plane, speeds metres per second, times
+//! milliseconds since the epoch (of the capture of the frame), corrected by the known clock offset.
+//! Limits of the values are part of their types (`wire`); rules that join two keys are checked by
+//! `codec`. What a message means to us does not belong here.
+
+use std::fmt;
+
+use serde::de::Deserializer;
+use serde::{Deserialize, Serialize, Serializer};
+
+use super::bounded::{List, Map, Object, Reals, Text};
+use super::wire::{self, Count, Fraction, Id, Millis, Real, Weight};
+use crate::model::{Behaviors, CameraId, Class, EventState, EventType, Severity};
+
+/// Tracks that one event may name.
+pub const EVENT_TRACKS_MAX: usize = 32;
+/// Interventions that one event may propose (reference: 20 per timeline, 5 shown).
+pub const INTERVENTIONS_MAX: usize = 20;
+/// Thresholds or measured values that explain one event.
+pub const RULE_VALUES_MAX: usize = 32;
+/// Parameters in one weights message. The reference allows 1,000,000; as JSON those are 14 MB, too
+/// much for a camera. A quarter of it takes 1 MB of memory.
+pub const WEIGHTS_MAX: usize = 250_000;
+/// Cameras in a consensus message's list; the reference reader overruns its array beyond it.
+pub const CONFIRMING_MAX: usize = 10;
+/// Cameras whose votes one consensus message may carry.
+pub const VOTES_MAX: usize = 256;
+/// Corners of a footprint.
+pub const FOOTPRINT_MAX: usize = 64;
+/// Degraded modes in force at once.
+pub const MODES_MAX: usize = 16;
+/// Counters in one status message.
+pub const COUNTERS_MAX: usize = 256;
+
+/// A short text: a version, a mode, a counter's or a zone's name.
+pub type Name = Text<128>;
+
+/// A message of any family.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Message {
+    /// One track.
+    Track(TrackMessage),
+    /// One event in one of its states.
+    Event(Box<EventMessage>),
+    /// A learned model.
+    Weights(Box<WeightsMessage>),
+    /// A vote, or the initiator's aggregate.
+    Consensus(Box<ConsensusMessage>),
+    /// Presence.
+    Status(Box<StatusMessage>),
+}
+
+/// A place, metres.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Position {
+    /// First ground coordinate.
+    pub x: Real,
+    /// Second ground coordinate.
+    pub y: Real,
+    /// Height above the ground.
+    pub z: Real,
+}
+
+/// A velocity on the ground, metres per second.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Velocity {
+    /// Along x.
+    pub x: Real,
+    /// Along y.
+    pub y: Real,
+}
+
+/// One track as one camera sees it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrackMessage {
+    /// Who sees it.
+    pub camera_id: CameraId,
+    /// Its number on that camera.
+    pub track_id: Id,
+    /// Where it stands.
+    #[serde(deserialize_with = "wire::object")]
+    pub global_position: Position,
+    /// How it moves.
+    #[serde(deserialize_with = "wire::object")]
+    pub velocity: Velocity,
+    /// What it is; words we don't know are read as unknown.
+    #[serde(deserialize_with = "wire::word")]
+    pub class: Class,
+    /// How sure the detector is.
+    pub confidence: Fraction,
+    /// Capture of the frame.
+    pub timestamp: Millis,
+    /// What it does.
+    #[serde(with = "wire::behaviors")]
+    pub behaviors: Behaviors,
+    /// How much attention it deserves.
+    pub threat_score: Fraction,
+    /// Counts the camera's track messages since its start, from 1.
+    #[serde(default, deserialize_with = "wire::some", skip_serializing_if = "Option::is_none")]
+    pub seq: Option<Count>,
+    /// Covariance of the position `[sxx, sxy, syy]`, square metres.
+    #[serde(default, deserialize_with = "wire::some", skip_serializing_if = "Option::is_none")]
+    pub cov: Option<Reals<3>>,
+    /// Its number on the site, once cameras agreed on one.
+    #[serde(default, deserialize_with = "wire::some", skip_serializing_if = "Option::is_none")]
+    pub global_id: Option<Count>,
+    /// The track's last message.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ended: bool,
+}
+
+/// An event's name on the site: `camera_id/boot/event_id`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct EventKey {
+    /// Who raised it.
+    pub camera: CameraId,
+    /// That camera's start, milliseconds since the epoch.
+    pub boot_ms: u64,
+    /// Its number on that camera.
+    pub event_id: u32,
+}
+
+/// Why an event is raised, in the words and numbers of its rule.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Rule {
+    /// The rule's name.
+    pub name: Name,
+    /// Limits by name (with unit).
+    #[serde(default)]
+    pub thresholds: Map<Name, Real, RULE_VALUES_MAX>,
+    /// What was compared with them.
+    #[serde(default)]
+    pub measured: Map<Name, Real, RULE_VALUES_MAX>,
+}
+
+/// Something that could be done about an event.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Intervention {
+    /// Its kind, by the contract's number, 0..=7.
+    #[serde(rename = "type")]
+    pub kind: Count,
+    /// When.
+    pub at: Millis,
+    /// How likely it is to help.
+    pub effectiveness: Fraction,
+}
+
+/// One event in one of its states.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EventMessage {
+    /// Who raised it.
+    pub camera_id: CameraId,
+    /// Its number on that camera.
+    pub event_id: Id,
+    /// What happens.
+    #[serde(with = "wire::event_type")]
+    pub event_type: EventType,
+    /// Where.
+    #[serde(deserialize_with = "wire::object")]
+    pub position: Position,
+    /// The main track it is about.
+    pub track_id: Id,
+    /// How likely.
+    pub probability: Fraction,
+    /// How grave.
+    #[serde(with = "wire::severity")]
+    pub severity: Severity,
+    /// When it is expected, or when it happened.
+    pub predicted_time: Millis,
+    /// Capture of the frame in which it reached this state.
+    pub timestamp: Millis,
+    /// Its name on the site.
+    #[serde(default, deserialize_with = "wire::some", skip_serializing_if = "Option::is_none")]
+    pub key: Option<EventKey>,
+    /// Where it stands.
+    #[serde(default, deserialize_with = "wire::some_word", skip_serializing_if = "Option::is_none")]
+    pub state: Option<EventState>,
+    /// The zone it is about.
+    #[serde(default, deserialize_with = "wire::some", skip_serializing_if = "Option::is_none")]
+    pub zone: Option<Name>,
+    /// All tracks it is about.
+    #[serde(default, skip_serializing_if = "no_values")]
+    pub tracks: List<Id, EVENT_TRACKS_MAX>,
+    /// Why.
+    #[serde(default, deserialize_with = "wire::some_object", skip_serializing_if = "Option::is_none")]
+    pub rule: Option<Rule>,
+    /// What could be done.
+    #[serde(default, skip_serializing_if = "no_values")]
+    pub interventions: List<Object<Intervention>, INTERVENTIONS_MAX>,
+}
+
+/// Which model the weights belong to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelName {
+    /// Its name.
+    pub name: Name,
+    /// Its shape.
+    #[serde(default)]
+    pub shape: List<Count, 16>,
+}
+
+/// A learned model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WeightsMessage {
+    /// Who learned it.
+    pub camera_id: CameraId,
+    /// Its version.
+    pub version: Count,
+    /// How many weights follow.
+    pub num_weights: Count,
+    /// When it was learned.
+    pub timestamp: Millis,
+    /// The parameters.
+    pub weights: List<Weight, WEIGHTS_MAX>,
+    /// From how many samples.
+    #[serde(default, deserialize_with = "wire::some", skip_serializing_if = "Option::is_none")]
+    pub num_samples: Option<Count>,
+    /// Which model.
+    #[serde(default, deserialize_with = "wire::some_object", skip_serializing_if = "Option::is_none")]
+    pub model: Option<ModelName>,
+    /// The version it started from.
+    #[serde(default, deserialize_with = "wire::some", skip_serializing_if = "Option::is_none")]
+    pub base_version: Option<Count>,
+}
+
+/// What a camera thinks of another's event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// It sees it too.
+    Confirm,
+    /// It should see it, and does not.
+    Deny,
+}
+
+/// A vote, or the initiator's aggregate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ConsensusMessage {
+    /// The event's number on the initiating camera.
+    pub event_id: Id,
+    /// Who raised the event.
+    pub initiating_camera: CameraId,
+    /// How many confirm.
+    pub num_confirming: Count,
+    /// Who confirms.
+    pub confirming_cameras: List<CameraId, CONFIRMING_MAX>,
+    /// How sure they are together.
+    pub aggregated_confidence: Fraction,
+    /// When it was cast.
+    pub timestamp: Millis,
+    /// The sender.
+    #[serde(default, deserialize_with = "wire::some", skip_serializing_if = "Option::is_none")]
+    pub camera_id: Option<CameraId>,
+    /// The event's name on the site.
+    #[serde(default, deserialize_with = "wire::some", skip_serializing_if = "Option::is_none")]
+    pub key: Option<EventKey>,
+    /// The sender's own verdict.
+    #[serde(default, deserialize_with = "wire::some_word", skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<Verdict>,
+    /// All votes, denials as 0.
+    #[serde(default, deserialize_with = "wire::some", skip_serializing_if = "Option::is_none")]
+    pub votes: Option<Map<CameraId, Fraction, VOTES_MAX>>,
+}
+
+/// Whether a camera is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Presence {
+    /// It is.
+    Online,
+    /// It said goodbye, or the broker did so for it.
+    Offline,
+}
+
+/// Where a camera's metres come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GroundKind {
+    /// Measured: the site's common frame.
+    Calibrated,
+    /// Assumed from `meters_per_unit`: a frame of its own.
+    Nominal,
+}
+
+/// What a camera knows of its clock's error.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClockStatus {
+    /// What its timestamps have been corrected by, milliseconds.
+    pub offset_ms: Real,
+    /// How far they may still be off, milliseconds; missing when it was not measured.
+    #[serde(default, deserialize_with = "wire::some", skip_serializing_if = "Option::is_none")]
+    pub error_ms: Option<Real>,
+    /// Who measured it; `none` when nobody did.
+    pub source: Name,
+}
+
+/// Presence. A will carries only the keys up to `timestamp`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StatusMessage {
+    /// Who.
+    pub camera_id: CameraId,
+    /// There or not.
+    #[serde(deserialize_with = "wire::word")]
+    pub state: Presence,
+    /// The program's version.
+    pub version: Name,
+    /// Start of the process; rises with every start.
+    pub boot: Millis,
+    /// When it was said.
+    pub timestamp: Millis,
+    /// Encodings it reads.
+    #[serde(default, skip_serializing_if = "no_values")]
+    pub encodings: List<Name, 8>,
+    /// Where its metres come from.
+    #[serde(default, deserialize_with = "wire::some_word", skip_serializing_if = "Option::is_none")]
+    pub ground: Option<GroundKind>,
+    /// Corners of the ground it sees, metres.
+    #[serde(default, deserialize_with = "wire::some", skip_serializing_if = "Option::is_none")]
+    pub footprint: Option<List<Reals<2>, FOOTPRINT_MAX>>,
+    /// How well its clock is known.
+    #[serde(default, deserialize_with = "wire::some_object", skip_serializing_if = "Option::is_none")]
+    pub clock: Option<ClockStatus>,
+    /// The degraded modes in force; missing in a will.
+    #[serde(default, deserialize_with = "wire::some", skip_serializing_if = "Option::is_none")]
+    pub modes: Option<List<Name, MODES_MAX>>,
+    /// What it counted since its start.
+    #[serde(default, deserialize_with = "wire::some", skip_serializing_if = "Option::is_none")]
+    pub counters: Option<Map<Name, Count, COUNTERS_MAX>>,
+    /// The key its messages are signed with.
+    #[serde(default, deserialize_with = "wire::some", skip_serializing_if = "Option::is_none")]
+    pub public_key: Option<Text<256>>,
+}
+
+fn no_values<T, const MAX: usize>(list: &List<T, MAX>) -> bool {
+    list.is_empty()
+}
+
+impl fmt::Display for EventKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}", self.camera, self.boot_ms, self.event_id)
+    }
+}
+
+impl EventKey {
+    /// Reads `camera_id/boot/event_id`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split('/');
+        let camera = CameraId::parse(parts.next()?).ok()?;
+        let boot_ms = digits(parts.next()?)?;
+        let event_id = u32::try_from(digits(parts.next()?)?).ok()?;
+        (parts.next().is_none() && boot_ms <= wire::MILLIS_MAX && event_id > 0).then_some(Self {
+            camera,
+            boot_ms,
+            event_id,
+        })
+    }
+}
+
+/// A number as we write it: digits alone, no leading zero.
+pub(super) fn digits(text: &str) -> Option<u64> {
+    let plain = text.bytes().all(|b| b.is_ascii_digit()) && (text.len() == 1 || !text.starts_with('0'));
+    if plain { text.parse().ok() } else { None }
+}
+
+impl Serialize for EventKey {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for EventKey {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        wire::text(d, "a key camera_id/boot/event_id", Self::parse)
+    }
+}

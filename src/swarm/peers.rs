@@ -1,0 +1,472 @@
+//! The other cameras, what they see, and how fresh that is.
+//!
+//! One bounded table. A camera enters it with its first understood message and is `Online` until it
+//! says goodbye (`Offline`), or is not heard for `stale_after` (`Silent`). A camera of the reference
+//! system never announces itself: it is there without an announcement. A retained presence counts as
+//! just heard, since the broker does not say how old it is; without another it turns silent in time.
+//!
+//! Tracks go when they end, when their camera goes, or `track_keep` after the last word of them.
+//! Events are kept by key, the latest state only, for `event_keep`. When a table is full, what was
+//! heard longest ago goes, and is counted: cameras offline before silent before online.
+//!
+//! Ages are measured from arrival on our own monotonic clock; a peer's timestamps are only compared
+//! with each other. A new boot forgets the camera's tracks and numbering; events outlive it by key.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::counters::Counters;
+use super::message::{EventMessage, GroundKind, Presence, StatusMessage, TrackMessage};
+use super::sequence::{Sequence, Verdict};
+use crate::base::Time;
+use crate::model::{Behaviors, CameraId, Class, EventState, EventType, Point, Severity};
+
+/// A lower number with a timestamp this much newer is a restart whose announcement was lost.
+const RESTART_MS: u64 = 2_000;
+/// No gap counts for more, so that one false number does not drown the count.
+const MISSING_MAX: u64 = 10_000;
+
+/// Bounds of the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// Cameras.
+    pub peers_max: usize,
+    /// Tracks of one camera.
+    pub tracks_per_peer_max: usize,
+    /// Tracks of all cameras.
+    pub tracks_max: usize,
+    /// Events of one camera.
+    pub events_per_peer_max: usize,
+    /// Events of all cameras.
+    pub events_max: usize,
+    /// A camera not heard for so long is silent.
+    pub stale_after: Duration,
+    /// A track not heard of for so long is gone.
+    pub track_keep: Duration,
+    /// An event not heard of for so long is forgotten.
+    pub event_keep: Duration,
+}
+
+impl Default for Options {
+    /// 256 cameras, 4,096 tracks and 2,048 events: about 2 MB when all are used, and 3 KB more for each
+    /// camera that fills every list of its presence.
+    fn default() -> Self {
+        Self {
+            peers_max: 256,
+            tracks_per_peer_max: 128,
+            tracks_max: 4096,
+            events_per_peer_max: 64,
+            events_max: 2048,
+            stale_after: Duration::from_secs(30),
+            track_keep: Duration::from_secs(3),
+            event_keep: Duration::from_mins(10),
+        }
+    }
+}
+
+/// Whether a camera is there. The order is that of eviction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PeerState {
+    /// It said goodbye, or the broker did for it.
+    Offline,
+    /// Not heard for too long.
+    Silent,
+    /// Heard of late.
+    Online,
+}
+
+/// What changed with a camera.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PeerChange {
+    /// It is there, for the first time or again.
+    Joined,
+    /// It is there, and its process was started anew.
+    Restarted,
+    /// It is gone, and why.
+    Lost(Lost),
+}
+
+/// Why a camera is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lost {
+    /// It said goodbye, or the broker did for it.
+    Offline,
+    /// It was not heard for too long.
+    Silent,
+    /// The table was full.
+    Evicted,
+}
+
+/// A track as another camera sees it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RemoteTrack {
+    /// Where, metres.
+    pub position_m: Point,
+    /// How it moves, metres per second.
+    pub velocity_mps: Point,
+    /// Covariance of the position `[sxx, sxy, syy]`, square metres.
+    pub cov_m2: Option<[f64; 3]>,
+    /// What it is.
+    pub class: Class,
+    /// How sure its detector is, 0..1.
+    pub confidence: f64,
+    /// What it does.
+    pub behaviors: Behaviors,
+    /// How much attention it deserves, 0..1.
+    pub threat: f64,
+    /// Capture of its frame on the sender's clock, milliseconds since the epoch.
+    pub captured_ms: u64,
+    /// Its number on the site.
+    pub global_id: Option<u64>,
+    /// When it was last heard of.
+    pub heard: Time,
+}
+
+/// An event as another camera tells it, in its latest state.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RemoteEvent {
+    /// What happens.
+    pub kind: EventType,
+    /// Where it stands; the reference system does not say.
+    pub state: Option<EventState>,
+    /// Where, metres.
+    pub position_m: Point,
+    /// The main track it is about, by that camera's number.
+    pub track_id: u32,
+    /// How likely, 0..1.
+    pub probability: f64,
+    /// How grave.
+    pub severity: Severity,
+    /// When it is expected, or happened: that camera's clock, milliseconds since the epoch.
+    pub predicted_ms: u64,
+    /// When it reached this state: that camera's clock, milliseconds since the epoch.
+    pub captured_ms: u64,
+    /// The zone it is about, as that camera calls it.
+    pub zone: Option<String>,
+    /// When it was last heard of.
+    pub heard: Time,
+}
+
+/// Another camera.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    /// Whether it is there.
+    pub state: PeerState,
+    /// When it was last heard.
+    pub heard: Time,
+    /// Its last presence message without its counters; none from the reference system.
+    pub status: Option<Box<StatusMessage>>,
+    /// Its tracks by number.
+    pub tracks: BTreeMap<u32, RemoteTrack>,
+    /// Its events by boot (0 from the reference system) and number.
+    pub events: BTreeMap<(u64, u32), RemoteEvent>,
+    sequence: Sequence,
+    /// Newest timestamp of its tracks.
+    newest_ms: u64,
+}
+
+impl Peer {
+    fn new(now: Time) -> Self {
+        Self {
+            state: PeerState::Silent,
+            heard: now,
+            status: None,
+            tracks: BTreeMap::new(),
+            events: BTreeMap::new(),
+            sequence: Sequence::default(),
+            newest_ms: 0,
+        }
+    }
+
+    /// Its metres are measured in the site's frame, by its own word.
+    pub fn is_calibrated(&self) -> bool {
+        self.status.as_ref().is_some_and(|s| s.ground == Some(GroundKind::Calibrated))
+    }
+
+    fn boot_ms(&self) -> Option<u64> {
+        self.status.as_ref().map(|s| s.boot.0)
+    }
+
+    fn forget_tracks(&mut self) {
+        self.tracks.clear();
+        self.sequence = Sequence::default();
+        self.newest_ms = 0;
+    }
+}
+
+/// A change, and whose.
+pub(super) type Changes = Vec<(CameraId, PeerChange)>;
+
+/// When a message came, and where its effects beyond the table are noted.
+pub(super) struct Arrival<'a> {
+    pub(super) now: Time,
+    pub(super) counters: &'a mut Counters,
+    pub(super) changes: &'a mut Changes,
+}
+
+/// The table.
+#[derive(Debug, Clone)]
+pub struct Peers {
+    options: Options,
+    peers: BTreeMap<CameraId, Peer>,
+}
+
+impl Peers {
+    pub(super) fn new(options: Options) -> Self {
+        Self { options, peers: BTreeMap::new() }
+    }
+
+    /// All cameras ever heard and not pushed out, by id.
+    pub fn iter(&self) -> impl Iterator<Item = (&CameraId, &Peer)> {
+        self.peers.iter()
+    }
+
+    /// One camera.
+    pub fn get(&self, camera: &CameraId) -> Option<&Peer> {
+        self.peers.get(camera)
+    }
+
+    /// How many cameras are there now.
+    pub fn online(&self) -> usize {
+        self.peers.values().filter(|p| p.state == PeerState::Online).count()
+    }
+
+    /// All tracks of others, by camera and number.
+    pub fn tracks(&self) -> impl Iterator<Item = (&CameraId, u32, &RemoteTrack)> {
+        self.peers.iter().flat_map(|(camera, peer)| peer.tracks.iter().map(move |(id, t)| (camera, *id, t)))
+    }
+
+    /// All events of others, by camera, boot and number.
+    pub fn events(&self) -> impl Iterator<Item = (&CameraId, u32, &RemoteEvent)> {
+        self.peers
+            .iter()
+            .flat_map(|(camera, peer)| peer.events.iter().map(move |((_, id), e)| (camera, *id, e)))
+    }
+
+    /// Takes a presence message.
+    pub(super) fn status(&mut self, mut m: Box<StatusMessage>, on: &mut Arrival<'_>) {
+        let camera = m.camera_id.clone();
+        let known = self.peers.get(&camera).map(|p| (p.state, p.boot_ms()));
+        if let Some((PeerState::Online, Some(boot_ms))) = known
+            && m.boot.0 < boot_ms
+        {
+            on.counters.old_boots += 1;
+            return;
+        }
+        let peer = self.heard(&camera, on);
+        let restarted = peer.boot_ms().is_some_and(|boot_ms| boot_ms != m.boot.0);
+        let was = peer.state;
+        if restarted {
+            peer.forget_tracks();
+        }
+        let change = match m.state {
+            Presence::Offline => {
+                peer.state = PeerState::Offline;
+                peer.tracks.clear();
+                (was == PeerState::Online).then_some(PeerChange::Lost(Lost::Offline))
+            }
+            Presence::Online => {
+                peer.state = PeerState::Online;
+                match (restarted, was) {
+                    (true, _) => Some(PeerChange::Restarted),
+                    (false, PeerState::Online) => None,
+                    (false, _) => Some(PeerChange::Joined),
+                }
+            }
+        };
+        // Nobody here asks for them, and hundreds of cameras' would be most of the table.
+        m.counters = None;
+        // A will carries little more than the name: what was said before stays.
+        match (m.state, &mut peer.status) {
+            (Presence::Offline, Some(status)) if !restarted => status.state = Presence::Offline,
+            (_, status) => *status = Some(m),
+        }
+        on.changes.extend(change.map(|change| (camera, change)));
+    }
+
+    /// Takes a track message.
+    pub(super) fn track(&mut self, m: &TrackMessage, on: &mut Arrival<'_>) {
+        let peer = self.revived(&m.camera_id, on);
+        if let Some(seq) = m.seq {
+            match peer.sequence.take(seq.0) {
+                Verdict::New { missing } => on.counters.missing += missing.min(MISSING_MAX),
+                _ if m.timestamp.0 > peer.newest_ms.saturating_add(RESTART_MS) => {
+                    peer.forget_tracks();
+                    peer.sequence.take(seq.0);
+                }
+                Verdict::Late => {
+                    on.counters.reordered += 1;
+                    return;
+                }
+                Verdict::Duplicate => {
+                    on.counters.duplicates += 1;
+                    return;
+                }
+            }
+        } else if peer.tracks.get(&m.track_id.0).is_some_and(|known| m.timestamp.0 < known.captured_ms) {
+            on.counters.reordered += 1;
+            return;
+        }
+        peer.newest_ms = peer.newest_ms.max(m.timestamp.0);
+        if m.ended {
+            peer.tracks.remove(&m.track_id.0);
+            return;
+        }
+        let limits = (self.options.tracks_per_peer_max, self.options.tracks_max);
+        on.counters.evicted_tracks += put(
+            &mut self.peers,
+            |p| &mut p.tracks,
+            &m.camera_id,
+            m.track_id.0,
+            remote_track(m, on.now),
+            limits,
+        );
+    }
+
+    /// Takes an event message.
+    pub(super) fn event(&mut self, m: &EventMessage, on: &mut Arrival<'_>) {
+        let peer = self.revived(&m.camera_id, on);
+        let key = (m.key.as_ref().map_or(0, |k| k.boot_ms), m.event_id.0);
+        if let Some(known) = peer.events.get_mut(&key) {
+            if m.timestamp.0 < known.captured_ms {
+                on.counters.reordered += 1;
+                return;
+            }
+            if m.timestamp.0 == known.captured_ms && m.state == known.state {
+                on.counters.duplicates += 1;
+                known.heard = on.now;
+                return;
+            }
+        }
+        let limits = (self.options.events_per_peer_max, self.options.events_max);
+        on.counters.evicted_events +=
+            put(&mut self.peers, |p| &mut p.events, &m.camera_id, key, remote_event(m, on.now), limits);
+    }
+
+    /// Notes that a camera was heard with a message that is not kept here.
+    pub(super) fn sign_of_life(&mut self, camera: &CameraId, on: &mut Arrival<'_>) {
+        self.revived(camera, on);
+    }
+
+    /// Lets go of what has become too old.
+    pub(super) fn sweep(&mut self, now: Time, out: &mut Changes) {
+        let Options { stale_after, track_keep, event_keep, .. } = self.options;
+        for (camera, peer) in &mut self.peers {
+            peer.tracks.retain(|_, t| now.since(t.heard) < track_keep);
+            peer.events.retain(|_, e| now.since(e.heard) < event_keep);
+            if peer.state == PeerState::Online && now.since(peer.heard) >= stale_after {
+                peer.state = PeerState::Silent;
+                peer.tracks.clear();
+                out.push((camera.clone(), PeerChange::Lost(Lost::Silent)));
+            }
+        }
+    }
+
+    /// The camera, heard just now, with room made for it if it is new.
+    fn heard(&mut self, camera: &CameraId, on: &mut Arrival<'_>) -> &mut Peer {
+        if !self.peers.contains_key(camera) && self.peers.len() >= self.options.peers_max.max(1) {
+            let stalest = self.peers.iter().min_by_key(|(_, p)| (p.state, p.heard)).map(|(c, _)| c.clone());
+            if let Some((gone, peer)) = stalest.and_then(|c| self.peers.remove_entry(&c)) {
+                on.counters.evicted_peers += 1;
+                on.counters.evicted_tracks += peer.tracks.len() as u64;
+                on.counters.evicted_events += peer.events.len() as u64;
+                if peer.state == PeerState::Online {
+                    on.changes.push((gone, PeerChange::Lost(Lost::Evicted)));
+                }
+            }
+        }
+        let peer = self.peers.entry(camera.clone()).or_insert_with(|| Peer::new(on.now));
+        peer.heard = on.now;
+        peer
+    }
+
+    /// The same, for any message but presence: who said goodbye only comes back with a hello.
+    fn revived(&mut self, camera: &CameraId, on: &mut Arrival<'_>) -> &mut Peer {
+        let peer = self.heard(camera, on);
+        if peer.state == PeerState::Silent {
+            peer.state = PeerState::Online;
+            on.changes.push((camera.clone(), PeerChange::Joined));
+        }
+        peer
+    }
+}
+
+/// What has an age.
+trait Heard {
+    fn heard(&self) -> Time;
+}
+
+impl Heard for RemoteTrack {
+    fn heard(&self) -> Time {
+        self.heard
+    }
+}
+
+impl Heard for RemoteEvent {
+    fn heard(&self) -> Time {
+        self.heard
+    }
+}
+
+/// Stores a value of a camera within the limits (of one camera, of all); says how many had to go.
+fn put<K: Ord + Copy, V: Heard>(
+    peers: &mut BTreeMap<CameraId, Peer>,
+    table: fn(&mut Peer) -> &mut BTreeMap<K, V>,
+    camera: &CameraId,
+    key: K,
+    value: V,
+    (per_peer, total): (usize, usize),
+) -> u64 {
+    let Some(own) = peers.get_mut(camera).map(table) else { return 0 };
+    let known = own.contains_key(&key);
+    let mut evicted = 0;
+    if !known && own.len() >= per_peer.max(1) {
+        if let Some(stalest) = own.iter().min_by_key(|(_, v)| v.heard()).map(|(k, _)| *k) {
+            own.remove(&stalest);
+            evicted += 1;
+        }
+    } else if !known && peers.values_mut().map(|p| table(p).len()).sum::<usize>() >= total.max(1) {
+        let entries = peers.values_mut().enumerate();
+        let all = entries.flat_map(|(i, p)| table(p).iter().map(move |(k, v)| (v.heard(), i, *k)));
+        if let Some((_, i, stalest)) = all.min_by_key(|(heard, ..)| *heard)
+            && let Some(peer) = peers.values_mut().nth(i)
+        {
+            table(peer).remove(&stalest);
+            evicted += 1;
+        }
+    }
+    if let Some(own) = peers.get_mut(camera).map(table) {
+        own.insert(key, value);
+    }
+    evicted
+}
+
+fn remote_track(m: &TrackMessage, now: Time) -> RemoteTrack {
+    RemoteTrack {
+        position_m: Point::new(m.global_position.x.0, m.global_position.y.0),
+        velocity_mps: Point::new(m.velocity.x.0, m.velocity.y.0),
+        cov_m2: m.cov.map(|c| c.0),
+        class: m.class,
+        confidence: m.confidence.0,
+        behaviors: m.behaviors,
+        threat: m.threat_score.0,
+        captured_ms: m.timestamp.0,
+        global_id: m.global_id.map(|g| g.0),
+        heard: now,
+    }
+}
+
+fn remote_event(m: &EventMessage, now: Time) -> RemoteEvent {
+    RemoteEvent {
+        kind: m.event_type,
+        state: m.state,
+        position_m: Point::new(m.position.x.0, m.position.y.0),
+        track_id: m.track_id.0,
+        probability: m.probability.0,
+        severity: m.severity,
+        predicted_ms: m.predicted_time.0,
+        captured_ms: m.timestamp.0,
+        zone: m.zone.as_ref().map(|z| z.as_str().to_owned()),
+        heard: now,
+    }
+}

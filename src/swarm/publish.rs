@@ -1,0 +1,181 @@
+//! What of our own scenes leaves, how often, and in which words.
+//!
+//! A track leaves at most once per `track_interval`, measured on the capture clock. A tenth of the
+//! interval is allowed to come early, for frames that jitter or do not divide it; it is taken back
+//! from the next wait, so the rate over time is never exceeded (generic cell rate algorithm, ITU-T
+//! I.371, annex A). Of a scene with more than `tracks_max` tracks the most threatening leave, then
+//! the surest. Only tracks with a place on the ground do. A track's last message leaves whatever the
+//! rate says, if any of it ever left. An event leaves from `event_severity_min` up, and in all its
+//! later states once it has.
+//!
+//! Tables: `PUBLISHED_MAX` tracks and events each; the oldest entry makes room. The price of a lost
+//! entry is a track that ends by age at the others instead of by word, or one state of an event.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::bounded::{List, Map, Reals};
+use super::message::{EventKey, EventMessage, Name, Position, Rule, TrackMessage, Velocity};
+use super::wire::{Count, Fraction, Id, Millis, Real};
+use crate::base::Time;
+use crate::model::{CameraId, Event, Motion, Point, RuleTrace, Scene, SceneTrack, Severity};
+
+/// Own tracks and events that are remembered as published.
+const PUBLISHED_MAX: usize = 1024;
+
+/// What leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// Shortest mean time between two messages of one track.
+    pub track_interval: Duration,
+    /// Tracks of one scene.
+    pub tracks_max: usize,
+    /// Least severity of an event.
+    pub event_severity_min: Severity,
+}
+
+impl Default for Options {
+    /// 10 Hz for each of 50 tracks; events from medium.
+    fn default() -> Self {
+        Self {
+            track_interval: Duration::from_millis(100),
+            tracks_max: 50,
+            event_severity_min: Severity::Medium,
+        }
+    }
+}
+
+/// What was published, and when the next may be.
+#[derive(Debug, Clone)]
+pub(super) struct Publisher {
+    options: Options,
+    /// When a track's next message is due on a steady beat, nanoseconds of the capture clock.
+    due_ns: BTreeMap<u32, u64>,
+    events: BTreeSet<u32>,
+}
+
+impl Publisher {
+    pub(super) fn new(options: Options) -> Self {
+        Self { options, due_ns: BTreeMap::new(), events: BTreeSet::new() }
+    }
+
+    /// Fills `chosen` with the tracks of a scene that may leave now, as indices in rising order; says
+    /// how many the limit per scene held back.
+    pub(super) fn choose(&mut self, scene: &Scene, chosen: &mut Vec<usize>) -> u64 {
+        let tracks = &scene.tracks;
+        chosen.clear();
+        chosen.extend((0..tracks.len()).filter(|&i| tracks[i].ground.is_some()));
+        let over = chosen.len().saturating_sub(self.options.tracks_max);
+        if over > 0 {
+            let rank = |i: usize| (tracks[i].behavior.threat, tracks[i].track.confidence);
+            chosen.sort_by(|&a, &b| {
+                let ((ta, ca), (tb, cb)) = (rank(a), rank(b));
+                tb.total_cmp(&ta).then(cb.total_cmp(&ca))
+            });
+            chosen.truncate(self.options.tracks_max);
+            chosen.sort_unstable();
+        }
+        chosen
+            .retain(|&i| due(&mut self.due_ns, tracks[i].track.id, scene.time, self.options.track_interval));
+        over as u64
+    }
+
+    /// Whether a track's end must be told; forgets the track.
+    pub(super) fn end(&mut self, track_id: u32) -> bool {
+        self.due_ns.remove(&track_id).is_some()
+    }
+
+    /// Whether an event's state leaves.
+    pub(super) fn admit(&mut self, event: &Event) -> bool {
+        let known = self.events.contains(&event.id);
+        if !known && event.severity < self.options.event_severity_min {
+            return false;
+        }
+        if !known && self.events.len() >= PUBLISHED_MAX {
+            // Numbers rise: the lowest is the oldest.
+            self.events.pop_first();
+        }
+        self.events.insert(event.id);
+        true
+    }
+}
+
+fn due(due_ns: &mut BTreeMap<u32, u64>, track_id: u32, now: Time, interval: Duration) -> bool {
+    let interval = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX);
+    let due = due_ns.get(&track_id).copied();
+    if due.is_some_and(|due| now.mono_ns < due.saturating_sub(interval / 10)) {
+        return false;
+    }
+    if due.is_none() && due_ns.len() >= PUBLISHED_MAX {
+        let oldest = due_ns.iter().min_by_key(|(_, due)| **due).map(|(id, _)| *id);
+        oldest.map(|id| due_ns.remove(&id));
+    }
+    due_ns.insert(track_id, due.unwrap_or(0).max(now.mono_ns).saturating_add(interval));
+    true
+}
+
+/// A time as it leaves: bounded as timestamps are.
+pub(super) fn millis(time: Time) -> Millis {
+    Millis(time.epoch_ms.min(super::wire::MILLIS_MAX))
+}
+
+fn position(p: Point) -> Position {
+    Position { x: Real(p.x), y: Real(p.y), z: Real(0.0) }
+}
+
+/// A track's message; `time` is the capture of the frame it is true for.
+pub(super) fn track_message(
+    camera: &CameraId,
+    seen: &SceneTrack,
+    ground: &Motion,
+    time: Time,
+    seq: u64,
+) -> TrackMessage {
+    TrackMessage {
+        camera_id: camera.clone(),
+        track_id: Id(seen.track.id),
+        global_position: position(ground.position),
+        velocity: Velocity { x: Real(ground.velocity.x), y: Real(ground.velocity.y) },
+        class: seen.track.class,
+        confidence: Fraction(seen.track.confidence),
+        timestamp: millis(time),
+        behaviors: seen.behavior.flags,
+        threat_score: Fraction(seen.behavior.threat),
+        seq: Some(Count(seq)),
+        cov: Some(Reals(ground.position_cov())),
+        global_id: None,
+        ended: false,
+    }
+}
+
+/// An event's message.
+pub(super) fn event_message(camera: &CameraId, boot_ms: u64, event: &Event) -> EventMessage {
+    EventMessage {
+        camera_id: camera.clone(),
+        event_id: Id(event.id),
+        event_type: event.kind,
+        position: position(event.position_m),
+        // 0 breaks the contract and is refused when it is encoded: an event is about a track.
+        track_id: Id(event.tracks.first().copied().unwrap_or(0)),
+        probability: Fraction(event.probability),
+        severity: event.severity,
+        predicted_time: millis(event.predicted_time),
+        timestamp: millis(event.time),
+        key: Some(EventKey { camera: camera.clone(), boot_ms, event_id: event.id }),
+        state: Some(event.state),
+        zone: event.zone.as_deref().map(Name::cut),
+        tracks: List::cut(event.tracks.iter().copied().map(Id)),
+        rule: Some(rule(&event.rule)),
+        interventions: List::default(),
+    }
+}
+
+fn rule(trace: &RuleTrace) -> Rule {
+    let values =
+        |of: &[(&'static str, f64)]| Map::cut(of.iter().map(|(name, v)| (Name::cut(name), Real(*v))));
+    Rule {
+        name: Name::cut(trace.name),
+        thresholds: values(&trace.thresholds),
+        measured: values(&trace.measured),
+    }
+}

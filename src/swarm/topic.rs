@@ -1,0 +1,308 @@
+//! The swarm's topics: built, and taken apart.
+//!
+//! `{prefix}/tracks/{camera}/{track}`, `{prefix}/events/{camera}/{event}`,
+//! `{prefix}/models/{camera}/weights`, `{prefix}/consensus/{event}`, `{prefix}/status/{camera}`.
+//! Each family has one QoS and one retain flag, on the wire and in the subscription. A topic that is
+//! not exactly of this form belongs to nobody and is none of the five.
+
+use super::message::digits;
+use crate::base::ErrorKind;
+use crate::model::{CameraId, Qos};
+
+/// What a message is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Family {
+    /// One track.
+    Track,
+    /// One event.
+    Event,
+    /// A learned model.
+    Weights,
+    /// A vote or an aggregate.
+    Consensus,
+    /// Presence.
+    Status,
+}
+
+impl Family {
+    /// All five, in the order of the contract.
+    pub const ALL: [Self; 5] = [Self::Track, Self::Event, Self::Weights, Self::Consensus, Self::Status];
+
+    /// The family's name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Track => "track",
+            Self::Event => "event",
+            Self::Weights => "weights",
+            Self::Consensus => "consensus",
+            Self::Status => "status",
+        }
+    }
+
+    /// The service that its messages ask for.
+    pub fn qos(self) -> Qos {
+        match self {
+            Self::Track => Qos::AtMostOnce,
+            Self::Event | Self::Consensus | Self::Status => Qos::AtLeastOnce,
+            Self::Weights => Qos::ExactlyOnce,
+        }
+    }
+
+    /// Whether the broker keeps the last one: presence alone.
+    pub fn retained(self) -> bool {
+        self == Self::Status
+    }
+
+    /// Everything of this family, below the prefix.
+    fn filter(self) -> &'static str {
+        match self {
+            Self::Track => "tracks/+/+",
+            Self::Event => "events/+/+",
+            Self::Weights => "models/+/weights",
+            Self::Consensus => "consensus/+",
+            Self::Status => "status/+",
+        }
+    }
+}
+
+/// A topic below the prefix. The camera level is any text; that it is the sender's id is checked
+/// against the payload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Topic<'a> {
+    /// A camera's track.
+    Track {
+        /// Who sees it.
+        camera: &'a str,
+        /// Its number there.
+        track_id: u32,
+    },
+    /// A camera's event.
+    Event {
+        /// Who raised it.
+        camera: &'a str,
+        /// Its number there.
+        event_id: u32,
+    },
+    /// A camera's model.
+    Weights {
+        /// Who learned it.
+        camera: &'a str,
+    },
+    /// What all think of an event; its initiator stands in the payload.
+    Consensus {
+        /// Its number on the initiating camera.
+        event_id: u32,
+    },
+    /// A camera's presence.
+    Status {
+        /// Who.
+        camera: &'a str,
+    },
+}
+
+impl<'a> Topic<'a> {
+    /// The family that is published there.
+    pub fn family(self) -> Family {
+        match self {
+            Self::Track { .. } => Family::Track,
+            Self::Event { .. } => Family::Event,
+            Self::Weights { .. } => Family::Weights,
+            Self::Consensus { .. } => Family::Consensus,
+            Self::Status { .. } => Family::Status,
+        }
+    }
+
+    /// The camera level, where there is one.
+    pub fn camera(self) -> Option<&'a str> {
+        match self {
+            Self::Track { camera, .. }
+            | Self::Event { camera, .. }
+            | Self::Weights { camera }
+            | Self::Status { camera } => Some(camera),
+            Self::Consensus { .. } => None,
+        }
+    }
+}
+
+/// What stands before every topic of one site's swarm.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prefix(String);
+
+/// Why a text is no topic prefix.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PrefixError {
+    /// Empty, or too long.
+    #[error("must have 1 to {max} bytes, has {0}", max = Prefix::LENGTH_MAX)]
+    Length(usize),
+    /// A character that means something else in a topic.
+    #[error("must not hold {0:?}")]
+    Character(char),
+    /// An empty level: two slashes in a row, or one at an end.
+    #[error("must not begin or end with '/' nor hold an empty level")]
+    EmptyLevel,
+    /// The broker's own.
+    #[error("must not begin with '$', which belongs to the broker")]
+    Reserved,
+}
+
+impl PrefixError {
+    /// Always the configuration's fault.
+    pub fn kind(&self) -> ErrorKind {
+        ErrorKind::Config
+    }
+}
+
+impl Default for Prefix {
+    fn default() -> Self {
+        Self("omnisight/swarm".to_owned())
+    }
+}
+
+impl Prefix {
+    /// Longest prefix, in bytes.
+    pub const LENGTH_MAX: usize = 200;
+
+    /// Takes one or more topic levels without wildcards.
+    pub fn parse(text: &str) -> Result<Self, PrefixError> {
+        if text.is_empty() || text.len() > Self::LENGTH_MAX {
+            return Err(PrefixError::Length(text.len()));
+        }
+        if let Some(c) = text.chars().find(|c| matches!(c, '+' | '#') || c.is_control()) {
+            return Err(PrefixError::Character(c));
+        }
+        if text.split('/').any(str::is_empty) {
+            return Err(PrefixError::EmptyLevel);
+        }
+        if text.starts_with('$') {
+            return Err(PrefixError::Reserved);
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The prefix as text, without a slash at its end.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Where a track is published.
+    pub fn track(&self, camera: &CameraId, track_id: u32) -> String {
+        format!("{}/tracks/{camera}/{track_id}", self.0)
+    }
+
+    /// Where an event is published.
+    pub fn event(&self, camera: &CameraId, event_id: u32) -> String {
+        format!("{}/events/{camera}/{event_id}", self.0)
+    }
+
+    /// Where presence is published.
+    pub fn status(&self, camera: &CameraId) -> String {
+        format!("{}/status/{camera}", self.0)
+    }
+
+    /// What a member of the swarm subscribes to.
+    pub fn subscriptions(&self) -> [(String, Qos); 5] {
+        Family::ALL.map(|family| (format!("{}/{}", self.0, family.filter()), family.qos()))
+    }
+
+    /// Takes a topic apart; none if it is not one of ours.
+    pub fn parse_topic<'a>(&self, topic: &'a str) -> Option<Topic<'a>> {
+        let mut levels = topic.strip_prefix(self.as_str())?.strip_prefix('/')?.split('/');
+        let (head, second, third) = (levels.next()?, levels.next()?, levels.next());
+        if levels.next().is_some() || second.is_empty() {
+            return None;
+        }
+        match (head, third) {
+            ("tracks", Some(id)) => Some(Topic::Track { camera: second, track_id: number(id)? }),
+            ("events", Some(id)) => Some(Topic::Event { camera: second, event_id: number(id)? }),
+            ("models", Some("weights")) => Some(Topic::Weights { camera: second }),
+            ("consensus", None) => Some(Topic::Consensus { event_id: number(second)? }),
+            ("status", None) => Some(Topic::Status { camera: second }),
+            _ => None,
+        }
+    }
+}
+
+/// An id as it stands in a topic: from 1, digits alone.
+fn number(level: &str) -> Option<u32> {
+    digits(level).and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_comes_apart_as_it_was_put_together() {
+        let prefix = Prefix::parse("site 7/swarm").unwrap();
+        let camera = CameraId::parse("gate.1").unwrap();
+        let of = |t: &str| prefix.parse_topic(t).map(|t| (t.family(), t.camera().map(str::to_owned)));
+        assert_eq!(of(&prefix.track(&camera, 7)), Some((Family::Track, Some("gate.1".into()))));
+        assert_eq!(of(&prefix.event(&camera, u32::MAX)), Some((Family::Event, Some("gate.1".into()))));
+        assert_eq!(of(&prefix.status(&camera)), Some((Family::Status, Some("gate.1".into()))));
+        assert_eq!(of("site 7/swarm/models/a/weights"), Some((Family::Weights, Some("a".into()))));
+        assert_eq!(prefix.parse_topic("site 7/swarm/consensus/77"), Some(Topic::Consensus { event_id: 77 }));
+    }
+
+    #[test]
+    fn a_topic_of_any_other_form_is_none_of_ours() {
+        let prefix = Prefix::default();
+        for below in [
+            "",
+            "tracks",
+            "tracks/a",
+            "tracks/a/",
+            "tracks/a/0",
+            "tracks/a/01",
+            "tracks/a/+1",
+            "tracks/a/-1",
+            "tracks/a/4294967296",
+            "tracks/a/1/2",
+            "tracks//1",
+            "events/a/x",
+            "models/a/bias",
+            "models/a",
+            "consensus/a",
+            "consensus/1/2",
+            "status/",
+            "status/a/b",
+            "Tracks/a/1",
+            "heartbeat/a",
+        ] {
+            assert_eq!(prefix.parse_topic(&format!("omnisight/swarm/{below}")), None, "{below}");
+        }
+        for topic in ["omnisight/swarmtracks/a/1", "omnisight/tracks/a/1", "x/omnisight/swarm/tracks/a/1", ""]
+        {
+            assert_eq!(prefix.parse_topic(topic), None, "{topic}");
+        }
+    }
+
+    #[test]
+    fn the_subscriptions_are_those_of_the_contract() {
+        let all = Prefix::default().subscriptions();
+        let seen: Vec<_> = all.iter().map(|(t, q)| (t.as_str(), *q)).collect();
+        assert_eq!(
+            seen,
+            [
+                ("omnisight/swarm/tracks/+/+", Qos::AtMostOnce),
+                ("omnisight/swarm/events/+/+", Qos::AtLeastOnce),
+                ("omnisight/swarm/models/+/weights", Qos::ExactlyOnce),
+                ("omnisight/swarm/consensus/+", Qos::AtLeastOnce),
+                ("omnisight/swarm/status/+", Qos::AtLeastOnce),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_prefix_with_a_wildcard_an_empty_level_or_a_dollar_is_refused() {
+        assert_eq!(Prefix::parse(""), Err(PrefixError::Length(0)));
+        assert_eq!(Prefix::parse(&"a".repeat(201)), Err(PrefixError::Length(201)));
+        assert_eq!(Prefix::parse("a/+/b"), Err(PrefixError::Character('+')));
+        assert_eq!(Prefix::parse("a/#"), Err(PrefixError::Character('#')));
+        assert_eq!(Prefix::parse("a\0"), Err(PrefixError::Character('\0')));
+        for slashes in ["/a", "a/", "a//b", "/"] {
+            assert_eq!(Prefix::parse(slashes), Err(PrefixError::EmptyLevel), "{slashes}");
+        }
+        assert_eq!(Prefix::parse("$SYS/a"), Err(PrefixError::Reserved));
+        assert_eq!(Prefix::parse("a/b").unwrap().as_str(), "a/b");
+    }
+}

@@ -1,0 +1,10 @@
+//! The swarm as its users see it: bytes in, bytes out, and cameras that talk through their engines.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a helper that fails fails its test")]
+
+mod fixtures;
+mod messages;
+mod peers;
+mod publishing;
+mod roundtrip;
+mod scenes;

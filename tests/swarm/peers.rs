@@ -1,0 +1,314 @@
+//! What a camera makes of the others' messages.
+
+use std::time::Duration;
+
+use omnisight::model::{Delivery, EventState, EventType, Point, Severity, Transition};
+use omnisight::swarm::codec::Reason;
+use omnisight::swarm::peers::{Lost, PeerChange, PeerState};
+use omnisight::swarm::topic::Family;
+use omnisight::swarm::{Action, Engine, Input, Options};
+use proptest::prelude::*;
+
+use crate::scenes::{
+    START_MS, at, camera, changes, engine, engine_with, event, event_json, give, handle, raw, scene, seen,
+    sent, status_json, track_json,
+};
+
+#[test]
+fn what_one_camera_sends_another_knows() {
+    let (mut a, mut b) = (engine("a"), engine("b"));
+    let birth = handle(&mut a, Input::Connected, 0);
+    assert_eq!(changes(&give(&mut b, &sent(&birth), 10)), [PeerChange::Joined]);
+    let peer = b.peers().get(&camera("a")).unwrap();
+    assert!(peer.is_calibrated() && peer.state == PeerState::Online);
+    assert_eq!(peer.status.as_ref().unwrap().footprint.as_ref().unwrap().len(), 4);
+
+    for ms in [100, 200, 300] {
+        let actions =
+            handle(&mut a, Input::Scene(&scene("a", ms, vec![seen(7, 0.5, true), seen(8, 0.0, true)])), ms);
+        assert!(give(&mut b, &sent(&actions), ms).is_empty());
+    }
+    let tracks: Vec<_> = b.peers().tracks().collect();
+    assert_eq!(tracks.iter().map(|(c, id, _)| (c.as_str(), *id)).collect::<Vec<_>>(), [("a", 7), ("a", 8)]);
+    let track = tracks[0].2;
+    assert_eq!((track.position_m, track.velocity_mps), (Point::new(8.0, 2.5), Point::new(1.25, -0.5)));
+    assert_eq!((track.captured_ms, track.heard), (START_MS + 300, at(300)));
+    assert_eq!(track.cov_m2, Some([0.04, 0.0, 0.04]));
+
+    let transition = Transition::Event(event(2, EventState::Predicted, Severity::High, 350));
+    let actions = handle(&mut a, Input::Transition(&transition), 350);
+    give(&mut b, &sent(&actions), 360);
+    give(&mut b, &sent(&actions), 370);
+    let (_, id, remote) = b.peers().events().next().unwrap();
+    assert_eq!((id, remote.kind, remote.state), (2, EventType::Trespassing, Some(EventState::Predicted)));
+    assert_eq!((remote.zone.as_deref(), remote.predicted_ms), (Some("yard"), START_MS + 4_350));
+    assert_eq!((b.peers().events().count(), b.counters().duplicates), (1, 1));
+
+    let ended = Transition::TrackEnded { last: Box::new(seen(7, 0.5, true)), time: at(400) };
+    give(&mut b, &sent(&handle(&mut a, Input::Transition(&ended), 400)), 400);
+    assert_eq!(b.peers().tracks().map(|(_, id, _)| id).collect::<Vec<_>>(), [8]);
+
+    let goodbye = a.farewell(at(500)).unwrap();
+    assert_eq!(changes(&give(&mut b, &[&goodbye], 500)), [PeerChange::Lost(Lost::Offline)]);
+    assert_eq!((b.peers().online(), b.peers().tracks().count()), (0, 0));
+    assert!(b.peers().get(&camera("a")).unwrap().is_calibrated(), "what it said before stays known");
+    assert_eq!(b.counters().received, [7, 2, 0, 0, 2]);
+    assert_eq!(b.counters().refused.iter().sum::<u64>(), 0);
+}
+
+#[test]
+fn a_cameras_own_messages_are_dropped_when_they_come_back() {
+    let mut a = engine("a");
+    let mut all = handle(&mut a, Input::Connected, 0);
+    all.extend(handle(&mut a, Input::Scene(&scene("a", 0, vec![seen(1, 0.0, true)])), 0));
+    assert!(give(&mut a, &sent(&all), 10).is_empty());
+    let vote = r#"{"event_id":9,"initiating_camera":"b","num_confirming":1,"confirming_cameras":["a"],"aggregated_confidence":0.9,"timestamp":1,"camera_id":"a"}"#;
+    assert!(handle(&mut a, Input::Delivery(&raw("consensus/9", vote)), 10).is_empty());
+    assert_eq!((a.counters().own, a.peers().iter().count()), (3, 0));
+    assert_eq!(a.counters().received, [0; 5]);
+}
+
+#[test]
+fn weights_and_votes_of_others_are_checked_and_counted() {
+    let mut a = engine("a");
+    let weights = r#"{"camera_id":"b","version":1,"num_weights":2,"timestamp":1,"weights":[0.5,-0.5]}"#;
+    let vote = r#"{"event_id":9,"initiating_camera":"a","num_confirming":0,"confirming_cameras":[],"aggregated_confidence":0.0,"timestamp":1}"#;
+    handle(&mut a, Input::Delivery(&raw("models/b/weights", weights)), 0);
+    handle(&mut a, Input::Delivery(&raw("consensus/9", vote)), 0);
+    assert_eq!(a.counters().received, [0, 0, 1, 1, 0]);
+    assert_eq!(a.peers().online(), 1);
+}
+
+#[test]
+fn a_refused_message_changes_nothing_but_its_counter() {
+    let mut a = engine("a");
+    let mut refuse = |delivery: Delivery, reason: Reason| {
+        let actions = handle(&mut a, Input::Delivery(&delivery), 0);
+        let [Action::Refused(error)] = &actions[..] else { panic!("{actions:?}") };
+        assert_eq!(error.reason_code(), reason);
+        assert_eq!((a.counters().refused_for(reason), a.peers().iter().count()), (1, 0), "{reason:?}");
+    };
+    let good = track_json("b", 1, Some(1), 0);
+    refuse(raw("tracks/b", "{}"), Reason::BadTopic);
+    refuse(Delivery { retained: true, ..good.clone() }, Reason::Retained);
+    let packed = Some("application/msgpack".to_owned());
+    refuse(Delivery { content_type: packed, ..good.clone() }, Reason::UnsupportedEncoding);
+    refuse(Delivery { payload: vec![b' '; 10 << 20].into(), ..good.clone() }, Reason::TooLarge);
+    refuse(Delivery { payload: vec![b'"', 0xFF, b'"'].into(), ..good.clone() }, Reason::NotUtf8);
+    refuse(raw("tracks/b/1", "{"), Reason::NotJson);
+    refuse(raw("tracks/b/1", r#"{"camera_id":null}"#), Reason::WrongType);
+    refuse(raw("tracks/b/1", "{}"), Reason::MissingKey);
+    refuse(raw("tracks/b/1", r#"{"track_id":1,"track_id":1}"#), Reason::DuplicateKey);
+    refuse(raw("tracks/b/1", r#"{"track_id":0}"#), Reason::OutOfRange);
+    let lie = r#"{"camera_id":"b","version":1,"num_weights":9,"timestamp":1,"weights":[0.5]}"#;
+    refuse(raw("models/b/weights", lie), Reason::CountMismatch);
+    let stolen = Delivery { topic: "omnisight/swarm/tracks/c/1".to_owned(), ..good };
+    refuse(stolen, Reason::IdentityMismatch);
+    assert_eq!((a.counters().refused, a.counters().received), ([1; 12], [0; 5]));
+}
+
+#[test]
+fn a_gap_a_late_and_a_repeated_track_message_are_counted_and_only_news_is_used() {
+    let mut a = engine("a");
+    for (seq, ms) in [(1, 0), (2, 100), (5, 400), (4, 300), (5, 400), (4, 300)] {
+        handle(&mut a, Input::Delivery(&track_json("b", 1, Some(seq), ms)), 500);
+    }
+    let counters = a.counters();
+    assert_eq!((counters.missing, counters.reordered, counters.duplicates), (2, 1, 2));
+    assert_eq!(a.peers().tracks().next().unwrap().2.captured_ms, START_MS + 400);
+    // The reference system does not number its messages: its timestamps decide.
+    for ms in [100, 50, 100] {
+        handle(&mut a, Input::Delivery(&track_json("c", 1, None, ms)), 500);
+    }
+    assert_eq!(a.counters().reordered, 2);
+}
+
+#[test]
+fn a_restarted_camera_is_believed_and_its_earlier_start_is_not() {
+    let mut a = engine("a");
+    let mut tell = |delivery: Delivery, ms| changes(&handle(&mut a, Input::Delivery(&delivery), ms));
+    assert_eq!(tell(status_json("b", "online", 1_000, 0), 0), [PeerChange::Joined]);
+    for seq in 1..=50 {
+        tell(track_json("b", 7, Some(seq), seq), 10);
+    }
+    assert_eq!(tell(status_json("b", "online", 2_000, 600), 600), [PeerChange::Restarted]);
+    tell(track_json("b", 8, Some(1), 650), 650);
+    // A will of the process before.
+    assert!(tell(status_json("b", "offline", 1_000, 0), 700).is_empty());
+    // A restart whose announcement got lost.
+    tell(track_json("b", 9, Some(1), 9_000), 750);
+    let tracks: Vec<_> = a.peers().tracks().map(|(_, id, _)| id).collect();
+    assert_eq!((tracks, a.peers().online()), (vec![9], 1));
+    assert_eq!((a.counters().old_boots, a.counters().reordered, a.counters().duplicates), (1, 0, 0));
+}
+
+#[test]
+fn what_is_not_heard_of_goes_tracks_first_then_the_camera() {
+    let mut a = engine("a");
+    handle(&mut a, Input::Delivery(&status_json("b", "online", 1, 0)), 0);
+    handle(&mut a, Input::Delivery(&track_json("b", 1, Some(1), 0)), 0);
+    handle(&mut a, Input::Delivery(&track_json("b", 2, Some(2), 2_000)), 2_000);
+    handle(&mut a, Input::Delivery(&event_json("b", 1, 0)), 2_000);
+    handle(&mut a, Input::Tick, 3_000);
+    assert_eq!(a.peers().tracks().map(|(_, id, _)| id).collect::<Vec<_>>(), [2]);
+    assert!(changes(&handle(&mut a, Input::Tick, 31_999)).is_empty());
+    assert_eq!(changes(&handle(&mut a, Input::Tick, 32_000)), [PeerChange::Lost(Lost::Silent)]);
+    assert!(changes(&handle(&mut a, Input::Tick, 33_000)).is_empty());
+    assert_eq!((a.peers().online(), a.peers().events().count()), (0, 1));
+    let back = handle(&mut a, Input::Delivery(&track_json("b", 2, Some(3), 34_000)), 34_000);
+    assert_eq!(changes(&back), [PeerChange::Joined]);
+    handle(&mut a, Input::Tick, 602_000);
+    assert_eq!(a.peers().events().count(), 0);
+}
+
+#[test]
+fn after_its_goodbye_only_a_hello_brings_a_camera_back() {
+    let mut a = engine("a");
+    handle(&mut a, Input::Delivery(&status_json("b", "online", 1, 0)), 0);
+    let gone = handle(&mut a, Input::Delivery(&status_json("b", "offline", 1, 0)), 100);
+    assert_eq!(changes(&gone), [PeerChange::Lost(Lost::Offline)]);
+    // Overtaken on its way: not a sign of life.
+    assert!(handle(&mut a, Input::Delivery(&track_json("b", 1, Some(1), 90)), 110).is_empty());
+    assert_eq!(a.peers().get(&camera("b")).unwrap().state, PeerState::Offline);
+    let back = handle(&mut a, Input::Delivery(&status_json("b", "online", 1, 200)), 200);
+    assert_eq!(changes(&back), [PeerChange::Joined]);
+}
+
+#[test]
+fn an_events_states_replace_each_other_and_an_older_one_does_not() {
+    let (mut a, mut b) = (engine("a"), engine("b"));
+    let mut tell = |state, ms| {
+        let transition = Transition::Event(event(2, state, Severity::High, ms));
+        sent(&handle(&mut a, Input::Transition(&transition), ms))[0].clone()
+    };
+    let (first, second) = (tell(EventState::Predicted, 0), tell(EventState::Occurred, 400));
+    give(&mut b, &[&first, &second, &first, &second], 500);
+    let (.., known) = b.peers().events().next().unwrap();
+    assert_eq!((known.state, b.peers().events().count()), (Some(EventState::Occurred), 1));
+    assert_eq!((b.counters().reordered, b.counters().duplicates), (1, 1));
+}
+
+#[test]
+fn ten_thousand_invented_cameras_fill_the_table_and_no_more() {
+    let mut a = engine("a");
+    for n in 0..10_000u32 {
+        let name = format!("fake-{n}");
+        let ms = u64::from(n);
+        handle(&mut a, Input::Delivery(&status_json(&name, "online", 1, ms)), ms);
+        handle(&mut a, Input::Delivery(&track_json(&name, 1, Some(1), ms)), ms);
+        handle(&mut a, Input::Delivery(&event_json(&name, 1, ms)), ms);
+    }
+    let peers = a.peers();
+    assert_eq!((peers.iter().count(), peers.tracks().count(), peers.events().count()), (256, 256, 256));
+    assert!(peers.get(&camera("fake-9999")).is_some() && peers.get(&camera("fake-0")).is_none());
+    let counters = a.counters();
+    assert_eq!(
+        (counters.evicted_peers, counters.evicted_tracks, counters.evicted_events),
+        (9744, 9744, 9744)
+    );
+}
+
+#[test]
+fn one_camera_with_too_many_tracks_loses_its_own_stalest() {
+    let mut a = engine("a");
+    handle(&mut a, Input::Delivery(&track_json("honest", 1, Some(1), 0)), 0);
+    for n in 1..=1_000u32 {
+        handle(&mut a, Input::Delivery(&track_json("b", n, Some(u64::from(n)), u64::from(n))), u64::from(n));
+        handle(&mut a, Input::Delivery(&event_json("b", n, u64::from(n))), u64::from(n));
+    }
+    let of = |name: &str| a.peers().get(&camera(name)).unwrap();
+    assert_eq!((of("b").tracks.len(), of("b").events.len(), of("honest").tracks.len()), (128, 64, 1));
+    assert!(of("b").tracks.contains_key(&1_000) && !of("b").tracks.contains_key(&872));
+    assert_eq!((a.counters().evicted_tracks, a.counters().evicted_events), (872, 936));
+}
+
+#[test]
+fn all_cameras_together_hold_no_more_tracks_and_events_than_the_total() {
+    let mut options = Options::default();
+    options.peers.tracks_max = 100;
+    options.peers.events_max = 50;
+    let mut a = engine_with("a", START_MS, options);
+    for n in 0..300u32 {
+        let (name, ms) = (format!("c{}", n % 30), u64::from(n));
+        handle(&mut a, Input::Delivery(&track_json(&name, n + 1, Some(ms), ms)), ms);
+        handle(&mut a, Input::Delivery(&event_json(&name, n + 1, ms)), ms);
+    }
+    assert_eq!((a.peers().tracks().count(), a.peers().events().count()), (100, 50));
+    assert!(a.peers().tracks().all(|(_, id, _)| id > 200));
+    assert_eq!((a.counters().evicted_tracks, a.counters().evicted_events), (200, 250));
+}
+
+#[test]
+fn an_offline_camera_makes_room_before_a_silent_one_and_that_before_one_that_is_there() {
+    let mut options = Options::default();
+    options.peers.peers_max = 3;
+    options.peers.stale_after = Duration::from_millis(500);
+    let mut a = engine_with("a", START_MS, options);
+    handle(&mut a, Input::Delivery(&status_json("silent", "online", 1, 0)), 0);
+    handle(&mut a, Input::Tick, 600);
+    handle(&mut a, Input::Delivery(&status_json("there", "online", 1, 0)), 650);
+    handle(&mut a, Input::Delivery(&status_json("gone", "offline", 1, 0)), 700);
+    let names = |a: &Engine| a.peers().iter().map(|(c, _)| c.to_string()).collect::<Vec<_>>();
+    handle(&mut a, Input::Delivery(&status_json("x", "online", 1, 0)), 800);
+    assert_eq!(names(&a), ["silent", "there", "x"]);
+    handle(&mut a, Input::Delivery(&status_json("y", "online", 1, 0)), 800);
+    assert_eq!(names(&a), ["there", "x", "y"]);
+    let pushed = handle(&mut a, Input::Delivery(&status_json("z", "online", 1, 0)), 800);
+    assert_eq!(names(&a), ["x", "y", "z"]);
+    assert_eq!(changes(&pushed), [PeerChange::Lost(Lost::Evicted), PeerChange::Joined]);
+}
+
+#[test]
+fn a_false_number_does_not_drown_the_count_of_missing_messages() {
+    let mut a = engine("a");
+    for (seq, ms) in [(1, 0), (9_007_199_254_740_991, 10), (1, 5_000), (9_007_199_254_740_991, 5_010)] {
+        handle(&mut a, Input::Delivery(&track_json("b", 1, Some(seq), ms)), ms);
+    }
+    assert_eq!(a.counters().missing, 20_000);
+    assert_eq!(sent(&handle(&mut a, Input::Connected, 6_000)).len(), 1);
+}
+
+proptest! {
+    #[test]
+    fn lost_repeated_and_reordered_messages_leave_the_newest_that_came(
+        order in proptest::collection::vec(0usize..20, 1..60)
+    ) {
+        let (mut a, mut b) = (engine("a"), engine("b"));
+        let all: Vec<_> = (0..20u64)
+            .flat_map(|n| handle(&mut a, Input::Scene(&scene("a", n * 100, vec![seen(1, 0.0, true)])), n * 100))
+            .collect();
+        let all = sent(&all);
+        for &n in &order {
+            give(&mut b, &[all[n]], 2_000);
+        }
+        let newest = order.iter().max().map(|n| START_MS + *n as u64 * 100);
+        prop_assert_eq!(b.peers().tracks().next().map(|(.., t)| t.captured_ms), newest);
+        let distinct = order.iter().collect::<std::collections::BTreeSet<_>>().len();
+        prop_assert_eq!(b.counters().duplicates as usize, order.len() - distinct);
+        let records = order.iter().scan(None, |top, n| {
+            let new = top.is_none_or(|t| n > t);
+            if new { *top = Some(n); }
+            Some(usize::from(new))
+        });
+        prop_assert_eq!(b.counters().reordered as usize, distinct - records.sum::<usize>());
+        prop_assert_eq!(b.counters().received_of(Family::Track) as usize, order.len());
+    }
+
+    #[test]
+    fn any_delivery_is_counted_once_and_none_panics(
+        below in "(tracks|events|models|consensus|status|x)?/?[ab+#]?/?(1|weights|é)?",
+        payload in prop_oneof![
+            proptest::collection::vec(any::<u8>(), 0..200),
+            "\\{(\"camera_id\":\"b\",?)?(\"state\":\"online\",?)?(\"version\":\"\",?)?(\"boot\":[0-9]{1,3},?)?(\"timestamp\":1)?\\}"
+                .prop_map(String::into_bytes),
+        ],
+        retained: bool,
+    ) {
+        let mut a = engine("a");
+        let topic = format!("omnisight/swarm/{below}");
+        let delivery = Delivery { topic, payload: payload.into(), content_type: None, retained };
+        handle(&mut a, Input::Delivery(&delivery), 0);
+        let c = a.counters();
+        prop_assert_eq!(c.refused.iter().sum::<u64>() + c.received.iter().sum::<u64>() + c.own, 1);
+    }
+}

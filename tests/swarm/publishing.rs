@@ -1,0 +1,144 @@
+//! What leaves a camera, when, and in which words.
+
+use omnisight::model::{EventState, MessageClass, Qos, Severity, Transition};
+use omnisight::swarm::topic::Family;
+use omnisight::swarm::{Action, Ground, Input};
+use serde_json::Value;
+
+use crate::scenes::{START_MS, at, engine, event, handle, json, scene, seen, sent};
+
+#[test]
+fn a_track_leaves_with_its_place_time_and_covariance() {
+    let mut a = engine("a");
+    let actions = handle(&mut a, Input::Scene(&scene("a", 500, vec![seen(7, 0.3, true)])), 530);
+    let [envelope] = sent(&actions)[..] else { panic!("{actions:?}") };
+    assert_eq!(envelope.topic, "omnisight/swarm/tracks/a/7");
+    assert_eq!(
+        (envelope.class, envelope.qos, envelope.retain),
+        (MessageClass::Track, Qos::AtMostOnce, false)
+    );
+    let expected = r#"{"camera_id":"a","track_id":7,"global_position":{"x":8.0,"y":2.5,"z":0.0},"velocity":{"x":1.25,"y":-0.5},"class":"person","confidence":0.9,"timestamp":1700000000500,"behaviors":1,"threat_score":0.3,"seq":1,"cov":[0.04,0.0,0.04]}"#;
+    assert_eq!(std::str::from_utf8(&envelope.payload).unwrap(), expected);
+    assert!(envelope.payload.len() <= 350);
+}
+
+#[test]
+fn a_track_never_leaves_more_often_than_its_rate_at_any_frame_rate() {
+    for (fps, expected) in
+        [(5u64, 50..=50), (7, 70..=70), (10, 100..=100), (15, 75..=101), (25, 80..=101), (30, 99..=101)]
+    {
+        let mut a = engine("a");
+        let mut times = Vec::new();
+        for frame in 0..10 * fps {
+            // Whole nanoseconds of a rate that does not divide them.
+            let mut now = scene("a", 0, vec![seen(1, 0.0, true)]);
+            now.time.mono_ns += frame * 1_000_000_000 / fps;
+            let actions = handle(&mut a, Input::Scene(&now), 0);
+            times.extend(sent(&actions).iter().map(|_| now.time.mono_ns));
+        }
+        assert!(expected.contains(&times.len()), "{fps}: {}", times.len());
+        assert!(times.windows(2).all(|w| w[1] - w[0] >= 90_000_000), "{fps}");
+        assert!(times.windows(11).all(|w| w[10] - w[0] >= 990_000_000), "{fps}");
+    }
+}
+
+#[test]
+fn of_too_many_tracks_the_most_threatening_leave() {
+    let mut a = engine("a");
+    let mut tracks: Vec<_> = (1..=60).map(|id| seen(id, f64::from(id) / 100.0, true)).collect();
+    tracks.push(seen(61, 1.0, false));
+    let actions = handle(&mut a, Input::Scene(&scene("a", 0, tracks)), 0);
+    let ids: Vec<_> = sent(&actions).iter().map(|e| json(e)["track_id"].as_u64().unwrap()).collect();
+    assert_eq!(ids, (11..=60).collect::<Vec<_>>());
+    assert_eq!((a.counters().over_limit, a.counters().no_ground), (10, 1));
+}
+
+#[test]
+fn the_end_of_a_track_leaves_only_if_the_track_ever_did() {
+    let mut a = engine("a");
+    handle(&mut a, Input::Scene(&scene("a", 0, vec![seen(1, 0.0, true)])), 0);
+    let ended = |id| Transition::TrackEnded { last: Box::new(seen(id, 0.0, true)), time: at(40) };
+    let actions = handle(&mut a, Input::Transition(&ended(1)), 40);
+    let last = json(sent(&actions)[0]);
+    assert_eq!(
+        (last["ended"].clone(), last["timestamp"].clone()),
+        (Value::Bool(true), (START_MS + 40).into())
+    );
+    assert!(handle(&mut a, Input::Transition(&ended(1)), 80).is_empty());
+    assert!(handle(&mut a, Input::Transition(&ended(2)), 80).is_empty());
+}
+
+#[test]
+fn an_event_leaves_from_medium_up_and_then_in_all_its_states() {
+    let mut a = engine("a");
+    let mut tell = |id, state, severity, ms| {
+        let transition = Transition::Event(event(id, state, severity, ms));
+        let actions = handle(&mut a, Input::Transition(&transition), ms);
+        sent(&actions).first().map(|e| ((*e).clone(), json(e)))
+    };
+    assert!(tell(1, EventState::Predicted, Severity::Low, 0).is_none());
+    let (envelope, message) = tell(2, EventState::Predicted, Severity::High, 0).unwrap();
+    assert_eq!(envelope.topic, "omnisight/swarm/events/a/2");
+    assert_eq!(
+        (envelope.class, envelope.qos, envelope.retain),
+        (MessageClass::Event, Qos::AtLeastOnce, false)
+    );
+    assert_eq!(message["key"], format!("a/{START_MS}/2"));
+    assert_eq!((&message["event_type"], &message["severity"]), (&5.into(), &3.into()));
+    assert_eq!((&message["track_id"], &message["tracks"]), (&7.into(), &serde_json::json!([7, 8])));
+    assert_eq!(message["rule"]["measured"]["entry_s"], 4.0);
+    let (_, message) = tell(2, EventState::Retracted, Severity::Low, 500).unwrap();
+    assert_eq!(message["state"], "retracted");
+    assert!(tell(1, EventState::Occurred, Severity::Medium, 600).is_some());
+}
+
+#[test]
+fn numbers_that_are_not_finite_and_events_without_a_track_stay_here_and_are_counted() {
+    let mut a = engine("a");
+    let mut broken = seen(1, 0.0, true);
+    broken.ground.as_mut().unwrap().velocity.x = f64::NAN;
+    let actions = handle(&mut a, Input::Scene(&scene("a", 0, vec![broken, seen(2, 0.0, true)])), 0);
+    assert!(matches!(actions[0], Action::Unsendable(_)));
+    let envelopes = sent(&actions);
+    assert_eq!((envelopes.len(), json(envelopes[0])["seq"].as_u64()), (1, Some(1)));
+    let mut nobody = event(3, EventState::Occurred, Severity::High, 0);
+    nobody.tracks.clear();
+    assert!(sent(&handle(&mut a, Input::Transition(&Transition::Event(nobody)), 0)).is_empty());
+    assert_eq!(a.counters().unsendable, 2);
+}
+
+#[test]
+fn presence_leaves_at_birth_at_a_change_and_every_ten_seconds() {
+    let mut a = engine("a");
+    let birth = handle(&mut a, Input::Connected, 0);
+    let [envelope] = sent(&birth)[..] else { panic!() };
+    assert_eq!(envelope.topic, "omnisight/swarm/status/a");
+    assert_eq!(
+        (envelope.class, envelope.qos, envelope.retain),
+        (MessageClass::Presence, Qos::AtLeastOnce, true)
+    );
+    let expected = r#"{"camera_id":"a","state":"online","version":"0.1.0","boot":1700000000000,"timestamp":1700000000000,"encodings":["json"],"ground":"calibrated","footprint":[[0.0,0.0],[8.0,0.0],[8.0,6.0],[0.0,6.0]],"clock":{"offset_ms":0.0,"source":"none"},"modes":[],"counters":{}}"#;
+    assert_eq!(std::str::from_utf8(&envelope.payload).unwrap(), expected);
+    assert!(handle(&mut a, Input::Modes(&[]), 100).is_empty());
+    let changed = handle(&mut a, Input::Modes(&["no_frames"]), 200);
+    assert_eq!(json(sent(&changed)[0])["modes"], serde_json::json!(["no_frames"]));
+    assert!(handle(&mut a, Input::Modes(&["no_frames"]), 300).is_empty());
+    let moved = handle(&mut a, Input::Ground(&Ground::default()), 400);
+    assert_eq!(json(sent(&moved)[0])["ground"], "nominal");
+    assert!(handle(&mut a, Input::Tick, 10_399).is_empty());
+    handle(&mut a, Input::Counters(&[("frames", 120), ("dropped", 0)]), 10_400);
+    let again = handle(&mut a, Input::Tick, 10_400);
+    let counters = &json(sent(&again)[0])["counters"];
+    assert_eq!(counters, &serde_json::json!({"frames": 120, "swarm_sent_status": 3}));
+}
+
+#[test]
+fn the_will_and_the_farewell_say_offline_and_stay_with_the_broker() {
+    let mut a = engine("a");
+    for envelope in [a.will(at(5)).unwrap(), a.farewell(at(5)).unwrap()] {
+        assert_eq!((envelope.qos, envelope.retain), (Qos::AtLeastOnce, true));
+        let expected = r#"{"camera_id":"a","state":"offline","version":"0.1.0","boot":1700000000000,"timestamp":1700000000005}"#;
+        assert_eq!(std::str::from_utf8(&envelope.payload).unwrap(), expected);
+    }
+    assert_eq!(a.counters().sent_of(Family::Status), 1);
+}
