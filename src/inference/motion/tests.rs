@@ -266,6 +266,18 @@ fn two_people_who_walk_side_by_side_are_two() {
 }
 
 #[test]
+fn a_car_is_one_vehicle_where_the_size_of_people_is_known() {
+    let mut watch = Watch::plain();
+    watch.learn_size();
+    for i in 0..30 {
+        let car = (20 + 5 * i, 120, 84, 36, 200);
+        let found = watch.see(&Scene { things: vec![car], ..Scene::empty() });
+        assert_eq!(found.len(), 1, "frame {i}: {found:?}");
+        assert_eq!(found[0].class, Class::Vehicle, "frame {i}: {found:?}");
+    }
+}
+
+#[test]
 fn a_person_cut_in_two_by_a_sign_is_one() {
     let mut watch = Watch::plain();
     watch.learn_size();
