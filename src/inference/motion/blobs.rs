@@ -207,3 +207,71 @@ impl Sets {
         self.parents[a.max(b)] = a.min(b) as u16;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::model::Size;
+
+    /// Removes the component at a place by flood fill; its area.
+    fn flood(mask: &mut [u8], grid: Grid, x: usize, y: usize) -> usize {
+        let mut open = vec![(x, y)];
+        let mut area = 0;
+        while let Some((x, y)) = open.pop() {
+            if std::mem::take(&mut mask[y * grid.stride + x]) == 0 {
+                continue;
+            }
+            area += 1;
+            for ny in y.saturating_sub(1)..=(y + 1).min(grid.height - 1) {
+                for nx in x.saturating_sub(1)..=(x + 1).min(grid.width - 1) {
+                    open.push((nx, ny));
+                }
+            }
+        }
+        area
+    }
+
+    proptest! {
+        #[test]
+        fn components_are_those_of_a_flood_fill(width in 1_u32..40, height in 1_u32..20, bits in prop::collection::vec(0_u8..3, 800)) {
+            let grid = Grid::new(Size { width, height });
+            let mut mask = vec![0; grid.len()];
+            for (row, values) in mask.chunks_exact_mut(grid.stride).enumerate() {
+                for (column, value) in values[..grid.width].iter_mut().enumerate() {
+                    *value = u8::from(bits[row * grid.width + column] == 0);
+                }
+            }
+            let mut blobs = Blobs::new();
+            blobs.find(&mask, grid);
+            let mut areas: Vec<usize> = blobs.all.iter().map(|b| b.area).collect();
+            let mut expected = Vec::new();
+            for y in 0..grid.height {
+                for x in 0..grid.width {
+                    let area = flood(&mut mask, grid, x, y);
+                    expected.extend((area > 0).then_some(area));
+                }
+            }
+            areas.sort_unstable();
+            expected.sort_unstable();
+            prop_assert_eq!(areas, expected);
+            for run in &blobs.runs {
+                let rect = blobs.all[usize::from(run.blob)].rect;
+                prop_assert!(rect.left <= usize::from(run.from) && usize::from(run.to) <= rect.right);
+                prop_assert!((rect.top..rect.bottom).contains(&usize::from(run.row)));
+            }
+        }
+    }
+
+    #[test]
+    fn a_mask_of_nothing_but_noise_is_cut_off_and_says_so() {
+        let grid = Grid::new(Size { width: 300, height: 290 });
+        let mask: Vec<u8> =
+            (0..grid.len()).map(|i| u8::from(i % 2 == 0 && i / grid.stride % 2 == 0)).collect();
+        let mut blobs = Blobs::new();
+        blobs.find(&mask, grid);
+        assert!(blobs.full);
+        assert_eq!((blobs.runs.len(), blobs.all.len()), (RUNS_MAX, BLOBS_MAX));
+    }
+}

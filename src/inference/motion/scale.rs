@@ -157,3 +157,51 @@ impl Scale {
         Line { at: (wy - slope * wx) / w, slope, ..line }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Correspondence, Size};
+
+    const SIZE: Size = Size { width: 640, height: 480 };
+
+    /// A camera 6 m up that looks 25 degrees down: ground x to the right, y ahead, z up.
+    fn project(x: f64, y: f64, z: f64) -> Point {
+        let (sin, cos) = 25_f64.to_radians().sin_cos();
+        let depth = y * cos + (6.0 - z) * sin;
+        let down = (6.0 - z) * cos - y * sin;
+        Point::new(320.0 + 500.0 * x / depth, 240.0 + 500.0 * down / depth)
+    }
+
+    #[test]
+    fn a_calibrated_camera_knows_how_tall_people_are() {
+        let pair = |(x, y)| Correspondence { image_px: project(x, y, 0.0), ground_m: Point::new(x, y) };
+        let pairs = [(-3.0, 8.0), (3.0, 8.0), (6.0, 20.0), (-6.0, 20.0)].map(pair);
+        let ground = GroundPlane::from_pairs(&pairs, SIZE, true).unwrap();
+        let scale = Scale::new(Some(ground), 2, 240);
+        for (x, y) in [(0.0, 9.0), (2.0, 12.0), (-3.0, 16.0), (4.0, 22.0)] {
+            let (foot, head) = (project(x, y, 0.0), project(x, y, PERSON_M));
+            let person = scale.person(foot.x as f32 / 2.0, foot.y as f32 / 2.0).unwrap();
+            let ratio = person.height / ((foot.y - head.y) as f32 / 2.0);
+            assert!((0.8..1.1).contains(&ratio), "at ({x}, {y}): {ratio}");
+        }
+    }
+
+    #[test]
+    fn heights_are_learned_although_a_third_of_the_blobs_are_groups_or_fragments() {
+        let mut scale = Scale::new(None, 1, 240);
+        assert_eq!(scale.person(100.0, 200.0), None);
+        let truth = |foot: f32| 12.0 + 0.2 * foot;
+        for i in 0..300 {
+            let foot = 60.0 + (i * 37 % 170) as f32;
+            let part = [1.0, 1.04, 0.5, 0.97, 1.7, 1.0][i % 6];
+            scale.note(100.0, foot, part * truth(foot), 0.4 * part * truth(foot));
+        }
+        scale.refit();
+        for foot in [60.0, 120.0, 230.0] {
+            let person = scale.person(100.0, foot).unwrap();
+            assert!((person.height / truth(foot) - 1.0).abs() < 0.06, "{foot}: {person:?}");
+            assert!((person.width / person.height - 0.4).abs() < 0.01);
+        }
+    }
+}

@@ -201,6 +201,28 @@ fn a_person_who_stands_still_for_three_minutes_stays_and_leaves_no_ghost() {
 }
 
 #[test]
+fn leaves_that_stir_are_learned_and_people_beside_them_still_found() {
+    let mut watch = Watch::plain();
+    watch.see_empty(20);
+    let mut wind = Pcg32::seed_from_u64(3);
+    let mut false_alarms = 0;
+    for i in 0..60 * FPS {
+        let mut scene = Scene::with(&[(20 + (i as i32 * 3) % 270, 170)]);
+        for leaf in 0..40 {
+            let (x, y) = (120 + leaf % 8 * 8, 20 + leaf / 8 * 12);
+            let luma = [60, 130, 200][(wind.next_u32() % 3) as usize];
+            scene.things.push((x, y, 8, 12, luma));
+        }
+        let found = watch.see(&scene);
+        if i >= 45 * FPS {
+            false_alarms += found.iter().filter(|d| d.bbox.top < 100.0).count();
+            assert!(found.iter().any(|d| d.bbox.top > 150.0), "frame {i}: {found:?}");
+        }
+    }
+    assert_eq!(false_alarms, 0);
+}
+
+#[test]
 fn what_never_stirs_becomes_background_after_the_time_to_hold() {
     let options = Options { hold: Duration::from_secs(20), ..Options::default() };
     let mut watch = Watch::new(&options, &GroundPlane::nominal(10.0, SIZE));
@@ -240,6 +262,18 @@ fn two_people_who_walk_side_by_side_are_two() {
         for truth in [person_at(at, 100), person_at(at + 17, 96)] {
             assert!(found.iter().any(|d| d.bbox.iou(truth) > 0.6), "frame {i}: {found:?}");
         }
+    }
+}
+
+#[test]
+fn a_car_is_one_vehicle_where_the_size_of_people_is_known() {
+    let mut watch = Watch::plain();
+    watch.learn_size();
+    for i in 0..30 {
+        let car = (20 + 5 * i, 120, 84, 36, 200);
+        let found = watch.see(&Scene { things: vec![car], ..Scene::empty() });
+        assert_eq!(found.len(), 1, "frame {i}: {found:?}");
+        assert_eq!(found[0].class, Class::Vehicle, "frame {i}: {found:?}");
     }
 }
 
