@@ -24,11 +24,13 @@
 //! - `config` knows the options of each part; no part knows `config`.
 //! - `app` knows all; only `cli` knows `app`.
 
+pub mod app;
 pub mod base;
 pub mod behavior;
 #[cfg(feature = "broker")]
 pub mod broker;
 pub mod capture;
+pub mod cli;
 pub mod config;
 pub mod inference;
 pub mod link;

@@ -1,2 +1,5 @@
-//! The `omnisight` program.
-fn main() {}
+//! The `omnisight` program: everything is in the library.
+
+fn main() -> std::process::ExitCode {
+    omnisight::cli::main()
+}

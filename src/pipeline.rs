@@ -97,10 +97,13 @@ impl Perception {
             if let Some(ground) = &seen.ground {
                 seen.behavior = self.analyzer.observe(&seen.track, ground, now);
             }
-            self.last_seen.insert(seen.track.id, seen.clone());
         }
         let ended = self.tracker.ended();
         self.predictor.step(&mut tracks, ended, now, self.event_ids.as_mut(), &mut self.events);
+        for seen in &tracks {
+            let kept = SceneTrack { forecast: Forecast::default(), ..*seen };
+            self.last_seen.insert(seen.track.id, kept);
+        }
         transitions.extend(self.events.drain(..).map(Transition::Event));
         for id in ended {
             self.analyzer.forget(*id);
@@ -146,6 +149,9 @@ pub struct Counters {
     pub turns: AtomicU64,
 }
 
+/// A frame and what was seen in it.
+pub type Sight = Arc<(Frame, Arc<Scene>)>;
+
 /// Where the thread's findings go.
 pub struct Outputs {
     /// The newest scene.
@@ -153,7 +159,7 @@ pub struct Outputs {
     /// What must not be skipped.
     pub transitions: mpsc::Sender<Transition>,
     /// The last frame beside its scene, for whoever draws pictures; none when nobody does.
-    pub frames: Option<watch::Sender<Option<Arc<(Frame, Arc<Scene>)>>>>,
+    pub sights: Option<watch::Sender<Option<Sight>>>,
     /// What was done.
     pub counters: Arc<Counters>,
 }
@@ -189,8 +195,8 @@ pub fn spawn(
                 Ok(scene) => {
                     counters.frames.fetch_add(1, Ordering::Relaxed);
                     let scene = Arc::new(scene);
-                    if let Some(frames) = &outputs.frames {
-                        frames.send_replace(Some(Arc::new((frame.clone(), Arc::clone(&scene)))));
+                    if let Some(sights) = &outputs.sights {
+                        sights.send_replace(Some(Arc::new((frame.clone(), Arc::clone(&scene)))));
                     }
                     outputs.scenes.send_replace(Some(scene));
                 }

@@ -5,9 +5,9 @@
 //! ```
 //!
 //! Every row becomes a person, the only class of these data sets; the id and whatever follows the
-//! score are not used. A score within 0..1 stays as it is; one outside (the ACF detections of MOT15
-//! reach 139, others are log odds) is clamped. Frames without rows are empty frames; rows may come
-//! in any order and keep their order within a frame. Spaces, CRLF, blank lines and a missing last
+//! score are not used. Scores within 0..1 stay as they are. A file with a score outside (the ACF
+//! detections of MOT15 reach 139, others are log odds, or -1 for "none") holds no probabilities: all
+//! its rows count as sure. Frames without rows are empty frames; rows may come in any order and keep their order within a frame. Spaces, CRLF, blank lines and a missing last
 //! line end are fine.
 //!
 //! A row that can't be used is skipped, counted, and the first few are named with their line
@@ -163,6 +163,11 @@ pub fn parse_rows(mut input: impl BufRead) -> io::Result<(Rows, Faults)> {
             }
         }
     }
+    if rows.iter().any(|(_, _, d): &(u32, u64, Detection)| !(0.0..=1.0).contains(&d.score)) {
+        for (.., detection) in &mut rows {
+            detection.score = 1.0;
+        }
+    }
     rows.sort_by_key(|&(frame, ..)| frame);
     Ok((group(&rows, &mut faults), faults))
 }
@@ -207,7 +212,7 @@ fn parse_row(bytes: &[u8]) -> Result<(u32, Detection), FaultKind> {
     if [left, top, bbox.right(), bbox.bottom()].iter().any(|edge| edge.abs() > COORDINATE_PX_MAX) {
         return Err(FaultKind::FarAway);
     }
-    Ok((frame as u32, Detection { bbox, class: Class::Person, score: score.clamp(0.0, 1.0) }))
+    Ok((frame as u32, Detection { bbox, class: Class::Person, score }))
 }
 
 /// A file of rows as a source of frames.
@@ -255,6 +260,11 @@ impl Source {
     /// The rows that were skipped.
     pub fn faults(&self) -> &Faults {
         &self.faults
+    }
+
+    /// How many frames there are, empty ones included.
+    pub fn frame_count(&self) -> usize {
+        self.rows.frame_count()
     }
 }
 
@@ -330,10 +340,15 @@ mod tests {
     }
 
     #[test]
-    fn scores_outside_0_to_1_are_clamped() {
-        let (rows, _) = parse("1,-1,1,1,1,1,139.2\n1,-1,1,1,1,1,-3\n1,-1,1,1,1,1,0.5\n");
-        let scores: Vec<_> = rows.of_frame(0).iter().map(|d| d.score).collect();
-        assert_eq!(scores, [1.0, 0.0, 0.5]);
+    fn scores_that_are_no_probabilities_count_as_sure() {
+        let scores = |text: &str| -> Vec<f64> {
+            let (rows, faults) = parse(text);
+            assert_eq!(faults.count, 0);
+            rows.of_frame(0).iter().map(|d| d.score).collect()
+        };
+        assert_eq!(scores("1,-1,1,1,1,1,1.0\n1,-1,1,1,1,1,0\n1,-1,1,1,1,1,0.5\n"), [1.0, 0.0, 0.5]);
+        assert_eq!(scores("1,-1,1,1,1,1,139.2\n1,-1,1,1,1,1,0.5\n"), [1.0, 1.0]);
+        assert_eq!(scores("1,-1,1,1,1,1,-1\n1,-1,1,1,1,1,-1\n"), [1.0, 1.0]);
     }
 
     #[test]

@@ -52,6 +52,8 @@ pub enum State {
     },
     /// It came to its end, or was stopped.
     Ended,
+    /// The capture thread panicked: a bug.
+    Panicked,
 }
 
 /// How the source is doing, and what it did. Cheap to clone.
@@ -178,7 +180,8 @@ struct Worker {
 impl Drop for Worker {
     /// However the thread ends, nobody waits for its frames any longer.
     fn drop(&mut self) {
-        self.shared.tally().state = State::Ended;
+        let panicked = thread::panicking();
+        self.shared.tally().state = if panicked { State::Panicked } else { State::Ended };
         self.shared.slot.close();
     }
 }

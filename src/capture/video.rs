@@ -195,7 +195,8 @@ mod tests {
         let started =
             Command::new("ffmpeg").arg("-version").stdout(Stdio::null()).stderr(Stdio::null()).status();
         if started.is_err() {
-            println!("skipped: ffmpeg not installed");
+            // Past the test harness, which keeps what `println!` of a passing test says.
+            let _ = writeln!(std::io::stderr(), "skipped: ffmpeg not installed");
         }
         started.is_ok()
     }

@@ -16,10 +16,10 @@
 
 mod document;
 mod fault;
+mod masked;
 mod options;
 pub mod raw;
 mod schema;
-mod secret;
 mod validate;
 
 use std::io::Read;
@@ -27,11 +27,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use fault::{Fault, Faults, Place, Problem};
-pub use options::{
-    Broker, BrokerLink, Calibration, Camera, Capture, Config, Detector, Prediction, Source, User,
-};
+pub use masked::Masked;
+pub use options::{Camera, Config};
 pub use schema::schema;
-pub use secret::{Masked, Secret};
 
 use document::{Meaning, Node, Value};
 
@@ -45,7 +43,7 @@ const VARIABLE_PREFIX: &str = "OMNISIGHT_";
 const VARIABLE_PARTS_MAX: usize = 8;
 
 /// A configuration without faults.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Loaded {
     /// The checked options.
     pub config: Config,

@@ -12,8 +12,8 @@ use serde_json::{Map, Value as Json, json};
 
 use super::document::{Entry, Node, Value};
 use super::fault::{Faults, Problem};
+use super::masked::without_credentials;
 use super::raw;
-use super::secret::without_credentials;
 
 /// Most characters of a found text that a fault repeats.
 const FOUND_CHARS_MAX: usize = 60;

@@ -8,7 +8,8 @@ use crate::base::Time;
 pub struct SceneTrack {
     /// In the image.
     pub track: Track,
-    /// On the ground (metres, metres per second); none where the ground plane has no answer.
+    /// On the ground (metres, metres per second): the measured place, and the velocity estimated over
+    /// the last seconds; none where the ground plane has no answer.
     pub ground: Option<Motion>,
     /// What it does.
     pub behavior: Behavior,

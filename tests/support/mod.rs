@@ -7,6 +7,10 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "test code")]
 #![allow(missing_docs, unreachable_pub, reason = "test code")]
+#![cfg_attr(
+    not(feature = "broker"),
+    allow(clippy::unused_async, reason = "only the embedded broker is waited for")
+)]
 
 pub mod mosquitto;
 pub mod proxy;

@@ -1,5 +1,6 @@
 //! A real mosquitto as a child process, with its own configuration in a temporary folder.
 
+use std::io::Write;
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -24,7 +25,8 @@ impl Mosquitto {
                 std::env::var_os(REQUIRED).is_none(),
                 "mosquitto is not installed, and {REQUIRED} is set"
             );
-            eprintln!("skipped: mosquitto not installed");
+            // Past the test harness, which keeps what `eprintln!` of a passing test says.
+            let _ = writeln!(std::io::stderr(), "skipped: mosquitto not installed");
         }
         installed
     }

@@ -52,10 +52,10 @@ pub struct Synthetic {
     #[schemars(range(min = 0, max = 63))]
     pub view: u32,
     /// Width of the picture in pixels.
-    #[schemars(range(min = 64, max = 4096))]
+    #[schemars(range(min = 64, max = 3840))]
     pub width: u32,
     /// Height of the picture in pixels.
-    #[schemars(range(min = 64, max = 4096))]
+    #[schemars(range(min = 48, max = 2160))]
     pub height: u32,
     /// Frames per second.
     #[schemars(range(min = 0.1, max = 120.0))]
@@ -64,7 +64,7 @@ pub struct Synthetic {
 
 impl Default for Synthetic {
     fn default() -> Self {
-        Self { seed: 1, cameras: 3, view: 0, width: 640, height: 480, fps: 10.0 }
+        Self { seed: 1, cameras: 3, view: 0, width: 480, height: 360, fps: 10.0 }
     }
 }
 

@@ -105,6 +105,13 @@ pub struct Log {
     pub format: Format,
 }
 
+impl Log {
+    /// Whether lines are for machines.
+    pub fn is_json(&self) -> bool {
+        self.format == Format::Json
+    }
+}
+
 /// How important a message is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -120,6 +127,19 @@ pub enum Level {
     Debug,
     /// Everything.
     Trace,
+}
+
+impl Level {
+    /// The word in the file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
 }
 
 /// How a message is written.

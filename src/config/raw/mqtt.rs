@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::config::Secret;
+use crate::base::Secret;
 use crate::model::Severity;
 
 /// What is shared with the other cameras of the site.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::ZoneKind;
 
 /// How objects are found in a frame.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Detector {
     /// The kind of detector.
@@ -19,6 +19,15 @@ pub struct Detector {
     /// Polygons in relative image coordinates in which nothing is ever detected.
     #[schemars(length(max = 16), inner(length(min = 3, max = 64)))]
     pub ignore: Vec<Vec<Relative>>,
+    /// What has not stirred for this long becomes part of the background.
+    #[schemars(range(min = 10.0, max = 86_400.0))]
+    pub hold_s: f64,
+}
+
+impl Default for Detector {
+    fn default() -> Self {
+        Self { kind: DetectorKind::Motion, roi: Vec::new(), ignore: Vec::new(), hold_s: 600.0 }
+    }
 }
 
 /// The kind of detector.
@@ -58,6 +67,9 @@ pub struct Tracker {
     /// Sights in a row before a track is confirmed.
     #[schemars(range(min = 1, max = 100))]
     pub min_hits: u32,
+    /// Evidence before a track is confirmed: the sum over its sights of ln(odds of the score / odds of 0.3).
+    #[schemars(range(min = 0.0, max = 1000.0))]
+    pub evidence_min: f64,
     /// Most tracks that are published of one frame.
     #[schemars(range(min = 1, max = 1000))]
     pub tracks_max: u32,
@@ -65,11 +77,12 @@ pub struct Tracker {
 
 impl Default for Tracker {
     fn default() -> Self {
-        Self { iou_min: 0.3, max_age_frames: 30, min_hits: 3, tracks_max: 50 }
+        Self { iou_min: 0.3, max_age_frames: 30, min_hits: 3, evidence_min: 8.5, tracks_max: 50 }
     }
 }
 
-/// How the picture lies on the ground: point pairs, or a homography, or neither.
+/// How the picture lies on the ground: point pairs, or a homography, or neither. A simulated camera knows
+/// its own calibration; it needs none here.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Calibration {
@@ -157,11 +170,14 @@ pub struct Behavior {
     /// A change of direction above this many degrees is a turn.
     #[schemars(range(min = 1.0, max = 180.0))]
     pub zigzag_angle_deg: f64,
+    /// The time in which turns count.
+    #[schemars(range(min = 1.0, max = 60.0))]
+    pub zigzag_window_s: f64,
     /// Who passes the same place this often comes back again and again.
     #[schemars(range(min = 2, max = 100))]
     pub passes: u32,
     /// The time in which passes count.
-    #[schemars(range(min = 1.0, max = 3600.0))]
+    #[schemars(range(min = 1.0, max = 60.0))]
     pub passes_window_s: f64,
 }
 
@@ -175,6 +191,7 @@ impl Default for Behavior {
             running_s: 1.0,
             zigzag_turns: 5,
             zigzag_angle_deg: 45.0,
+            zigzag_window_s: 20.0,
             passes: 3,
             passes_window_s: 60.0,
         }
@@ -191,10 +208,29 @@ pub struct Prediction {
     /// From one forecast point to the next.
     #[schemars(range(min = 0.1, max = 60.0))]
     pub step_s: f64,
+    /// How far ahead trespassing and collisions are foreseen.
+    #[schemars(range(min = 0.5, max = 60.0))]
+    pub event_horizon_s: f64,
+    /// An event is predicted from this probability on.
+    #[schemars(range(min = 0.05, max = 1.0))]
+    pub predict_at: f64,
+    /// A predicted event is taken back below this probability; less than `predict_at`.
+    #[schemars(range(min = 0.0, max = 0.95))]
+    pub retract_below: f64,
+    /// The same event of the same tracks does not come again within this time.
+    #[schemars(range(min = 0.0, max = 86_400.0))]
+    pub cooldown_s: f64,
 }
 
 impl Default for Prediction {
     fn default() -> Self {
-        Self { horizon_s: 30.0, step_s: 1.0 }
+        Self {
+            horizon_s: 30.0,
+            step_s: 1.0,
+            event_horizon_s: 10.0,
+            predict_at: 0.6,
+            retract_below: 0.3,
+            cooldown_s: 30.0,
+        }
     }
 }

@@ -36,12 +36,14 @@ fn of_the_three_cameras_one_is_the_broker_and_all_may_talk_to_it() {
     let brokers: Vec<_> = cameras.iter().filter_map(|c| c.broker.as_ref()).collect();
     assert_eq!(brokers.len(), 1);
     for camera in &cameras {
-        let link = camera.broker_link.as_ref().unwrap();
+        let link = camera.link.as_ref().unwrap();
         assert_eq!(link.port, brokers[0].listen.port());
-        assert!(brokers[0].users.contains(link.user.as_ref().unwrap()), "{link:?}");
+        let user = link.credentials.as_ref().unwrap();
+        let known = (user.username.clone(), user.password.clone().unwrap());
+        assert!(brokers[0].users.contains(&known), "{link:?}");
     }
-    let views = cameras.map(|c| match c.capture.source {
-        Source::Synthetic { seed, cameras, view, .. } => (seed, cameras, view),
+    let views = cameras.map(|c| match c.capture.kind {
+        crate::capture::Kind::Synthetic(o) => (o.seed, o.cameras, o.index),
         other => panic!("{other:?}"),
     });
     assert_eq!(views, [(7, 3, 0), (7, 3, 1), (7, 3, 2)]);

@@ -112,7 +112,7 @@ fn values_of_the_wrong_type_or_range_are_told_what_is_allowed() {
     );
     tells(
         &format!("tracker = 1\n{MINIMAL}"),
-        "1:11: tracker: found 1, allowed: a table with iou_min, max_age_frames, min_hits, tracks_max",
+        "1:11: tracker: found 1, allowed: a table with evidence_min, iou_min, max_age_frames, min_hits, tracks_max",
     );
     tells(
         &with("[zone]\nname = 'a'"),
@@ -123,7 +123,9 @@ fn values_of_the_wrong_type_or_range_are_told_what_is_allowed() {
 #[test]
 fn whole_numbers_are_good_where_reals_are_wanted() {
     assert!(
-        (load_text(&with("[tracker]\niou_min = 1"), &[]).unwrap().config.tracker.iou_min - 1.0).abs() < 1e-12
+        (load_text(&with("[tracker]\niou_min = 1"), &[]).unwrap().config.perception.tracker.iou_min - 1.0)
+            .abs()
+            < 1e-12
     );
 }
 
@@ -262,7 +264,7 @@ fn broker_urls_other_than_mqtt_are_refused_with_the_reason() {
     for (good, host, port) in [("mqtt://h", "h", 1883), ("mqtt://h:1/", "h", 1), ("mqtt://[::1]:7", "::1", 7)]
     {
         let loaded = load_text(&with(&format!("[[broker_link]]\nurl = {good:?}")), &[]).unwrap();
-        let link = loaded.config.broker_link.unwrap();
+        let link = loaded.config.link.unwrap();
         assert_eq!((link.host.as_str(), link.port), (host, port));
     }
 }
@@ -289,6 +291,10 @@ fn rules_between_keys_hold() {
         "6:10: prediction.step_s: found 0.1, allowed: 1 to 300 steps",
     );
     says(&with("[prediction]\nstep_s = 40"), "prediction.step_s");
+    says(
+        &with("[prediction]\npredict_at = 0.2"),
+        "prediction.retract_below: found 0.3, allowed: a number below",
+    );
     for prefix in ["$SYS", "a/+", "#", "/a", "a/", "a//b", "a\\u0000b"] {
         says(&with(&format!("[swarm]\nprefix = \"{prefix}\"")), "swarm.prefix: found");
     }
@@ -409,7 +415,7 @@ proptest! {
         let lines: Vec<String> = lines.into_iter().map(|(k, v)| format!("{k} = {v}")).collect();
         let base = "camera.id = 'a'\ncapture.kind = 'synthetic'\n";
         match load_text(&format!("{base}{}\n", lines.join("\n")), &[]) {
-            Ok(loaded) => prop_assert_eq!(load_text(&effective(&loaded), &[]).unwrap(), loaded),
+            Ok(loaded) => prop_assert_eq!(load_text(&effective(&loaded), &[]).unwrap().raw, loaded.raw),
             Err(faults) => {
                 prop_assert!(!faults.list().is_empty());
                 prop_assert!(!faults.to_string().contains("an error of ours"), "{}", faults);

@@ -9,9 +9,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::{Checked, Faulty, Validator};
-use crate::config::options::{Broker, BrokerLink, User};
+use crate::base::{BackoffOptions, Secret};
+use crate::config::raw;
 use crate::config::schema::quoted;
-use crate::config::{Secret, raw};
+use crate::link::{self, Credentials};
 
 /// A password file's first line is the password; a larger file is none.
 const PASSWORD_FILE_BYTES_MAX: u64 = 4096;
@@ -19,7 +20,7 @@ const PASSWORD_FILE_BYTES_MAX: u64 = 4096;
 const MQTT_PORT: u16 = 1883;
 
 impl Validator<'_> {
-    pub(super) fn broker_link(&mut self) -> Checked<Option<BrokerLink>> {
+    pub(super) fn link_to_broker(&mut self) -> Checked<Option<link::Options>> {
         let raws: Vec<Checked<raw::BrokerLink>> = self.elements("broker_link");
         let mut links = Vec::with_capacity(raws.len());
         for (i, raw) in raws.into_iter().enumerate() {
@@ -34,7 +35,7 @@ impl Validator<'_> {
         if self.faults.touch("broker_link") { Err(Faulty) } else { Ok(links.pop()) }
     }
 
-    fn link(&mut self, path: &str, raw: raw::BrokerLink) -> Checked<BrokerLink> {
+    fn link(&mut self, path: &str, raw: raw::BrokerLink) -> Checked<link::Options> {
         let address = parse_url(&raw.url)
             .or_else(|reason| self.refuse(&format!("{path}.url"), quoted(&raw.url), reason));
         let file = raw.password_file.as_deref();
@@ -49,25 +50,24 @@ impl Validator<'_> {
         }
         let (host, port) = address?;
         let password = password?;
-        Ok(BrokerLink {
-            name: raw.name,
-            host,
-            port,
-            user: raw.username.map(|name| User { name, password }),
-            keep_alive: Duration::from_secs(u64::from(raw.keep_alive_s)),
-            reconnect_first: Duration::from_secs_f64(first),
-            reconnect_max: Duration::from_secs_f64(max),
-        })
+        let backoff = BackoffOptions {
+            first: Duration::from_secs_f64(first),
+            max: Duration::from_secs_f64(max),
+            ..BackoffOptions::default()
+        };
+        let credentials = raw.username.map(|username| Credentials { username, password });
+        let keep_alive = Duration::from_secs(u64::from(raw.keep_alive_s));
+        Ok(link::Options { host, port, credentials, keep_alive, backoff, ..link::Options::default() })
     }
 
-    pub(super) fn broker(&mut self, raw: &raw::Broker) -> Checked<Option<Broker>> {
+    pub(super) fn broker(&mut self, raw: &raw::Broker, state_dir: Option<&Path>) -> Checked<BrokerOptions> {
         let users = self.users(&raw.users);
         let Ok(listen) = raw.listen.parse::<SocketAddr>() else {
             let allowed = "an IP address and a port, such as 127.0.0.1:1883 or [::]:1883";
             return self.not_allowed("broker.listen", quoted(&raw.listen), allowed);
         };
         if !raw.enabled {
-            return users.map(|_| None);
+            return users.map(|_| BrokerOptions::default());
         }
         if !cfg!(feature = "broker") {
             let reason = "this build has no embedded broker (cargo feature broker)";
@@ -81,18 +81,10 @@ impl Validator<'_> {
             let allowed = "at least one user, or broker.allow_anonymous = true on loopback";
             return self.missing("broker.users", allowed);
         }
-        Ok(Some(Broker {
-            listen,
-            allow_anonymous: raw.allow_anonymous,
-            users: users?,
-            max_clients: raw.max_clients,
-            max_packet_bytes: raw.max_packet_bytes,
-            max_retained: raw.max_retained,
-            max_queued_per_client: raw.max_queued_per_client,
-        }))
+        embedded(raw, listen, users?, state_dir)
     }
 
-    fn users(&mut self, raws: &[raw::User]) -> Checked<Vec<User>> {
+    fn users(&mut self, raws: &[raw::User]) -> Checked<Vec<(String, Secret)>> {
         let user = |(i, raw): (usize, &raw::User)| {
             let path = format!("broker.users.{i}");
             let password = self.password(&path, raw.password.clone(), raw.password_file.as_deref());
@@ -102,7 +94,7 @@ impl Validator<'_> {
             }
             match password? {
                 None => self.missing(&format!("{path}.password"), "a text, or a file in password_file"),
-                some => Ok(User { name: raw.name.clone(), password: some }),
+                Some(password) => Ok((raw.name.clone(), password)),
             }
         };
         // First all of them, so that each fault is found.
@@ -123,6 +115,44 @@ impl Validator<'_> {
             Err(reason) => self.refuse(&key, found, reason),
         }
     }
+}
+
+/// The broker's options; nothing in a build without it.
+#[cfg(feature = "broker")]
+type BrokerOptions = Option<crate::broker::Options>;
+#[cfg(not(feature = "broker"))]
+type BrokerOptions = ();
+
+#[cfg(feature = "broker")]
+fn embedded(
+    raw: &raw::Broker,
+    listen: SocketAddr,
+    users: Vec<(String, Secret)>,
+    state_dir: Option<&Path>,
+) -> Checked<BrokerOptions> {
+    let defaults = crate::broker::Options::default();
+    Ok(Some(crate::broker::Options {
+        listen,
+        users,
+        allow_anonymous: raw.allow_anonymous,
+        max_clients: raw.max_clients as usize,
+        max_packet_bytes: raw.max_packet_bytes as usize,
+        max_retained: raw.max_retained as usize,
+        max_queued_per_client: raw.max_queued_per_client as usize,
+        data_dir: Some(state_dir.ok_or(Faulty)?.join("broker")),
+        ..defaults
+    }))
+}
+
+#[cfg(not(feature = "broker"))]
+#[expect(clippy::unnecessary_wraps, reason = "the same shape as with the broker")]
+fn embedded(
+    _: &raw::Broker,
+    _: SocketAddr,
+    _: Vec<(String, Secret)>,
+    _: Option<&Path>,
+) -> Checked<BrokerOptions> {
+    Ok(())
 }
 
 fn read_password(file: &Path) -> Result<Secret, String> {

@@ -5,7 +5,7 @@
 use nalgebra::Matrix3;
 
 use super::{Checked, Faulty, Validator};
-use crate::config::options::Calibration;
+use crate::capture::{Kind, synthetic};
 use crate::config::raw;
 use crate::config::schema::quoted;
 use crate::model::{Correspondence, GroundPlane, Point, Polygon, Size, Zone};
@@ -13,7 +13,37 @@ use crate::model::{Correspondence, GroundPlane, Point, Polygon, Size, Zone};
 /// The unit square stands for a picture of any size where only relative coordinates count.
 const UNIT: Size = Size { width: 1, height: 1 };
 
+/// What `[calibration]` says.
+pub(super) enum Calibration {
+    /// Nothing was measured: metres across a picture.
+    Nominal(f64),
+    Measured(GroundPlane),
+}
+
 impl Validator<'_> {
+    /// The plane under this camera, for pictures of the source's size where that is known.
+    pub(super) fn ground(&mut self, source: &Kind, calibration: Calibration) -> Checked<GroundPlane> {
+        let size = match source {
+            Kind::Synthetic(options) => Some(options.size),
+            Kind::Replay(options) => Some(options.size),
+            Kind::Video(options) => options.size,
+            Kind::Command(_) => None,
+        };
+        match (calibration, source) {
+            (Calibration::Measured(plane), _) => Ok(size.map_or(plane.clone(), |size| plane.resized(size))),
+            (Calibration::Nominal(_), Kind::Synthetic(o)) => {
+                synthetic::ground_plane(o.cameras, o.index, o.size).or_else(|e| {
+                    self.refuse(
+                        "capture.view",
+                        o.index.to_string(),
+                        format!("the simulated camera's plane {e}"),
+                    )
+                })
+            }
+            (Calibration::Nominal(meters), _) => Ok(GroundPlane::nominal(meters, size.unwrap_or(UNIT))),
+        }
+    }
+
     pub(super) fn calibration(&mut self, raw: &raw::Calibration) -> Checked<Calibration> {
         let (path, found) = match (&raw.points, &raw.homography) {
             (None, None) => return self.nominal(raw),
@@ -38,7 +68,7 @@ impl Validator<'_> {
             GroundPlane::from_pairs(&pairs, size, raw.allow_horizon)
         };
         match plane {
-            Ok(plane) => Ok(Calibration::Plane(Box::new(plane))),
+            Ok(plane) => Ok(Calibration::Measured(plane)),
             Err(e) => self.refuse(path, found, format!("the calibration {e}")),
         }
     }
@@ -54,10 +84,10 @@ impl Validator<'_> {
         let width = alone("image_width", raw.image_width);
         let height = alone("image_height", raw.image_height);
         width.and(height)?;
-        Ok(Calibration::Nominal { meters_per_unit: raw.meters_per_unit })
+        Ok(Calibration::Nominal(raw.meters_per_unit))
     }
 
-    pub(super) fn zones(&mut self, calibration: Option<&Calibration>) -> Checked<Vec<Zone>> {
+    pub(super) fn zones(&mut self, ground: Option<&GroundPlane>) -> Checked<Vec<Zone>> {
         let raws: Vec<Checked<raw::Zone>> = self.elements("zone");
         let mut zones = Vec::with_capacity(raws.len());
         for (i, raw) in raws.iter().enumerate() {
@@ -68,25 +98,20 @@ impl Validator<'_> {
                 let _: Checked<()> =
                     self.not_allowed(&path, quoted(&raw.name), "a name that no other zone has");
             }
-            if let Ok(border_m) = self.zone_border(&format!("zone.{i}"), raw, calibration) {
+            if let Ok(border_m) = self.zone_border(&format!("zone.{i}"), raw, ground) {
                 zones.push(Zone { name: raw.name.clone(), kind: raw.kind, border_m });
             }
         }
         if zones.len() < raws.len() || self.faults.touch("zone") { Err(Faulty) } else { Ok(zones) }
     }
 
-    fn zone_border(
-        &mut self,
-        path: &str,
-        raw: &raw::Zone,
-        calibration: Option<&Calibration>,
-    ) -> Checked<Polygon> {
+    fn zone_border(&mut self, path: &str, raw: &raw::Zone, ground: Option<&GroundPlane>) -> Checked<Polygon> {
         match (&raw.points_m, &raw.points_image) {
             (Some(points), None) => {
                 let corners = points.iter().map(|p| Point::new(p[0], p[1])).collect();
                 self.polygon(&format!("{path}.points_m"), corners)
             }
-            (None, Some(points)) => self.projected(&format!("{path}.points_image"), points, calibration),
+            (None, Some(points)) => self.projected(&format!("{path}.points_image"), points, ground),
             (Some(_), Some(_)) => {
                 let reason = "there is points_m, too; keep one of the two";
                 self.refuse(&format!("{path}.points_image"), "a list of points", reason)
@@ -102,9 +127,9 @@ impl Validator<'_> {
         &mut self,
         path: &str,
         points: &[raw::Relative],
-        calibration: Option<&Calibration>,
+        ground: Option<&GroundPlane>,
     ) -> Checked<Polygon> {
-        let plane = calibration.ok_or(Faulty)?.ground(UNIT);
+        let plane = ground.ok_or(Faulty)?.resized(UNIT);
         let mut corners = Vec::with_capacity(points.len());
         for (i, raw::Relative([u, v])) in points.iter().enumerate() {
             let Some(corner) = plane.to_ground(Point::new(*u, *v)) else {

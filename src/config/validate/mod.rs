@@ -15,13 +15,12 @@ use serde_json::Value as Json;
 
 use super::document::Node;
 use super::fault::{Faults, Problem};
-use super::options::{Camera, Capture, Config, Detector, Prediction, Source};
+use super::options::{Camera, Config};
 use super::raw;
 use super::schema::quoted;
+use crate::capture::{self, Kind, command, replay, synthetic, video};
 use crate::model::{CameraId, Point, Polygon, Size};
-
-/// Most points of one forecast.
-const FORECAST_STEPS_MAX: f64 = 300.0;
+use crate::{behavior, inference, pipeline, predict, swarm, track};
 
 /// There is a fault in it, and it has been noted.
 pub(super) struct Faulty;
@@ -36,28 +35,66 @@ pub(super) fn validate(root: &Node, json: &Json, faults: &mut Faults) -> Checked
     let camera = v.section("camera").and_then(|c| v.camera(c));
     let capture = v.section("capture").and_then(|c| v.capture(c));
     let detector = v.section("detector").and_then(|d| v.detector(&d));
+    let tracker = v.section::<raw::Tracker>("tracker");
     let calibration = v.section("calibration").and_then(|c| v.calibration(&c));
-    let zones = v.zones(calibration.as_ref().ok());
-    let prediction = v.section("prediction").and_then(|p| v.prediction(&p));
-    let swarm = v.section("swarm").and_then(|s| v.swarm(s));
-    let broker_link = v.broker_link();
-    let broker = v.section("broker").and_then(|b| v.broker(&b));
+    let ground = match (&capture, calibration) {
+        (Ok(capture), Ok(calibration)) => v.ground(&capture.kind, calibration),
+        _ => Err(Faulty),
+    };
+    let zones = v.zones(ground.as_ref().ok());
+    let behavior = v.section("behavior").map(|b| behavior_options(&b));
+    let loitering_s = behavior.as_ref().map_or(0.0, |b: &behavior::Options| b.loitering_s);
+    let prediction = v.section("prediction").and_then(|p| v.prediction(&p, loitering_s));
+    let tracks_max = tracker.as_ref().map_or(0, |t| t.tracks_max as usize);
+    let swarm = v.section("swarm").and_then(|s| v.swarm(&s, tracks_max));
+    let link = v.link_to_broker();
     let state_dir = v.section("state").and_then(|s| v.state_dir(s));
+    let broker = v.section("broker").and_then(|b| v.broker(&b, state_dir.as_deref().ok()));
+    #[cfg(not(feature = "broker"))]
+    broker?;
     Ok(Config {
         camera: camera?,
         capture: capture?,
-        detector: detector?,
-        tracker: v.section("tracker")?,
-        calibration: calibration?,
-        zones: zones?,
-        behavior: v.section("behavior")?,
-        prediction: prediction?,
+        perception: pipeline::Options {
+            detector: detector?,
+            tracker: tracker.map(|t| tracker_options(&t))?,
+            behavior: behavior?,
+            prediction: prediction?,
+            zones: zones?,
+            ground: ground?,
+        },
         swarm: swarm?,
-        broker_link: broker_link?,
+        link: link?,
+        #[cfg(feature = "broker")]
         broker: broker?,
         state_dir: state_dir?,
         log: v.section("log")?,
     })
+}
+
+fn tracker_options(raw: &raw::Tracker) -> track::Options {
+    track::Options {
+        iou_min: raw.iou_min,
+        max_age_frames: raw.max_age_frames,
+        min_hits: raw.min_hits,
+        evidence_min: raw.evidence_min,
+    }
+}
+
+fn behavior_options(raw: &raw::Behavior) -> behavior::Options {
+    behavior::Options {
+        loitering_s: raw.loitering_s,
+        loitering_radius_m: raw.loitering_radius_m,
+        loitering_speed_mps: raw.loitering_speed_mps,
+        running_mps: raw.running_mps,
+        running_s: raw.running_s,
+        zigzag_turns: raw.zigzag_turns as usize,
+        zigzag_turn_deg: raw.zigzag_angle_deg,
+        zigzag_window_s: raw.zigzag_window_s,
+        passes: raw.passes as usize,
+        passes_window_s: raw.passes_window_s,
+        ..behavior::Options::default()
+    }
 }
 
 struct Validator<'a> {
@@ -116,44 +153,64 @@ impl Validator<'_> {
         }
     }
 
-    fn capture(&mut self, raw: raw::Capture) -> Checked<Capture> {
-        let source = match raw.source {
+    fn capture(&mut self, raw: raw::Capture) -> Checked<capture::Options> {
+        let mut pace = capture::Pace::default();
+        let kind = match raw.source {
             raw::Source::Synthetic(s) => {
                 if s.view >= s.cameras {
                     let allowed = format!("an integer below capture.cameras ({})", s.cameras);
                     return self.not_allowed("capture.view", s.view.to_string(), allowed);
                 }
-                let size = Size { width: s.width, height: s.height };
-                Source::Synthetic { seed: s.seed, cameras: s.cameras, view: s.view, size, fps: s.fps }
+                Kind::Synthetic(synthetic::Options {
+                    seed: s.seed,
+                    cameras: s.cameras,
+                    index: s.view,
+                    size: Size { width: s.width, height: s.height },
+                    fps: s.fps,
+                    ..synthetic::Options::default()
+                })
             }
             raw::Source::Command(c) => {
                 if c.command.first().is_none_or(|program| program.reveal().is_empty()) {
                     return self.not_allowed("capture.command.0", "\"\"", "the name of a program");
                 }
-                Source::Command { argv: c.command, live: c.live }
+                let argv = c.command.iter().map(|word| word.reveal().to_owned()).collect();
+                let timing =
+                    if c.live { command::Timing::Live } else { command::Timing::Offline { rate_hz: None } };
+                Kind::Command(command::Options { argv, timing })
             }
             raw::Source::Video(video) => {
                 let together = "an integer; width and height go together";
-                let scale = match (video.width, video.height) {
+                let size = match (video.width, video.height) {
                     (Some(width), Some(height)) => Some(Size { width, height }),
                     (None, None) => None,
                     (Some(_), None) => return self.missing("capture.height", together),
                     (None, Some(_)) => return self.missing("capture.width", together),
                 };
-                Source::Video { input: video.input, scale, pace: video.pace }
+                pace = match video.pace {
+                    raw::Pace::Realtime => capture::Pace::Realtime,
+                    raw::Pace::Fast => capture::Pace::Fast,
+                };
+                Kind::Video(video::Options { size, ..video::Options::new(video.input.reveal()) })
             }
             raw::Source::Replay(r) => {
                 let size = Size { width: r.width, height: r.height };
-                Source::Replay { file: r.file, size, fps: r.fps }
+                Kind::Replay(replay::Options { path: r.file, size, rate_hz: r.fps })
             }
         };
-        Ok(Capture { stall_after: Duration::from_secs_f64(raw.stall_after_s), source })
+        let stall_after = Duration::from_secs_f64(raw.stall_after_s);
+        Ok(capture::Options { pace, stall_after, ..capture::Options::new(kind) })
     }
 
-    fn detector(&mut self, raw: &raw::Detector) -> Checked<Detector> {
-        let roi = self.masks("detector.roi", &raw.roi);
+    fn detector(&mut self, raw: &raw::Detector) -> Checked<inference::Options> {
+        let regions = self.masks("detector.roi", &raw.roi);
         let ignore = self.masks("detector.ignore", &raw.ignore);
-        Ok(Detector { kind: raw.kind, roi: roi?, ignore: ignore? })
+        let raw::DetectorKind::Motion = raw.kind;
+        Ok(inference::Options::Motion(inference::motion::Options {
+            regions: regions?,
+            ignore: ignore?,
+            hold: Duration::from_secs_f64(raw.hold_s),
+        }))
     }
 
     fn masks(&mut self, path: &str, masks: &[Vec<raw::Relative>]) -> Checked<Vec<Polygon>> {
@@ -171,27 +228,48 @@ impl Validator<'_> {
         Polygon::new(corners).or_else(|e| self.refuse(path, found, e.to_string()))
     }
 
-    fn prediction(&mut self, raw: &raw::Prediction) -> Checked<Prediction> {
+    fn prediction(&mut self, raw: &raw::Prediction, loitering_s: f64) -> Checked<predict::Options> {
         let steps = raw.horizon_s / raw.step_s;
-        if !(1.0..=FORECAST_STEPS_MAX).contains(&steps) {
+        let most = predict::trajectory::STEPS_MAX as f64;
+        if !(1.0..=most).contains(&steps) {
             let horizon = raw.horizon_s;
-            let allowed =
-                format!("1 to {FORECAST_STEPS_MAX:.0} steps within prediction.horizon_s ({horizon:?})");
+            let allowed = format!("1 to {most:.0} steps within prediction.horizon_s ({horizon:?})");
             return self.not_allowed("prediction.step_s", format!("{:?}", raw.step_s), allowed);
         }
-        let (horizon, step) = (Duration::from_secs_f64(raw.horizon_s), Duration::from_secs_f64(raw.step_s));
-        Ok(Prediction { horizon, step })
+        if raw.retract_below >= raw.predict_at {
+            let allowed = format!("a number below prediction.predict_at ({:?})", raw.predict_at);
+            return self.not_allowed("prediction.retract_below", format!("{:?}", raw.retract_below), allowed);
+        }
+        Ok(predict::Options {
+            horizon_s: raw.horizon_s,
+            step_s: raw.step_s,
+            event_horizon_s: raw.event_horizon_s,
+            predict_at: raw.predict_at,
+            retract_below: raw.retract_below,
+            cooldown_s: raw.cooldown_s,
+            loitering_s,
+            ..predict::Options::default()
+        })
     }
 
-    fn swarm(&mut self, raw: raw::Swarm) -> Checked<Option<raw::Swarm>> {
-        let prefix = &raw.prefix;
-        let bad =
-            |level: &str| level.is_empty() || level.contains(['+', '#']) || level.contains(char::is_control);
-        if prefix.starts_with('$') || prefix.split('/').any(bad) {
-            let allowed = "topic levels joined by /, none empty, without + # and control characters, not starting with $";
-            return self.not_allowed("swarm.prefix", quoted(prefix), allowed);
-        }
-        Ok(raw.enabled.then_some(raw))
+    fn swarm(&mut self, raw: &raw::Swarm, tracks_max: usize) -> Checked<Option<swarm::Options>> {
+        let prefix = swarm::topic::Prefix::parse(&raw.prefix)
+            .or_else(|e| self.refuse("swarm.prefix", quoted(&raw.prefix), e.to_string()))?;
+        let options = swarm::Options {
+            prefix,
+            publish: swarm::PublishOptions {
+                track_interval: Duration::from_secs_f64(1.0 / raw.track_rate_hz),
+                tracks_max,
+                event_severity_min: raw.publish_severity,
+            },
+            peers: swarm::peers::Options {
+                peers_max: raw.peers_max as usize,
+                stale_after: Duration::from_secs_f64(raw.stale_after_s),
+                ..swarm::peers::Options::default()
+            },
+            ..swarm::Options::default()
+        };
+        Ok(raw.enabled.then_some(options))
     }
 
     fn state_dir(&mut self, raw: raw::State) -> Checked<PathBuf> {

@@ -155,7 +155,8 @@ impl Engine {
         }
     }
 
-    /// Takes one frame: fills in the forecasts of its tracks, and appends what began or changed to `out`.
+    /// Takes one frame: fills in the forecasts of its tracks, puts the velocity that they start from in
+    /// the place of the box's, and appends what began or changed to `out`.
     ///
     /// `ended` are the tracks that the tracker gave up since the last frame. `now` is the capture of
     /// the frame.
@@ -211,6 +212,7 @@ impl Engine {
             let filter = self.filters.entry(id).or_insert_with(|| Filter::new(&ground, now));
             let motion = filter.take(&ground, now, self.options.acceleration_density_m2_s3);
             trajectory::forecast(&motion, track.behavior.still_s, &self.options, &mut track.forecast);
+            track.ground = Some(with_velocity_of(&motion, ground));
             self.motions.push(Some(motion));
             self.present.push(id);
         }
@@ -272,6 +274,16 @@ impl Engine {
             keys_evicted: self.keys_evicted,
         }
     }
+}
+
+/// The measured place with the estimated velocity: how fast a box jerks is of no use to anybody, and
+/// how fast the person walks is. The two errors are taken as independent.
+fn with_velocity_of(estimate: &Motion, mut ground: Motion) -> Motion {
+    ground.velocity = estimate.velocity;
+    ground.cov.fixed_view_mut::<2, 2>(0, 2).fill(0.0);
+    ground.cov.fixed_view_mut::<2, 2>(2, 0).fill(0.0);
+    ground.cov.fixed_view_mut::<2, 2>(2, 2).copy_from(&estimate.cov.fixed_view::<2, 2>(2, 2));
+    ground
 }
 
 /// The key that goes when there are too many.

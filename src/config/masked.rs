@@ -1,51 +1,10 @@
-//! Passwords, and texts that may hold one, that do not show.
+//! Texts that may hold a password, shown without it.
 
-use std::borrow::Cow;
 use std::fmt;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::JsonSchema;
 
-/// A text that never appears in a log, a `Debug`, an answer or the printed configuration.
-#[derive(Clone, PartialEq, Eq, serde::Deserialize)]
-#[serde(transparent)]
-pub struct Secret(String);
-
-impl Secret {
-    /// What is shown in its place.
-    pub const HIDDEN: &'static str = "***";
-
-    /// Hides a text.
-    pub fn new(text: String) -> Self {
-        Self(text)
-    }
-
-    /// The text itself, for the one place that needs it.
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(Self::HIDDEN)
-    }
-}
-
-impl serde::Serialize for Secret {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(Self::HIDDEN)
-    }
-}
-
-impl JsonSchema for Secret {
-    fn schema_name() -> Cow<'static, str> {
-        "Secret".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "minLength": 1, "maxLength": 1024, "writeOnly": true })
-    }
-}
+use crate::base::Secret;
 
 /// A text that may hold a URL with credentials (`rtsp://user:password@host/`); they are not shown.
 #[derive(Clone, PartialEq, Eq, serde::Deserialize, JsonSchema)]
@@ -95,13 +54,6 @@ pub(super) fn without_credentials(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_secret_shows_neither_in_debug_nor_in_json() {
-        let secret = Secret::new("hunter2".into());
-        assert_eq!(format!("{secret:?} {}", serde_json::to_string(&secret).unwrap()), "*** \"***\"");
-        assert_eq!(secret.reveal(), "hunter2");
-    }
 
     #[test]
     fn credentials_of_a_url_are_masked_and_nothing_else() {

@@ -1,0 +1,187 @@
+//! One running camera: its threads, its task, and what it reports.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::Error;
+use super::surface::{Surface, SurfaceReport, Swarm};
+use crate::base::{Clock, Time};
+use crate::capture::{self, Capture};
+use crate::config::Config;
+use crate::link::{self, Router};
+use crate::model::{CameraId, GroundPlane};
+use crate::pipeline::{self, Perception, Sight};
+use crate::store::Store;
+use crate::supervisor::Supervisor;
+use crate::swarm;
+
+/// Transitions that wait for the surface. A scene has a handful; the perception thread waits beyond.
+const TRANSITIONS_MAX: usize = 1_024;
+
+/// A running camera.
+pub struct Camera {
+    id: CameraId,
+    capture: Arc<Capture>,
+    counters: Arc<pipeline::Counters>,
+    surface: watch::Receiver<SurfaceReport>,
+    sights: Option<watch::Receiver<Option<Sight>>>,
+    ground: GroundPlane,
+    stop: CancellationToken,
+}
+
+/// What a camera did so far.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// Which.
+    pub camera: CameraId,
+    /// Its source.
+    pub capture: capture::Status,
+    /// Frames that became scenes.
+    pub frames: u64,
+    /// Frames that the detector refused.
+    pub frames_refused: u64,
+    /// Mean time spent on a frame, milliseconds.
+    pub frame_ms: f64,
+    /// Its surface and link.
+    pub surface: SurfaceReport,
+}
+
+impl Camera {
+    /// Starts a camera on the present tokio runtime; its parts are registered with `parts` as
+    /// `capture`, `perception` and `surface`, with the camera's id behind them.
+    ///
+    /// `keep_sights` keeps the last frame for [`Camera::sight`].
+    pub fn start(
+        config: Config,
+        clock: &Arc<dyn Clock>,
+        parts: &mut Supervisor,
+        keep_sights: bool,
+    ) -> Result<Self, Error> {
+        let id = config.camera.id;
+        let now = clock.now();
+        let store = Store::open(&config.state_dir, now);
+        if let Some(trouble) = store.trouble() {
+            tracing::warn!(camera = %id, "ids may not survive a restart: {trouble}");
+        }
+        let ground = config.perception.ground.clone();
+        let seen = swarm::Ground { calibrated: ground.is_calibrated(), footprint: ground.footprint() };
+        let (track_ids, event_ids) = (store.track_ids(), store.event_ids());
+        let perception = Perception::new(config.perception, Box::new(track_ids), Box::new(event_ids))
+            .map_err(|source| Error::Detector { camera: id.to_string(), source })?;
+        let swarm = match (config.swarm, config.link) {
+            (Some(swarm), Some(link)) => Some(join_swarm(swarm, &link, &id, seen, &store, clock)?),
+            _ => None,
+        };
+        let (scenes_out, scenes) = watch::channel(None);
+        let (transitions_out, transitions) = mpsc::channel(TRANSITIONS_MAX);
+        let (sights_out, sights) = if keep_sights {
+            let (sender, receiver) = watch::channel(None);
+            (Some(sender), Some(receiver))
+        } else {
+            (None, None)
+        };
+        let seed = now.epoch_ms ^ u64::from(std::process::id());
+        let capture = Arc::new(capture::spawn(config.capture, id.clone(), Arc::clone(clock), seed)?);
+        let counters = Arc::new(pipeline::Counters::default());
+        let outputs = pipeline::Outputs {
+            scenes: scenes_out,
+            transitions: transitions_out,
+            sights: sights_out,
+            counters: Arc::clone(&counters),
+        };
+        let thread = pipeline::spawn(Arc::clone(&capture), &id, perception, outputs)?;
+        parts.watch_thread(format!("perception {id}"), thread);
+        let stop = CancellationToken::new();
+        let (report_out, surface) = watch::channel(SurfaceReport::default());
+        let task = Surface {
+            camera: id.clone(),
+            swarm,
+            scenes,
+            transitions,
+            capture: Arc::clone(&capture),
+            counters: Arc::clone(&counters),
+            store,
+            clock: Arc::clone(clock),
+            report: report_out,
+            stop: stop.clone(),
+        };
+        parts.spawn(format!("surface {id}"), task.run());
+        Ok(Self { id, capture, counters, surface, sights, ground, stop })
+    }
+
+    /// Which camera it is.
+    pub fn id(&self) -> &CameraId {
+        &self.id
+    }
+
+    /// What it did so far.
+    pub fn report(&self) -> Report {
+        let frames = self.counters.frames.load(Ordering::Relaxed);
+        let busy_us = self.counters.busy_us.load(Ordering::Relaxed);
+        Report {
+            camera: self.id.clone(),
+            capture: self.capture.status(),
+            frames,
+            frames_refused: self.counters.refused.load(Ordering::Relaxed),
+            frame_ms: busy_us as f64 / 1000.0 / frames.max(1) as f64,
+            surface: self.surface.borrow().clone(),
+        }
+    }
+
+    /// Turns of the perception loop: a number that stands still is a thread that hangs.
+    pub fn turns(&self) -> u64 {
+        self.counters.turns.load(Ordering::Relaxed)
+    }
+
+    /// The map between its frames and the ground.
+    pub fn ground(&self) -> &GroundPlane {
+        &self.ground
+    }
+
+    /// Every frame with what was seen in it, the newest wins; none when they are not kept.
+    pub fn sights(&self) -> Option<watch::Receiver<Option<Sight>>> {
+        self.sights.clone()
+    }
+
+    /// The last frame, if they are kept and there was one.
+    pub fn sight(&self) -> Option<Sight> {
+        self.sights.as_ref().and_then(|sights| sights.borrow().clone())
+    }
+
+    /// Begins the stop: no more frames; the surface says goodbye when the last one is through. The
+    /// supervisor sees the parts end.
+    pub fn stop(&self) {
+        self.capture.stop();
+        self.stop.cancel();
+    }
+}
+
+fn join_swarm(
+    options: swarm::Options,
+    link: &link::Options,
+    id: &CameraId,
+    ground: swarm::Ground,
+    store: &Store,
+    clock: &Arc<dyn Clock>,
+) -> Result<Swarm, Error> {
+    let identity = swarm::Identity {
+        camera: id.clone(),
+        boot_ms: store.boot_ms(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        ground,
+    };
+    let engine = swarm::Engine::new(options, identity);
+    let now: Time = clock.now();
+    let subscriptions = engine.subscriptions();
+    let (link, deliveries) =
+        link::spawn(link, id.as_str(), Some(engine.will(now)?), &subscriptions, Arc::clone(clock))?;
+    let router = Router::new(vec![link.sender()]);
+    Ok(Swarm { engine, router, link, deliveries })
+}
+
+/// How long a camera may take to say goodbye.
+pub(super) const GOODBYE_WITHIN: Duration = Duration::from_secs(3);

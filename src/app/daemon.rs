@@ -1,0 +1,189 @@
+//! The daemon: one camera, its embedded broker if it has one, the service manager, and signals.
+//!
+//! It runs until SIGTERM or SIGINT, until a recording that is its source has ended, or until a part
+//! fails that can't be restarted. Then it drains under [`STOP_WITHIN`]; a second signal forces.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{MissedTickBehavior, interval, sleep};
+
+use super::{Camera, Error};
+use crate::base::Clock;
+#[cfg(feature = "broker")]
+use crate::broker::{self, Broker};
+use crate::capture;
+use crate::config::Config;
+use crate::platform;
+use crate::supervisor::{End, Supervisor};
+
+/// The whole stop takes no longer than this.
+pub const STOP_WITHIN: Duration = Duration::from_secs(8);
+/// How often the service manager hears how it goes.
+const STATUS_EVERY: Duration = Duration::from_secs(10);
+
+/// The signals that ask a process to end.
+pub struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    /// Takes the signals over: from here on they no longer end the process by themselves.
+    pub fn new() -> Result<Self, Error> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// Waits for the next one.
+    pub async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Runs one camera until it is told to stop, or can't go on.
+pub async fn run(config: Config, clock: Arc<dyn Clock>) -> Result<(), Error> {
+    let mut signals = StopSignals::new()?;
+    let id = config.camera.id.clone();
+    #[cfg(feature = "broker")]
+    let mut broker = match config.broker.clone() {
+        Some(options) => Some(broker::start(options).await?),
+        None => None,
+    };
+    if config.link.is_none() {
+        tracing::warn!(camera = %id, "no [[broker_link]]: nothing is shared");
+    }
+    let mut parts = Supervisor::default();
+    let camera = Camera::start(config, &clock, &mut parts, false)?;
+    tracing::info!(camera = %id, version = env!("CARGO_PKG_VERSION"), "running");
+    platform::ready();
+    let mut status = ticker(STATUS_EVERY);
+    let mut watchdog = platform::watchdog_interval().map(ticker);
+    let mut turns = 0;
+    let outcome = loop {
+        tokio::select! {
+            () = signals.next() => break Ok(()),
+            (name, end) = parts.next_end() => break judge(name, end, &camera),
+            error = broker_failure(#[cfg(feature = "broker")] &mut broker) => break Err(error),
+            _ = status.tick() => platform::status(&status_line(&camera)),
+            () = tick(&mut watchdog) => {
+                // A perception that hangs must not be kept alive by a runtime that does not.
+                let now = camera.turns();
+                if now != turns {
+                    platform::watchdog();
+                }
+                turns = now;
+            }
+        }
+    };
+    tracing::info!(camera = %id, "stopping");
+    platform::stopping();
+    let stopped = stop(&[&camera], parts, &mut signals).await;
+    #[cfg(feature = "broker")]
+    if let Some(broker) = broker
+        && stopped.is_ok()
+    {
+        broker.stop().await?;
+    }
+    outcome.and(stopped)
+}
+
+/// Stops cameras and waits for their parts, under the deadline; a second signal forces.
+pub(super) async fn stop(
+    cameras: &[&Camera],
+    parts: Supervisor,
+    signals: &mut StopSignals,
+) -> Result<(), Error> {
+    for camera in cameras {
+        camera.stop();
+    }
+    tokio::select! {
+        panicked = parts.join_all() => match panicked {
+            None => Ok(()),
+            Some((part, message)) => Err(Error::Panicked { part, message }),
+        },
+        () = signals.next() => Err(Error::Forced),
+        () = sleep(STOP_WITHIN) => {
+            tracing::warn!("parts still run after {} s: left behind", STOP_WITHIN.as_secs());
+            Ok(())
+        }
+    }
+}
+
+/// Whether the end of a part is in order.
+pub(super) fn judge(part: String, end: End, camera: &Camera) -> Result<(), Error> {
+    match end {
+        End::Panicked(message) => Err(Error::Panicked { part, message }),
+        End::Returned => match camera.report().capture.state {
+            capture::State::Ended if part.starts_with("perception") => {
+                tracing::info!("the source has ended");
+                Ok(())
+            }
+            capture::State::Panicked => Err(Error::Panicked {
+                part: format!("capture {}", camera.id()),
+                message: "see the message above".to_owned(),
+            }),
+            _ => Err(Error::Ended { part }),
+        },
+    }
+}
+
+#[cfg(feature = "broker")]
+async fn broker_failure(broker: &mut Option<Broker>) -> Error {
+    match broker {
+        Some(broker) => Error::Broker(broker.failed().await),
+        None => std::future::pending().await,
+    }
+}
+
+#[cfg(not(feature = "broker"))]
+async fn broker_failure() -> Error {
+    std::future::pending().await
+}
+
+fn status_line(camera: &Camera) -> String {
+    let report = camera.report();
+    let surface = report.surface;
+    let modes =
+        if surface.modes.is_empty() { String::new() } else { format!("; {}", surface.modes.join(", ")) };
+    format!(
+        "{:.1} frames/s, {} tracks, {} peers{modes}",
+        report.capture.rate_hz, surface.tracks, surface.peers
+    )
+}
+
+fn ticker(period: Duration) -> tokio::time::Interval {
+    let mut ticker = interval(period);
+    ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticker
+}
+
+async fn tick(ticker: &mut Option<tokio::time::Interval>) {
+    match ticker {
+        Some(ticker) => {
+            ticker.tick().await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// Runs the embedded broker alone until it is told to stop, or fails.
+#[cfg(feature = "broker")]
+pub async fn run_broker(options: broker::Options) -> Result<(), Error> {
+    let mut signals = StopSignals::new()?;
+    let mut broker = broker::start(options).await?;
+    platform::ready();
+    platform::status(&format!("listening on {}", broker.local_addr()));
+    tokio::select! {
+        () = signals.next() => {}
+        error = broker.failed() => return Err(error.into()),
+    }
+    platform::stopping();
+    tokio::select! {
+        stopped = broker.stop() => Ok(stopped?),
+        () = signals.next() => Err(Error::Forced),
+    }
+}

@@ -1,0 +1,89 @@
+//! The only place where the parts are put together.
+//!
+//! ```text
+//! Camera::start:  capture thread -> perception thread -> surface task -> link -> broker
+//! daemon::run:    the embedded broker, one camera, the service manager, signals
+//! demo::run:      the embedded broker, N cameras over one simulated plaza
+//! ```
+//!
+//! Order of the start: state file, link, capture, perception. Order of the stop: capture, perception,
+//! surface (what waits, then the goodbye), session, broker; under one deadline. A part that panics
+//! takes the process down, after the goodbye, with the exit code of a bug.
+//!
+//! No logic of its own belongs here: what a part does is the part's business.
+
+mod camera;
+pub mod daemon;
+#[cfg(feature = "broker")]
+pub mod demo;
+mod modes;
+mod surface;
+
+pub use camera::{Camera, Report};
+
+use crate::base::ErrorKind;
+#[cfg(feature = "broker")]
+use crate::broker;
+use crate::model::CalibrationError;
+use crate::{inference, link, swarm};
+
+/// Why the daemon does not run, or no longer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The detector can't be made.
+    #[error("camera {camera}: {source}")]
+    Detector {
+        /// Whose.
+        camera: String,
+        /// Why.
+        source: inference::Error,
+    },
+    /// The link can't be made.
+    #[error(transparent)]
+    Link(#[from] link::Error),
+    /// A simulated camera has no ground under it.
+    #[error("simulated camera: its plane {0}")]
+    Plane(#[from] CalibrationError),
+    /// The presence message can't be made.
+    #[error("presence: {0}")]
+    Presence(#[from] swarm::codec::EncodeError),
+    /// The embedded broker is gone, or never came.
+    #[cfg(feature = "broker")]
+    #[error(transparent)]
+    Broker(#[from] broker::Error),
+    /// The system has no thread or no signal handler left.
+    #[error("the system refuses: {0}")]
+    System(#[from] std::io::Error),
+    /// A part panicked.
+    #[error("{part} panicked: {message}")]
+    Panicked {
+        /// Which.
+        part: String,
+        /// What it said.
+        message: String,
+    },
+    /// A part ended that never should.
+    #[error("{part} ended by itself")]
+    Ended {
+        /// Which.
+        part: String,
+    },
+    /// A second signal came while the daemon said goodbye.
+    #[error("forced to stop by a second signal")]
+    Forced,
+}
+
+impl Error {
+    /// What machines act on.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Detector { source, .. } => source.kind(),
+            Self::Link(error) => error.kind(),
+            #[cfg(feature = "broker")]
+            Self::Broker(error) => error.kind(),
+            Self::System(_) => ErrorKind::Unavailable,
+            Self::Plane(_) | Self::Presence(_) | Self::Panicked { .. } | Self::Ended { .. } => ErrorKind::Bug,
+            Self::Forced => ErrorKind::Failed,
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! The names of the degraded modes: what does not work at present, while the rest goes on.
+
+use crate::capture;
+
+/// No frames come from the source, which is being restarted.
+pub(super) const CAPTURE_DOWN: &str = "capture_down";
+/// The source stopped delivering and is being restarted.
+pub(super) const CAPTURE_STALLED: &str = "capture_stalled";
+/// Ids may not survive a restart: the state file can't be written.
+pub(super) const STATE_UNSAVED: &str = "state_unsaved";
+
+/// The modes in force.
+pub(super) fn in_force(capture: &capture::State, state_unsaved: bool) -> Vec<&'static str> {
+    let mut modes = Vec::new();
+    match capture {
+        capture::State::Restarting { .. } | capture::State::Panicked => modes.push(CAPTURE_DOWN),
+        capture::State::Stalled { .. } => modes.push(CAPTURE_STALLED),
+        capture::State::Starting | capture::State::Running | capture::State::Ended => {}
+    }
+    if state_unsaved {
+        modes.push(STATE_UNSAVED);
+    }
+    modes
+}

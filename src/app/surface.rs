@@ -1,0 +1,226 @@
+//! The task between perception and link: feeds the swarm engine, and sends what it decides.
+//!
+//! The engine is pure; this is its adapter to channels, a ticker and the link. It also tells the
+//! modes in force, writes event transitions to the log, and reports. On stop it takes the transitions
+//! that still wait, and only then says goodbye.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use super::camera::GOODBYE_WITHIN;
+use super::modes;
+use crate::base::Clock;
+use crate::capture::Capture;
+use crate::link::{self, Deliveries, LinkHandle, Router};
+use crate::model::{CameraId, Event, EventState, Scene, Transition};
+use crate::pipeline;
+use crate::store::Store;
+use crate::swarm::{Action, Engine, Input};
+
+/// The engine's sense of time passing.
+const TICK: Duration = Duration::from_secs(1);
+
+/// The camera's part in the swarm.
+pub(super) struct Swarm {
+    pub(super) engine: Engine,
+    pub(super) router: Router,
+    pub(super) link: LinkHandle,
+    pub(super) deliveries: Deliveries,
+}
+
+/// What the surface did so far.
+#[derive(Debug, Clone, Default)]
+pub struct SurfaceReport {
+    /// Tracks in the last scene.
+    pub tracks: usize,
+    /// Our own events that were predicted.
+    pub predicted: u64,
+    /// Our own events that occurred.
+    pub occurred: u64,
+    /// Our own events that were predicted and will not come.
+    pub retracted: u64,
+    /// Other cameras that are online.
+    pub peers: usize,
+    /// Tracks that other cameras see.
+    pub remote_tracks: usize,
+    /// Messages of others that were refused.
+    pub refused: u64,
+    /// The degraded modes in force.
+    pub modes: Vec<&'static str>,
+    /// The link; none without a broker.
+    pub link: Option<link::Status>,
+}
+
+pub(super) struct Surface {
+    pub(super) camera: CameraId,
+    pub(super) swarm: Option<Swarm>,
+    pub(super) scenes: watch::Receiver<Option<Arc<Scene>>>,
+    pub(super) transitions: mpsc::Receiver<Transition>,
+    pub(super) capture: Arc<Capture>,
+    pub(super) counters: Arc<pipeline::Counters>,
+    pub(super) store: Store,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) report: watch::Sender<SurfaceReport>,
+    pub(super) stop: CancellationToken,
+}
+
+impl Surface {
+    /// Runs until it is told to stop; a perception that ended does not end it, so that the camera
+    /// stays present until somebody decides.
+    pub(super) async fn run(mut self) {
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut connects = self.swarm.as_ref().map(|s| s.link.connects());
+        let mut actions = Vec::new();
+        let mut perceiving = true;
+        loop {
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => break,
+                () = changed(&mut connects) => self.feed(Input::Connected, &mut actions),
+                transition = self.transitions.recv(), if perceiving => match transition {
+                    Some(transition) => self.transition(&transition, &mut actions),
+                    None => perceiving = false,
+                },
+                delivery = next_delivery(&mut self.swarm) => self.feed(Input::Delivery(&delivery), &mut actions),
+                fresh = self.scenes.changed(), if perceiving => {
+                    let scene = fresh.ok().and_then(|()| self.scenes.borrow_and_update().clone());
+                    if let Some(scene) = scene {
+                        self.scene(&scene, &mut actions);
+                    }
+                }
+                _ = tick.tick() => self.tick(&mut actions),
+            }
+        }
+        // The perception thread lets go of its sender when it has handed over its last transition.
+        while let Some(transition) = self.transitions.recv().await {
+            self.transition(&transition, &mut actions);
+        }
+        self.say_goodbye().await;
+    }
+
+    fn feed(&mut self, input: Input<'_>, actions: &mut Vec<Action>) {
+        let Some(swarm) = &mut self.swarm else { return };
+        swarm.engine.handle(input, self.clock.now(), actions);
+        for action in actions.drain(..) {
+            match action {
+                Action::Send(envelope) => swarm.router.send(envelope),
+                Action::Peer { camera, change } => {
+                    tracing::info!(camera = %self.camera, peer = %camera, ?change, "peer");
+                }
+                Action::Refused(error) => {
+                    tracing::debug!(camera = %self.camera, %error, "message refused");
+                }
+                Action::Unsendable(error) => {
+                    tracing::warn!(camera = %self.camera, %error, "message not sent");
+                }
+            }
+        }
+    }
+
+    fn scene(&mut self, scene: &Scene, actions: &mut Vec<Action>) {
+        self.feed(Input::Scene(scene), actions);
+        self.report.send_modify(|report| report.tracks = scene.tracks.len());
+    }
+
+    fn transition(&mut self, transition: &Transition, actions: &mut Vec<Action>) {
+        self.feed(Input::Transition(transition), actions);
+        if let Transition::Event(event) = transition {
+            log_event(&self.camera, event);
+            self.report.send_modify(|report| match event.state {
+                EventState::Predicted => report.predicted += 1,
+                EventState::Occurred => report.occurred += 1,
+                EventState::Retracted => report.retracted += 1,
+                EventState::Confirmed | EventState::Expired => {}
+            });
+        }
+    }
+
+    fn tick(&mut self, actions: &mut Vec<Action>) {
+        let capture = self.capture.status();
+        let modes = modes::in_force(&capture.state, self.store.is_degraded());
+        let link = self.swarm.as_ref().map(|s| s.link.status().borrow().clone());
+        let counted = link.as_ref().map(|l| l.counters).unwrap_or_default();
+        let counters = [
+            ("frames", self.counters.frames.load(Ordering::Relaxed)),
+            ("frames_dropped", capture.dropped),
+            ("frames_refused", self.counters.refused.load(Ordering::Relaxed)),
+            ("capture_restarts", capture.restarts),
+            ("link_connects", counted.connects),
+            ("link_sent", counted.sent),
+            ("link_received", counted.received),
+            ("link_dropped", counted.dropped.total()),
+            ("link_received_dropped", counted.received_dropped),
+            ("link_refused_too_large", counted.refused_too_large),
+        ];
+        self.feed(Input::Counters(&counters), actions);
+        self.feed(Input::Modes(&modes), actions);
+        self.feed(Input::Tick, actions);
+        self.note(modes, link);
+    }
+
+    fn note(&mut self, modes: Vec<&'static str>, link: Option<link::Status>) {
+        let engine = self.swarm.as_ref().map(|s| &s.engine);
+        let peers = engine.map_or(0, |e| e.peers().online());
+        let remote_tracks = engine.map_or(0, |e| e.peers().tracks().count());
+        let refused = engine.map_or(0, |e| e.counters().refused.iter().sum());
+        self.report.send_modify(|report| {
+            report.peers = peers;
+            report.remote_tracks = remote_tracks;
+            report.refused = refused;
+            report.modes = modes;
+            report.link = link;
+        });
+    }
+
+    async fn say_goodbye(mut self) {
+        let Some(Swarm { mut engine, link, .. }) = self.swarm.take() else { return };
+        let farewell = engine.farewell(self.clock.now()).ok();
+        let status = link.close(farewell, GOODBYE_WITHIN).await;
+        let left = status.queued.total() + status.in_flight;
+        if left > 0 {
+            tracing::warn!(camera = %self.camera, left, "messages not delivered before the stop");
+        }
+        self.report.send_modify(|report| report.link = Some(status));
+    }
+}
+
+async fn changed(connects: &mut Option<watch::Receiver<u64>>) {
+    let changed = match connects {
+        Some(connects) => connects.changed().await.is_ok(),
+        None => false,
+    };
+    if !changed {
+        std::future::pending::<()>().await;
+    }
+}
+
+async fn next_delivery(swarm: &mut Option<Swarm>) -> crate::model::Delivery {
+    let next = match swarm {
+        Some(swarm) => swarm.deliveries.recv().await,
+        None => None,
+    };
+    match next {
+        Some(delivery) => delivery,
+        None => std::future::pending().await,
+    }
+}
+
+fn log_event(camera: &CameraId, event: &Event) {
+    tracing::info!(
+        %camera,
+        id = event.id,
+        event = event.kind.as_str(),
+        state = ?event.state,
+        severity = ?event.severity,
+        probability = event.probability,
+        zone = event.zone.as_deref(),
+        tracks = ?event.tracks,
+        "event"
+    );
+}

@@ -1,0 +1,273 @@
+//! `omnisight replay`: a recording through the whole perception, as fast as it goes.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use nalgebra::Matrix3;
+
+use super::{ConfigArguments, Error, load, log, say};
+use crate::base::{Clock, CountingIds, SystemClock};
+use crate::capture::{self, FrameSource, Kind, Next, replay, video};
+use crate::model::{CameraId, Frame, GroundPlane, Scene, Size};
+use crate::pipeline::{self, Perception};
+
+/// Metres across a frame that nobody calibrated.
+const METERS_PER_UNIT: f64 = 10.0;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// MOTChallenge detections (`.txt` or `.csv`), or a video that ffmpeg can read.
+    input: PathBuf,
+    /// Where the result goes: MOTChallenge rows in pixels of the input, frame 1 is the first.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// The size of the pictures that the detections belong to.
+    #[arg(long, value_name = "WxH", value_parser = parse_size)]
+    size: Option<Size>,
+    /// Frames per second; without it from the camera file, from a `seqinfo.ini` beside or above the
+    /// input, or from the video itself.
+    #[arg(long, value_name = "F", value_parser = parse_rate)]
+    fps: Option<f64>,
+    /// A camera's homography, picture size and rate, as JSON: {"homography", "width", "height", "fps"}.
+    #[arg(long, value_name = "FILE")]
+    camera: Option<PathBuf>,
+    /// Also write the tracks' places on the ground: frame,id,x,y in metres.
+    #[arg(long, value_name = "FILE")]
+    ground: Option<PathBuf>,
+    /// Detector, tracker and so on as in this configuration instead of the defaults.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+fn parse_size(text: &str) -> Result<Size, String> {
+    let sides = text.split_once(['x', 'X']).and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
+    match sides {
+        Some((width @ 1.., height @ 1..)) => Ok(Size { width, height }),
+        _ => Err("a size is WIDTHxHEIGHT in pixels, as 768x576".to_owned()),
+    }
+}
+
+fn parse_rate(text: &str) -> Result<f64, String> {
+    text.parse()
+        .ok()
+        .filter(|r: &f64| (0.01..=1000.0).contains(r))
+        .ok_or_else(|| "a rate is a number of frames per second from 0.01 to 1000".to_owned())
+}
+
+/// A camera file, as written by calibration tools.
+#[derive(Debug, serde::Deserialize)]
+struct CameraFile {
+    homography: [[f64; 3]; 3],
+    width: u32,
+    height: u32,
+    fps: Option<f64>,
+}
+
+/// What a MOTChallenge `seqinfo.ini` says.
+#[derive(Debug, Default)]
+struct SequenceInfo {
+    rate_hz: Option<f64>,
+    size: Option<Size>,
+}
+
+pub(super) fn run(arguments: &Arguments, log: &log::Arguments) -> Result<(), Error> {
+    log.start("warn");
+    let camera = arguments.camera.as_deref().map(read_camera).transpose()?;
+    let rate_hz = arguments.fps.or(camera.as_ref().and_then(|c| c.fps));
+    let mut options = options(arguments, log)?;
+    if let Some(camera) = &camera {
+        options.ground = ground_of(camera, arguments.camera.as_deref())?;
+    }
+    let recording = Recording::open(arguments, camera.as_ref(), rate_hz)?;
+    let ids = || Box::new(CountingIds::default());
+    let perception = Perception::new(options, ids(), ids())?;
+    let (frames, rows, busy) = recording.play(perception, arguments)?;
+    let per_second = frames as f64 / busy.as_secs_f64().max(1e-9);
+    say(&format!("{frames} frames, {rows} rows, {per_second:.1} frames/s"))
+}
+
+fn options(arguments: &Arguments, log: &log::Arguments) -> Result<pipeline::Options, Error> {
+    if arguments.config.is_some() {
+        let named = ConfigArguments { config: arguments.config.clone() };
+        return Ok(load(&named, log)?.config.perception);
+    }
+    Ok(pipeline::Options {
+        detector: crate::inference::Options::default(),
+        tracker: crate::track::Options::default(),
+        behavior: crate::behavior::Options::default(),
+        prediction: crate::predict::Options::default(),
+        zones: Vec::new(),
+        ground: GroundPlane::nominal(METERS_PER_UNIT, Size { width: 1, height: 1 }),
+    })
+}
+
+fn read(path: &Path) -> Result<String, Error> {
+    fs::read_to_string(path).map_err(|source| Error::File { what: path.display().to_string(), source })
+}
+
+fn create(path: &Path) -> Result<BufWriter<File>, Error> {
+    let file =
+        File::create(path).map_err(|source| Error::File { what: path.display().to_string(), source })?;
+    Ok(BufWriter::new(file))
+}
+
+fn read_camera(path: &Path) -> Result<CameraFile, Error> {
+    let bad = |what: String| Error::BadInput(format!("{}: {what}", path.display()));
+    let camera: CameraFile = serde_json::from_str(&read(path)?).map_err(|e| bad(e.to_string()))?;
+    if camera.width == 0 || camera.height == 0 {
+        return Err(bad("width and height must be at least 1".to_owned()));
+    }
+    if let Some(fps) = camera.fps {
+        parse_rate(&fps.to_string()).map_err(bad)?;
+    }
+    Ok(camera)
+}
+
+/// A measured camera may see the horizon: what lies beyond it has no place on the ground.
+fn ground_of(camera: &CameraFile, path: Option<&Path>) -> Result<GroundPlane, Error> {
+    let h = Matrix3::from_row_iterator(camera.homography.iter().flatten().copied());
+    let size = Size { width: camera.width, height: camera.height };
+    let file = path.unwrap_or(Path::new("camera")).display();
+    GroundPlane::from_homography(h, size, true)
+        .map_err(|error| Error::BadInput(format!("{file}: the homography {error}")))
+}
+
+fn sequence_info(input: &Path) -> SequenceInfo {
+    let beside = input.parent().map(|dir| dir.join("seqinfo.ini"));
+    let above = input.parent().and_then(Path::parent).map(|dir| dir.join("seqinfo.ini"));
+    let text = [beside, above].into_iter().flatten().find_map(|path| fs::read_to_string(path).ok());
+    let text = text.unwrap_or_default();
+    let value = |key: &str| {
+        let pair = text.lines().filter_map(|line| line.split_once('=')).find(|(k, _)| k.trim() == key);
+        pair.map(|(_, value)| value.trim())
+    };
+    let side = |key| value(key).and_then(|v| v.parse().ok()).filter(|&v: &u32| v > 0);
+    SequenceInfo {
+        rate_hz: value("frameRate").and_then(|v| parse_rate(v).ok()),
+        size: side("imWidth").zip(side("imHeight")).map(|(width, height)| Size { width, height }),
+    }
+}
+
+/// An open recording.
+struct Recording {
+    source: Box<dyn FrameSource>,
+    id: CameraId,
+    /// Frame times follow this rate instead of the source's own.
+    rate_hz: Option<f64>,
+    frames: Option<u64>,
+}
+
+impl Recording {
+    fn open(arguments: &Arguments, camera: Option<&CameraFile>, rate_hz: Option<f64>) -> Result<Self, Error> {
+        let id = CameraId::parse("replay").map_err(|error| Error::BadInput(error.to_string()))?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let extension = arguments.input.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
+        if !matches!(extension.as_deref(), Some("txt" | "csv")) {
+            let options = video::Options::new(arguments.input.to_string_lossy());
+            let source = capture::open(&Kind::Video(options), &id, &clock)?;
+            return Ok(Self { source, id, rate_hz, frames: None });
+        }
+        let info = sequence_info(&arguments.input);
+        let input = arguments.input.display();
+        let rate_hz = rate_hz.or(info.rate_hz).ok_or_else(|| {
+            Error::Usage(format!(
+                "{input}: no frame rate: give --fps, --camera, or a seqinfo.ini beside or above it"
+            ))
+        })?;
+        let from_camera = camera.map(|c| Size { width: c.width, height: c.height });
+        let size = arguments.size.or(from_camera).or(info.size).ok_or_else(|| {
+            Error::Usage(format!(
+                "{input}: no picture size: give --size, --camera, or a seqinfo.ini beside or above it"
+            ))
+        })?;
+        let options = replay::Options { path: arguments.input.clone(), size, rate_hz };
+        let source = replay::Source::open(&options, &id, &clock)?;
+        let frames = source.frame_count() as u64;
+        Ok(Self { source: Box::new(source), id, rate_hz: None, frames: Some(frames) })
+    }
+
+    /// Plays it all; frames, rows written, and how long it took.
+    fn play(
+        mut self,
+        mut perception: Perception,
+        arguments: &Arguments,
+    ) -> Result<(u64, u64, Duration), Error> {
+        let mut rows = Rows { boxes: create(&arguments.out)?, ground: None, written: 0 };
+        if let Some(path) = &arguments.ground {
+            let mut ground = create(path)?;
+            writeln!(ground, "frame,id,x,y")?;
+            rows.ground = Some(ground);
+        }
+        let bar = progress(self.frames);
+        let started = Instant::now();
+        let mut frame = Frame::empty(self.id.clone());
+        let mut transitions = Vec::new();
+        let (mut frames, mut start) = (0, None);
+        while self.source.next_frame(&mut frame, Duration::MAX)? == Next::Frame {
+            if let Some(rate_hz) = self.rate_hz {
+                let start = *start.get_or_insert(frame.time);
+                frame.time = start + Duration::from_secs_f64(frame.seq as f64 / rate_hz);
+            }
+            let scene = perception.step(&frame, &mut transitions)?;
+            transitions.clear();
+            rows.write(&scene)?;
+            frames += 1;
+            bar.inc(1);
+        }
+        let busy = started.elapsed();
+        bar.finish_and_clear();
+        Ok((frames, rows.finish()?, busy))
+    }
+}
+
+fn progress(frames: Option<u64>) -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let (bar, look) = match frames {
+        Some(frames) => (ProgressBar::new(frames), "{bar:40} {pos}/{len} frames, {per_sec}"),
+        None => (ProgressBar::new_spinner(), "{spinner} {pos} frames, {per_sec}"),
+    };
+    match ProgressStyle::with_template(look) {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
+
+/// The files that are written.
+struct Rows {
+    boxes: BufWriter<File>,
+    ground: Option<BufWriter<File>>,
+    written: u64,
+}
+
+impl Rows {
+    fn write(&mut self, scene: &Scene) -> Result<(), Error> {
+        let number = scene.seq + 1;
+        for seen in &scene.tracks {
+            let (id, b) = (seen.track.id, seen.track.bbox);
+            writeln!(
+                self.boxes,
+                "{number},{id},{:.2},{:.2},{:.2},{:.2},{:.3},-1,-1,-1",
+                b.left, b.top, b.width, b.height, seen.track.confidence
+            )?;
+            if let (Some(out), Some(ground)) = (&mut self.ground, &seen.ground) {
+                writeln!(out, "{number},{id},{:.3},{:.3}", ground.position.x, ground.position.y)?;
+            }
+            self.written += 1;
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<u64, Error> {
+        self.boxes.flush()?;
+        if let Some(mut ground) = self.ground {
+            ground.flush()?;
+        }
+        Ok(self.written)
+    }
+}
