@@ -268,7 +268,7 @@ mod tests {
     fn a_mask_of_nothing_but_noise_is_cut_off_and_says_so() {
         let grid = Grid::new(Size { width: 300, height: 290 });
         let mask: Vec<u8> =
-            (0..grid.len()).map(|i| u8::from(i % 2 == 0 && i / grid.stride % 2 == 0)).collect();
+            (0..grid.len()).map(|i| u8::from(i % 2 == 0 && (i / grid.stride).is_multiple_of(2))).collect();
         let mut blobs = Blobs::new();
         blobs.find(&mask, grid);
         assert!(blobs.full);
