@@ -21,7 +21,7 @@ pub(super) fn draw(
     title: Rectangle,
     area: Rectangle,
 ) {
-    title_bar(out, title, "ground", INK, "grid 5 m   line: last 5 s   dashes: next 3 s, 1 sigma");
+    title_bar(out, title, "ground", INK, "grid 5 m   line: last 5 s   dashes: next 2 s, 1 sigma");
     out.set_clip(area);
     out.rectangle(area, PANEL, 1.0);
     let sheet = Sheet::fit(map.extent_m, area);
@@ -126,10 +126,13 @@ fn forecast(out: &mut RgbImage, sheet: &Sheet, track: &SceneTrack, color: Rgb888
     let Some(ground) = &track.ground else { return };
     let ahead: Vec<&ForecastPoint> =
         track.forecast.points.iter().take_while(|p| p.ahead_s <= FORECAST_S).collect();
-    for point in &ahead {
+    for (i, point) in ahead.iter().enumerate() {
         let border = sheet.all(&ellipse(point));
-        out.fill(&border, color, 0.07);
-        out.outline(&border, 1.0, color, 0.28);
+        // Only the last is filled: many tracks make many ellipses.
+        if i + 1 == ahead.len() {
+            out.fill(&border, color, 0.04);
+        }
+        out.outline(&border, 1.0, color, 0.22);
     }
     let path: Vec<Point> =
         std::iter::once(ground.position).chain(ahead.iter().map(|p| p.position_m)).collect();

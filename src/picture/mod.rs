@@ -61,7 +61,7 @@ pub const TRAIL_S: f64 = 5.0;
 /// Most points in one trail; the oldest go first.
 const TRAIL_POINTS_MAX: usize = 300;
 /// A forecast is drawn this far ahead; farther ones would cover the map.
-const FORECAST_S: f64 = 3.0;
+const FORECAST_S: f64 = 2.0;
 
 impl Trails {
     /// Adds the places of a scene's tracks and forgets what is too old.

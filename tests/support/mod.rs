@@ -195,7 +195,10 @@ impl Peer {
     }
 
     pub async fn next(&mut self) -> Delivery {
-        timeout(DEADLINE, self.deliveries.recv()).await.expect("nothing came in").expect("the link ended")
+        match timeout(DEADLINE, self.deliveries.recv()).await {
+            Ok(delivery) => delivery.expect("the link ended"),
+            Err(elapsed) => panic!("{elapsed}: nothing came in, {:#?}", self.link.status().borrow()),
+        }
     }
 
     /// Takes messages until one is as wanted, and returns that.

@@ -74,7 +74,7 @@ struct Cast {
 const JITTER: f64 = 0.15;
 
 const CAST: [Cast; 7] = [
-    Cast { role: Role::Walker, every_s: 5.5, life_max_s: 55.0 },
+    Cast { role: Role::Walker, every_s: 7.0, life_max_s: 56.0 },
     Cast { role: Role::Runner, every_s: 17.0, life_max_s: 20.0 },
     Cast { role: Role::Trespasser, every_s: 15.0, life_max_s: 45.0 },
     Cast { role: Role::Pair, every_s: 17.0, life_max_s: 51.0 },
@@ -365,8 +365,8 @@ fn staying(rng: &mut Pcg64Mcg, spot: usize, stay_s: f64, paces: bool) -> Plan {
     let from_s = plan.end_s();
     let mut plan = plan.stay(stay_s).go(to, speed);
     if paces {
-        let period_s = rng.random_range(18.0..24.0);
-        plan.pacing = Some(Pacing { from_s, to_s: from_s + stay_s, radius_m: 0.8, period_s });
+        let period_s = rng.random_range(20.0..28.0);
+        plan.pacing = Some(Pacing { from_s, to_s: from_s + stay_s, radius_m: 0.55, period_s });
     }
     plan
 }
