@@ -143,16 +143,17 @@ impl GroundPlane {
         }
         let bottom = bottom_center(size);
         let below = (h * homogeneous(bottom)).z;
+        // Judged in units of the picture, so that the check does not depend on its resolution.
+        let scale = Matrix3::from_diagonal(&Vector3::new(f64::from(size.width), f64::from(size.height), 1.0));
+        let unit = h * scale;
+        let det = (unit / unit.norm()).determinant().abs();
+        if det.is_nan() || det < DET_MIN {
+            return Err(CalibrationError::Degenerate);
+        }
         if below <= 0.0 {
             return Err(CalibrationError::Horizon { row: f64::from(size.height), height: size.height });
         }
         let h = h / below;
-        // Judged in units of the picture, so that the check does not depend on its resolution.
-        let scale = Matrix3::from_diagonal(&Vector3::new(f64::from(size.width), f64::from(size.height), 1.0));
-        let unit = h * scale;
-        if (unit / unit.norm()).determinant().abs() < DET_MIN {
-            return Err(CalibrationError::Degenerate);
-        }
         let to_image = h.try_inverse().ok_or(CalibrationError::Degenerate)?;
         let plane = Self { to_ground: h, to_image, size, calibrated: true, depth_min: DEPTH_MIN };
         // Image y points down: seen from above, a right-handed ground turns the other way round.
@@ -382,6 +383,12 @@ mod tests {
             GroundPlane::from_pairs(&pairs(&truth, &same), SIZE, false),
             Err(CalibrationError::Degenerate)
         );
+    }
+
+    #[test]
+    fn a_matrix_of_zeros_is_degenerate() {
+        let e = GroundPlane::from_homography(Matrix3::zeros(), SIZE, true);
+        assert_eq!(e, Err(CalibrationError::Degenerate));
     }
 
     #[test]
