@@ -258,7 +258,7 @@ mod tests {
     #[test]
     fn an_ipv6_address_gets_its_brackets() {
         let options = Options { host: "::1".to_owned(), ..Options::default() };
-        assert_eq!(options.broker(), "[::1]:1883");
+        assert_eq!(options.broker(), "main ([::1]:1883)");
     }
 
     #[test]
