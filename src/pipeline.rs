@@ -144,9 +144,14 @@ impl Perception {
         }
     }
 
-    /// The map to the ground, fitted to the frames seen so far.
-    pub fn ground(&self) -> &GroundPlane {
-        &self.ground
+    /// Tells what the bounds of its steps have cost so far.
+    fn count(&self, counters: &Counters) {
+        let predict::Counters { tracks_refused, candidates_refused, keys_refused, keys_evicted } =
+            self.predictor.counters();
+        let events_not_followed = tracks_refused + candidates_refused + keys_refused + keys_evicted;
+        counters.detections_left_out.store(self.tracker.detections_left_out(), Ordering::Relaxed);
+        counters.histories_evicted.store(self.analyzer.evicted(), Ordering::Relaxed);
+        counters.events_not_followed.store(events_not_followed, Ordering::Relaxed);
     }
 }
 
@@ -159,6 +164,12 @@ pub struct Counters {
     pub refused: AtomicU64,
     /// Time spent on frames, microseconds.
     pub busy_us: AtomicU64,
+    /// Detections that the tracker left out: no boxes, or too many.
+    pub detections_left_out: AtomicU64,
+    /// Tracks whose history was forgotten for another's.
+    pub histories_evicted: AtomicU64,
+    /// Possible events, and tracks, that were not looked at because there were too many.
+    pub events_not_followed: AtomicU64,
     /// Turns of the loop, with or without a frame: stands still only when the thread hangs.
     pub turns: AtomicU64,
 }
@@ -193,6 +204,7 @@ pub fn spawn(
     std::thread::Builder::new().name(format!("perception-{camera}")).spawn(move || {
         let mut transitions = Vec::new();
         let counters = Arc::clone(&outputs.counters);
+        let mut refusing = false;
         loop {
             counters.turns.fetch_add(1, Ordering::Relaxed);
             match capture.next(&mut frame, PATIENCE) {
@@ -205,8 +217,10 @@ pub fn spawn(
             let outcome = perception.step(&frame, &mut transitions);
             let busy_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
             counters.busy_us.fetch_add(busy_us, Ordering::Relaxed);
+            perception.count(&counters);
             match outcome {
                 Ok(scene) => {
+                    refusing = false;
                     counters.frames.fetch_add(1, Ordering::Relaxed);
                     let scene = Arc::new(scene);
                     if let Some(sights) = &outputs.sights {
@@ -216,7 +230,8 @@ pub fn spawn(
                 }
                 Err(error) => {
                     // The first of a row of bad frames is worth a line, the rest a number.
-                    if counters.refused.fetch_add(1, Ordering::Relaxed) == 0 {
+                    counters.refused.fetch_add(1, Ordering::Relaxed);
+                    if !std::mem::replace(&mut refusing, true) {
                         tracing::warn!(%camera, seq = frame.seq, %error, "frame refused");
                     }
                 }
