@@ -11,9 +11,7 @@ const FRAMES: &str = "while printf 'FRAME\\n' && head -c 6912 /dev/zero; do slee
 
 /// A camera whose capture program misbehaves in this way until the file `mended` is there.
 async fn fails_and_recovers(broker: &TestBroker, misbehave: &str, mode: &str, named: &str) {
-    let script = format!(
-        "if [ ! -e $MENDED ]; then {misbehave}; fi; {HEADER}; {FRAMES}"
-    );
+    let script = format!("if [ ! -e $MENDED ]; then {misbehave}; fi; {HEADER}; {FRAMES}");
     let capture = format!("kind = 'command'\nstall_after_s = 0.5\ncommand = ['sh', '-c', '''{script}''']");
     let camera = Camera::new("gate", &capture, broker.port());
     let mended = camera.path().join("mended");
@@ -24,8 +22,7 @@ async fn fails_and_recovers(broker: &TestBroker, misbehave: &str, mode: &str, na
     program.says(named).await;
     std::fs::write(&mended, "").unwrap();
     let since = status.timestamp;
-    let (status, _) =
-        watch.presence(|status| status.timestamp.0 > since.0 && modes(status).is_empty()).await;
+    let (status, _) = watch.presence(|status| status.timestamp.0 > since.0 && modes(status).is_empty()).await;
     assert!(counter(&status, "capture_restarts") >= 1, "{status:?}");
     assert_eq!(program.stop().await, Some(0), "{}", program.log());
 }
@@ -61,7 +58,10 @@ async fn a_capture_program_that_writes_rubbish_is_named_and_recovers() {
 async fn a_recording_that_ends_ends_the_program_with_0_after_its_goodbye() {
     against_each_broker(Setup::default(), async |broker: TestBroker| {
         let camera = Camera::new("gate", "", broker.port());
-        let rows: String = (1..=60).map(|n| format!("{n},-1,{},20,20,40,0.9\n", n * 2)).collect();
+        // One who leaves long before the end, and one who stays to the last frame.
+        let leaves = (1..=20).map(|n| format!("{n},-1,{},20,20,40,0.9\n", n * 2));
+        let stays = (1..=60).map(|n| format!("{n},-1,{},60,20,40,0.9\n", 150 - n));
+        let rows: String = leaves.chain(stays).collect();
         std::fs::write(camera.path().join("det.txt"), rows).unwrap();
         let mut tracks = Peer::subscribed(broker.port(), "watch", "omnisight/swarm/tracks/gate/+").await;
         let mut program = Program::start(

@@ -38,8 +38,7 @@ fn the_service_manager_hears_ready_status_watchdog_and_stopping() {
     let camera = Camera::with_sections("gate", SMALL_PLAZA, "");
     let path = camera.path().join("notify");
     let manager = Manager::bind(&path);
-    let program =
-        Program::start(camera.command().env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "400000"));
+    let program = Program::start(camera.command().env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "400000"));
     manager.hears("READY=1");
     let status = manager.hears("STATUS=");
     assert!(status.contains("frames/s") && status.contains("tracks") && status.contains("peers"), "{status}");
@@ -77,8 +76,7 @@ fn the_watchdog_is_not_fed_for_another_process() {
 async fn every_line_of_a_json_log_is_json() {
     against_each_broker(Setup::default(), async |broker: TestBroker| {
         let camera = Camera::new("gate", SMALL_PLAZA, broker.port());
-        let mut program =
-            Program::start(camera.command().args(["--log", "debug", "--log-format", "json"]));
+        let mut program = Program::start(camera.command().args(["--log", "debug", "--log-format", "json"]));
         Peer::watch_presence(broker.port()).online().await;
         assert_eq!(program.stop().await, Some(0), "{}", program.log());
         let lines: Vec<Value> =
@@ -97,8 +95,7 @@ async fn the_brokers_password_is_used_and_never_logged() {
         let camera = Camera::new("gate", SMALL_PLAZA, broker.port());
         let mut command = camera.command();
         command.args(["--log", "trace"]).env("OMNISIGHT_BROKER_LINK__0__USERNAME", "gate");
-        let mut refused =
-            Program::start(command.env("OMNISIGHT_BROKER_LINK__0__PASSWORD", "wr0ng-0ne"));
+        let mut refused = Program::start(command.env("OMNISIGHT_BROKER_LINK__0__PASSWORD", "wr0ng-0ne"));
         refused.says("trying again").await;
         assert_eq!(refused.stop().await, Some(0));
         assert!(!refused.log().contains("wr0ng-0ne"), "{}", refused.log());

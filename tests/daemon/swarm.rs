@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use bytes::Bytes;
-use omnisight::link;
+use omnisight::link::{self, OutboxLimits, QueueLimits};
 use omnisight::model::{Envelope, Qos};
 use omnisight::swarm::message::StatusMessage;
 
@@ -38,7 +38,8 @@ async fn the_three_shipped_cameras_see_each_others_tracks_and_one_that_is_killed
     let mut watch = Peer::spawn(&options, "watch", None, &["omnisight/swarm/status/+"]);
     for name in names {
         // What the two others sent, and some of it of either: both joined.
-        let heard = |s: &StatusMessage| s.camera_id.as_str() == name && counter(s, "swarm_received_track") > 0;
+        let heard =
+            |s: &StatusMessage| s.camera_id.as_str() == name && counter(s, "swarm_received_track") > 0;
         watch.presence(heard).await;
     }
     for (name, program) in names.iter().zip(&programs) {
@@ -99,9 +100,16 @@ async fn hostile_messages_are_counted_by_reason_and_the_camera_goes_on() {
     against_each_broker(Setup::default(), async |broker: TestBroker| {
         let camera = Camera::new("gate", SMALL_PLAZA, broker.port());
         let mut program = Program::start(camera.command().args(["--log", "debug"]));
-        let mut watch = Peer::watch_presence(broker.port());
+        // Not what the others claim to be.
+        let own = ["omnisight/swarm/status/gate"];
+        let mut watch = Peer::spawn(&link_options(broker.port()), "watch", None, &own);
         watch.online().await;
-        let options = link::Options { max_packet_bytes: 32 << 20, ..link_options(broker.port()) };
+        let events = QueueLimits { messages: 100, bytes: 32 << 20 };
+        let options = link::Options {
+            max_packet_bytes: 32 << 20,
+            outbox: OutboxLimits { events, ..OutboxLimits::default() },
+            ..link_options(broker.port())
+        };
         let evil = Peer::spawn(&options, "evil", None, &[]);
         evil.status(|status| status.state == link::State::Connected).await;
         let messages = hostile();
@@ -117,7 +125,7 @@ async fn hostile_messages_are_counted_by_reason_and_the_camera_goes_on() {
         evil.send(Envelope { payload: large, ..event("omnisight/swarm/tracks/evil/1", "") });
         let acknowledged = messages.len() as u64 + 1;
         evil.status(|status| status.counters.acknowledged == acknowledged).await;
-        let counted = watch.presence(|status| status.camera_id.as_str() == "gate" && refused(status, &messages));
+        let counted = watch.presence(|status| refused(status, &messages));
         let counted = tokio::time::timeout(DEADLINE, counted).await;
         assert!(counted.is_ok(), "{:?}: {}", broker.kind(), program.log());
         Peer::watch_tracks(broker.port(), "gate").track().await;
