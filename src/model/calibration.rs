@@ -141,18 +141,20 @@ impl GroundPlane {
         if h.iter().any(|v| !v.is_finite()) {
             return Err(CalibrationError::NotFinite);
         }
+        // Judged in units of the picture, so that the check does not depend on its resolution.
+        let scale = Matrix3::from_diagonal(&Vector3::new(f64::from(size.width), f64::from(size.height), 1.0));
+        let unit = h * scale;
+        let determinant = (unit / unit.norm()).determinant().abs();
+        // All zeros have no norm, and so no number here.
+        if determinant.is_nan() || determinant < DET_MIN {
+            return Err(CalibrationError::Degenerate);
+        }
         let bottom = bottom_center(size);
         let below = (h * homogeneous(bottom)).z;
         if below <= 0.0 {
             return Err(CalibrationError::Horizon { row: f64::from(size.height), height: size.height });
         }
         let h = h / below;
-        // Judged in units of the picture, so that the check does not depend on its resolution.
-        let scale = Matrix3::from_diagonal(&Vector3::new(f64::from(size.width), f64::from(size.height), 1.0));
-        let unit = h * scale;
-        if (unit / unit.norm()).determinant().abs() < DET_MIN {
-            return Err(CalibrationError::Degenerate);
-        }
         let to_image = h.try_inverse().ok_or(CalibrationError::Degenerate)?;
         let plane = Self { to_ground: h, to_image, size, calibrated: true, depth_min: DEPTH_MIN };
         // Image y points down: seen from above, a right-handed ground turns the other way round.
