@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::support::program::{Camera, Program, SMALL_PLAZA};
 use crate::support::proxy::Proxy;
 use crate::support::watch::modes;
-use crate::support::{Peer, Setup, TestBroker, against_each_broker};
+use crate::support::{Peer, Setup, TestBroker, against_each_broker, free_port};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_signal_forces_a_camera_whose_goodbye_hangs() {
@@ -37,6 +37,14 @@ async fn a_goodbye_that_hangs_does_not_hold_the_stop_up_for_ever() {
         assert!(program.log().contains("not delivered before the stop"), "{}", program.log());
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_camera_without_its_broker_stops_in_order() {
+    let camera = Camera::new("gate", SMALL_PLAZA, free_port());
+    let mut program = camera.run();
+    program.says("trying again").await;
+    assert_eq!(program.stop().await, Some(0), "{}", program.log());
 }
 
 async fn track_ids(program: &mut Program, watch: &mut Peer, signal: &str) -> BTreeSet<u32> {

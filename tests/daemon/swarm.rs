@@ -1,5 +1,6 @@
 //! Cameras among each other, and among messages that mean harm.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use bytes::Bytes;
@@ -36,11 +37,10 @@ async fn the_three_shipped_cameras_see_each_others_tracks_and_one_that_is_killed
     let mut programs = names.map(|name| shipped(name, port, folder.path()));
     let options = with_password(link_options(port), "watch", "change me");
     let mut watch = Peer::spawn(&options, "watch", None, &["omnisight/swarm/status/+"]);
-    for name in names {
-        // What the two others sent, and some of it of either: both joined.
-        let heard =
-            |s: &StatusMessage| s.camera_id.as_str() == name && counter(s, "swarm_received_track") > 0;
-        watch.presence(heard).await;
+    let mut hear = BTreeSet::from(names);
+    while !hear.is_empty() {
+        let (status, _) = watch.presence(|status| counter(status, "swarm_received_track") > 0).await;
+        hear.remove(status.camera_id.as_str());
     }
     for (name, program) in names.iter().zip(&programs) {
         for other in names.iter().filter(|other| *other != name) {
@@ -63,6 +63,7 @@ fn hostile() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     let good = "{'camera_id':'evil','track_id':1,'global_position':{'x':1.0,'y':1.0,'z':0.0},\
                 'velocity':{'x':0.0,'y':0.0},'class':'person','confidence':0.5,'timestamp':1,\
                 'behaviors':0,'threat_score':0.0}";
+    let deep = "[".repeat(10_000) + &"]".repeat(10_000);
     let vote = "{'event_id':1,'initiating_camera':'evil','num_confirming':9,'confirming_cameras':['evil'],\
                 'aggregated_confidence':0.5,'timestamp':1}";
     let weights = "{'camera_id':'evil','version':1,'num_weights':1000000,'timestamp':1,'weights':[1.0]}";
@@ -83,6 +84,12 @@ fn hostile() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("tracks/evil/1", vec![b' '; 200_000], "too_large"),
         ("status/evil", vec![b'['; 10_000], "wrong_type"),
         ("status/evil", [vec![b'['; 10_000], vec![b']'; 10_000]].concat(), "wrong_type"),
+        (
+            "tracks/evil/1",
+            track(&good.replace("'behaviors':0", &format!("'behaviors':{deep}"))),
+            "wrong_type",
+        ),
+        ("tracks/evil/1", track(&good.replace("{'camera_id'", &"{'a':".repeat(10_000))), "not_json"),
         ("consensus/1", track(vote), "count_mismatch"),
         ("models/evil/weights", track(weights), "count_mismatch"),
     ]
