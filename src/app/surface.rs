@@ -179,7 +179,8 @@ impl Surface {
     }
 
     async fn say_goodbye(mut self) {
-        let Some(Swarm { mut engine, link, .. }) = self.swarm.take() else { return };
+        // Kept until the session has ended: what the others say meanwhile is not wanted, but not lost either.
+        let Some(Swarm { mut engine, link, deliveries: _deliveries, .. }) = self.swarm.take() else { return };
         let farewell = engine.farewell(self.clock.now()).ok();
         let status = link.close(farewell, GOODBYE_WITHIN).await;
         let left = status.queued.total() + status.in_flight;

@@ -35,6 +35,7 @@ async fn the_demo_prints_how_to_watch_it_its_status_and_a_summary() {
     for camera in cameras {
         let counts = numbers(camera, &["frames", "messages sent", "received"]);
         assert!(counts.iter().all(|count| *count > 0), "{camera}");
+        assert!(camera.matches("(0 dropped").count() == 3, "{camera}");
     }
     let all = out.lines().find(|line| line.starts_with("all:")).expect(&out);
     let counts = numbers(all, &["frames", "messages sent", "received"]);

@@ -7,7 +7,9 @@
 mod support;
 
 mod capture;
+mod hostile;
 mod life;
+#[cfg(feature = "broker")]
+mod own_broker;
 mod presence;
 mod service;
-mod swarm;

@@ -1,12 +1,11 @@
 //! What the machine around the program sees: the service manager, the log, the exit code.
 
-use std::net::TcpListener;
 use std::os::unix::net::UnixDatagram;
 
 use serde_json::Value;
 
 use crate::support::program::{Camera, Program, SMALL_PLAZA};
-use crate::support::{DEADLINE, Peer, Setup, TestBroker, against_each_broker, free_port};
+use crate::support::{DEADLINE, Peer, Setup, TestBroker, against_each_broker};
 
 /// The service manager's side of `sd_notify(3)`.
 struct Manager {
@@ -105,32 +104,4 @@ async fn the_brokers_password_is_used_and_never_logged() {
         assert!(!program.log().contains("pa55-w0rd"), "{}", program.log());
     })
     .await;
-}
-
-#[test]
-fn an_address_in_use_is_named_and_the_exit_code_is_69() {
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = taken.local_addr().unwrap().to_string();
-    let broker = format!("[broker]\nenabled = true\nallow_anonymous = true\nlisten = '{address}'");
-    let camera = Camera::with_sections("gate", SMALL_PLAZA, &broker);
-    let finished = camera.run().wait();
-    assert_eq!(finished.code, Some(69), "{finished:?}");
-    assert!(finished.err.contains(&address), "{finished:?}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_camera_with_its_own_broker_talks_to_it_and_both_stop_in_order() {
-    let port = free_port();
-    let own = format!(
-        "[broker]\nenabled = true\nallow_anonymous = true\nlisten = '127.0.0.1:{port}'\n\
-         [[broker_link]]\nurl = 'mqtt://127.0.0.1:{port}'\nreconnect_first_s = 0.1"
-    );
-    let camera = Camera::with_sections("gate", SMALL_PLAZA, &own);
-    for _ in 0..2 {
-        let mut program = camera.run();
-        Peer::watch_presence(port).online().await;
-        assert_eq!(program.stop().await, Some(0), "{}", program.log());
-        // The port is free again.
-        TcpListener::bind(("127.0.0.1", port)).unwrap();
-    }
 }

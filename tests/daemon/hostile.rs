@@ -1,61 +1,13 @@
-//! Cameras among each other, and among messages that mean harm.
-
-use std::collections::BTreeSet;
-use std::path::Path;
+//! A camera among messages that mean harm.
 
 use bytes::Bytes;
 use omnisight::link::{self, OutboxLimits, QueueLimits};
 use omnisight::model::{Envelope, Qos};
 use omnisight::swarm::message::StatusMessage;
 
-use crate::support::program::{Camera, Program, SMALL_PLAZA, omnisight};
+use crate::support::program::{Camera, Program, SMALL_PLAZA};
 use crate::support::watch::counter;
-use crate::support::{
-    DEADLINE, Peer, Setup, TestBroker, against_each_broker, event, free_port, link_options, with_password,
-};
-
-fn shipped(name: &str, port: u16, state: &Path) -> Program {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("config/three-cameras/{name}.toml"));
-    let mut command = omnisight(&["run", "--config", file.to_str().unwrap()]);
-    if name == "gate" {
-        command.env("OMNISIGHT_BROKER__LISTEN", format!("127.0.0.1:{port}"));
-    }
-    command
-        .env("OMNISIGHT_BROKER_LINK__0__URL", format!("mqtt://127.0.0.1:{port}"))
-        .env("OMNISIGHT_BROKER_LINK__0__RECONNECT_FIRST_S", "0.1")
-        .env("OMNISIGHT_STATE__DIR", state.join(name))
-        .env("OMNISIGHT_CAPTURE__WIDTH", "240")
-        .env("OMNISIGHT_CAPTURE__HEIGHT", "180");
-    Program::start(&mut command)
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_three_shipped_cameras_see_each_others_tracks_and_one_that_is_killed_is_missed() {
-    let folder = tempfile::tempdir().unwrap();
-    let port = free_port();
-    let names = ["gate", "yard", "hall"];
-    let mut programs = names.map(|name| shipped(name, port, folder.path()));
-    let options = with_password(link_options(port), "watch", "change me");
-    let mut watch = Peer::spawn(&options, "watch", None, &["omnisight/swarm/status/+"]);
-    let mut hear = BTreeSet::from(names);
-    while !hear.is_empty() {
-        let (status, _) = watch.presence(|status| counter(status, "swarm_received_track") > 0).await;
-        hear.remove(status.camera_id.as_str());
-    }
-    for (name, program) in names.iter().zip(&programs) {
-        for other in names.iter().filter(|other| *other != name) {
-            program.says(&format!("peer={other} change=Joined")).await;
-        }
-    }
-    programs[2].signal("KILL");
-    for program in &programs[..2] {
-        program.says("peer=hall change=Lost(Offline)").await;
-    }
-    // The one with the broker last.
-    for program in programs[..2].iter_mut().rev() {
-        assert_eq!(program.stop().await, Some(0), "{}", program.log());
-    }
-}
+use crate::support::{DEADLINE, Peer, Setup, TestBroker, against_each_broker, event, link_options};
 
 /// What a peer that means harm publishes: topic behind the prefix, payload, and the counter that rises.
 fn hostile() -> Vec<(&'static str, Vec<u8>, &'static str)> {
