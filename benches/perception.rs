@@ -8,9 +8,10 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use omnisight::base::Time;
+use omnisight::base::{CountingIds, Time};
 use omnisight::inference::{self, Detector};
 use omnisight::model::{CameraId, Chroma, Content, Detection, Frame, GroundPlane, Image, Size};
+use omnisight::pipeline::{Options, Perception};
 
 const SIZE: Size = Size { width: 480, height: 360 };
 const FRAME_MS: u64 = 100;
@@ -121,5 +122,29 @@ fn detection(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, detection);
+/// Everything between a frame and what the surfaces get: detect, track, place, judge, forecast.
+fn scene(c: &mut Criterion) {
+    let options = Options::new(GroundPlane::nominal(10.0, SIZE));
+    let ids = || Box::new(CountingIds::default());
+    let mut group = c.benchmark_group("frame to scene");
+    for (name, people) in [("nobody", 0), ("eight people", 8)] {
+        let mut plaza = Plaza::new(people);
+        let mut perception = Perception::new(options.clone(), ids(), ids()).unwrap();
+        let mut transitions = Vec::new();
+        let mut tracks = 0;
+        for _ in 0..WARM_UP {
+            tracks = perception.step(plaza.next(), &mut transitions).unwrap().tracks.len();
+        }
+        assert!(tracks >= people / 2, "{name}: {tracks} tracks");
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                transitions.clear();
+                black_box(perception.step(plaza.next(), &mut transitions).unwrap())
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, detection, scene);
 criterion_main!(benches);

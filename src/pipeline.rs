@@ -44,6 +44,20 @@ pub struct Options {
     pub ground: GroundPlane,
 }
 
+impl Options {
+    /// Every step at its defaults, over this ground, without zones.
+    pub fn new(ground: GroundPlane) -> Self {
+        Self {
+            detector: inference::Options::default(),
+            tracker: track::Options::default(),
+            behavior: behavior::Options::default(),
+            prediction: predict::Options::default(),
+            zones: Vec::new(),
+            ground,
+        }
+    }
+}
+
 /// One camera's perception.
 pub struct Perception {
     ground: GroundPlane,

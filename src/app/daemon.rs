@@ -14,7 +14,7 @@ use crate::base::Clock;
 #[cfg(feature = "broker")]
 use crate::broker::{self, Broker};
 use crate::capture;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::platform;
 use crate::supervisor::{End, Supervisor};
 
@@ -47,7 +47,7 @@ impl StopSignals {
 /// Runs one camera until it is told to stop, or can't go on.
 pub async fn run(config: Config, clock: Arc<dyn Clock>) -> Result<(), Error> {
     let mut signals = StopSignals::new()?;
-    let id = config.camera.id.clone();
+    let config::Camera { id, name, site } = config.camera.clone();
     #[cfg(feature = "broker")]
     let mut broker = match config.broker.clone() {
         Some(options) => Some(broker::start(options).await?),
@@ -58,7 +58,7 @@ pub async fn run(config: Config, clock: Arc<dyn Clock>) -> Result<(), Error> {
     }
     let mut parts = Supervisor::default();
     let camera = Camera::start(config, &clock, &mut parts, false)?;
-    tracing::info!(camera = %id, version = env!("CARGO_PKG_VERSION"), "running");
+    tracing::info!(camera = %id, name, site, version = env!("CARGO_PKG_VERSION"), "running");
     platform::ready();
     let mut status = ticker(STATUS_EVERY);
     let mut watchdog = platform::watchdog_interval().map(ticker);

@@ -194,14 +194,7 @@ fn camera_config(
         state_dir: state.path().join(id.as_str()),
         camera: config::Camera { name: id.to_string(), id, site: None },
         capture: capture::Options::new(capture::Kind::Synthetic(simulated)),
-        perception: pipeline::Options {
-            detector: crate::inference::Options::default(),
-            tracker: crate::track::Options::default(),
-            behavior: crate::behavior::Options::default(),
-            prediction: crate::predict::Options::default(),
-            zones,
-            ground,
-        },
+        perception: pipeline::Options { zones, ..pipeline::Options::new(ground) },
         swarm: Some(swarm::Options::default()),
         link: Some(link::Options {
             host: broker.ip().to_string(),

@@ -179,10 +179,11 @@ impl Surface {
     }
 
     async fn say_goodbye(mut self) {
-        // Kept until the session has ended: what the others say meanwhile is not wanted, but not lost either.
-        let Some(Swarm { mut engine, link, deliveries: _deliveries, .. }) = self.swarm.take() else { return };
+        // What still arrives has somewhere to go until the link is closed.
+        let Some(Swarm { mut engine, link, deliveries, .. }) = self.swarm.take() else { return };
         let farewell = engine.farewell(self.clock.now()).ok();
         let status = link.close(farewell, GOODBYE_WITHIN).await;
+        drop(deliveries);
         let left = status.queued.total() + status.in_flight;
         if left > 0 {
             tracing::warn!(camera = %self.camera, left, "messages not delivered before the stop");

@@ -8,6 +8,7 @@
 //! of an offline program is a file: start plus index by rate, and exit status 0 after its last whole
 //! frame is the end. A hang is [`Next::Pending`] for as long as it lasts; who waits decides.
 
+use std::fmt;
 use std::process::ChildStdout;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
@@ -25,12 +26,23 @@ const PICTURES_MAX: usize = 1;
 const READER_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What to start and what its output is.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Options {
     /// The program and its arguments; no shell is involved.
     pub argv: Vec<String>,
     /// Live stream or file.
     pub timing: Timing,
+}
+
+/// Without the arguments: one may be a URL with a password.
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let program = self.argv.first().map_or("", String::as_str);
+        f.debug_struct("Options")
+            .field("program", &program)
+            .field("timing", &self.timing)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Where frame times come from, and what the end of the stream means.

@@ -95,14 +95,8 @@ fn options(arguments: &Arguments, log: &log::Arguments) -> Result<pipeline::Opti
         let named = ConfigArguments { config: arguments.config.clone() };
         return Ok(load(&named, log)?.config.perception);
     }
-    Ok(pipeline::Options {
-        detector: crate::inference::Options::default(),
-        tracker: crate::track::Options::default(),
-        behavior: crate::behavior::Options::default(),
-        prediction: crate::predict::Options::default(),
-        zones: Vec::new(),
-        ground: GroundPlane::nominal(METERS_PER_UNIT, Size { width: 1, height: 1 }),
-    })
+    let ground = GroundPlane::nominal(METERS_PER_UNIT, Size { width: 1, height: 1 });
+    Ok(pipeline::Options::new(ground))
 }
 
 fn read(path: &Path) -> Result<String, Error> {

@@ -48,6 +48,8 @@ use session::{Session, SessionOptions};
 /// How a link is made.
 #[derive(Debug, Clone)]
 pub struct Options {
+    /// What the broker is called in messages.
+    pub name: String,
     /// Name or address of the broker; an IPv6 address without brackets.
     pub host: String,
     /// Its TCP port.
@@ -77,6 +79,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
+            name: "main".to_owned(),
             host: "localhost".to_owned(),
             port: 1883,
             credentials: None,
@@ -107,9 +110,9 @@ impl Options {
         if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() }
     }
 
-    /// `host:port`, as it stands in messages.
+    /// Name and `host:port`, as they stand in messages.
     fn broker(&self) -> String {
-        format!("{}:{}", self.bracketed_host(), self.port)
+        format!("{} ({}:{})", self.name, self.bracketed_host(), self.port)
     }
 
     fn check(&self) -> Result<(), Error> {
@@ -255,7 +258,7 @@ mod tests {
     #[test]
     fn an_ipv6_address_gets_its_brackets() {
         let options = Options { host: "::1".to_owned(), ..Options::default() };
-        assert_eq!(options.broker(), "[::1]:1883");
+        assert_eq!(options.broker(), "main ([::1]:1883)");
     }
 
     #[test]

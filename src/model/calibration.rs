@@ -141,16 +141,15 @@ impl GroundPlane {
         if h.iter().any(|v| !v.is_finite()) {
             return Err(CalibrationError::NotFinite);
         }
+        let bottom = bottom_center(size);
+        let below = (h * homogeneous(bottom)).z;
         // Judged in units of the picture, so that the check does not depend on its resolution.
         let scale = Matrix3::from_diagonal(&Vector3::new(f64::from(size.width), f64::from(size.height), 1.0));
         let unit = h * scale;
-        let determinant = (unit / unit.norm()).determinant().abs();
-        // All zeros have no norm, and so no number here.
-        if determinant.is_nan() || determinant < DET_MIN {
+        let det = (unit / unit.norm()).determinant().abs();
+        if det.is_nan() || det < DET_MIN {
             return Err(CalibrationError::Degenerate);
         }
-        let bottom = bottom_center(size);
-        let below = (h * homogeneous(bottom)).z;
         if below <= 0.0 {
             return Err(CalibrationError::Horizon { row: f64::from(size.height), height: size.height });
         }
@@ -384,6 +383,12 @@ mod tests {
             GroundPlane::from_pairs(&pairs(&truth, &same), SIZE, false),
             Err(CalibrationError::Degenerate)
         );
+    }
+
+    #[test]
+    fn a_matrix_of_zeros_is_degenerate() {
+        let e = GroundPlane::from_homography(Matrix3::zeros(), SIZE, true);
+        assert_eq!(e, Err(CalibrationError::Degenerate));
     }
 
     #[test]

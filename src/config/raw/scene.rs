@@ -99,7 +99,8 @@ pub struct Calibration {
     pub homography: Option<[[f64; 3]; 3]>,
     /// Accept a picture in which the horizon can be seen.
     pub allow_horizon: bool,
-    /// Without points and homography the picture counts as a rectangle this many metres wide and deep.
+    /// Without points and homography the picture counts as a rectangle this many metres wide and deep (but not
+    /// that of a simulated camera, which knows its calibration).
     #[schemars(range(min = 0.001, max = 100_000.0))]
     pub meters_per_unit: f64,
 }

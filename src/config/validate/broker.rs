@@ -56,7 +56,15 @@ impl Validator<'_> {
         };
         let credentials = raw.username.map(|username| Credentials { username, password });
         let keep_alive = Duration::from_secs(u64::from(raw.keep_alive_s));
-        Ok(link::Options { host, port, credentials, keep_alive, backoff, ..link::Options::default() })
+        Ok(link::Options {
+            name: raw.name,
+            host,
+            port,
+            credentials,
+            keep_alive,
+            backoff,
+            ..link::Options::default()
+        })
     }
 
     pub(super) fn broker(&mut self, raw: &raw::Broker, state_dir: Option<&Path>) -> Checked<BrokerOptions> {

@@ -2,8 +2,8 @@
 //!
 //! A picture is brought to the work grid (`picture`), compared with the background (`background`),
 //! cleared of shadows (`light`) and specks (`mask`), cut into connected components (`blobs`), and
-//! these are put together and taken apart until they are objects of a person's size (`people`), which
-//! is known from the calibration or learned (`scale`). Under an object nothing is learned, so that
+//! these are put together and taken apart until they are objects of a person's size (`people`,
+//! `vehicle`), which is known from the calibration or learned (`scale`). Under an object nothing is learned, so that
 //! someone who stands still stays; `review` finds what stays although nobody is there, and `flicker`
 //! what stirs although it belongs there.
 //!
@@ -23,13 +23,14 @@ mod review;
 mod scale;
 #[cfg(test)]
 mod tests;
+mod vehicle;
 
 use std::time::Duration;
 
 use self::background::Background;
 use self::blobs::{Blobs, Rect};
 use self::flicker::Flicker;
-use self::people::{Object, People, is_vehicle};
+use self::people::{Object, People};
 use self::picture::{Grid, Picture};
 use self::review::Review;
 use self::scale::Scale;
@@ -288,8 +289,8 @@ fn classify(object: &Object) -> (Class, f32) {
         return if upright { (Class::Person, 0.8) } else { (Class::Unknown, 0.6) };
     };
     let tall = (height / person.height).min(person.height / height);
-    if is_vehicle(object.rect, object.area, person) {
-        (Class::Vehicle, fill)
+    if object.solid {
+        (Class::Vehicle, 0.9)
     } else if tall >= 0.55 && width <= 1.6 * person.width {
         (Class::Person, tall * (0.5 + fill).min(1.0))
     } else if height > person.height || width > person.height {

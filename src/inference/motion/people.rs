@@ -10,6 +10,7 @@
 use super::blobs::{Blob, Blobs, NO_BLOB, Rect, Sets};
 use super::picture::Grid;
 use super::scale::{Person, Scale};
+use super::vehicle;
 
 /// Most objects of one frame; further ones are left out, the smallest first being the likeliest.
 pub(super) const OBJECTS_MAX: usize = 128;
@@ -27,6 +28,9 @@ const SPECK_MIN: usize = 4;
 /// Group of a blob that is noise.
 const NO_GROUP: u16 = u16::MAX;
 
+/// Most vehicles in one group.
+const GROUP_VEHICLES_MAX: usize = 4;
+
 /// One object on the work grid.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Object {
@@ -37,6 +41,8 @@ pub(super) struct Object {
     pub(super) person: Option<Person>,
     /// Part of a group that had to be cut.
     pub(super) split: bool,
+    /// A vehicle by its solid heart.
+    pub(super) solid: bool,
 }
 
 /// Blobs that belong together.
@@ -96,14 +102,15 @@ impl People {
                 _ => self.push(group.rect, group.area, person, false),
             }
         }
-        for object in &mut self.objects {
+        for object in self.objects.iter_mut().filter(|o| !o.solid) {
             find_feet(object, raw, self.grid, scale);
         }
     }
 
     fn push(&mut self, rect: Rect, area: usize, person: Option<Person>, split: bool) {
         if self.objects.len() < OBJECTS_MAX && large_enough(rect, area, person, self.grid) {
-            self.objects.push(Object { rect, area, person, split });
+            let solid = person.is_some_and(|p| is_vehicle(rect, area, p));
+            self.objects.push(Object { rect, area, person, split, solid });
         }
     }
 
@@ -150,7 +157,13 @@ impl People {
                 self.field[start + from..start + to].fill(1);
             }
         }
+        let vehicles = self.objects.len();
+        self.take_vehicles(frame, scale);
+        let alone = self.objects.len() == vehicles;
         self.cover(frame, scale);
+        if !alone && self.covers.is_empty() {
+            return;
+        }
         if self.covers.is_empty() || self.covers.len() == 1 && fits_one(frame, person, 1.4) {
             // No people at all, or one who stretches out arms or strides.
             self.push(frame, self.groups[g].area, Some(person), false);
@@ -160,6 +173,24 @@ impl People {
             let Cover { rect, person } = self.covers[i];
             let (tight, area) = self.tighten(frame, rect);
             self.push(tight, area, Some(person), true);
+        }
+    }
+
+    /// Takes vehicles out of a group: what they cover is explained.
+    fn take_vehicles(&mut self, frame: Rect, scale: &Scale) {
+        let (width, height) = (frame.width(), frame.height());
+        let middle = (frame.left + frame.right) as f32 / 2.0;
+        for _ in 0..GROUP_VEHICLES_MAX {
+            self.sum(width, height);
+            let set = |place| box_sum(&self.rest, width, height, place);
+            let person = |foot| scale.person(middle, (frame.top + foot) as f32);
+            let Some(rect) = vehicle::find(width, height, set, person) else { return };
+            let person = person(rect.bottom);
+            self.mark(frame, rect, true);
+            let (tight, area) = self.tighten(frame, rect);
+            if self.objects.len() < OBJECTS_MAX {
+                self.objects.push(Object { rect: tight, area, person, split: true, solid: true });
+            }
         }
     }
 
@@ -345,11 +376,18 @@ const ZONES: [Zone; 5] = [
 
 /// A rectangle that may reach beyond the table.
 #[derive(Debug, Clone, Copy)]
-struct Place {
+pub(super) struct Place {
     left: isize,
     top: isize,
     right: isize,
     bottom: isize,
+}
+
+impl From<Rect> for Place {
+    fn from(r: Rect) -> Self {
+        let [left, top, right, bottom] = [r.left, r.top, r.right, r.bottom].map(|v| v as isize);
+        Self { left, top, right, bottom }
+    }
 }
 
 impl Place {
@@ -386,7 +424,7 @@ fn fits_one(rect: Rect, person: Person, slack: f32) -> bool {
 }
 
 /// One solid thing as large as a car, which no group of people is: between people one sees through.
-pub(super) fn is_vehicle(rect: Rect, area: usize, person: Person) -> bool {
+fn is_vehicle(rect: Rect, area: usize, person: Person) -> bool {
     let (width, height) = (rect.width() as f32, rect.height() as f32);
     width >= 0.8 * person.height
         && width <= 5.0 * person.height

@@ -278,6 +278,19 @@ fn a_car_is_one_vehicle_where_the_size_of_people_is_known() {
 }
 
 #[test]
+fn a_van_with_a_person_before_it_is_not_taken_for_a_crowd() {
+    let mut watch = Watch::plain();
+    watch.learn_size();
+    for i in 0..20 {
+        let (van, person) = ((40 + 5 * i, 80, 120, 60, 220), (80 + 4 * i, 115));
+        let found = watch.see(&Scene { things: vec![van], people: vec![person], ..Scene::empty() });
+        let is = |class, bbox: BBox| found.iter().any(|d| d.class == class && d.bbox.iou(bbox) > 0.5);
+        assert!(is(Class::Vehicle, BBox::new(f64::from(van.0), 80.0, 120.0, 60.0)), "frame {i}: {found:?}");
+        assert!(found.len() <= 2, "frame {i}: {found:?}");
+    }
+}
+
+#[test]
 fn a_person_cut_in_two_by_a_sign_is_one() {
     let mut watch = Watch::plain();
     watch.learn_size();
