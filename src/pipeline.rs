@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 
-use crate::base::IdSource;
+use crate::base::{IdSource, Time};
 use crate::behavior::{self, Analyzer};
 use crate::capture::{Capture, Taken};
 use crate::inference::{self, Detector};
@@ -71,6 +71,7 @@ pub struct Perception {
     events: Vec<Event>,
     /// Each living track as it was last seen, without its forecast; bounded by `track::OBJECTS_MAX`.
     last_seen: BTreeMap<u32, SceneTrack>,
+    last_frame: Option<Time>,
 }
 
 impl Perception {
@@ -91,6 +92,7 @@ impl Perception {
             detections: Vec::new(),
             events: Vec::new(),
             last_seen: BTreeMap::new(),
+            last_frame: None,
         })
     }
 
@@ -101,6 +103,7 @@ impl Perception {
         transitions: &mut Vec<Transition>,
     ) -> Result<Scene, inference::Error> {
         let now = frame.time;
+        self.last_frame = Some(now);
         if frame.size != self.ground.size() {
             self.ground = self.ground.resized(frame.size);
         }
@@ -142,6 +145,13 @@ impl Perception {
             behavior: crate::model::Behavior::default(),
             forecast: Forecast::default(),
         }
+    }
+
+    /// No frame comes any more: the tracks that live end with the last one.
+    fn finish(&mut self, transitions: &mut Vec<Transition>) {
+        let Some(time) = self.last_frame else { return };
+        let last_seen = std::mem::take(&mut self.last_seen).into_values();
+        transitions.extend(last_seen.map(|last| Transition::TrackEnded { last: Box::new(last), time }));
     }
 
     /// Tells what the bounds of its steps have cost so far.
@@ -211,7 +221,7 @@ pub fn spawn(
                 Taken::Frame => {}
                 Taken::Pending if outputs.transitions.is_closed() => return,
                 Taken::Pending => continue,
-                Taken::Ended => return,
+                Taken::Ended => break,
             }
             let started = Instant::now();
             let outcome = perception.step(&frame, &mut transitions);
@@ -240,6 +250,12 @@ pub fn spawn(
                 if outputs.transitions.blocking_send(transition).is_err() {
                     return;
                 }
+            }
+        }
+        perception.finish(&mut transitions);
+        for transition in transitions {
+            if outputs.transitions.blocking_send(transition).is_err() {
+                return;
             }
         }
     })

@@ -161,7 +161,10 @@ impl Surface {
         let link = self.swarm.as_ref().map(|s| s.status.borrow().clone());
         let mut modes = modes::in_force(&capture.state, self.store.is_degraded(), link.as_ref());
         let counted = link.as_ref().map(|l| l.counters).unwrap_or_default();
+        let (peers, remote_tracks) = (self.report.borrow().peers, self.report.borrow().remote_tracks);
         let counters = [
+            ("peers", peers as u64),
+            ("remote_tracks", remote_tracks as u64),
             ("frames", self.counters.frames.load(Ordering::Relaxed)),
             ("frames_dropped", capture.dropped),
             ("frames_refused", self.counters.refused.load(Ordering::Relaxed)),
