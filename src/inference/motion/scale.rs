@@ -1,20 +1,22 @@
 //! How large a person is at each place of the picture.
 //!
-//! With a calibration: from the ground plane. A metre across the line of sight is `px_per_metre`
-//! wide; the ground's foreshortening along it gives the angle at which the camera looks down, and so
-//! how much of a person's height is seen. Without: a height that grows linearly with the foot's row
+//! With a calibration: from the ground plane, which knows where the head of someone is whose feet are
+//! seen. Where it does not, the ground's foreshortening tells at which angle the camera looks down,
+//! and so how much of a person's height is seen. Without: a height that grows linearly with the foot's row
 //! (exact for a level horizon, Hoiem et al., "Putting Objects in Perspective", IJCV 2008). Either way
 //! it is fitted to blobs that look like one person, by least absolute deviations, which merged groups
 //! and fragments do not pull away; a calibrated height is thereby only corrected, within
-//! [`CORRECTION`]: heads are nearer to the camera than feet, which the ground plane does not tell.
+//! [`CORRECTION`]: people are not all alike, and calibrations are not exact.
 //! Lengths are pixels of the work grid.
 
 use crate::model::{GroundPlane, Point};
 
 /// Height of an average person with shoes, in metres.
 pub(super) const PERSON_M: f64 = 1.72;
-/// Width of a walking person as a part of the height, until it is learned.
+/// Width of a walking person as a part of the stature, until it is learned.
 const ASPECT: f32 = 0.40;
+/// Part of a stature that a person covers from straight above: as deep as shoulders are wide.
+const FROM_ABOVE: f64 = 0.3;
 /// Observations kept; the newest replace the oldest.
 const SIGHTINGS_MAX: usize = 384;
 /// Fewer do not tell.
@@ -38,6 +40,16 @@ struct Sighting {
     /// Height in units of [`Scale::unit`] there.
     height: f32,
     aspect: f32,
+}
+
+/// What sizes at one place are told in: a calibrated person, or a pixel.
+#[derive(Debug, Clone, Copy)]
+struct Unit {
+    height: f32,
+    /// A stature across the line of sight.
+    across: f32,
+    /// How far the head is to the side of the feet: away from the picture's middle people lean outward.
+    lean: f32,
 }
 
 #[derive(Debug)]
@@ -81,31 +93,47 @@ impl Scale {
         let line = self.line?;
         let relative = line.at + line.slope * (foot - line.about);
         let (least, most) = if self.ground.is_some() { CORRECTION } else { (0.2 * line.at, f32::INFINITY) };
-        let height = self.unit(x, foot)? * relative.clamp(least, most);
-        (height >= 3.0 && height <= 2.0 * self.rows).then_some(Person { width: height * self.aspect, height })
+        let relative = relative.clamp(least, most);
+        let unit = self.unit(x, foot)?;
+        let height = unit.height * relative;
+        let width = (unit.across * self.aspect + unit.lean) * relative;
+        (height >= 3.0 && height <= 2.0 * self.rows).then_some(Person { width, height })
     }
 
-    /// What heights at this point are told in: a calibrated person, or pixels.
-    fn unit(&self, x: f32, foot: f32) -> Option<f32> {
-        self.ground.as_ref().map_or(Some(1.0), |ground| self.measured(ground, x, foot))
+    fn unit(&self, x: f32, foot: f32) -> Option<Unit> {
+        match &self.ground {
+            Some(ground) => self.measured(ground, x, foot),
+            None => Some(Unit { height: 1.0, across: 1.0, lean: 0.0 }),
+        }
     }
 
-    fn measured(&self, ground: &GroundPlane, x: f32, foot: f32) -> Option<f32> {
+    fn measured(&self, ground: &GroundPlane, x: f32, foot: f32) -> Option<Unit> {
         let foot = Point::new(f64::from(x) * self.factor, f64::from(foot) * self.factor);
-        let across = ground.px_per_metre(foot)?;
-        let [near, far] = [0.5, -0.5].map(|dy| ground.to_ground(foot + Point::new(0.0, dy)));
-        let along_m = near?.distance(far?);
-        // Sine of the angle below the horizon: a metre along the ground over a metre across.
-        let sine = (1.0 / (along_m * across)).min(1.0);
-        let seen = (1.0 - sine * sine).sqrt();
-        // Seen from straight above a person is as deep as wide shoulders.
-        Some((PERSON_M * across * seen.max(0.3) / self.factor) as f32)
+        let px_per_metre = ground.px_per_metre(foot)?;
+        let (height, across, lean) = match ground.upright_px(foot, PERSON_M) {
+            Some(head) => {
+                let up = foot - head;
+                // The trunk, which is the widest, is nearer to the camera than the feet.
+                let trunk = ground.upright_px(foot, 0.5 * PERSON_M)?;
+                let nearer = trunk.distance(head) / foot.distance(trunk);
+                let across = PERSON_M * px_per_metre * nearer.sqrt();
+                (up.y.max(FROM_ABOVE * across), across, up.x.abs())
+            }
+            None => {
+                let height = PERSON_M * px_per_metre * seen(ground, foot, px_per_metre)?;
+                (height, height, 0.0)
+            }
+        };
+        let [height, across, lean] = [height, across, lean].map(|px| (px / self.factor) as f32);
+        Some(Unit { height, across, lean })
     }
 
     /// Takes note of a blob that looks like one whole person.
     pub(super) fn note(&mut self, x: f32, foot: f32, height: f32, width: f32) {
         let Some(unit) = self.unit(x, foot) else { return };
-        let sighting = Sighting { foot, height: height / unit, aspect: width / height };
+        let relative = height / unit.height;
+        let aspect = (width / relative - unit.lean) / unit.across;
+        let sighting = Sighting { foot, height: relative, aspect };
         if self.sightings.len() < SIGHTINGS_MAX {
             self.sightings.push(sighting);
         } else {
@@ -156,6 +184,15 @@ impl Scale {
         let slope = ((w * wxy - wx * wy) / det).max(0.0);
         Line { at: (wy - slope * wx) / w, slope, ..line }
     }
+}
+
+/// The part of a height that is seen from as far above as the ground's foreshortening tells.
+fn seen(ground: &GroundPlane, foot: Point, px_per_metre: f64) -> Option<f64> {
+    let [near, far] = [0.5, -0.5].map(|dy| ground.to_ground(foot + Point::new(0.0, dy)));
+    let along_m = near?.distance(far?);
+    // Sine of the angle below the horizon: a metre along the ground over a metre across.
+    let sine = (1.0 / (along_m * px_per_metre)).min(1.0);
+    Some((1.0 - sine * sine).sqrt().max(FROM_ABOVE))
 }
 
 #[cfg(test)]
