@@ -114,18 +114,15 @@ impl Scale {
     fn measured(&self, ground: &GroundPlane, x: f32, foot: f32) -> Option<Unit> {
         let foot = Point::new(f64::from(x) * self.factor, f64::from(foot) * self.factor);
         let px_per_metre = ground.px_per_metre(foot)?;
-        let (height, across, range) = match ground.upright_px(foot, PERSON_M) {
-            Some(head) => {
-                // The trunk, which is the widest, is nearer to the camera than the feet.
-                let trunk = ground.upright_px(foot, 0.5 * PERSON_M)?;
-                let nearer = trunk.distance(head) / foot.distance(trunk);
-                let across = PERSON_M * px_per_metre * nearer.sqrt();
-                ((foot.y - head.y).max(FROM_ABOVE * across), across, CORRECTION)
-            }
-            None => {
-                let height = PERSON_M * px_per_metre * seen(ground, foot, px_per_metre)?;
-                (height, height, CORRECTION_ROUGH)
-            }
+        let (height, across, range) = if let Some(head) = ground.upright_px(foot, PERSON_M) {
+            // The trunk, which is the widest, is nearer to the camera than the feet.
+            let trunk = ground.upright_px(foot, 0.5 * PERSON_M)?;
+            let nearer = trunk.distance(head) / foot.distance(trunk);
+            let across = PERSON_M * px_per_metre * nearer.sqrt();
+            ((foot.y - head.y).max(FROM_ABOVE * across), across, CORRECTION)
+        } else {
+            let height = PERSON_M * px_per_metre * seen(ground, foot, px_per_metre)?;
+            (height, height, CORRECTION_ROUGH)
         };
         let [height, across] = [height, across].map(|px| (px / self.factor) as f32);
         Some(Unit { height, across, range: Some(range) })
