@@ -6,10 +6,14 @@
 //! was measured, from the frame's edges taken as a square of `meters_per_unit`. All three are the
 //! same kind of map, so nobody else needs to ask which one it is, except to say so.
 //!
+//! The ground of a camera with square pixels and its principal point in the picture's middle also fixes
+//! what is above it (Zhang, "A Flexible New Technique for Camera Calibration", PAMI 2000, 3.1):
+//! [`GroundPlane::upright_px`]. Where the map fits no such camera, that is not known.
+//!
 //! What is wrong is refused here with the reason: points on a line, a mirrored plane, a horizon that
 //! crosses the picture. A point at or above the horizon has no place on the ground.
 
-use nalgebra::{Matrix2, Matrix3, SMatrix, SVector, Vector3};
+use nalgebra::{Matrix2, Matrix3, SMatrix, SVector, Vector2, Vector3};
 
 use super::{Motion, Point, Polygon, Size};
 
@@ -57,6 +61,8 @@ pub struct GroundPlane {
     /// Image (u, v, 1) to ground; the third component is positive below the horizon.
     to_ground: Matrix3<f64>,
     to_image: Matrix3<f64>,
+    /// What a metre upward adds to the image of a place on the ground, at the scale of `to_image`.
+    up: Option<Vector3<f64>>,
     size: Size,
     calibrated: bool,
     /// The third component may not fall below this: nearer to the horizon a pixel is worth nothing.
@@ -68,6 +74,12 @@ pub struct GroundPlane {
 const DEPTH_MIN: f64 = 0.02;
 /// Smallest determinant of a normalised unit-norm homography that is not taken for rounding noise.
 const DET_MIN: f64 = 1e-7;
+/// Focal lengths that cameras have, in picture widths: 127 to 6 degrees from side to side.
+const FOCAL_WIDTHS: std::ops::RangeInclusive<f64> = 0.25..=10.0;
+/// The two rules that the focal length comes from agree: cosine between them, 1 for an exact camera.
+const FOCAL_AGREE: f64 = 0.9;
+/// How far two metres on the ground, one along and one across the view, may differ in length.
+const METRES_ALIKE: std::ops::RangeInclusive<f64> = 0.9..=1.1;
 
 impl GroundPlane {
     /// No calibration: the frame is a rectangle on the ground, `meters_per_unit` metres wide and
@@ -77,7 +89,7 @@ impl GroundPlane {
         let m = meters_per_unit;
         let to_ground = Matrix3::new(m / w, 0.0, 0.0, 0.0, -m / h, m, 0.0, 0.0, 1.0);
         let to_image = Matrix3::new(w / m, 0.0, 0.0, 0.0, -h / m, h, 0.0, 0.0, 1.0);
-        Self { to_ground, to_image, size, calibrated: false, depth_min: DEPTH_MIN }
+        Self { to_ground, to_image, up: None, size, calibrated: false, depth_min: DEPTH_MIN }
     }
 
     /// From four or more pairs, in pixels of a picture of `size`. With more than four the algebraic
@@ -155,7 +167,8 @@ impl GroundPlane {
         }
         let h = h / below;
         let to_image = h.try_inverse().ok_or(CalibrationError::Degenerate)?;
-        let plane = Self { to_ground: h, to_image, size, calibrated: true, depth_min: DEPTH_MIN };
+        let up = upward(&to_image, size);
+        let plane = Self { to_ground: h, to_image, up, size, calibrated: true, depth_min: DEPTH_MIN };
         // Image y points down: seen from above, a right-handed ground turns the other way round.
         if plane.jacobian(bottom).is_none_or(|j| j.determinant() >= 0.0) {
             return Err(CalibrationError::Mirrored);
@@ -196,7 +209,13 @@ impl GroundPlane {
         let fy = f64::from(self.size.height) / f64::from(size.height.max(1));
         let down = Matrix3::from_diagonal(&Vector3::new(fx, fy, 1.0));
         let up = Matrix3::from_diagonal(&Vector3::new(1.0 / fx, 1.0 / fy, 1.0));
-        Self { to_ground: self.to_ground * down, to_image: up * self.to_image, size, ..*self }
+        Self {
+            to_ground: self.to_ground * down,
+            to_image: up * self.to_image,
+            up: self.up.map(|metre| up * metre),
+            size,
+            ..*self
+        }
     }
 
     /// A pixel's place on the ground in metres; none at or above the horizon.
@@ -233,7 +252,7 @@ impl GroundPlane {
     pub fn motion_to_ground(&self, foot: &Motion) -> Option<Motion> {
         let position = self.to_ground(foot.position)?;
         let j = self.jacobian(foot.position)?;
-        let v = j * nalgebra::Vector2::new(foot.velocity.x, foot.velocity.y);
+        let v = j * Vector2::new(foot.velocity.x, foot.velocity.y);
         let mut both = SMatrix::<f64, 4, 4>::zeros();
         both.fixed_view_mut::<2, 2>(0, 0).copy_from(&j);
         both.fixed_view_mut::<2, 2>(2, 2).copy_from(&j);
@@ -247,6 +266,18 @@ impl GroundPlane {
         let j = self.jacobian(foot_px)?;
         let metres = j[(0, 0)].hypot(j[(1, 0)]);
         (metres > 0.0).then(|| 1.0 / metres)
+    }
+
+    /// The pixel, perhaps outside the frame, of the point `height_m` above the ground point that is seen
+    /// at `foot_px`. None where there is no ground, where the point would be behind the camera, and for
+    /// a plane that no camera with square pixels and a centred principal point could see as it is given.
+    pub fn upright_px(&self, foot_px: Point, height_m: f64) -> Option<Point> {
+        let depth = (self.to_ground * homogeneous(foot_px)).z;
+        if depth < self.depth_min {
+            return None;
+        }
+        let p = homogeneous(foot_px) / depth + self.up? * height_m;
+        (p.z > 0.0).then(|| Point::new(p.x / p.z, p.y / p.z)).filter(|p| p.is_finite())
     }
 
     /// The largest distance in metres between a pair's ground point and where its pixel falls.
@@ -285,6 +316,30 @@ fn bottom_center(size: Size) -> Point {
     Point::new(f64::from(size.width) / 2.0, f64::from(size.height))
 }
 
+/// The image of a metre upward, from the images of a metre along x and along y: the first two columns
+/// of K [r1 r2 t], which leave only the focal length to be found. Twice h1' w h2 = 0 and
+/// h1' w h1 - h2' w h2 = 0 turn into one another as the ground turns, so their least squares
+/// do not depend on how its axes lie. A camera that looks straight down has no vanishing points, and
+/// then any focal length would do.
+fn upward(to_image: &Matrix3<f64>, size: Size) -> Option<Vector3<f64>> {
+    let (cx, cy) = (f64::from(size.width) / 2.0, f64::from(size.height) / 2.0);
+    let centered = Matrix3::new(1.0, 0.0, -cx, 0.0, 1.0, -cy, 0.0, 0.0, 1.0) * to_image;
+    let (a, b) = (centered.column(0), centered.column(1));
+    let plane = Vector2::new(2.0 * (a.x * b.x + a.y * b.y), a.x * a.x + a.y * a.y - b.x * b.x - b.y * b.y);
+    let depth = Vector2::new(2.0 * a.z * b.z, a.z * a.z - b.z * b.z);
+    let agree = -plane.dot(&depth);
+    let f = (plane.norm_squared() / agree).sqrt();
+    if !FOCAL_WIDTHS.contains(&(f / f64::from(size.width)))
+        || agree < FOCAL_AGREE * plane.norm() * depth.norm()
+    {
+        return None;
+    }
+    let [x, y] = [a, b].map(|c| Vector3::new(c.x / f, c.y / f, c.z));
+    METRES_ALIKE.contains(&(x.norm() / y.norm())).then_some(())?;
+    let z = x.cross(&y) / (x.norm() * y.norm()).sqrt();
+    Some(Vector3::new(f * z.x + cx * z.z, f * z.y + cy * z.z, z.z))
+}
+
 /// Moves the centroid to the origin and the mean distance to sqrt 2; none when all points are one.
 fn normalisation(points: impl ExactSizeIterator<Item = Point> + Clone) -> Option<Matrix3<f64>> {
     let n = points.len() as f64;
@@ -310,18 +365,21 @@ mod tests {
 
     const SIZE: Size = Size { width: 640, height: 480 };
 
-    /// A camera `height` metres up, looking down by `tilt`, turned by `pan`.
-    fn camera(height: f64, tilt: f64, pan: f64) -> Matrix3<f64> {
+    /// What the camera `height` metres up, looking down by `tilt`, turned by `pan`, makes of (x, y, z, 1).
+    fn pinhole(height: f64, tilt: f64, pan: f64) -> SMatrix<f64, 3, 4> {
         let f = 500.0;
         let forward = Vector3::new(tilt.cos() * pan.cos(), tilt.cos() * pan.sin(), -tilt.sin());
         let right = Vector3::new(pan.sin(), -pan.cos(), 0.0);
         let down = forward.cross(&right);
         let at = Vector3::new(3.0, -2.0, height);
-        let row = |axis: Vector3<f64>| [axis.x, axis.y, -axis.dot(&at)];
+        let row = |axis: Vector3<f64>| axis.push(-axis.dot(&at)).transpose();
         let (r, d, z) = (row(right), row(down), row(forward));
-        let pinhole = |a: [f64; 3], c: f64| std::array::from_fn::<_, 3, _>(|i| f * a[i] + c * z[i]);
-        let (u, v) = (pinhole(r, 320.0), pinhole(d, 240.0));
-        Matrix3::new(u[0], u[1], u[2], v[0], v[1], v[2], z[0], z[1], z[2]).try_inverse().unwrap()
+        SMatrix::from_rows(&[r * f + z * 320.0, d * f + z * 240.0, z])
+    }
+
+    /// The same camera's map from the picture to the ground.
+    fn camera(height: f64, tilt: f64, pan: f64) -> Matrix3<f64> {
+        pinhole(height, tilt, pan).remove_column(2).try_inverse().unwrap()
     }
 
     fn pairs(h: &Matrix3<f64>, image: &[(f64, f64)]) -> Vec<Correspondence> {
@@ -349,6 +407,21 @@ mod tests {
         }
 
         #[test]
+        fn a_head_is_where_the_camera_sees_it(h in 3.0..15.0f64, tilt in 0.5..1.4f64, pan in -3.1..3.1f64, u in 0.0..640.0, v in 0.0..480.0, tall in 0.0..2.5f64) {
+            let plane = GroundPlane::from_homography(camera(h, tilt, pan), SIZE, false).unwrap();
+            let foot = Point::new(u, v);
+            let at = plane.to_ground(foot).unwrap();
+            let head = pinhole(h, tilt, pan) * SMatrix::<f64, 4, 1>::new(at.x, at.y, tall, 1.0);
+            let expected = Point::new(head.x / head.z, head.y / head.z);
+            let found = plane.upright_px(foot, tall).unwrap();
+            prop_assert!(found.distance(expected) < 1e-3, "{found:?} {expected:?}");
+            // Pixels that are no longer square do not matter once the camera is known.
+            let narrow = plane.resized(Size { width: 160, height: 240 });
+            let found = narrow.upright_px(Point::new(u / 4.0, v / 2.0), tall).unwrap();
+            prop_assert!(found.distance(Point::new(expected.x / 4.0, expected.y / 2.0)) < 1e-3, "{found:?}");
+        }
+
+        #[test]
         fn covariance_stays_symmetric_and_positive(u in 0.0..640.0, v in 0.0..480.0, s in 0.1..9.0f64) {
             let plane = GroundPlane::from_homography(camera(5.0, 0.9, 1.0), SIZE, false).unwrap();
             let foot = Motion { position: Point::new(u, v), velocity: Point::new(3.0, -4.0), cov: SMatrix::identity() * s };
@@ -356,6 +429,20 @@ mod tests {
             prop_assert!(g.cov == g.cov.transpose());
             prop_assert!(g.cov.symmetric_eigenvalues().iter().all(|&e| e >= 0.0));
         }
+    }
+
+    #[test]
+    fn nothing_is_upright_where_no_camera_fits_the_plane() {
+        let foot = Point::new(320.0, 400.0);
+        assert_eq!(GroundPlane::nominal(10.0, SIZE).upright_px(foot, 1.7), None);
+        // From straight above every focal length fits.
+        let above = Matrix3::new(0.01, 0.0, 0.0, 0.0, -0.01, 4.8, 0.0, 0.0, 1.0);
+        assert_eq!(GroundPlane::from_homography(above, SIZE, false).unwrap().upright_px(foot, 1.7), None);
+        // Feet across, metres along: no camera has such a ground.
+        let uneven = Matrix3::from_diagonal(&Vector3::new(3.3, 1.0, 1.0)) * camera(5.0, 0.9, 0.3);
+        assert_eq!(GroundPlane::from_homography(uneven, SIZE, false).unwrap().upright_px(foot, 1.7), None);
+        let flat = GroundPlane::from_homography(camera(5.0, 0.2, 0.0), SIZE, true).unwrap();
+        assert_eq!(flat.upright_px(Point::new(320.0, 100.0), 1.7), None);
     }
 
     #[test]

@@ -130,6 +130,9 @@ mod tests {
             let mapped = plane.to_image(Point::new(x, y)).unwrap();
             prop_assert!(mapped.distance(Point::new(f64::from(seen.u), f64::from(seen.v))) < 1e-2);
             prop_assert!(plane.to_ground(mapped).unwrap().distance(Point::new(x, y)) < 1e-6);
+            let head = view.project(Vector3::new(x, y, 1.75)).unwrap();
+            let upright = plane.upright_px(mapped, 1.75).unwrap();
+            prop_assert!(upright.distance(Point::new(f64::from(head.u), f64::from(head.v))) < 1e-2);
         }
     }
 

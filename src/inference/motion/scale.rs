@@ -1,26 +1,32 @@
 //! How large a person is at each place of the picture.
 //!
-//! With a calibration: from the ground plane. A metre across the line of sight is `px_per_metre`
-//! wide; the ground's foreshortening along it gives the angle at which the camera looks down, and so
-//! how much of a person's height is seen. Without: a height that grows linearly with the foot's row
+//! With a calibration: from the ground plane, which knows where the head of someone is whose feet are
+//! seen. Where it does not, the ground's foreshortening tells at which angle the camera looks down,
+//! and so how much of a person's height is seen. Without: a height that grows linearly with the foot's row
 //! (exact for a level horizon, Hoiem et al., "Putting Objects in Perspective", IJCV 2008). Either way
 //! it is fitted to blobs that look like one person, by least absolute deviations, which merged groups
 //! and fragments do not pull away; a calibrated height is thereby only corrected, within
-//! [`CORRECTION`]: heads are nearer to the camera than feet, which the ground plane does not tell.
+//! [`CORRECTION`]: people are not all alike, and calibrations are not exact.
 //! Lengths are pixels of the work grid.
 
 use crate::model::{GroundPlane, Point};
 
 /// Height of an average person with shoes, in metres.
 pub(super) const PERSON_M: f64 = 1.72;
-/// Width of a walking person as a part of the height, until it is learned.
+/// Width of a walking person as a part of the stature, until it is learned.
 const ASPECT: f32 = 0.40;
+/// Part of a stature that a person covers from straight above: as deep as shoulders are wide.
+const FROM_ABOVE: f64 = 0.3;
 /// Observations kept; the newest replace the oldest.
 const SIGHTINGS_MAX: usize = 384;
 /// Fewer do not tell.
 const SIGHTINGS_MIN: usize = 12;
-/// By how much what is seen may change a calibrated height.
-const CORRECTION: (f32, f32) = (0.8, 1.35);
+/// By how much what is seen may change a calibrated height: statures of 1.46 to 2.06 m. What is smaller
+/// or larger by itself is a part of somebody, or a group. The lower end may not lie further down: there
+/// everybody who is whole would look like two and be cut, and only parts would be left to learn from.
+const CORRECTION: (f32, f32) = (0.85, 1.2);
+/// The same where the ground alone tells the height, and heads are nearer to the camera than that.
+const CORRECTION_ROUGH: (f32, f32) = (0.8, 1.35);
 /// Rounds of reweighting for least absolute deviations.
 const ROUNDS: usize = 12;
 
@@ -38,6 +44,16 @@ struct Sighting {
     /// Height in units of [`Scale::unit`] there.
     height: f32,
     aspect: f32,
+}
+
+/// What sizes at one place are told in: a calibrated person, or a pixel.
+#[derive(Debug, Clone, Copy)]
+struct Unit {
+    height: f32,
+    /// A stature across the line of sight.
+    across: f32,
+    /// Least and most of it that a person's height is, when it is calibrated.
+    range: Option<(f32, f32)>,
 }
 
 #[derive(Debug)]
@@ -80,32 +96,47 @@ impl Scale {
     pub(super) fn person(&self, x: f32, foot: f32) -> Option<Person> {
         let line = self.line?;
         let relative = line.at + line.slope * (foot - line.about);
-        let (least, most) = if self.ground.is_some() { CORRECTION } else { (0.2 * line.at, f32::INFINITY) };
-        let height = self.unit(x, foot)? * relative.clamp(least, most);
-        (height >= 3.0 && height <= 2.0 * self.rows).then_some(Person { width: height * self.aspect, height })
+        let unit = self.unit(x, foot)?;
+        let (least, most) = unit.range.unwrap_or((0.2 * line.at, f32::INFINITY));
+        let relative = relative.clamp(least, most);
+        let height = unit.height * relative;
+        let width = unit.across * relative * self.aspect;
+        (height >= 3.0 && height <= 2.0 * self.rows).then_some(Person { width, height })
     }
 
-    /// What heights at this point are told in: a calibrated person, or pixels.
-    fn unit(&self, x: f32, foot: f32) -> Option<f32> {
-        self.ground.as_ref().map_or(Some(1.0), |ground| self.measured(ground, x, foot))
+    fn unit(&self, x: f32, foot: f32) -> Option<Unit> {
+        match &self.ground {
+            Some(ground) => self.measured(ground, x, foot),
+            None => Some(Unit { height: 1.0, across: 1.0, range: None }),
+        }
     }
 
-    fn measured(&self, ground: &GroundPlane, x: f32, foot: f32) -> Option<f32> {
+    fn measured(&self, ground: &GroundPlane, x: f32, foot: f32) -> Option<Unit> {
         let foot = Point::new(f64::from(x) * self.factor, f64::from(foot) * self.factor);
-        let across = ground.px_per_metre(foot)?;
-        let [near, far] = [0.5, -0.5].map(|dy| ground.to_ground(foot + Point::new(0.0, dy)));
-        let along_m = near?.distance(far?);
-        // Sine of the angle below the horizon: a metre along the ground over a metre across.
-        let sine = (1.0 / (along_m * across)).min(1.0);
-        let seen = (1.0 - sine * sine).sqrt();
-        // Seen from straight above a person is as deep as wide shoulders.
-        Some((PERSON_M * across * seen.max(0.3) / self.factor) as f32)
+        let px_per_metre = ground.px_per_metre(foot)?;
+        let (height, across, range) = if let Some(head) = ground.upright_px(foot, PERSON_M) {
+            // The trunk, which is the widest, is nearer to the camera than the feet.
+            let trunk = ground.upright_px(foot, 0.5 * PERSON_M)?;
+            let nearer = trunk.distance(head) / foot.distance(trunk);
+            let across = PERSON_M * px_per_metre * nearer.sqrt();
+            ((foot.y - head.y).max(FROM_ABOVE * across), across, CORRECTION)
+        } else {
+            let height = PERSON_M * px_per_metre * seen(ground, foot, px_per_metre)?;
+            (height, height, CORRECTION_ROUGH)
+        };
+        let [height, across] = [height, across].map(|px| (px / self.factor) as f32);
+        Some(Unit { height, across, range: Some(range) })
     }
 
     /// Takes note of a blob that looks like one whole person.
     pub(super) fn note(&mut self, x: f32, foot: f32, height: f32, width: f32) {
         let Some(unit) = self.unit(x, foot) else { return };
-        let sighting = Sighting { foot, height: height / unit, aspect: width / height };
+        let relative = height / unit.height;
+        if unit.range.is_some_and(|(least, most)| !(least..=most).contains(&relative)) {
+            return;
+        }
+        let aspect = width / (unit.across * relative);
+        let sighting = Sighting { foot, height: relative, aspect };
         if self.sightings.len() < SIGHTINGS_MAX {
             self.sightings.push(sighting);
         } else {
@@ -158,6 +189,15 @@ impl Scale {
     }
 }
 
+/// The part of a height that is seen from as far above as the ground's foreshortening tells.
+fn seen(ground: &GroundPlane, foot: Point, px_per_metre: f64) -> Option<f64> {
+    let [near, far] = [0.5, -0.5].map(|dy| ground.to_ground(foot + Point::new(0.0, dy)));
+    let along_m = near?.distance(far?);
+    // Sine of the angle below the horizon: a metre along the ground over a metre across.
+    let sine = (1.0 / (along_m * px_per_metre)).min(1.0);
+    Some((1.0 - sine * sine).sqrt().max(FROM_ABOVE))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -179,12 +219,28 @@ mod tests {
         let pairs = [(-3.0, 8.0), (3.0, 8.0), (6.0, 20.0), (-6.0, 20.0)].map(pair);
         let ground = GroundPlane::from_pairs(&pairs, SIZE, true).unwrap();
         let scale = Scale::new(Some(ground), 2, 240);
-        for (x, y) in [(0.0, 9.0), (2.0, 12.0), (-3.0, 16.0), (4.0, 22.0)] {
+        for (x, y) in [(0.0, 7.0), (0.0, 9.0), (2.0, 12.0), (-3.0, 16.0), (4.0, 22.0)] {
             let (foot, head) = (project(x, y, 0.0), project(x, y, PERSON_M));
             let person = scale.person(foot.x as f32 / 2.0, foot.y as f32 / 2.0).unwrap();
             let ratio = person.height / ((foot.y - head.y) as f32 / 2.0);
-            assert!((0.8..1.1).contains(&ratio), "at ({x}, {y}): {ratio}");
+            assert!((ratio - 1.0).abs() < 0.01, "at ({x}, {y}): {ratio}");
         }
+    }
+
+    #[test]
+    fn parts_of_people_do_not_change_a_calibrated_height() {
+        let pair = |(x, y)| Correspondence { image_px: project(x, y, 0.0), ground_m: Point::new(x, y) };
+        let pairs = [(-3.0, 8.0), (3.0, 8.0), (6.0, 20.0), (-6.0, 20.0)].map(pair);
+        let ground = GroundPlane::from_pairs(&pairs, SIZE, true).unwrap();
+        let mut scale = Scale::new(Some(ground), 1, 480);
+        let known = scale.person(320.0, 400.0).unwrap();
+        for i in 0..100 {
+            let part = [0.5, 0.6, 1.05][i % 3];
+            scale.note(320.0, 400.0, part * known.height, 0.4 * known.height);
+        }
+        scale.refit();
+        let learned = scale.person(320.0, 400.0).unwrap().height / known.height;
+        assert!((learned - 1.05).abs() < 0.01, "{learned}");
     }
 
     #[test]
