@@ -4,7 +4,7 @@
 //! constant rate, so that index by rate is their true time. A URL (`rtsp://`, `http://`, ...) is a
 //! live stream: stamped on arrival, never expected to end; that needs ffmpeg 5.1 or newer.
 //!
-//! A URL's user name, password and query are secrets: they reach ffmpeg's command line and nothing
+//! A URL's user name, password, query and fragment are secrets: they reach ffmpeg's command line and nothing
 //! else, neither `Debug` nor an error nor what ffmpeg says about them.
 
 use std::fmt;
@@ -16,7 +16,7 @@ use std::time::Duration;
 use super::Error;
 use super::command::{self, Name, Timing};
 use super::program::Hidden;
-use crate::base::Clock;
+use crate::base::{Clock, Secret, without_url_secrets};
 use crate::model::{CameraId, Size};
 
 /// After this long without a byte ffmpeg itself gives up on a network stream.
@@ -68,18 +68,11 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// As it may be shown: a URL without user name, password, query and fragment.
+    /// As it may be shown.
     fn shown(self) -> String {
         match self {
             Self::File(path) => path.into(),
-            Self::Url { url, scheme } => {
-                let rest = &url[scheme.len() + "://".len()..];
-                let (host_and_path, _) = rest.split_at(rest.find(['?', '#']).unwrap_or(rest.len()));
-                let (authority, path) =
-                    host_and_path.split_at(host_and_path.find('/').unwrap_or(host_and_path.len()));
-                let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-                format!("{scheme}://{host}{path}")
-            }
+            Self::Url { url, .. } => without_url_secrets(url),
         }
     }
 
@@ -92,10 +85,10 @@ impl<'a> Input<'a> {
         let rest = &url[scheme.len() + "://".len()..];
         let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
         if let Some((user, _)) = authority.rsplit_once('@') {
-            hidden.push(Hidden { secret: format!("{user}@"), instead: String::new() });
+            hidden.push(Hidden { secret: format!("{user}@"), instead: format!("{}@", Secret::HIDDEN) });
         }
-        if let Some((_, query)) = rest.split_once('?').filter(|(_, query)| !query.is_empty()) {
-            hidden.push(Hidden { secret: query.into(), instead: "...".into() });
+        if let Some((_, query)) = rest.split_once(['?', '#']).filter(|(_, query)| !query.is_empty()) {
+            hidden.push(Hidden { secret: query.into(), instead: Secret::HIDDEN.into() });
         }
         hidden
     }
@@ -342,7 +335,7 @@ mod tests {
 
         let error = read_all(&mut start(&options).unwrap()).1.unwrap_err();
         for text in [error.to_string(), format!("{error:?} {options:?}")] {
-            assert!(text.contains(&format!("http://127.0.0.1:{port}/live.y4m")), "{text}");
+            assert!(text.contains(&format!("http://***@127.0.0.1:{port}/live.y4m?***")), "{text}");
             assert!(!text.contains("pa55word") && !text.contains("t0k3n"), "{text}");
         }
         assert!(error.to_string().contains("404"), "{error}");
@@ -354,9 +347,7 @@ mod tests {
             ("video.mp4", "video.mp4"),
             ("C:/odd name://x", "C:/odd name://x"),
             ("file:///tmp/a.mp4", "/tmp/a.mp4"),
-            ("rtsp://u:p@cam:554/s?x=1", "rtsp://cam:554/s"),
-            ("rtsp://u:p@w@cam", "rtsp://cam"),
-            ("http://cam/a@b", "http://cam/a@b"),
+            ("rtsp://u:p@cam:554/s?x=1", "rtsp://***@cam:554/s?***"),
         ] {
             assert_eq!(Input::of(input).shown(), shown);
             let is_url = input.starts_with("rtsp") || input.starts_with("http");

@@ -12,8 +12,8 @@ use serde_json::{Map, Value as Json, json};
 
 use super::document::{Entry, Node, Value};
 use super::fault::{Faults, Problem};
-use super::masked::without_credentials;
 use super::raw;
+use crate::base::without_url_secrets;
 
 /// Most characters of a found text that a fault repeats.
 const FOUND_CHARS_MAX: usize = 60;
@@ -256,9 +256,9 @@ pub(super) fn found(node: &Node, schema: &Json) -> String {
     }
 }
 
-/// A text in quotes on one line, cut when it is long, without the credentials of a URL.
+/// A text in quotes on one line, cut when it is long, without the secrets of a URL.
 pub(super) fn quoted(text: &str) -> String {
-    let text = &without_credentials(text);
+    let text = &without_url_secrets(text);
     let cut: String = text.chars().take(FOUND_CHARS_MAX).collect();
     if cut.len() < text.len() { format!("{cut:?}...") } else { format!("{cut:?}") }
 }

@@ -175,14 +175,14 @@ fn the_effective_configuration_loads_again_and_holds_every_default() {
 fn a_secret_is_in_no_debug_and_no_effective_configuration() {
     let secret_file = file("hunter3\nsecond line\n");
     let content = format!(
-        "[camera]\nid = 'a'\n[capture]\nkind = 'video'\ninput = 'rtsp://me:hunter0@host/x'\n\
+        "[camera]\nid = 'a'\n[capture]\nkind = 'video'\ninput = 'rtsp://me:hunter0@host/x?token=hunter4#hunter5'\n\
          [[broker_link]]\nurl = 'mqtt://h'\nusername = 'u'\npassword = 'hunter1'\n\
          [broker]\nenabled = true\nusers = [{{ name = 'u', password = 'hunter2' }}, {{ name = 'v', password_file = {:?} }}]\n",
         secret_file.path
     );
     let loaded = load_text(&content, &[]).unwrap();
     let shown = format!("{loaded:?}\n{}", effective(&loaded));
-    assert!(!shown.contains("hunter"), "{shown}");
+    assert!(!shown.contains("hunter") && shown.contains("rtsp://***@host/x?***"), "{shown}");
     let broker = loaded.config.broker.unwrap();
     let passwords: Vec<_> = broker.users.iter().map(|(_, password)| password.reveal()).collect();
     assert_eq!(passwords, ["hunter2", "hunter3"]);
