@@ -31,6 +31,15 @@ fn without_null(schema: &mut schemars::Schema) {
     if schema.get("default").is_some_and(Json::is_null) {
         schema.remove("default");
     }
+    // An optional choice: what it is when it is set, under the description of the key.
+    if let Some(Json::Array(mut either)) = schema.remove("anyOf") {
+        either.retain(|branch| branch["type"] != "null");
+        for (word, value) in either.iter().filter_map(Json::as_object).flatten() {
+            if schema.get(word).is_none() {
+                schema.insert(word.clone(), value.clone());
+            }
+        }
+    }
     if let Some(Json::Array(types)) = schema.get_mut("type") {
         types.retain(|t| t != "null");
         if let [only] = types.as_mut_slice() {
