@@ -312,8 +312,8 @@ mod tests {
 
     fn detections(folder: &Path) -> PathBuf {
         let path = folder.join("det.txt");
-        let rows: String = (1..=20).map(|n| format!("{n},-1,{},10,20,40,0.95\n", 10 + n)).collect();
-        fs::write(&path, rows).unwrap();
+        let rows: Vec<_> = (1..=20).map(|n| format!("{n},-1,{},10,20,40,0.95", 10 + n)).collect();
+        fs::write(&path, rows.join("\n")).unwrap();
         path
     }
 

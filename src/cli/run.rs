@@ -48,11 +48,12 @@ pub(super) fn broker(arguments: &BrokerArguments, log: &log::Arguments) -> Resul
     if let Some(listen) = arguments.listen {
         options.listen = listen;
     }
-    match &options.data_dir {
-        Some(folder) => tracing::info!("sessions and retained messages are kept in {}", folder.display()),
-        None => tracing::info!(
-            "sessions and retained messages are kept in memory only: neither --config nor $STATE_DIRECTORY is set"
-        ),
+    if let Some(folder) = &options.data_dir {
+        tracing::info!("sessions and retained messages are kept in {}", folder.display());
+    } else {
+        tracing::info!(
+            "sessions and retained messages are kept in memory only: no --config, no $STATE_DIRECTORY"
+        );
     }
     let runtime = runtime()?;
     let done = runtime.block_on(daemon::run_broker(options));
