@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use super::program::{Hidden, Program, poll_until};
 use super::{Error, FrameSource, Next, exchange_image, offset_at, y4m};
-use crate::base::{Clock, Time};
+use crate::base::{Clock, Time, without_url_secrets};
 use crate::model::{CameraId, Frame, Image};
 
 /// Finished pictures on their way from the reader thread; it is at work on one more.
@@ -34,14 +34,11 @@ pub struct Options {
     pub timing: Timing,
 }
 
-/// Without the arguments: one may be a URL with a password.
+/// Without the secrets of URLs among the arguments.
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let program = self.argv.first().map_or("", String::as_str);
-        f.debug_struct("Options")
-            .field("program", &program)
-            .field("timing", &self.timing)
-            .finish_non_exhaustive()
+        let argv: Vec<_> = self.argv.iter().map(|word| without_url_secrets(word)).collect();
+        f.debug_struct("Options").field("argv", &argv).field("timing", &self.timing).finish()
     }
 }
 
@@ -93,7 +90,13 @@ impl Source {
     pub fn start(options: &Options, camera: &CameraId, clock: &Arc<dyn Clock>) -> Result<Self, Error> {
         let program = options.argv.first().ok_or(Error::NoProgram)?.clone();
         let name = Name { program, what: "capture command".into() };
-        Self::start_as(name, options, Vec::new(), camera, clock)
+        // Programs like to repeat their arguments when they complain.
+        let hide = |word: &String| {
+            let instead = without_url_secrets(word);
+            (instead != *word).then(|| Hidden { secret: word.clone(), instead })
+        };
+        let hidden = options.argv.iter().filter_map(hide).collect();
+        Self::start_as(name, options, hidden, camera, clock)
     }
 
     /// Starts the program under another name, and keeps secrets out of what it says.
@@ -360,6 +363,20 @@ mod tests {
         assert_eq!(error.to_string(), text);
         let error = error_of("kill -9 $$", Timing::Live);
         assert_eq!(error.to_string(), "capture command: `sh` ended with signal: 9 (SIGKILL)");
+    }
+
+    #[test]
+    fn secrets_of_urls_among_the_arguments_show_neither_in_debug_nor_in_last_words() {
+        let url = "rtsp://me:hunter1@host/x?token=hunter2";
+        let argv: Vec<String> = ["sh", "-c", "echo no $1 >&2; exit 1", "sh", url].map(String::from).into();
+        let options = Options { argv, timing: Timing::Live };
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let mut source = Source::start(&options, &CameraId::parse("cam").unwrap(), &clock).unwrap();
+        let error = read_all(&mut source).1.unwrap_err().to_string();
+        let shown = "rtsp://***@host/x?***";
+        assert!(error.ends_with(&format!(": no {shown}")), "{error}");
+        let debug = format!("{options:?}");
+        assert!(debug.contains(shown) && debug.contains("exit 1") && !debug.contains("hunter"), "{debug}");
     }
 
     #[test]

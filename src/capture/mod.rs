@@ -73,6 +73,18 @@ pub enum Kind {
     Synthetic(synthetic::Options),
 }
 
+impl Kind {
+    /// A live source is stamped on arrival and has its own pace; any other is a recording.
+    pub fn is_live(&self) -> bool {
+        match self {
+            Self::Command(options) => options.timing == command::Timing::Live,
+            Self::Video(options) => options.is_live(),
+            Self::Replay(_) => false,
+            Self::Synthetic(_) => true,
+        }
+    }
+}
+
 /// How fast an offline source is played to the perception thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Pace {

@@ -1,10 +1,11 @@
 //! Frames from a video file or a network stream, decoded by ffmpeg.
 //!
 //! ffmpeg runs as a [`command`] that writes YUV4MPEG2. A path is a file: offline, its frames at a
-//! constant rate, so that index by rate is their true time. A URL (`rtsp://`, `http://`, ...) is a
-//! live stream: stamped on arrival, never expected to end; that needs ffmpeg 5.1 or newer.
+//! constant rate, so that index by rate is their true time; when the rate is given, every frame once, in
+//! steps of that rate. A URL (`rtsp://`, `http://`, ...) is a live stream: stamped on arrival, never
+//! expected to end. A URL or a given rate needs ffmpeg 5.1 or newer.
 //!
-//! A URL's user name, password and query are secrets: they reach ffmpeg's command line and nothing
+//! A URL's user name, password, query and fragment are secrets: they reach ffmpeg's command line and nothing
 //! else, neither `Debug` nor an error nor what ffmpeg says about them.
 
 use std::fmt;
@@ -16,7 +17,7 @@ use std::time::Duration;
 use super::Error;
 use super::command::{self, Name, Timing};
 use super::program::Hidden;
-use crate::base::Clock;
+use crate::base::{Clock, Secret, without_url_secrets};
 use crate::model::{CameraId, Size};
 
 /// After this long without a byte ffmpeg itself gives up on a network stream.
@@ -29,7 +30,8 @@ pub struct Options {
     pub input: String,
     /// Scale the picture to this size, in pixels.
     pub size: Option<Size>,
-    /// Drop or repeat frames to get this rate. Positive and finite.
+    /// Frames a second of a file, instead of what its header says: frame times follow it, no frame is
+    /// dropped or repeated. Positive and finite; without effect on a URL.
     pub rate_hz: Option<f64>,
 }
 
@@ -37,6 +39,11 @@ impl Options {
     /// The input as it is.
     pub fn new(input: impl Into<String>) -> Self {
         Self { input: input.into(), size: None, rate_hz: None }
+    }
+
+    /// Whether the input is a stream, and not a file.
+    pub fn is_live(&self) -> bool {
+        matches!(Input::of(&self.input), Input::Url { .. })
     }
 }
 
@@ -68,18 +75,11 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// As it may be shown: a URL without user name, password, query and fragment.
+    /// As it may be shown.
     fn shown(self) -> String {
         match self {
             Self::File(path) => path.into(),
-            Self::Url { url, scheme } => {
-                let rest = &url[scheme.len() + "://".len()..];
-                let (host_and_path, _) = rest.split_at(rest.find(['?', '#']).unwrap_or(rest.len()));
-                let (authority, path) =
-                    host_and_path.split_at(host_and_path.find('/').unwrap_or(host_and_path.len()));
-                let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-                format!("{scheme}://{host}{path}")
-            }
+            Self::Url { url, .. } => without_url_secrets(url),
         }
     }
 
@@ -92,10 +92,10 @@ impl<'a> Input<'a> {
         let rest = &url[scheme.len() + "://".len()..];
         let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
         if let Some((user, _)) = authority.rsplit_once('@') {
-            hidden.push(Hidden { secret: format!("{user}@"), instead: String::new() });
+            hidden.push(Hidden { secret: format!("{user}@"), instead: format!("{}@", Secret::HIDDEN) });
         }
-        if let Some((_, query)) = rest.split_once('?').filter(|(_, query)| !query.is_empty()) {
-            hidden.push(Hidden { secret: query.into(), instead: "...".into() });
+        if let Some((_, query)) = rest.split_once(['?', '#']).filter(|(_, query)| !query.is_empty()) {
+            hidden.push(Hidden { secret: query.into(), instead: Secret::HIDDEN.into() });
         }
         hidden
     }
@@ -116,7 +116,7 @@ fn open_with(
     let timing = match input {
         Input::File(path) => {
             check_file(Path::new(path))?;
-            Timing::Offline { rate_hz: None }
+            Timing::Offline { rate_hz: options.rate_hz }
         }
         Input::Url { .. } => Timing::Live,
     };
@@ -164,14 +164,12 @@ fn argv(ffmpeg: &str, options: &Options, input: Input<'_>) -> Vec<String> {
         }
     }
 
-    let rate = options.rate_hz.map(|rate_hz| format!("fps={rate_hz}"));
-    let scale = options.size.map(|Size { width, height }| format!("scale={width}:{height}"));
-    let filters: Vec<_> = rate.into_iter().chain(scale).collect();
-    if !filters.is_empty() {
-        add(&["-vf", &filters.join(",")]);
+    if let Some(Size { width, height }) = options.size {
+        add(&["-vf", &format!("scale={width}:{height}")]);
     }
-    if matches!(input, Input::Url { .. }) && options.rate_hz.is_none() {
-        // A live stream's nominal rate can be a wild guess (90 000), and would be filled up with copies.
+    if matches!(input, Input::Url { .. }) || options.rate_hz.is_some() {
+        // A live stream's nominal rate can be a wild guess (90 000), and would be filled up with copies; so
+        // would a file whose header lies.
         add(&["-fps_mode", "passthrough"]);
     }
     add(&["-map", "0:v:0", "-f", "yuv4mpegpipe", "-pix_fmt", "yuv420p", "pipe:1"]);
@@ -243,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn size_and_rate_can_be_changed() {
+    fn another_size_scales_and_another_rate_only_spaces_the_frames() {
         if !has_ffmpeg() {
             return;
         }
@@ -255,8 +253,9 @@ mod tests {
         let (frames, end) =
             read_all(&mut start(&Options { input, size: Some(size), rate_hz: Some(5.0) }).unwrap());
         end.unwrap();
-        assert_eq!((frames.len(), frames[0].size), (10, size));
+        assert_eq!((frames.len(), frames[0].size), (20, size));
         assert_eq!(frames[1].time.since(frames[0].time), Duration::from_millis(200));
+        assert_eq!(frames[19].time.since(frames[0].time), Duration::from_millis(3800));
     }
 
     #[test]
@@ -342,7 +341,7 @@ mod tests {
 
         let error = read_all(&mut start(&options).unwrap()).1.unwrap_err();
         for text in [error.to_string(), format!("{error:?} {options:?}")] {
-            assert!(text.contains(&format!("http://127.0.0.1:{port}/live.y4m")), "{text}");
+            assert!(text.contains(&format!("http://***@127.0.0.1:{port}/live.y4m?***")), "{text}");
             assert!(!text.contains("pa55word") && !text.contains("t0k3n"), "{text}");
         }
         assert!(error.to_string().contains("404"), "{error}");
@@ -354,9 +353,7 @@ mod tests {
             ("video.mp4", "video.mp4"),
             ("C:/odd name://x", "C:/odd name://x"),
             ("file:///tmp/a.mp4", "/tmp/a.mp4"),
-            ("rtsp://u:p@cam:554/s?x=1", "rtsp://cam:554/s"),
-            ("rtsp://u:p@w@cam", "rtsp://cam"),
-            ("http://cam/a@b", "http://cam/a@b"),
+            ("rtsp://u:p@cam:554/s?x=1", "rtsp://***@cam:554/s?***"),
         ] {
             assert_eq!(Input::of(input).shown(), shown);
             let is_url = input.starts_with("rtsp") || input.starts_with("http");

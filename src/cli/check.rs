@@ -1,5 +1,7 @@
 //! `omnisight check` and `omnisight schema`.
 
+use std::io;
+
 use clap::Subcommand;
 
 use super::{ConfigArguments, Error, load, log, say};
@@ -13,7 +15,11 @@ pub(super) enum Schema {
 
 pub(super) fn check(arguments: &ConfigArguments, log: &log::Arguments) -> Result<(), Error> {
     let loaded = load(arguments, log)?;
-    say(config::effective(&loaded).trim_end())
+    let effective = config::effective(&loaded).map_err(|error| {
+        let what = "the effective configuration has no TOML form (an error of ours)".to_owned();
+        Error::File { what, source: io::Error::other(error) }
+    })?;
+    say(effective.trim_end())
 }
 
 pub(super) fn schema(of: &Schema) -> Result<(), Error> {

@@ -2,17 +2,10 @@
 
 use std::io::{self, IsTerminal};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use tracing_subscriber::EnvFilter;
 
-/// How lines of the log look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Format {
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
-}
+use crate::config::raw::{Format, Level};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -24,35 +17,11 @@ pub(super) struct Arguments {
     format: Option<Format>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Level {
-    Error,
-    Warn,
-    Info,
-    Debug,
-    Trace,
-}
-
-impl Level {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Error => "error",
-            Self::Warn => "warn",
-            Self::Info => "info",
-            Self::Debug => "debug",
-            Self::Trace => "trace",
-        }
-    }
-}
-
 impl Arguments {
     /// The arguments as variables that override the configuration.
     pub(super) fn as_variables(&self) -> impl Iterator<Item = (String, String)> {
         let level = self.level.map(|l| ("OMNISIGHT_LOG__LEVEL".to_owned(), l.as_str().to_owned()));
-        let format = self.format.map(|f| {
-            let word = if f == Format::Json { "json" } else { "text" };
-            ("OMNISIGHT_LOG__FORMAT".to_owned(), word.to_owned())
-        });
+        let format = self.format.map(|f| ("OMNISIGHT_LOG__FORMAT".to_owned(), f.as_str().to_owned()));
         level.into_iter().chain(format)
     }
 
@@ -73,4 +42,27 @@ pub(super) fn start(level: &str, json: bool) {
     } else {
         builder.with_ansi(io::stderr().is_terminal()).with_target(false).try_init()
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::ValueEnum;
+
+    use super::*;
+
+    #[test]
+    fn every_level_and_format_of_the_command_line_is_one_of_the_configuration() {
+        for &level in Level::value_variants() {
+            for &format in Format::value_variants() {
+                let arguments = Arguments { level: Some(level), format: Some(format) };
+                let camera = [("CAMERA__ID", "a"), ("CAPTURE__KIND", "synthetic")];
+                let camera = camera.map(|(key, value)| (format!("OMNISIGHT_{key}"), value.to_owned()));
+                let env = camera.into_iter().chain(arguments.as_variables());
+                let log = crate::config::load(None, env).unwrap().config.log;
+                assert_eq!((log.level, log.format), (level, format));
+                assert_eq!(level.to_possible_value().unwrap().get_name(), level.as_str());
+                assert_eq!(format.to_possible_value().unwrap().get_name(), format.as_str());
+            }
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! `omnisight replay`: a recording through the whole perception, as fast as it goes.
 
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -10,13 +11,11 @@ use indicatif::{ProgressBar, ProgressStyle};
 use nalgebra::Matrix3;
 
 use super::{ConfigArguments, Error, load, log, say};
-use crate::base::{Clock, CountingIds, SystemClock};
+use crate::base::{Clock, CountingIds, SystemClock, without_url_secrets};
 use crate::capture::{self, FrameSource, Kind, Next, replay, video};
+use crate::config::raw::Calibration;
 use crate::model::{CameraId, Frame, GroundPlane, Scene, Size};
 use crate::pipeline::{self, Perception};
-
-/// Metres across a frame that nobody calibrated.
-const METERS_PER_UNIT: f64 = 10.0;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -25,11 +24,11 @@ pub(super) struct Arguments {
     /// Where the result goes: MOTChallenge rows in pixels of the input, frame 1 is the first.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// The size of the pictures that the detections belong to.
+    /// The size of the pictures that the detections belong to; a video has its own.
     #[arg(long, value_name = "WxH", value_parser = parse_size)]
     size: Option<Size>,
-    /// Frames per second; without it from the camera file, from a `seqinfo.ini` beside or above the
-    /// input, or from the video itself.
+    /// Frames per second; without it from the camera file, then for detections from a `seqinfo.ini` beside
+    /// or above them, and for a video from the video itself.
     #[arg(long, value_name = "F", value_parser = parse_rate)]
     fps: Option<f64>,
     /// A camera's homography, picture size and rate, as JSON: {"homography", "width", "height", "fps"}.
@@ -95,18 +94,16 @@ fn options(arguments: &Arguments, log: &log::Arguments) -> Result<pipeline::Opti
         let named = ConfigArguments { config: arguments.config.clone() };
         return Ok(load(&named, log)?.config.perception);
     }
-    let ground = GroundPlane::nominal(METERS_PER_UNIT, Size { width: 1, height: 1 });
+    let ground = GroundPlane::nominal(Calibration::METERS_PER_UNIT, Size { width: 1, height: 1 });
     Ok(pipeline::Options::new(ground))
 }
 
 fn read(path: &Path) -> Result<String, Error> {
-    fs::read_to_string(path).map_err(|source| Error::File { what: path.display().to_string(), source })
+    fs::read_to_string(path).map_err(|source| failed(path, source))
 }
 
-fn create(path: &Path) -> Result<BufWriter<File>, Error> {
-    let file =
-        File::create(path).map_err(|source| Error::File { what: path.display().to_string(), source })?;
-    Ok(BufWriter::new(file))
+fn failed(path: &Path, source: io::Error) -> Error {
+    Error::File { what: path.display().to_string(), source }
 }
 
 fn read_camera(path: &Path) -> Result<CameraFile, Error> {
@@ -150,8 +147,6 @@ fn sequence_info(input: &Path) -> SequenceInfo {
 struct Recording {
     source: Box<dyn FrameSource>,
     id: CameraId,
-    /// Frame times follow this rate instead of the source's own.
-    rate_hz: Option<f64>,
     frames: Option<u64>,
 }
 
@@ -161,9 +156,18 @@ impl Recording {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let extension = arguments.input.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
         if !matches!(extension.as_deref(), Some("txt" | "csv")) {
-            let options = video::Options::new(arguments.input.to_string_lossy());
+            let options =
+                video::Options { rate_hz, ..video::Options::new(arguments.input.to_string_lossy()) };
+            if arguments.size.is_some() {
+                let reason = "--size is for detections; a video's pictures have a size of their own";
+                return Err(Error::Usage(reason.to_owned()));
+            }
+            if options.is_live() {
+                let input = without_url_secrets(&options.input);
+                return Err(Error::Usage(format!("{input}: a recording is a file, not a stream")));
+            }
             let source = capture::open(&Kind::Video(options), &id, &clock)?;
-            return Ok(Self { source, id, rate_hz, frames: None });
+            return Ok(Self { source, id, frames: None });
         }
         let info = sequence_info(&arguments.input);
         let input = arguments.input.display();
@@ -181,7 +185,7 @@ impl Recording {
         let options = replay::Options { path: arguments.input.clone(), size, rate_hz };
         let source = replay::Source::open(&options, &id, &clock)?;
         let frames = source.frame_count() as u64;
-        Ok(Self { source: Box::new(source), id, rate_hz: None, frames: Some(frames) })
+        Ok(Self { source: Box::new(source), id, frames: Some(frames) })
     }
 
     /// Plays it all; frames, rows written, and how long it took.
@@ -190,22 +194,18 @@ impl Recording {
         mut perception: Perception,
         arguments: &Arguments,
     ) -> Result<(u64, u64, Duration), Error> {
-        let mut rows = Rows { boxes: create(&arguments.out)?, ground: None, written: 0 };
+        let mut rows = Rows { boxes: Output::create(&arguments.out)?, ground: None, written: 0 };
         if let Some(path) = &arguments.ground {
-            let mut ground = create(path)?;
-            writeln!(ground, "frame,id,x,y")?;
+            let mut ground = Output::create(path)?;
+            ground.line(format_args!("frame,id,x,y"))?;
             rows.ground = Some(ground);
         }
         let bar = progress(self.frames);
         let started = Instant::now();
         let mut frame = Frame::empty(self.id.clone());
         let mut transitions = Vec::new();
-        let (mut frames, mut start) = (0, None);
+        let mut frames = 0;
         while self.source.next_frame(&mut frame, Duration::MAX)? == Next::Frame {
-            if let Some(rate_hz) = self.rate_hz {
-                let start = *start.get_or_insert(frame.time);
-                frame.time = start + Duration::from_secs_f64(frame.seq as f64 / rate_hz);
-            }
             let scene = perception.step(&frame, &mut transitions)?;
             transitions.clear();
             rows.write(&scene)?;
@@ -232,10 +232,31 @@ fn progress(frames: Option<u64>) -> ProgressBar {
     }
 }
 
+/// A file that is written, named by its errors.
+struct Output {
+    path: PathBuf,
+    file: BufWriter<File>,
+}
+
+impl Output {
+    fn create(path: &Path) -> Result<Self, Error> {
+        let file = File::create(path).map_err(|source| failed(path, source))?;
+        Ok(Self { path: path.to_path_buf(), file: BufWriter::new(file) })
+    }
+
+    fn line(&mut self, line: fmt::Arguments<'_>) -> Result<(), Error> {
+        writeln!(self.file, "{line}").map_err(|source| failed(&self.path, source))
+    }
+
+    fn finish(mut self) -> Result<(), Error> {
+        self.file.flush().map_err(|source| failed(&self.path, source))
+    }
+}
+
 /// The files that are written.
 struct Rows {
-    boxes: BufWriter<File>,
-    ground: Option<BufWriter<File>>,
+    boxes: Output,
+    ground: Option<Output>,
     written: u64,
 }
 
@@ -244,24 +265,81 @@ impl Rows {
         let number = scene.seq + 1;
         for seen in &scene.tracks {
             let (id, b) = (seen.track.id, seen.track.bbox);
-            writeln!(
-                self.boxes,
+            self.boxes.line(format_args!(
                 "{number},{id},{:.2},{:.2},{:.2},{:.2},{:.3},-1,-1,-1",
                 b.left, b.top, b.width, b.height, seen.track.confidence
-            )?;
+            ))?;
             if let (Some(out), Some(ground)) = (&mut self.ground, &seen.ground) {
-                writeln!(out, "{number},{id},{:.3},{:.3}", ground.position.x, ground.position.y)?;
+                out.line(format_args!("{number},{id},{:.3},{:.3}", ground.position.x, ground.position.y))?;
             }
             self.written += 1;
         }
         Ok(())
     }
 
-    fn finish(mut self) -> Result<u64, Error> {
-        self.boxes.flush()?;
-        if let Some(mut ground) = self.ground {
-            ground.flush()?;
+    fn finish(self) -> Result<u64, Error> {
+        self.boxes.finish()?;
+        if let Some(ground) = self.ground {
+            ground.finish()?;
         }
         Ok(self.written)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::ErrorKind;
+
+    fn arguments(input: &Path, out: &Path) -> Arguments {
+        Arguments {
+            input: input.to_path_buf(),
+            out: out.to_path_buf(),
+            size: Some(Size { width: 100, height: 100 }),
+            fps: Some(10.0),
+            camera: None,
+            ground: None,
+            config: None,
+        }
+    }
+
+    fn replay(arguments: &Arguments) -> Result<(u64, u64, Duration), Error> {
+        let ground = GroundPlane::nominal(Calibration::METERS_PER_UNIT, Size { width: 1, height: 1 });
+        let ids = || Box::new(CountingIds::default());
+        let perception = Perception::new(pipeline::Options::new(ground), ids(), ids()).unwrap();
+        Recording::open(arguments, None, arguments.fps)?.play(perception, arguments)
+    }
+
+    fn detections(folder: &Path) -> PathBuf {
+        let path = folder.join("det.txt");
+        let rows: Vec<_> = (1..=20).map(|n| format!("{n},-1,{},10,20,40,0.95", 10 + n)).collect();
+        fs::write(&path, rows.join("\n")).unwrap();
+        path
+    }
+
+    #[test]
+    fn a_file_that_can_not_be_written_is_named_and_no_success() {
+        let folder = tempfile::tempdir().unwrap();
+        let input = detections(folder.path());
+        let good = arguments(&input, &folder.path().join("out.txt"));
+        let (frames, rows, _) = replay(&good).unwrap();
+        assert!(frames == 20 && rows > 0, "{frames} frames, {rows} rows");
+        let full = Path::new("/dev/full");
+        for bad in [arguments(&input, full), Arguments { ground: Some(full.to_path_buf()), ..good }] {
+            let error = replay(&bad).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Unavailable);
+            assert!(error.to_string().starts_with("/dev/full: No space left"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_size_for_a_video_and_a_stream_for_a_recording_are_usage_errors() {
+        let out = Path::new("/no/such/folder/out.txt");
+        let sized = replay(&arguments(Path::new("video.mp4"), out)).unwrap_err();
+        assert!(sized.to_string().starts_with("--size is for detections"), "{sized}");
+        let url = Path::new("rtsp://u:hunter2@host/x");
+        let stream = replay(&Arguments { size: None, ..arguments(url, out) }).unwrap_err();
+        assert!(stream.to_string().starts_with("rtsp://***@host/x: a recording is a file"), "{stream}");
+        assert_eq!([sized.kind().exit_code(), stream.kind().exit_code()], [64, 64]);
     }
 }

@@ -7,6 +7,10 @@ use std::sync::Arc;
 use super::{ConfigArguments, Error, load, log, runtime};
 use crate::app::daemon;
 use crate::base::SystemClock;
+#[cfg(feature = "broker")]
+use crate::broker;
+#[cfg(feature = "broker")]
+use crate::config;
 
 pub(super) fn run(arguments: &ConfigArguments, log: &log::Arguments) -> Result<(), Error> {
     let loaded = load(arguments, log)?;
@@ -25,7 +29,8 @@ pub(super) struct BrokerArguments {
     /// Where it listens; port 0 takes a free one. Without it, as `[broker] listen` says.
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<SocketAddr>,
-    /// A configuration whose `[broker]` and `[state]` are used; without it, anonymous on loopback.
+    /// A configuration whose `[broker]`, `[state]` and `[log]` are used. Without it anonymous on loopback,
+    /// and what it keeps is in `$STATE_DIRECTORY` when that is set, otherwise in memory.
     #[arg(long, value_name = "FILE")]
     config: Option<std::path::PathBuf>,
 }
@@ -33,20 +38,46 @@ pub(super) struct BrokerArguments {
 #[cfg(feature = "broker")]
 pub(super) fn broker(arguments: &BrokerArguments, log: &log::Arguments) -> Result<(), Error> {
     let mut options = if let Some(path) = &arguments.config {
-        let named = ConfigArguments { config: Some(path.clone()) };
-        let config = load(&named, log)?.config;
-        log::start(config.log.level.as_str(), config.log.is_json());
-        let off = || Error::Usage(format!("{}: [broker] enabled is not true", path.display()));
-        config.broker.ok_or_else(off)?
+        let broker = config::load_broker(path, std::env::vars().chain(log.as_variables()))?;
+        log::start(broker.log.level.as_str(), broker.log.is_json());
+        broker.options
     } else {
         log.start("info");
-        crate::broker::Options { allow_anonymous: true, ..Default::default() }
+        unconfigured(std::env::var("STATE_DIRECTORY").ok().as_deref())
     };
     if let Some(listen) = arguments.listen {
         options.listen = listen;
+    }
+    if let Some(folder) = &options.data_dir {
+        tracing::info!("sessions and retained messages are kept in {}", folder.display());
+    } else {
+        tracing::info!(
+            "sessions and retained messages are kept in memory only: no --config, no $STATE_DIRECTORY"
+        );
     }
     let runtime = runtime()?;
     let done = runtime.block_on(daemon::run_broker(options));
     runtime.shutdown_background();
     Ok(done?)
+}
+
+/// The broker without a configuration.
+#[cfg(feature = "broker")]
+fn unconfigured(state_directory: Option<&str>) -> broker::Options {
+    let folder = state_directory.and_then(config::first_state_directory);
+    let data_dir = folder.map(|folder| std::path::Path::new(folder).join("broker"));
+    broker::Options { allow_anonymous: true, data_dir, ..broker::Options::default() }
+}
+
+#[cfg(all(test, feature = "broker"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broker_without_a_configuration_keeps_its_state_where_systemd_says_or_in_memory() {
+        let folder = |text| unconfigured(text).data_dir;
+        assert_eq!(folder(Some("/s:/t")), Some("/s/broker".into()));
+        assert_eq!(folder(Some("")), None);
+        assert_eq!(folder(None), None);
+    }
 }

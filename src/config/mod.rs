@@ -28,6 +28,8 @@ use std::sync::Arc;
 
 pub use fault::{Fault, Faults, Place, Problem};
 pub use masked::Masked;
+#[cfg(feature = "broker")]
+pub use options::BrokerAlone;
 pub use options::{Camera, Config};
 pub use schema::schema;
 
@@ -58,24 +60,72 @@ pub fn find(named: Option<&Path>) -> Option<PathBuf> {
 
 /// Reads the file, if any, and the environment on top of it.
 pub fn load(path: Option<&Path>, env: impl Iterator<Item = (String, String)>) -> Result<Loaded, Faults> {
-    let mut faults = Faults::default();
-    let root = match path {
-        None => Node::empty(Place::Nowhere),
-        Some(path) => {
-            let file: Arc<Path> = path.into();
-            match read(path) {
-                Ok(text) => document::parse(&file, &text, &mut faults),
-                Err(reason) => {
-                    faults.push(Place::File(file), "", Problem::Unreadable(reason));
-                    return Err(faults);
-                }
-            }
-        }
-    };
-    if !faults.list().is_empty() {
-        return Err(faults);
+    let (schema, mut faults) = (schema(), Faults::default());
+    let Some(root) = document(path, env, &schema, &mut faults) else { return Err(faults.sorted()) };
+    let json = schema::check(&root, &schema, "", &mut faults);
+    let config = validate::validate(&root, &json, &mut faults);
+    let raw = serde_json::from_value(json);
+    match (config, raw) {
+        (Ok(config), Ok(raw)) if faults.list().is_empty() => Ok(Loaded { config, raw }),
+        _ => Err(faults.sorted()),
     }
-    check(root, env, faults)
+}
+
+/// The same for a broker that runs alone: only `[broker]`, `[state]` and `[log]` are used and needed, and
+/// `broker.enabled` need not be set. What else stands there must still have its form.
+#[cfg(feature = "broker")]
+pub fn load_broker(path: &Path, env: impl Iterator<Item = (String, String)>) -> Result<BrokerAlone, Faults> {
+    let (mut schema, mut faults) = (schema(), Faults::default());
+    // A broker alone is no camera.
+    schema["required"].take();
+    let Some(root) = document(Some(path), env, &schema, &mut faults) else { return Err(faults.sorted()) };
+    let json = schema::check(&root, &schema, "", &mut faults);
+    match validate::validate_broker(&root, &json, &mut faults) {
+        Ok(broker) if faults.list().is_empty() => Ok(broker),
+        _ => Err(faults.sorted()),
+    }
+}
+
+/// The file with the environment on top of it; nothing when the file can't be read.
+fn document(
+    path: Option<&Path>,
+    env: impl Iterator<Item = (String, String)>,
+    schema: &serde_json::Value,
+    faults: &mut Faults,
+) -> Option<Node> {
+    let mut root = Node::empty(Place::Nowhere);
+    if let Some(path) = path {
+        let file: Arc<Path> = path.into();
+        match read(path) {
+            Ok(text) => root = document::parse(&file, &text, faults),
+            Err(reason) => faults.push(Place::File(file), "", Problem::Unreadable(reason)),
+        }
+    }
+    if faults.list().is_empty() {
+        overlay(&mut root, env, schema, faults);
+        return Some(root);
+    }
+    environment_alone(env, schema, faults);
+    None
+}
+
+/// Those faults of the environment that stand whatever the file says.
+fn environment_alone(
+    env: impl Iterator<Item = (String, String)>,
+    schema: &serde_json::Value,
+    faults: &mut Faults,
+) {
+    // Whether there is a second element to set is the file's to say.
+    let later_element = |name: &str| name.split("__").any(|part| part.parse::<usize>().is_ok_and(|n| n > 0));
+    let (mut root, mut found) = (Node::empty(Place::Nowhere), Faults::default());
+    overlay(&mut root, env.filter(|(name, _)| !later_element(name)), schema, &mut found);
+    schema::check(&root, schema, "", &mut found);
+    for fault in found.list() {
+        let missing = matches!(fault.problem, Problem::Missing { .. });
+        if matches!(fault.place, Place::Variable(_)) && !missing {
+            faults.push(fault.place.clone(), fault.key.clone(), fault.problem.clone());
+        }
+    }
 }
 
 fn read(path: &Path) -> Result<String, String> {
@@ -90,22 +140,6 @@ fn read(path: &Path) -> Result<String, String> {
         let line = e.as_bytes()[..valid].split(|b| *b == b'\n').count();
         format!("is not UTF-8 text (line {line})")
     })
-}
-
-fn check(
-    mut root: Node,
-    env: impl Iterator<Item = (String, String)>,
-    mut faults: Faults,
-) -> Result<Loaded, Faults> {
-    let schema = schema();
-    overlay(&mut root, env, &schema, &mut faults);
-    let json = schema::check(&root, &schema, "", &mut faults);
-    let config = validate::validate(&root, &json, &mut faults);
-    let raw = serde_json::from_value(json);
-    match (config, raw) {
-        (Ok(config), Ok(raw)) if faults.list().is_empty() => Ok(Loaded { config, raw }),
-        _ => Err(faults.sorted()),
-    }
 }
 
 fn overlay(
@@ -145,11 +179,17 @@ fn overlay(
     }
 }
 
+/// The folder that systemd gives a service, as `STATE_DIRECTORY` says it: the first of a list.
+pub fn first_state_directory(text: &str) -> Option<&str> {
+    text.split(':').next().filter(|first| !first.is_empty())
+}
+
 /// The folder that systemd gives a service, unless the file names another one.
 fn state_directory(root: &mut Node, text: &str) {
-    let first = text.split(':').next().unwrap_or_default();
     let named = matches!(root.nearest("state.dir").value, Value::Text(_));
-    if !first.is_empty() && !named {
+    if let Some(first) = first_state_directory(text)
+        && !named
+    {
         let mut unused = Faults::default();
         document::overlay(root, "STATE_DIRECTORY", &["state", "dir"], first, &Meaning::Text, &mut unused);
     }
@@ -173,9 +213,10 @@ fn single_underscores(name: &str, path: &str, schema: &serde_json::Value, faults
 }
 
 /// The whole configuration as TOML, defaults filled in, secrets hidden.
-pub fn effective(loaded: &Loaded) -> String {
-    // Writing to memory can't fail, and every value of these structs has a TOML form.
-    toml::to_string(&loaded.raw).unwrap_or_default()
+///
+/// The error is one of ours: every value of these structs has a TOML form.
+pub fn effective(loaded: &Loaded) -> Result<String, toml::ser::Error> {
+    toml::to_string(&loaded.raw)
 }
 
 #[cfg(test)]

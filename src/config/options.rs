@@ -30,6 +30,16 @@ pub struct Config {
     pub log: raw::Log,
 }
 
+/// All options of a broker that runs alone.
+#[cfg(feature = "broker")]
+#[derive(Debug, Clone)]
+pub struct BrokerAlone {
+    /// The broker.
+    pub options: broker::Options,
+    /// What is written to the log.
+    pub log: raw::Log,
+}
+
 /// Which camera this is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Camera {

@@ -12,8 +12,8 @@ use serde_json::{Map, Value as Json, json};
 
 use super::document::{Entry, Node, Value};
 use super::fault::{Faults, Problem};
-use super::masked::without_credentials;
 use super::raw;
+use crate::base::without_url_secrets;
 
 /// Most characters of a found text that a fault repeats.
 const FOUND_CHARS_MAX: usize = 60;
@@ -30,6 +30,15 @@ pub fn schema() -> Json {
 fn without_null(schema: &mut schemars::Schema) {
     if schema.get("default").is_some_and(Json::is_null) {
         schema.remove("default");
+    }
+    // An optional choice: what it is when it is set, under the description of the key.
+    if let Some(Json::Array(mut either)) = schema.remove("anyOf") {
+        either.retain(|branch| branch["type"] != "null");
+        for (word, value) in either.iter().filter_map(Json::as_object).flatten() {
+            if schema.get(word).is_none() {
+                schema.insert(word.clone(), value.clone());
+            }
+        }
     }
     if let Some(Json::Array(types)) = schema.get_mut("type") {
         types.retain(|t| t != "null");
@@ -256,9 +265,9 @@ pub(super) fn found(node: &Node, schema: &Json) -> String {
     }
 }
 
-/// A text in quotes on one line, cut when it is long, without the credentials of a URL.
+/// A text in quotes on one line, cut when it is long, without the secrets of a URL.
 pub(super) fn quoted(text: &str) -> String {
-    let text = &without_credentials(text);
+    let text = &without_url_secrets(text);
     let cut: String = text.chars().take(FOUND_CHARS_MAX).collect();
     if cut.len() < text.len() { format!("{cut:?}...") } else { format!("{cut:?}") }
 }

@@ -15,6 +15,8 @@ pub struct Capture {
     #[serde(default = "stall_after_s")]
     #[schemars(range(min = 0.1, max = 3600.0))]
     pub stall_after_s: f64,
+    /// How fast a recording is played (not set: at its own rate); a live source has a pace of its own.
+    pub pace: Option<Pace>,
     /// The source.
     #[serde(flatten)]
     pub source: Source,
@@ -77,6 +79,9 @@ pub struct Command {
     /// A live source drops frames when the camera can't keep up; one that is not live waits.
     #[serde(default = "yes")]
     pub live: bool,
+    /// Frames per second of a recording whose header lies or says nothing; not when it is live.
+    #[schemars(range(min = 0.01, max = 1000.0))]
+    pub fps: Option<f64>,
 }
 
 fn yes() -> bool {
@@ -95,12 +100,13 @@ pub struct Video {
     /// Scale the picture to this height in pixels (only together with width).
     #[schemars(range(min = 16, max = 8192))]
     pub height: Option<u32>,
-    /// At the video's own rate, or as fast as it goes.
-    #[serde(default)]
-    pub pace: Pace,
+    /// Frames per second of a file whose header lies or says nothing: its frames are spaced by it, none is
+    /// dropped or repeated. Not for a URL, which is live.
+    #[schemars(range(min = 0.01, max = 1000.0))]
+    pub fps: Option<f64>,
 }
 
-/// How fast a file is played.
+/// How fast a recording is played.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Pace {
@@ -109,6 +115,16 @@ pub enum Pace {
     Realtime,
     /// As fast as it goes.
     Fast,
+}
+
+impl Pace {
+    /// The word in the file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Realtime => "realtime",
+            Self::Fast => "fast",
+        }
+    }
 }
 
 /// Detections from a `MOTChallenge` `det.txt` instead of pixels.

@@ -95,9 +95,10 @@ fn reconnect_max_s() -> f64 {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Broker {
-    /// Run it inside this camera.
+    /// Run it inside this camera; `omnisight broker` runs it anyway.
     pub enabled: bool,
-    /// Address and port on which it listens; `0.0.0.0:1883` for other machines, port 0 for a free port.
+    /// Address and port on which it listens; `0.0.0.0:1883` for other machines. Port 0, a free
+    /// port, is for `omnisight broker` alone.
     pub listen: String,
     /// Let clients in without a name; only when it listens on loopback.
     pub allow_anonymous: bool,

@@ -83,7 +83,7 @@ impl Default for Tracker {
 
 /// How the picture lies on the ground: point pairs, or a homography, or neither. A simulated camera knows
 /// its own calibration; it needs none here.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Calibration {
     /// Width in pixels of the picture in which `points` or `homography` were measured.
@@ -101,21 +101,13 @@ pub struct Calibration {
     pub allow_horizon: bool,
     /// Without points and homography the picture counts as a rectangle this many metres wide and deep (but not
     /// that of a simulated camera, which knows its calibration).
-    #[schemars(range(min = 0.001, max = 100_000.0))]
-    pub meters_per_unit: f64,
+    #[schemars(range(min = 0.001, max = 100_000.0), extend("default" = Calibration::METERS_PER_UNIT))]
+    pub meters_per_unit: Option<f64>,
 }
 
-impl Default for Calibration {
-    fn default() -> Self {
-        Self {
-            image_width: None,
-            image_height: None,
-            points: None,
-            homography: None,
-            allow_horizon: false,
-            meters_per_unit: 10.0,
-        }
-    }
+impl Calibration {
+    /// What `meters_per_unit` is when it is not set.
+    pub const METERS_PER_UNIT: f64 = 10.0;
 }
 
 /// A place in the picture and on the ground.
@@ -206,7 +198,7 @@ pub struct Prediction {
     /// How far ahead.
     #[schemars(range(min = 0.1, max = 3600.0))]
     pub horizon_s: f64,
-    /// From one forecast point to the next.
+    /// From one forecast point to the next; at most `event_horizon_s`.
     #[schemars(range(min = 0.1, max = 60.0))]
     pub step_s: f64,
     /// How far ahead trespassing and collisions are foreseen.

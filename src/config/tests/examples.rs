@@ -49,6 +49,18 @@ fn of_the_three_cameras_one_is_the_broker_and_all_may_talk_to_it() {
     assert_eq!(views, [(7, 3, 0), (7, 3, 1), (7, 3, 2)]);
 }
 
+#[cfg(feature = "broker")]
+#[test]
+fn the_dock_of_every_simulated_camera_is_where_the_plaza_has_it() {
+    for name in
+        ["omnisight.toml", "three-cameras/gate.toml", "three-cameras/yard.toml", "three-cameras/hall.toml"]
+    {
+        let zones = load(Some(&example(name)), env(&[])).unwrap().config.perception.zones;
+        let dock = zones.iter().find(|zone| zone.name == "dock").unwrap();
+        assert_eq!(dock.border_m.corners(), crate::capture::synthetic::DOCK_M, "{name}");
+    }
+}
+
 /// The lines of one section of the annotated file, its header included, whether or not it is commented out.
 fn section_lines(text: &str, section: &str) -> Vec<String> {
     let mut inside = false;

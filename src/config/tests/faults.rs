@@ -78,11 +78,8 @@ fn a_key_of_another_kind_of_source_is_told_whose_it_is() {
         &with("input = 'a'"),
         "5:1: capture.input: this key belongs to kind = \"video\", found kind = \"synthetic\"",
     );
-    let content = "[camera]\nid='a'\n[capture]\nkind='command'\ncommand=['x']\nfps=3";
-    tells(
-        content,
-        "6:1: capture.fps: this key belongs to kind = \"synthetic\" or \"replay\", found kind = \"command\"",
-    );
+    let content = "[camera]\nid='a'\n[capture]\nkind='command'\ncommand=['x']\nseed=3";
+    tells(content, "6:1: capture.seed: this key belongs to kind = \"synthetic\", found kind = \"command\"");
     tells(&with("fpss = 3"), "5:1: capture.fpss: unknown key; did you mean fps?");
     tells(&with("zzz = 3"), "5:1: capture.zzz: unknown key");
 }
@@ -227,6 +224,47 @@ fn a_calibration_that_can_not_be_is_refused_with_the_reason() {
 }
 
 #[test]
+fn calibration_keys_without_effect_are_refused() {
+    let says = |content: &str, expected: &str| {
+        let found = faults(content, &[]);
+        assert!(found.len() == 1 && found[0].contains(expected), "{found:?}");
+    };
+    let horizon = with("[calibration]\nallow_horizon = true");
+    says(&horizon, "6:17: calibration.allow_horizon: found true: without calibration.points or");
+    let simulated = with("[calibration]\nmeters_per_unit = 5");
+    says(&simulated, "6:19: calibration.meters_per_unit: found 5.0: a simulated camera");
+    let measured = with(
+        "[calibration]\nimage_width = 640\nimage_height = 480\nmeters_per_unit = 5\n\
+         homography = [[0.01, 0, 0], [0, -0.01, 5], [0, 0, 1]]\n",
+    );
+    says(&measured, "8:19: calibration.meters_per_unit: found 5.0: with calibration.homography it has");
+    let real = "[camera]\nid='a'\n[capture]\nkind='video'\ninput='x'\n[calibration]\nmeters_per_unit = 5";
+    let ground = load_text(real, &[]).unwrap().config.perception.ground;
+    assert_eq!(ground, GroundPlane::nominal(5.0, Size { width: 1, height: 1 }));
+}
+
+#[test]
+fn faults_of_variables_are_told_though_the_file_is_no_toml() {
+    let variables = [
+        ("OMNISIGHT_TRACKER__IOU_MIN", "much"),
+        ("OMNISIGHT_LOG", "debug"),
+        // Right or wrong by what the file says: not a word about them.
+        ("OMNISIGHT_CAPTURE__FPS", "5"),
+        ("OMNISIGHT_ZONE__1__NAME", "b"),
+        ("OMNISIGHT_ZONE__0__NAME", "a"),
+    ];
+    let told = [
+        "OMNISIGHT_LOG: log: unknown key; did you mean OMNISIGHT_LOG__KEY?",
+        "OMNISIGHT_TRACKER__IOU_MIN: tracker.iou_min: found \"much\", allowed: a number from 0.0 to 1.0",
+    ];
+    let broken = faults("[capture\n", &variables);
+    assert!(broken.len() == 3 && broken[0].contains("not TOML") && broken[1..] == told, "{broken:?}");
+    let missing = load(Some(Path::new("/no/such/file.toml")), env(&variables)).unwrap_err().to_string();
+    let lines: Vec<_> = missing.lines().collect();
+    assert!(lines[0].starts_with("/no/such/file.toml: can't be read") && lines[1..] == told, "{missing}");
+}
+
+#[test]
 fn a_zone_at_the_horizon_has_no_place_on_the_ground() {
     let content = with(
         "[calibration]\nimage_width = 640\nimage_height = 480\nallow_horizon = true\n\
@@ -292,6 +330,10 @@ fn rules_between_keys_hold() {
     );
     says(&with("[prediction]\nstep_s = 40"), "prediction.step_s");
     says(
+        &with("[prediction]\nstep_s = 3\nevent_horizon_s = 2"),
+        "prediction.step_s: found 3.0, allowed: a number up to prediction.event_horizon_s (2.0)",
+    );
+    says(
         &with("[prediction]\npredict_at = 0.2"),
         "prediction.retract_below: found 0.3, allowed: a number below",
     );
@@ -305,6 +347,51 @@ fn rules_between_keys_hold() {
     says("[camera]\nid='a'\n[capture]\nkind='video'\ninput='x'\nwidth=64", "capture.height: missing");
     says("[camera]\nid='a'\n[capture]\nkind='command'\ncommand=['']", "capture.command.0");
     says(&with("[state]\ndir=''"), "state.dir");
+}
+
+#[test]
+fn what_has_no_effect_on_a_live_source_is_refused_there() {
+    let capture = |lines: &str| format!("[camera]\nid = 'a'\n[capture]\n{lines}\n");
+    let says = |lines: &str, expected: &str| {
+        let found = faults(&capture(lines), &[]);
+        assert!(found.len() == 1 && found[0].starts_with(expected), "{lines}: {found:?}");
+    };
+    let pace = "5:8: capture.pace: found \"fast\": this source is live";
+    for live in [
+        "kind = 'synthetic'\npace = 'fast'",
+        "command = ['x']\npace = 'fast'\nkind = 'command'",
+        "input = 'rtsp://h/x'\npace = 'fast'\nkind = 'video'",
+    ] {
+        says(live, pace);
+    }
+    says("kind = 'command'\nfps = 5\ncommand = ['x']", "5:7: capture.fps: found 5.0: this source is live");
+    says("kind = 'video'\nfps = 5\ninput = 'http://h/x'", "5:7: capture.fps: found 5.0: this source is live");
+}
+
+#[test]
+fn every_recording_can_be_played_as_fast_as_it_goes() {
+    use crate::capture::{Kind, Pace, command::Timing};
+    for recording in [
+        "kind = 'command'\nlive = false\ncommand = ['x']\nfps = 5",
+        "kind = 'video'\ninput = 'x.mp4'\nfps = 5",
+        "kind = 'replay'\nfile = 'det.txt'\nwidth = 4\nheight = 3\nfps = 5",
+    ] {
+        let content = format!("[camera]\nid = 'a'\n[capture]\n{recording}\n");
+        let unset = load_text(&content, &[]).unwrap().config.capture;
+        assert_eq!(unset.pace, Pace::Realtime);
+        let rate_hz = match unset.kind {
+            Kind::Command(command) => match command.timing {
+                Timing::Offline { rate_hz } => rate_hz,
+                Timing::Live => None,
+            },
+            Kind::Video(video) => video.rate_hz,
+            Kind::Replay(replay) => Some(replay.rate_hz),
+            Kind::Synthetic(_) => None,
+        };
+        assert_eq!(rate_hz, Some(5.0), "{recording}");
+        let fast = load_text(&format!("{content}pace = 'fast'\n"), &[]).unwrap().config.capture;
+        assert_eq!(fast.pace, Pace::Fast, "{recording}");
+    }
 }
 
 #[cfg(feature = "broker")]
@@ -325,7 +412,11 @@ fn the_embedded_broker_lets_nobody_in_without_a_name_but_on_loopback() {
         &broker("users = [{ name = 'a', password = 'x' }, { name = 'a', password = 'y' }]"),
         "broker.users.1.name: found \"a\", allowed: a name that no other user has",
     );
-    for listen in ["127.0.0.1:0", "[::1]:1883"] {
+    says(
+        &broker("allow_anonymous = true\nlisten = '127.0.0.1:0'"),
+        "8:10: broker.listen: found \"127.0.0.1:0\": nobody",
+    );
+    for listen in ["127.0.0.1:1884", "[::1]:1883"] {
         let content = broker(&format!("allow_anonymous = true\nlisten = {listen:?}"));
         assert!(load_text(&content, &[]).unwrap().config.broker.is_some());
     }
@@ -415,7 +506,7 @@ proptest! {
         let lines: Vec<String> = lines.into_iter().map(|(k, v)| format!("{k} = {v}")).collect();
         let base = "camera.id = 'a'\ncapture.kind = 'synthetic'\n";
         match load_text(&format!("{base}{}\n", lines.join("\n")), &[]) {
-            Ok(loaded) => prop_assert_eq!(load_text(&effective(&loaded), &[]).unwrap().raw, loaded.raw),
+            Ok(loaded) => prop_assert_eq!(load_text(&effective(&loaded).unwrap(), &[]).unwrap().raw, loaded.raw),
             Err(faults) => {
                 prop_assert!(!faults.list().is_empty());
                 prop_assert!(!faults.to_string().contains("an error of ours"), "{}", faults);

@@ -75,8 +75,8 @@ fn what_is_not_set_is_as_the_parts_have_it() {
     assert_eq!(format!("{synthetic:?}"), format!("{capture:?}"));
     let (link, default) = (config.link.unwrap(), crate::link::Options::default());
     assert_eq!(
-        (link.port, link.keep_alive, link.backoff),
-        (default.port, default.keep_alive, default.backoff)
+        (link.name, link.port, link.keep_alive, link.backoff),
+        (default.name, default.port, default.keep_alive, default.backoff)
     );
 }
 
@@ -93,6 +93,23 @@ fn the_embedded_broker_is_as_its_part_has_it() {
         ..Default::default()
     };
     assert_eq!(format!("{broker:?}"), format!("{set:?}"));
+}
+
+#[cfg(feature = "broker")]
+#[test]
+fn a_broker_alone_needs_neither_camera_nor_capture() {
+    let loaded = |content: &str, variables: &[(&str, &str)]| load_broker(&file(content).path, env(variables));
+    let content = "[broker]\nlisten = '[::1]:0'\nallow_anonymous = true\n[state]\ndir = '/s'\n";
+    let alone = loaded(content, &[("OMNISIGHT_LOG__LEVEL", "debug")]).unwrap();
+    assert_eq!(alone.options.listen.port(), 0);
+    assert_eq!(alone.options.data_dir, Some(PathBuf::from("/s/broker")));
+    assert_eq!(alone.log.level, raw::Level::Debug);
+    // A camera's file will do, whatever it says of `enabled`.
+    assert!(loaded(&with("[broker]\nallow_anonymous = true\n"), &[]).is_ok());
+    let nobody = loaded("[broker]\n", &[]).unwrap_err().to_string();
+    assert!(nobody.contains("broker.users: missing") && nobody.lines().count() == 1, "{nobody}");
+    let unknown = loaded(&format!("{content}[brokre]\n"), &[]).unwrap_err().to_string();
+    assert!(unknown.contains("did you mean broker?"), "{unknown}");
 }
 
 #[test]
@@ -163,7 +180,7 @@ fn a_named_file_is_not_searched_for() {
 #[test]
 fn the_effective_configuration_loads_again_and_holds_every_default() {
     let loaded = load_text(&with("[tracker]\nmin_hits = 2\n"), &[]).unwrap();
-    let text = effective(&loaded);
+    let text = effective(&loaded).unwrap();
     assert_eq!(load_text(&text, &[]).unwrap().raw, loaded.raw, "{text}");
     for line in ["min_hits = 2", "iou_min = 0.3", "fps = 10.0", "level = \"info\"", "step_s = 1.0"] {
         assert!(text.contains(line), "{line} is not in:\n{text}");
@@ -175,14 +192,14 @@ fn the_effective_configuration_loads_again_and_holds_every_default() {
 fn a_secret_is_in_no_debug_and_no_effective_configuration() {
     let secret_file = file("hunter3\nsecond line\n");
     let content = format!(
-        "[camera]\nid = 'a'\n[capture]\nkind = 'video'\ninput = 'rtsp://me:hunter0@host/x'\n\
+        "[camera]\nid = 'a'\n[capture]\nkind = 'video'\ninput = 'rtsp://me:hunter0@host/x?token=hunter4#hunter5'\n\
          [[broker_link]]\nurl = 'mqtt://h'\nusername = 'u'\npassword = 'hunter1'\n\
          [broker]\nenabled = true\nusers = [{{ name = 'u', password = 'hunter2' }}, {{ name = 'v', password_file = {:?} }}]\n",
         secret_file.path
     );
     let loaded = load_text(&content, &[]).unwrap();
-    let shown = format!("{loaded:?}\n{}", effective(&loaded));
-    assert!(!shown.contains("hunter"), "{shown}");
+    let shown = format!("{loaded:?}\n{}", effective(&loaded).unwrap());
+    assert!(!shown.contains("hunter") && shown.contains("rtsp://***@host/x?***"), "{shown}");
     let broker = loaded.config.broker.unwrap();
     let passwords: Vec<_> = broker.users.iter().map(|(_, password)| password.reveal()).collect();
     assert_eq!(passwords, ["hunter2", "hunter3"]);

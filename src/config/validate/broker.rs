@@ -67,6 +67,20 @@ impl Validator<'_> {
         })
     }
 
+    /// The broker of a running camera, which must be where its clients were told.
+    pub(super) fn broker_in_camera(
+        &mut self,
+        raw: &raw::Broker,
+        state_dir: Option<&Path>,
+    ) -> Checked<BrokerOptions> {
+        if raw.enabled && raw.listen.parse::<SocketAddr>().is_ok_and(|listen| listen.port() == 0) {
+            let reason =
+                "nobody can be told a port that is free by chance; only `omnisight broker` takes one";
+            return self.refuse("broker.listen", quoted(&raw.listen), reason);
+        }
+        self.broker(raw, state_dir)
+    }
+
     pub(super) fn broker(&mut self, raw: &raw::Broker, state_dir: Option<&Path>) -> Checked<BrokerOptions> {
         let users = self.users(&raw.users);
         let listen = self.listen(&raw.listen)?;

@@ -15,8 +15,8 @@ const UNIT: Size = Size { width: 1, height: 1 };
 
 /// What `[calibration]` says.
 pub(super) enum Calibration {
-    /// Nothing was measured: metres across a picture.
-    Nominal(f64),
+    /// Nothing was measured: metres across a picture, when they are set.
+    Nominal(Option<f64>),
     Measured(GroundPlane),
 }
 
@@ -31,7 +31,11 @@ impl Validator<'_> {
         };
         match (calibration, source) {
             (Calibration::Measured(plane), _) => Ok(size.map_or(plane.clone(), |size| plane.resized(size))),
-            (Calibration::Nominal(_), Kind::Synthetic(o)) => {
+            (Calibration::Nominal(Some(meters)), Kind::Synthetic(_)) => {
+                let reason = "a simulated camera knows its calibration; here it has no effect";
+                self.refuse("calibration.meters_per_unit", format!("{meters:?}"), reason)
+            }
+            (Calibration::Nominal(None), Kind::Synthetic(o)) => {
                 synthetic::ground_plane(o.cameras, o.index, o.size).or_else(|e| {
                     self.refuse(
                         "capture.view",
@@ -40,7 +44,10 @@ impl Validator<'_> {
                     )
                 })
             }
-            (Calibration::Nominal(meters), _) => Ok(GroundPlane::nominal(meters, size.unwrap_or(UNIT))),
+            (Calibration::Nominal(meters), _) => {
+                let meters = meters.unwrap_or(raw::Calibration::METERS_PER_UNIT);
+                Ok(GroundPlane::nominal(meters, size.unwrap_or(UNIT)))
+            }
         }
     }
 
@@ -54,6 +61,10 @@ impl Validator<'_> {
             (Some(points), None) => ("calibration.points", format!("{} point pairs", points.len())),
             (None, Some(_)) => ("calibration.homography", "a matrix".to_owned()),
         };
+        if let Some(meters) = raw.meters_per_unit {
+            let reason = format!("with {path} it has no effect");
+            return self.refuse("calibration.meters_per_unit", format!("{meters:?}"), reason);
+        }
         let allowed = format!("an integer, in pixels of the picture in which {path} was measured");
         let width = raw.image_width.map_or_else(|| self.missing("calibration.image_width", &allowed), Ok);
         let height = raw.image_height.map_or_else(|| self.missing("calibration.image_height", &allowed), Ok);
@@ -74,16 +85,20 @@ impl Validator<'_> {
     }
 
     fn nominal(&mut self, raw: &raw::Calibration) -> Checked<Calibration> {
-        let mut alone = |key: &str, size: Option<u32>| match size {
+        let set = [
+            ("image_width", raw.image_width.map(|size| size.to_string())),
+            ("image_height", raw.image_height.map(|size| size.to_string())),
+            ("allow_horizon", raw.allow_horizon.then(|| "true".to_owned())),
+        ];
+        // First all of them, so that each fault is found.
+        let alone = set.map(|(key, found)| match found {
             None => Ok(()),
-            Some(size) => {
+            Some(found) => {
                 let reason = "without calibration.points or calibration.homography it has no effect";
-                self.refuse(&format!("calibration.{key}"), size.to_string(), reason)
+                self.refuse(&format!("calibration.{key}"), found, reason)
             }
-        };
-        let width = alone("image_width", raw.image_width);
-        let height = alone("image_height", raw.image_height);
-        width.and(height)?;
+        });
+        alone.into_iter().collect::<Checked<()>>()?;
         Ok(Calibration::Nominal(raw.meters_per_unit))
     }
 

@@ -16,6 +16,8 @@ use serde_json::Value as Json;
 
 use super::document::Node;
 use super::fault::{Faults, Problem};
+#[cfg(feature = "broker")]
+use super::options::BrokerAlone;
 use super::options::{Camera, Config};
 use super::raw;
 use super::schema::quoted;
@@ -50,7 +52,7 @@ pub(super) fn validate(root: &Node, json: &Json, faults: &mut Faults) -> Checked
     let swarm = v.section("swarm").and_then(|s| v.swarm(&s, tracks_max));
     let link = v.link_to_broker();
     let state_dir = v.section("state").and_then(|s| v.state_dir(s));
-    let broker = v.section("broker").and_then(|b| v.broker(&b, state_dir.as_deref().ok()));
+    let broker = v.section("broker").and_then(|b| v.broker_in_camera(&b, state_dir.as_deref().ok()));
     v.texts_of_faulty_sections();
     #[cfg(not(feature = "broker"))]
     broker?;
@@ -72,6 +74,19 @@ pub(super) fn validate(root: &Node, json: &Json, faults: &mut Faults) -> Checked
         state_dir: state_dir?,
         log: v.section("log")?,
     })
+}
+
+/// The same of a broker that runs alone: `[broker]`, `[state]` and `[log]`.
+#[cfg(feature = "broker")]
+pub(super) fn validate_broker(root: &Node, json: &Json, faults: &mut Faults) -> Checked<BrokerAlone> {
+    let mut v = Validator { root, json, faults };
+    let state_dir = v.section("state").and_then(|s| v.state_dir(s));
+    let broker = v.section("broker").and_then(|b: raw::Broker| {
+        let asked_for = raw::Broker { enabled: true, ..b };
+        v.broker(&asked_for, state_dir.as_deref().ok())
+    });
+    let log = v.section("log");
+    Ok(BrokerAlone { options: broker?.ok_or(Faulty)?, log: log? })
 }
 
 fn tracker_options(raw: &raw::Tracker) -> track::Options {
@@ -183,8 +198,32 @@ impl Validator<'_> {
     }
 
     fn capture(&mut self, raw: raw::Capture) -> Checked<capture::Options> {
-        let mut pace = capture::Pace::default();
-        let kind = match raw.source {
+        let spaced = match &raw.source {
+            raw::Source::Command(command) => command.fps,
+            raw::Source::Video(video) => video.fps,
+            raw::Source::Synthetic(_) | raw::Source::Replay(_) => None,
+        };
+        let kind = self.source(raw.source)?;
+        if kind.is_live() {
+            if let Some(pace) = raw.pace {
+                let reason = "this source is live and has a pace of its own; here it has no effect";
+                return self.refuse("capture.pace", quoted(pace.as_str()), reason);
+            }
+            if let Some(fps) = spaced {
+                let reason = "this source is live, its frames are stamped on arrival; here it has no effect";
+                return self.refuse("capture.fps", format!("{fps:?}"), reason);
+            }
+        }
+        let pace = match raw.pace.unwrap_or_default() {
+            raw::Pace::Realtime => capture::Pace::Realtime,
+            raw::Pace::Fast => capture::Pace::Fast,
+        };
+        let stall_after = Duration::from_secs_f64(raw.stall_after_s);
+        Ok(capture::Options { pace, stall_after, ..capture::Options::new(kind) })
+    }
+
+    fn source(&mut self, raw: raw::Source) -> Checked<Kind> {
+        Ok(match raw {
             raw::Source::Synthetic(s) => {
                 if s.view >= s.cameras {
                     let allowed = format!("an integer below capture.cameras ({})", s.cameras);
@@ -205,7 +244,7 @@ impl Validator<'_> {
                 }
                 let argv = c.command.iter().map(|word| word.reveal().to_owned()).collect();
                 let timing =
-                    if c.live { command::Timing::Live } else { command::Timing::Offline { rate_hz: None } };
+                    if c.live { command::Timing::Live } else { command::Timing::Offline { rate_hz: c.fps } };
                 Kind::Command(command::Options { argv, timing })
             }
             raw::Source::Video(video) => {
@@ -216,19 +255,17 @@ impl Validator<'_> {
                     (Some(_), None) => return self.missing("capture.height", together),
                     (None, Some(_)) => return self.missing("capture.width", together),
                 };
-                pace = match video.pace {
-                    raw::Pace::Realtime => capture::Pace::Realtime,
-                    raw::Pace::Fast => capture::Pace::Fast,
-                };
-                Kind::Video(video::Options { size, ..video::Options::new(video.input.reveal()) })
+                Kind::Video(video::Options {
+                    input: video.input.reveal().to_owned(),
+                    size,
+                    rate_hz: video.fps,
+                })
             }
             raw::Source::Replay(r) => {
                 let size = Size { width: r.width, height: r.height };
                 Kind::Replay(replay::Options { path: r.file, size, rate_hz: r.fps })
             }
-        };
-        let stall_after = Duration::from_secs_f64(raw.stall_after_s);
-        Ok(capture::Options { pace, stall_after, ..capture::Options::new(kind) })
+        })
     }
 
     fn detector(&mut self, raw: &raw::Detector) -> Checked<inference::Options> {
@@ -263,6 +300,11 @@ impl Validator<'_> {
         if !(1.0..=most).contains(&steps) {
             let horizon = raw.horizon_s;
             let allowed = format!("1 to {most:.0} steps within prediction.horizon_s ({horizon:?})");
+            return self.not_allowed("prediction.step_s", format!("{:?}", raw.step_s), allowed);
+        }
+        if raw.step_s > raw.event_horizon_s {
+            let event_horizon = raw.event_horizon_s;
+            let allowed = format!("a number up to prediction.event_horizon_s ({event_horizon:?})");
             return self.not_allowed("prediction.step_s", format!("{:?}", raw.step_s), allowed);
         }
         if raw.retract_below >= raw.predict_at {
