@@ -294,7 +294,9 @@ impl Tracker {
     fn confirm(&mut self, ids: &mut dyn IdSource) {
         let Options { min_hits, evidence_min, gate, size_gate, motion, .. } = self.options;
         let ready = |t: &Tracklet| {
-            !t.confirmed() && t.misses == 0 && t.hits >= min_hits && t.evidence >= evidence_min
+            // What was never seen clearly has to last for twice as long.
+            let enough = if t.sure { evidence_min } else { 2.0 * evidence_min };
+            !t.confirmed() && t.misses == 0 && t.hits >= min_hits && t.evidence >= enough
         };
         for (row, new) in self.tracklets.iter().enumerate().filter(|(_, t)| ready(t)) {
             let height = new.filter.bbox().height;

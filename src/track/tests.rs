@@ -46,7 +46,7 @@ fn a_track_is_reported_from_its_third_sure_hit_on() {
 fn doubtful_hits_confirm_later_than_sure_ones() {
     let mut run = Run::at_fps(10.0);
     let first = (1..30).find(|_| !run.step(&[person(0.0, 0.5)]).is_empty());
-    assert_eq!(first, Some(11));
+    assert_eq!(first, Some(21));
 }
 
 #[test]

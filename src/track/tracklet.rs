@@ -9,7 +9,7 @@ const CLASSES: [Class; 6] =
     [Class::Person, Class::Vehicle, Class::Face, Class::Package, Class::Animal, Class::Unknown];
 
 /// No single detection is surer, or less sure, than this.
-const SCORE_LIMITS: (f64, f64) = (0.02, 0.98);
+const SCORE_LIMITS: (f64, f64) = (0.005, 0.995);
 
 /// What one detection of this score says for the object being there, in natural units.
 fn evidence(score: f64, options: &Options) -> f64 {
