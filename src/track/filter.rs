@@ -87,18 +87,23 @@ impl BoxFilter {
         }
     }
 
-    /// Moves the state `dt_s` seconds ahead. What is not `seen` keeps its size.
+    /// Moves the state `dt_s` seconds ahead. What is not `seen` keeps its size,
+    /// and its velocity ever less: who is hidden may stop or turn.
     pub(super) fn predict(&mut self, dt_s: f64, seen: bool, m: &Model) {
         let dt_s = dt_s.min(STEP_MAX_S);
         let h = self.height.x;
         let (place, rate) = (m.place_drift * h, m.speed_drift * h);
-        let keep = if seen { (-dt_s / m.growth_s).exp() } else { 0.0 };
-        let reach = if seen { m.growth_s * (1.0 - keep) } else { 0.0 };
+        let fading = |life_s: f64| {
+            let keep = (-dt_s / life_s).exp();
+            (life_s * (1.0 - keep), keep)
+        };
+        let go = if seen { (dt_s, 1.0) } else { fading(m.heading_s) };
+        let grow = if seen { fading(m.growth_s) } else { (0.0, 0.0) };
         for axis in [&mut self.x, &mut self.y] {
-            axis.predict(dt_s, (dt_s, 1.0), place, rate);
+            axis.predict(dt_s, go, place, rate);
         }
         for axis in [&mut self.width, &mut self.height] {
-            axis.predict(dt_s, (reach, keep), m.size_share * place, m.size_share * rate);
+            axis.predict(dt_s, grow, m.size_share * place, m.size_share * rate);
             axis.x = axis.x.max(SIDE_MIN_PX);
         }
     }
@@ -195,7 +200,7 @@ mod tests {
             f.predict(0.1, true, &m);
             f.update(at(f64::from(i) * 0.1), 1.0, &m);
         }
-        f.predict(1.0, false, &m);
+        f.predict(1.0, true, &m);
         assert!(f.bbox().iou(at(5.0)) > 0.9, "{:?}", f.bbox());
         let foot = f.foot();
         assert!(foot.velocity.distance(Point::new(30.0, 10.0)) < 3.0, "{foot:?}");

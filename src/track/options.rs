@@ -60,8 +60,10 @@ pub struct Motion {
     /// How far place wanders beside its velocity in one second: a detector's errors last for longer
     /// than a frame, and a body sways.
     pub place_drift: f64,
-    /// Size against place: the same three for width and height are this part of them.
+    /// Speed and drift of width and height as a part of those of the place.
     pub size_share: f64,
+    /// Seconds after which the velocity of an unseen object has fallen to 1/e.
+    pub heading_s: f64,
     /// Seconds after which a growth has fallen to 1/e: nothing grows for long.
     pub growth_s: f64,
 }
@@ -100,6 +102,7 @@ impl Default for Motion {
             speed_drift: 0.3,
             place_drift: 0.2,
             size_share: 0.5,
+            heading_s: 2.0,
             growth_s: 0.7,
         }
     }

@@ -3,6 +3,7 @@
 use super::*;
 use crate::base::CountingIds;
 use crate::model::Class;
+use proptest::prelude::*;
 use std::time::Duration;
 
 struct Run {
@@ -156,4 +157,96 @@ fn nothing_is_allocated_after_the_first_frames() {
     });
     assert_eq!(run.tracker.tracks().len(), 40);
     assert_eq!(info.count_total, 0);
+}
+
+#[test]
+fn two_people_who_cross_keep_their_ids() {
+    let mut run = Run::at_fps(15.0);
+    let walker = |x: f64, y: f64| Detection { bbox: BBox::new(x, y, 30.0, 80.0), ..person(0.0, 0.95) };
+    let mut last = Vec::new();
+    for i in 0..120 {
+        let x = f64::from(i) * 3.0;
+        last = run.step(&[walker(x, 100.0), walker(360.0 - x, 110.0)]);
+    }
+    assert_eq!(last, [1, 2]);
+    let velocities = [run.tracker.tracks()[0], run.tracker.tracks()[1]].map(|t| t.foot.velocity.x);
+    assert!(velocities[0] * velocities[1] < 0.0, "{velocities:?}");
+    assert!(run.tracker.tracks()[0].bbox.left > run.tracker.tracks()[1].bbox.left);
+}
+
+#[test]
+fn a_walker_hidden_for_two_seconds_keeps_its_id_at_any_frame_rate() {
+    for fps in [3.0, 7.0, 15.0, 30.0, 60.0] {
+        let mut run = Run::at_fps(fps);
+        let mut ids = std::collections::BTreeSet::new();
+        for frame in 0..(10.0 * fps) as u32 {
+            let t = f64::from(frame) / fps;
+            let hidden = (5.0..7.0).contains(&t);
+            // Others in the picture, so that it is wider than the walk.
+            let mut seen = vec![person(600.0, 0.95)];
+            if !hidden {
+                seen.push(person(50.0 + 30.0 * t, 0.95));
+            }
+            ids.extend(run.step(&seen));
+        }
+        assert_eq!(ids.len(), 2, "{fps}");
+    }
+}
+
+#[test]
+fn who_stops_and_goes_on_keeps_its_id() {
+    let mut run = Run::at_fps(10.0);
+    let mut ids = std::collections::BTreeSet::new();
+    let (mut x, mut frame) = (50.0, 0);
+    while frame < 200 {
+        x += if (frame / 30) % 2 == 0 { 4.0 } else { 0.0 };
+        frame += 1;
+        ids.extend(run.step(&[person(x, 0.95)]));
+    }
+    assert_eq!(ids.len(), 1);
+}
+
+proptest! {
+    #[test]
+    fn the_order_of_detections_changes_nothing(
+        frames in proptest::collection::vec(
+            proptest::collection::vec((0.0..400.0f64, 0.0..200.0f64, 20.0..60.0f64, 0.3..1.0f64), 0..12), 1..40),
+    ) {
+        let (mut one, mut other) = (Run::at_fps(10.0), Run::at_fps(10.0));
+        for frame in frames {
+            let mut seen: Vec<Detection> = frame
+                .iter()
+                .map(|&(x, y, w, score)| Detection { bbox: BBox::new(x, y, w, 2.0 * w), ..person(0.0, score) })
+                .collect();
+            one.step(&seen);
+            seen.reverse();
+            other.step(&seen);
+            prop_assert_eq!(one.tracker.tracks(), other.tracker.tracks());
+        }
+    }
+
+    #[test]
+    fn nothing_that_comes_in_makes_a_number_that_is_none(
+        frames in proptest::collection::vec(
+            proptest::collection::vec(
+                (prop_oneof![Just(f64::NAN), Just(f64::INFINITY), Just(1e300), Just(1e-300), -1e6..1e6f64, 0.0..9.0f64],
+                 prop_oneof![Just(f64::NAN), Just(1e-300), Just(1e6), Just(-1.0), 1.0..50.0f64],
+                 prop_oneof![Just(f64::NAN), Just(0.0), Just(1.0), 0.9..1.0f64]), 0..8), 1..30),
+        dt_s in prop_oneof![Just(0.0), Just(1e9), 0.01..1.0f64],
+    ) {
+        let mut run = Run::at_fps(10.0);
+        run.dt = Duration::from_secs_f64(dt_s);
+        for frame in frames {
+            let seen: Vec<Detection> = frame
+                .iter()
+                .map(|&(x, w, score)| Detection { bbox: BBox::new(x, x, w, w), ..person(0.0, score) })
+                .collect();
+            run.step(&seen);
+            for t in run.tracker.tracks() {
+                let b = t.bbox;
+                prop_assert!([b.left, b.top, b.width, b.height].iter().all(|x| x.is_finite()), "{t:?}");
+                prop_assert!(b.width > 0.0 && b.height > 0.0 && t.foot.cov.iter().all(|x| x.is_finite()), "{t:?}");
+            }
+        }
+    }
 }
