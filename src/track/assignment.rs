@@ -1,14 +1,30 @@
-//! The assignment with the greatest total benefit.
+//! The assignment with the greatest total benefit on a sparse graph.
 //!
-//! The Hungarian method by shortest augmenting paths (Kuhn 1955; Jonker & Volgenant 1987), on a
-//! rectangular matrix of benefits. A pair of benefit zero is no pair: rows and columns may stay
-//! alone. All buffers are reused.
+//! Rows and columns that no chain of pairs connects do not influence each other, so each connected
+//! component is solved apart: exactly, by the Hungarian method with shortest augmenting paths (Kuhn
+//! 1955; Jonker & Volgenant 1987) on its small dense matrix. Rows and columns may stay alone. The
+//! order in which pairs are added changes nothing. All buffers are reused.
+
+/// That `row` and `column` may go together, and what that is worth (finite, above zero).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Pair {
+    pub(super) row: usize,
+    pub(super) column: usize,
+    pub(super) benefit: f64,
+}
 
 /// Solves one assignment after the other.
 #[derive(Debug, Default)]
 pub(super) struct Assignment {
-    /// The column of each row.
-    columns: Vec<Option<usize>>,
+    /// The candidates: filled by the caller, taken by `solve`.
+    pub(super) pairs: Vec<Pair>,
+    /// What was chosen.
+    chosen: Vec<(usize, usize)>,
+    /// Union-find over rows, then columns.
+    parent: Vec<usize>,
+    /// Rows and columns of one component.
+    rows: Vec<usize>,
+    columns: Vec<usize>,
     /// Costs with the shorter side as lines.
     cost: Vec<f64>,
     line_potential: Vec<f64>,
@@ -21,39 +37,71 @@ pub(super) struct Assignment {
 }
 
 impl Assignment {
-    /// Finds the pairs; `benefit(row, column)` is not negative and finite, zero forbids the pair.
-    pub(super) fn solve(&mut self, rows: usize, columns: usize, benefit: impl Fn(usize, usize) -> f64) {
-        self.columns.clear();
-        self.columns.resize(rows, None);
-        if rows == 0 || columns == 0 {
+    /// Chooses among `pairs`, of `rows` and `columns`, and empties them. Returns (row, column).
+    pub(super) fn solve(&mut self, rows: usize, columns: usize) -> &[(usize, usize)] {
+        self.chosen.clear();
+        self.parent.clear();
+        self.parent.extend(0..rows + columns);
+        for i in 0..self.pairs.len() {
+            let Pair { row, column, .. } = self.pairs[i];
+            let (a, b) = (self.root(row), self.root(rows + column));
+            self.parent[a.max(b)] = a.min(b);
+        }
+        for node in 0..rows + columns {
+            let root = self.root(node);
+            self.parent[node] = root;
+        }
+        let (mut pairs, parent) = (std::mem::take(&mut self.pairs), std::mem::take(&mut self.parent));
+        pairs.sort_unstable_by_key(|p| (parent[p.row], p.row, p.column));
+        for component in pairs.chunk_by(|a, b| parent[a.row] == parent[b.row]) {
+            self.solve_component(component);
+        }
+        pairs.clear();
+        (self.pairs, self.parent) = (pairs, parent);
+        &self.chosen
+    }
+
+    fn root(&mut self, mut node: usize) -> usize {
+        while self.parent[node] != node {
+            self.parent[node] = self.parent[self.parent[node]];
+            node = self.parent[node];
+        }
+        node
+    }
+
+    fn solve_component(&mut self, pairs: &[Pair]) {
+        if let [only] = pairs {
+            self.chosen.push((only.row, only.column));
             return;
         }
-        let transposed = rows > columns;
-        let (lines, slots) = if transposed { (columns, rows) } else { (rows, columns) };
-        let pair = |line: usize, slot: usize| if transposed { (slot, line) } else { (line, slot) };
+        self.rows.clear();
+        self.rows.extend(pairs.iter().map(|p| p.row));
+        self.rows.dedup();
+        self.columns.clear();
+        self.columns.extend(pairs.iter().map(|p| p.column));
+        self.columns.sort_unstable();
+        self.columns.dedup();
+        let (rows, columns) = (self.rows.len(), self.columns.len());
+        let (lines, slots) = (rows.min(columns), rows.max(columns));
         self.cost.clear();
-        for line in 0..lines {
-            self.cost.extend((0..slots).map(|slot| {
-                let (r, c) = pair(line, slot);
-                -benefit(r, c)
-            }));
+        self.cost.resize(lines * slots, 0.0);
+        for p in pairs {
+            let r = self.rows.partition_point(|&row| row < p.row);
+            let c = self.columns.partition_point(|&column| column < p.column);
+            let place = if rows > columns { c * slots + r } else { r * slots + c };
+            self.cost[place] = -p.benefit;
         }
         self.reset(lines, slots);
         for line in 1..=lines {
             self.augment(line, slots);
         }
-        for slot in 1..=slots {
-            let line = self.line_of[slot];
-            if line > 0 && self.cost[(line - 1) * slots + slot - 1] < 0.0 {
-                let (r, c) = pair(line - 1, slot - 1);
-                self.columns[r] = Some(c);
+        for slot in 0..slots {
+            let Some(line) = self.line_of[slot + 1].checked_sub(1) else { continue };
+            if self.cost[line * slots + slot] < 0.0 {
+                let (r, c) = if rows > columns { (slot, line) } else { (line, slot) };
+                self.chosen.push((self.rows[r], self.columns[c]));
             }
         }
-    }
-
-    /// The column that each row was given.
-    pub(super) fn columns(&self) -> &[Option<usize>] {
-        &self.columns
     }
 
     fn reset(&mut self, lines: usize, slots: usize) {
@@ -128,7 +176,7 @@ mod tests {
         }
         let mut best = best_by_trying_all(m, row + 1, used);
         for c in 0..used.len() {
-            if !used[c] {
+            if !used[c] && m[row][c] > 0.0 {
                 used[c] = true;
                 best = best.max(m[row][c] + best_by_trying_all(m, row + 1, used));
                 used[c] = false;
@@ -137,23 +185,34 @@ mod tests {
         best
     }
 
+    fn solve(a: &mut Assignment, m: &[Vec<f64>]) -> Vec<(usize, usize)> {
+        let columns = m.first().map_or(0, Vec::len);
+        for (row, line) in m.iter().enumerate() {
+            for (column, &benefit) in line.iter().enumerate().filter(|(_, b)| **b > 0.0) {
+                a.pairs.push(Pair { row, column, benefit });
+            }
+        }
+        a.solve(m.len(), columns).to_vec()
+    }
+
     proptest! {
         #[test]
         fn no_other_assignment_is_worth_more(
-            m in (0usize..6, 0usize..6).prop_flat_map(|(r, c)| {
-                let entry = prop_oneof![Just(0.0), 0.3..1.0f64];
+            m in (0usize..7, 0usize..7).prop_flat_map(|(r, c)| {
+                // Mostly no pair: more than one component is the rule.
+                let entry = prop_oneof![3 => Just(0.0), 2 => 0.3..1.0f64];
                 proptest::collection::vec(proptest::collection::vec(entry, c), r)
             }),
         ) {
             let columns = m.first().map_or(0, Vec::len);
             let mut a = Assignment::default();
             // A solved problem before it must leave no trace.
-            a.solve(7, 3, |r, c| (r * c) as f64);
-            a.solve(m.len(), columns, |r, c| m[r][c]);
-            let pairs: Vec<_> = a.columns().iter().enumerate().filter_map(|(r, c)| c.map(|c| (r, c))).collect();
-            let mut seen = vec![false; columns];
+            solve(&mut a, &[vec![0.5, 0.7, 0.0], vec![0.9, 0.8, 0.1]]);
+            let pairs = solve(&mut a, &m);
+            let (mut rows, mut seen) = (vec![false; m.len()], vec![false; columns]);
             for &(r, c) in &pairs {
-                prop_assert!(m[r][c] > 0.0 && !std::mem::replace(&mut seen[c], true));
+                prop_assert!(m[r][c] > 0.0);
+                prop_assert!(!std::mem::replace(&mut seen[c], true) && !std::mem::replace(&mut rows[r], true));
             }
             let total: f64 = pairs.iter().map(|&(r, c)| m[r][c]).sum();
             let best = best_by_trying_all(&m, 0, &mut vec![false; columns]);
@@ -163,9 +222,7 @@ mod tests {
 
     #[test]
     fn a_greedy_choice_gives_way_to_a_better_total() {
-        let m = [[0.9, 0.8], [0.8, 0.0]];
-        let mut a = Assignment::default();
-        a.solve(2, 2, |r, c| m[r][c]);
-        assert_eq!(a.columns(), [Some(1), Some(0)]);
+        let pairs = solve(&mut Assignment::default(), &[vec![0.9, 0.8], vec![0.8, 0.0]]);
+        assert!(pairs.contains(&(0, 1)) && pairs.contains(&(1, 0)), "{pairs:?}");
     }
 }

@@ -1,141 +1,64 @@
-//! Follows objects from frame to frame: SORT (Bewley et al., "Simple Online and Realtime Tracking",
-//! ICIP 2016).
+//! Follows objects from frame to frame, online and without looking at pixels.
 //!
-//! Every track predicts its box to the frame's time with a constant-velocity Kalman filter; tracks
-//! and detections are paired by the assignment with the greatest total `IoU`; pairs below a minimal
-//! `IoU` or of classes that exclude each other do not count. Departures from the paper, each for a
-//! reason: time steps are real seconds and noise grows with the size of the box and with the time that
-//! passed, so that lost frames and other frame rates change nothing; a tentative track ends at its
-//! first miss, and is confirmed by hits in a row whose scores add up to enough evidence (the
-//! log-odds track score of Blackman & Popoli, *Design and Analysis of Modern Tracking Systems*,
-//! 1999, 6.2), so that clutter of low scores needs longer than a sure object; a confirmed track is
-//! reported in every frame in which it is matched.
+//! In the family of SORT (Bewley et al., ICIP 2016): every track predicts its box to the frame's time
+//! and is paired with a detection by an exact optimal assignment. Each frame goes through these stages:
+//!
+//! 1. Tracks seen lately and sure detections pair by overlap, less a cost for turning back (Cao et al.,
+//!    observation-centric SORT, CVPR 2023) and for not being confirmed.
+//! 2. Those tracks left over take doubtful detections (Zhang et al., `ByteTrack`, ECCV 2022).
+//! 3. Tracks left over, the lost ones too, take sure detections near them, measured by their own
+//!    uncertainty, and of their size.
+//! 4. Tracks born of doubtful detections take what is left; what is left then begins a track.
+//! 5. A track whose scores add up to enough evidence (the log-odds score of Blackman & Popoli, *Design
+//!    and Analysis of Modern Tracking Systems*, 1999, 6.2) is confirmed: it goes on as the lost track
+//!    that it may have been, or gets an id of its own.
 //!
 //! ```text
-//!         hits and evidence               miss            max_age misses
+//!         hits and evidence               miss            lost_s and max_age
 //! tentative -----------------> confirmed ------> lost --------------------> ended
-//!     | miss                       ^              | hit
+//!     | second miss                ^              | hit, or joined by a new track
 //!     v                            +--------------+
 //!   ended (never reported)
 //! ```
 //!
+//! Reported is a confirmed track that is detected, or that another has just walked in front of.
+//! Unseen tracks move with the others when the camera does.
+//!
 //! Pure: detections, a time and a source of ids come in; confirmed tracks and ended ids can be read
-//! until the next step. After the first frames nothing is allocated. What a track *does* belongs to
-//! `behavior`, where it stands on the ground to `pipeline`.
+//! until the next step. The order of the detections changes nothing. Steps are real seconds and noise
+//! grows with the box and with time, so that lost frames and other frame rates change little. At most
+//! [`OBJECTS_MAX`] tracks and detections; after the first frames nothing is allocated. What a track
+//! *does* belongs to `behavior`, where it stands on the ground to `pipeline`.
 
 mod assignment;
-mod kalman;
+mod filter;
+mod options;
+#[cfg(test)]
+mod tests;
+mod tracklet;
+
+pub use options::{Motion, Options};
 
 use crate::base::{IdSource, Time};
-use crate::model::{Class, Detection, Track};
-use assignment::Assignment;
-use kalman::BoxFilter;
-
-/// How tracks begin, go on and end.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Options {
-    /// Least overlap (`IoU`, 0..1) of a track's prediction and a detection to be the same object.
-    pub iou_min: f64,
-    /// Frames without a detection after which a confirmed track ends.
-    pub max_age_frames: u32,
-    /// Frames in a row with a detection before a track is confirmed.
-    pub min_hits: u32,
-    /// Evidence before a track is confirmed: the sum over its hits of ln(score odds / clutter odds),
-    /// natural units. At 8.5 three hits of score 0.88 are enough, or ten of score 0.5.
-    pub evidence_min: f64,
-}
-
-/// The score at which a detection is as likely clutter as an object.
-const CLUTTER_SCORE: f64 = 0.3;
-/// No single detection is surer, or less sure, than this.
-const SCORE_LIMITS: (f64, f64) = (0.02, 0.98);
-
-/// What one detection of this score says for the object being there, in natural units.
-fn evidence(score: f64) -> f64 {
-    let log_odds = |p: f64| (p / (1.0 - p)).ln();
-    log_odds(score.clamp(SCORE_LIMITS.0, SCORE_LIMITS.1)) - log_odds(CLUTTER_SCORE)
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self { iou_min: 0.3, max_age_frames: 30, min_hits: 3, evidence_min: 8.5 }
-    }
-}
+use crate::model::{BBox, Detection, Point, Track};
+use assignment::{Assignment, Pair};
+use filter::Correction;
+use tracklet::Tracklet;
 
 /// Most objects followed at once, detections used per frame included: a detector gone mad costs no
 /// more than this. The surplus with the lowest scores is left out, and counted.
 pub const OBJECTS_MAX: usize = 1_000;
 
-/// One object, from its first detection until it is given up.
-#[derive(Debug, Clone)]
-struct Tracklet {
-    filter: BoxFilter,
-    /// Known once it is confirmed.
-    id: Option<u32>,
-    class_score: [f64; CLASSES.len()],
-    confidence: f64,
-    first_seen: Time,
-    hits: u32,
-    misses: u32,
-    evidence: f64,
-}
-
-const CLASSES: [Class; 6] =
-    [Class::Person, Class::Vehicle, Class::Face, Class::Package, Class::Animal, Class::Unknown];
-
-impl Tracklet {
-    fn new(detection: &Detection, now: Time) -> Self {
-        let mut new = Self {
-            filter: BoxFilter::new(detection.bbox),
-            id: None,
-            class_score: [0.0; CLASSES.len()],
-            confidence: detection.score,
-            first_seen: now,
-            hits: 0,
-            misses: 0,
-            evidence: 0.0,
-        };
-        new.count(detection);
-        new
-    }
-
-    fn hit(&mut self, detection: &Detection) {
-        self.filter.update(detection.bbox);
-        self.count(detection);
-    }
-
-    fn count(&mut self, detection: &Detection) {
-        self.confidence = detection.score;
-        self.hits = self.hits.saturating_add(1);
-        self.misses = 0;
-        self.evidence += evidence(detection.score);
-        // A detection of score zero still is one vote among its like.
-        let weight = detection.score.max(1e-3);
-        for (class, score) in CLASSES.iter().zip(&mut self.class_score) {
-            if *class == detection.class {
-                *score += weight;
-            }
-        }
-    }
-
-    /// The class with most votes; `Unknown` only when nothing else was ever seen.
-    fn class(&self) -> Class {
-        let known = CLASSES.iter().zip(self.class_score).filter(|(c, s)| **c != Class::Unknown && *s > 0.0);
-        known.max_by(|a, b| a.1.total_cmp(&b.1)).map_or(Class::Unknown, |(c, _)| *c)
-    }
-
-    fn report(&self, id: u32) -> Track {
-        Track {
-            id,
-            class: self.class(),
-            bbox: self.filter.bbox(),
-            confidence: self.confidence,
-            foot: self.filter.foot(),
-            first_seen: self.first_seen,
-            hits: self.hits,
-        }
-    }
-}
+/// A box that reaches farther than this is an error, not a measurement, pixels.
+const PLACE_MAX_PX: f64 = 1e6;
+/// What any pair is worth beside how well it fits: more pairs come before better ones.
+const PAIR_WORTH: f64 = 100.0;
+/// Fewer tracks than this say nothing of the camera.
+const CAMERA_TRACKS_MIN: usize = 3;
+/// A track with fewer hits is still finding its speed, and says nothing of the camera.
+const CAMERA_HITS_MIN: u32 = 5;
+/// Misses in a row that a tentative track survives.
+const TENTATIVE_MISSES: u32 = 1;
 
 /// Follows the objects of one camera.
 #[derive(Debug)]
@@ -144,8 +67,14 @@ pub struct Tracker {
     tracklets: Vec<Tracklet>,
     last: Option<Time>,
     assignment: Assignment,
+    /// The detections of this frame by their left edge, and which of them a track has taken.
     used: Vec<Detection>,
     taken: Vec<bool>,
+    /// Boxes by their left edge, each with its tracklet.
+    boxes: Vec<(BBox, usize)>,
+    corrections: Vec<Correction>,
+    /// The left and right ends of all that was ever detected.
+    view: (f64, f64),
     tracks: Vec<Track>,
     ended: Vec<u32>,
     detections_left_out: u64,
@@ -161,6 +90,9 @@ impl Tracker {
             assignment: Assignment::default(),
             used: Vec::new(),
             taken: Vec::new(),
+            boxes: Vec::new(),
+            corrections: Vec::new(),
+            view: (f64::INFINITY, f64::NEG_INFINITY),
             tracks: Vec::new(),
             ended: Vec::new(),
             detections_left_out: 0,
@@ -174,15 +106,17 @@ impl Tracker {
         let dt_s = self.last.map_or(0.0, |last| now.since(last).as_secs_f64());
         self.last = Some(now);
         for tracklet in &mut self.tracklets {
-            tracklet.filter.predict(dt_s);
+            tracklet.predict(dt_s, &self.options);
         }
-        self.associate();
+        self.cover(Tracklet::confirmed);
+        self.associate(now);
         self.begin(now);
-        self.age(ids);
-        self.tracks.sort_unstable_by_key(|t| t.id);
+        self.confirm(ids);
+        self.cover(|t| t.confirmed() && t.misses == 0);
+        self.report(now);
     }
 
-    /// The confirmed tracks that were detected in the last frame, by id.
+    /// The confirmed tracks that were detected in the last frame, or that another covers, by id.
     pub fn tracks(&self) -> &[Track] {
         &self.tracks
     }
@@ -200,61 +134,148 @@ impl Tracker {
     fn select(&mut self, detections: &[Detection]) {
         let sane = |d: &&Detection| {
             let b = d.bbox;
-            let finite =
-                b.left.is_finite() && b.top.is_finite() && b.area().is_finite() && d.score.is_finite();
-            finite && b.width > 0.0 && b.height > 0.0
+            let near = [b.left, b.top, b.width, b.height].iter().all(|x| x.abs() <= PLACE_MAX_PX);
+            near && d.score.is_finite() && b.width > 0.0 && b.height > 0.0
         };
         self.used.clear();
         self.used.extend(detections.iter().filter(sane));
+        // One order, whatever the detector's: by score where some must go, then by place.
         if self.used.len() > OBJECTS_MAX {
-            self.used.sort_by(|a, b| b.score.total_cmp(&a.score));
+            self.used.sort_unstable_by(|a, b| b.score.total_cmp(&a.score).then(by_place(a, b)));
             self.used.truncate(OBJECTS_MAX);
         }
+        self.used.sort_unstable_by(by_place);
+        for d in &self.used {
+            self.view = (self.view.0.min(d.bbox.left), self.view.1.max(d.bbox.right()));
+        }
         self.detections_left_out += (detections.len() - self.used.len()) as u64;
-    }
-
-    /// Pairs tracks with detections, and updates or misses each track.
-    fn associate(&mut self) {
-        let (tracklets, used) = (&self.tracklets, &self.used);
-        let iou_min = self.options.iou_min;
-        self.assignment.solve(tracklets.len(), used.len(), |t, d| {
-            let (tracklet, detection): (&Tracklet, &Detection) = (&tracklets[t], &used[d]);
-            let iou = tracklet.filter.bbox().iou(detection.bbox);
-            let same = iou >= iou_min && tracklet.class().compatible(detection.class);
-            if same { iou } else { 0.0 }
-        });
         self.taken.clear();
         self.taken.resize(self.used.len(), false);
-        for (tracklet, paired) in self.tracklets.iter_mut().zip(self.assignment.columns()) {
-            if let Some(d) = *paired {
-                self.taken[d] = true;
-                tracklet.hit(&self.used[d]);
-            } else {
-                tracklet.misses = tracklet.misses.saturating_add(1);
+    }
+
+    /// Measures how much each track is covered by the others for which `counts` holds.
+    fn cover(&mut self, counts: impl Fn(&Tracklet) -> bool) {
+        self.boxes.clear();
+        for (i, tracklet) in self.tracklets.iter_mut().enumerate() {
+            tracklet.covered = 0.0;
+            if tracklet.confirmed() {
+                self.boxes.push((tracklet.filter.bbox(), i));
+            }
+        }
+        self.boxes.sort_unstable_by(|a, b| a.0.left.total_cmp(&b.0.left).then(a.1.cmp(&b.1)));
+        for (k, &(a, i)) in self.boxes.iter().enumerate() {
+            for &(b, j) in self.boxes[k + 1..].iter().take_while(|(b, _)| b.left < a.right()) {
+                let iou = a.iou(b);
+                for (one, other) in [(i, j), (j, i)] {
+                    if iou > self.tracklets[one].covered && counts(&self.tracklets[other]) {
+                        self.tracklets[one].covered = iou;
+                    }
+                }
             }
         }
     }
 
-    /// Confirms, reports and ends.
-    fn age(&mut self, ids: &mut dyn IdSource) {
-        self.tracks.clear();
-        self.ended.clear();
-        let Options { max_age_frames, min_hits, evidence_min, .. } = self.options;
-        let (tracks, ended) = (&mut self.tracks, &mut self.ended);
-        self.tracklets.retain_mut(|tracklet| {
-            if tracklet.misses > 0 {
-                let gone = tracklet.id.is_none() || tracklet.misses > max_age_frames;
-                if gone {
-                    ended.extend(tracklet.id);
+    /// Pairs tracks with detections, stage by stage, and updates or misses each track.
+    fn associate(&mut self, now: Time) {
+        self.corrections.clear();
+        let Options { overlap_s, sure_score, .. } = self.options;
+        let followed = |t: &Tracklet| t.sure && t.unseen_s(now) <= overlap_s;
+        self.pair_by_overlap(now, followed, |d| d.score >= sure_score);
+        self.pair_by_overlap(now, followed, |d| d.score < sure_score);
+        self.pair_by_distance(now);
+        self.pair_by_overlap(now, |t| !t.sure, |_| true);
+        let camera = self.camera_motion();
+        for tracklet in self.tracklets.iter_mut().filter(|t| !t.seen) {
+            tracklet.misses = tracklet.misses.saturating_add(1);
+            if let Some(motion) = camera {
+                tracklet.filter.shift(motion);
+            }
+        }
+    }
+
+    fn pair_by_overlap(
+        &mut self,
+        now: Time,
+        takes_part: impl Fn(&Tracklet) -> bool,
+        fits: impl Fn(&Detection) -> bool,
+    ) {
+        let Options { iou_min, direction_cost, tentative_cost, .. } = self.options;
+        let widest = self.used.iter().map(|d| d.bbox.width).fold(0.0, f64::max);
+        for (row, tracklet) in self.tracklets.iter().enumerate() {
+            if tracklet.seen || !takes_part(tracklet) {
+                continue;
+            }
+            let (expected, class) = (tracklet.filter.bbox(), tracklet.class());
+            let first = self.used.partition_point(|d| d.bbox.left < expected.left - widest);
+            for (column, d) in self.used.iter().enumerate().skip(first) {
+                if d.bbox.left > expected.right() {
+                    break;
                 }
-                return !gone;
+                if self.taken[column] || !fits(d) || !class.compatible(d.class) {
+                    continue;
+                }
+                let iou = expected.iou(d.bbox);
+                if iou >= iou_min && iou > 0.0 {
+                    let doubt = if tracklet.confirmed() { 0.0 } else { tentative_cost };
+                    let cost = direction_cost * tracklet.turn(d.bbox) + doubt;
+                    self.assignment.pairs.push(Pair { row, column, benefit: PAIR_WORTH + iou - cost });
+                }
             }
-            if tracklet.id.is_some() || (tracklet.hits >= min_hits && tracklet.evidence >= evidence_min) {
-                let id = *tracklet.id.get_or_insert_with(|| ids.next_id());
-                tracks.push(tracklet.report(id));
+        }
+        self.take(now);
+    }
+
+    /// Looks for lost tracks, and for those whose object jumped, among the sure detections left.
+    fn pair_by_distance(&mut self, now: Time) {
+        let Options { gate, size_gate, sure_score, motion, .. } = self.options;
+        for (row, tracklet) in self.tracklets.iter().enumerate() {
+            if tracklet.seen || !(tracklet.confirmed() || tracklet.sure && tracklet.misses == 0) {
+                continue;
             }
-            true
-        });
+            let (class, height) = (tracklet.class(), tracklet.filter.bbox().height);
+            for (column, d) in self.used.iter().enumerate() {
+                if self.taken[column] || d.score < sure_score || !class.compatible(d.class) {
+                    continue;
+                }
+                let (distance, spread) = tracklet.filter.distance(d.bbox, &motion);
+                if distance < gate && (d.bbox.height / height).ln().abs() < size_gate {
+                    let benefit = PAIR_WORTH - 0.5 * (distance + spread);
+                    self.assignment.pairs.push(Pair { row, column, benefit });
+                }
+            }
+        }
+        self.take(now);
+    }
+
+    /// Solves the assignment and gives each chosen track its detection.
+    fn take(&mut self, now: Time) {
+        for &(row, column) in self.assignment.solve(self.tracklets.len(), self.used.len()) {
+            let tracklet = &mut self.tracklets[row];
+            let steady = tracklet.misses == 0 && tracklet.hits >= CAMERA_HITS_MIN;
+            let correction = tracklet.hit(&self.used[column], now, &self.options);
+            self.taken[column] = true;
+            if steady {
+                self.corrections.push(correction);
+            }
+        }
+    }
+
+    /// Its share of the median correction of the tracks seen: what they have in common is the camera.
+    fn camera_motion(&mut self) -> Option<Correction> {
+        if self.corrections.len() < CAMERA_TRACKS_MIN {
+            return None;
+        }
+        let share = self.options.camera_share;
+        let corrections = &mut self.corrections;
+        let middle = corrections.len() / 2;
+        let mut median = |of: fn(&Correction) -> f64| {
+            let (_, m, _) = corrections.select_nth_unstable_by(middle, |a, b| of(a).total_cmp(&of(b)));
+            share * of(m)
+        };
+        Some(Correction {
+            place: Point::new(median(|c| c.place.x), median(|c| c.place.y)),
+            velocity: Point::new(median(|c| c.velocity.x), median(|c| c.velocity.y)),
+        })
     }
 
     /// Every detection that no track took begins one.
@@ -262,173 +283,79 @@ impl Tracker {
         let free = self.used.iter().zip(&self.taken).filter(|(_, taken)| !**taken).map(|(d, _)| d);
         for detection in free {
             if self.tracklets.len() < OBJECTS_MAX {
-                self.tracklets.push(Tracklet::new(detection, now));
+                self.tracklets.push(Tracklet::new(detection, now, &self.options));
             } else {
                 self.detections_left_out += 1;
             }
         }
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::base::CountingIds;
-    use crate::model::BBox;
-    use std::time::Duration;
-
-    struct Run {
-        tracker: Tracker,
-        ids: CountingIds,
-        now: Time,
-        dt: Duration,
-    }
-
-    impl Run {
-        fn at_fps(fps: f64) -> Self {
-            let dt = Duration::from_secs_f64(1.0 / fps);
-            Self {
-                tracker: Tracker::new(Options::default()),
-                ids: CountingIds::default(),
-                now: Time::default(),
-                dt,
-            }
-        }
-
-        fn step(&mut self, detections: &[Detection]) -> Vec<u32> {
-            self.now = self.now + self.dt;
-            self.tracker.step(detections, self.now, &mut self.ids);
-            self.tracker.tracks().iter().map(|t| t.id).collect()
-        }
-    }
-
-    fn person(x: f64, score: f64) -> Detection {
-        Detection { bbox: BBox::new(x, 100.0, 30.0, 80.0), class: Class::Person, score }
-    }
-
-    #[test]
-    fn a_track_is_reported_from_its_third_sure_hit_on() {
-        let mut run = Run::at_fps(10.0);
-        assert!(run.step(&[person(0.0, 0.95)]).is_empty());
-        assert!(run.step(&[person(2.0, 0.95)]).is_empty());
-        assert_eq!(run.step(&[person(4.0, 0.95)]), [1]);
-    }
-
-    #[test]
-    fn doubtful_hits_confirm_later_than_sure_ones() {
-        let mut run = Run::at_fps(10.0);
-        let first = (1..30).find(|_| !run.step(&[person(0.0, 0.5)]).is_empty());
-        assert_eq!(first, Some(11));
-    }
-
-    #[test]
-    fn a_tentative_track_ends_at_its_first_miss_and_uses_no_id() {
-        let mut run = Run::at_fps(10.0);
-        run.step(&[person(0.0, 0.95)]);
-        run.step(&[person(0.0, 0.95)]);
-        run.step(&[]);
-        assert!(run.step(&[person(0.0, 0.95)]).is_empty());
-        assert!(run.tracker.ended().is_empty());
-        run.step(&[person(0.0, 0.95)]);
-        assert_eq!(run.step(&[person(0.0, 0.95)]), [1]);
-    }
-
-    #[test]
-    fn a_lost_track_keeps_its_id_for_30_frames_and_then_ends() {
-        let sure = [person(50.0, 0.95)];
-        for (gap, id) in [(30, 1), (31, 2)] {
-            let mut run = Run::at_fps(10.0);
-            (0..20).for_each(|_| drop(run.step(&sure)));
-            let ended: Vec<u32> = (0..gap)
-                .flat_map(|_| {
-                    run.step(&[]);
-                    run.tracker.ended().to_vec()
-                })
-                .collect();
-            assert_eq!(ended.is_empty(), id == 1, "{gap}");
-            (0..2).for_each(|_| drop(run.step(&sure)));
-            assert_eq!(run.step(&sure), [id], "{gap}");
-        }
-    }
-
-    #[test]
-    fn a_walk_keeps_its_id_at_any_frame_rate_and_over_dropped_frames() {
-        for fps in [3.0, 7.0, 15.0, 30.0, 60.0] {
-            let mut run = Run::at_fps(fps);
-            let mut seen = std::collections::BTreeSet::new();
-            for frame in 0..(20.0 * fps) as u32 {
-                let t = f64::from(frame) / fps;
-                if frame > 20 && frame % 4 == 1 {
-                    // The frame never arrives: the next step is twice as long.
-                    run.now = run.now + run.dt;
+    /// Confirms the tracks that have enough evidence: as a lost track, or with an id of their own.
+    fn confirm(&mut self, ids: &mut dyn IdSource) {
+        let Options { min_hits, evidence_min, gate, size_gate, motion, .. } = self.options;
+        let ready = |t: &Tracklet| {
+            // What was never seen clearly has to last for twice as long.
+            let enough = if t.sure { evidence_min } else { 2.0 * evidence_min };
+            !t.confirmed() && t.misses == 0 && t.hits >= min_hits && t.evidence >= enough
+        };
+        for (row, new) in self.tracklets.iter().enumerate().filter(|(_, t)| ready(t)) {
+            let height = new.filter.bbox().height;
+            for (column, lost) in self.tracklets.iter().enumerate() {
+                let apart = lost.confirmed() && lost.misses > 0 && lost.last_seen.mono_ns < new.born.mono_ns;
+                if !apart || !lost.class().compatible(new.class()) {
                     continue;
                 }
-                seen.extend(run.step(&[person(20.0 * t, 0.95), person(500.0 - 20.0 * t, 0.95)]));
+                let (distance, spread) = lost.filter.distance_to(&new.filter, &motion);
+                if distance < gate && (height / lost.filter.bbox().height).ln().abs() < size_gate {
+                    let benefit = PAIR_WORTH - 0.5 * (distance + spread);
+                    self.assignment.pairs.push(Pair { row, column, benefit });
+                }
             }
-            assert!(seen.len() <= 2, "{fps}: {seen:?}");
+        }
+        let all = self.tracklets.len();
+        for &(new, lost) in self.assignment.solve(all, all) {
+            if let Ok([new, lost]) = self.tracklets.get_disjoint_mut([new, lost]) {
+                new.join(lost);
+                lost.joined = true;
+            }
+        }
+        self.tracklets.retain(|t| !t.joined);
+        for tracklet in self.tracklets.iter_mut().filter(|t| ready(t)) {
+            tracklet.id = Some(ids.next_id());
         }
     }
 
-    #[test]
-    fn classes_that_exclude_each_other_are_not_one_track() {
-        let mut run = Run::at_fps(10.0);
-        (0..5).for_each(|_| drop(run.step(&[person(0.0, 0.95)])));
-        let car = Detection { class: Class::Vehicle, ..person(0.0, 0.95) };
-        assert!(run.step(&[car]).is_empty());
-        let unsure = Detection { class: Class::Unknown, ..person(0.0, 0.95) };
-        assert_eq!(run.step(&[unsure]), [1]);
-    }
-
-    #[test]
-    fn boxes_that_are_no_boxes_are_left_out_and_counted() {
-        let mut run = Run::at_fps(10.0);
-        let broken = [(f64::NAN, 1.0, 1.0), (1.0, f64::INFINITY, 1.0), (1.0, -3.0, 5.0), (1.0, 0.0, 0.0)];
-        let bad = broken.map(|(left, width, height)| Detection {
-            bbox: BBox::new(left, 0.0, width, height),
-            ..person(0.0, 0.9)
+    /// Reports and ends.
+    fn report(&mut self, now: Time) {
+        self.tracks.clear();
+        self.ended.clear();
+        let Options { max_age_frames, lost_s, covered_s, covered_iou, .. } = self.options;
+        let (tracks, ended, view) = (&mut self.tracks, &mut self.ended, self.view);
+        self.tracklets.retain_mut(|tracklet| {
+            let unseen_s = tracklet.unseen_s(now);
+            let Some(id) = tracklet.id else { return tracklet.misses <= TENTATIVE_MISSES };
+            let x = tracklet.filter.bbox().center().x;
+            let left = tracklet.misses > 0 && (x < view.0 || x > view.1);
+            if left || tracklet.misses > max_age_frames && unseen_s > lost_s {
+                ended.push(id);
+                return false;
+            }
+            let covered = unseen_s <= covered_s && tracklet.covered > covered_iou;
+            if tracklet.misses == 0 || covered {
+                tracks.push(tracklet.report(id));
+            }
+            true
         });
-        run.step(&bad);
-        assert_eq!(run.tracker.detections_left_out(), 4);
+        self.tracks.sort_unstable_by_key(|t| t.id);
     }
+}
 
-    #[test]
-    fn a_flood_of_detections_is_bounded_and_counted() {
-        let mut run = Run::at_fps(10.0);
-        let flood: Vec<_> = (0..3 * OBJECTS_MAX).map(|i| person(100.0 * i as f64, 0.9)).collect();
-        run.step(&flood);
-        assert_eq!(run.tracker.tracklets.len(), OBJECTS_MAX);
-        assert_eq!(run.tracker.detections_left_out(), 2 * OBJECTS_MAX as u64);
-    }
-
-    #[test]
-    fn the_ground_position_of_a_walk_is_near_its_foot() {
-        let mut run = Run::at_fps(10.0);
-        for i in 0..30 {
-            run.step(&[person(f64::from(i) * 2.0, 0.95)]);
-        }
-        let foot = run.tracker.tracks()[0].foot;
-        assert!(foot.position.distance(crate::model::Point::new(58.0 + 15.0, 180.0)) < 1.0, "{foot:?}");
-        assert!((foot.velocity.x - 20.0).abs() < 2.0 && foot.velocity.y.abs() < 2.0, "{foot:?}");
-    }
-
-    #[test]
-    fn nothing_is_allocated_after_the_first_frames() {
-        let mut run = Run::at_fps(10.0);
-        let crowd = |f: i32| -> Vec<_> { (0..40).map(|i| person(f64::from(i * 60 + f), 0.95)).collect() };
-        let frames: Vec<_> = (0..300).map(crowd).collect();
-        let step = |run: &mut Run, d: &[Detection]| {
-            run.now = run.now + run.dt;
-            run.tracker.step(d, run.now, &mut run.ids);
-        };
-        frames[..20].iter().for_each(|d| step(&mut run, d));
-        // Leaving and coming back included.
-        let info = allocation_counter::measure(|| {
-            frames[20..]
-                .iter()
-                .enumerate()
-                .for_each(|(i, d)| step(&mut run, if i % 9 == 4 { &[] } else { d }));
-        });
-        assert_eq!(run.tracker.tracks().len(), 40);
-        assert_eq!(info.count_total, 0);
-    }
+/// From left to right; where two are alike to the last bit, their order does not matter.
+fn by_place(a: &Detection, b: &Detection) -> std::cmp::Ordering {
+    let key = |d: &Detection| [d.bbox.left, d.bbox.top, d.bbox.width, d.bbox.height, d.score];
+    let (a_key, b_key) = (key(a), key(b));
+    let order = a_key.iter().zip(&b_key).map(|(x, y)| x.total_cmp(y));
+    order
+        .fold(std::cmp::Ordering::Equal, std::cmp::Ordering::then)
+        .then((a.class as u8).cmp(&(b.class as u8)))
 }

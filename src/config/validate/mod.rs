@@ -95,6 +95,7 @@ fn tracker_options(raw: &raw::Tracker) -> track::Options {
         max_age_frames: raw.max_age_frames,
         min_hits: raw.min_hits,
         evidence_min: raw.evidence_min,
+        ..track::Options::default()
     }
 }
 

@@ -1,0 +1,238 @@
+//! The filter of one box: constant velocity of the centre, a growth that dies away of width and
+//! height.
+//!
+//! Four independent axes, each with its place, its rate per second and their covariance: the errors
+//! of a detector's centre and size are hardly related, and four small filters cost a tenth of one
+//! large one. All noise is a part of the box's height, as its errors are: a detector is off by a part
+//! of the object, not by a number of pixels. The process is white-noise acceleration (Bar-Shalom, Li
+//! & Kirubarajan 2001, 6.2.2) plus a random walk of the place itself, so two half steps give the
+//! covariance of a whole one.
+
+use nalgebra::Matrix4;
+
+use super::options::Motion as Model;
+use crate::model::{BBox, Motion, Point};
+
+/// No side of a box is predicted shorter than this, pixels.
+const SIDE_MIN_PX: f64 = 1.0;
+/// No step is longer than this, seconds: a clock gone wrong must not blow up the numbers.
+const STEP_MAX_S: f64 = 60.0;
+
+/// One coordinate: value, rate, variances and covariance.
+#[derive(Debug, Clone, Copy)]
+struct Axis {
+    x: f64,
+    v: f64,
+    xx: f64,
+    xv: f64,
+    vv: f64,
+}
+
+impl Axis {
+    fn new(x: f64, noise: f64, rate: f64) -> Self {
+        Self { x, v: 0.0, xx: noise * noise, xv: 0.0, vv: rate * rate }
+    }
+
+    /// `reach` seconds ahead, the rate falling to its part `keep`; random walks of place and rate
+    /// over `dt_s`, per square root of a second.
+    fn predict(&mut self, dt_s: f64, (reach, keep): (f64, f64), place_drift: f64, rate_drift: f64) {
+        let (p, q) = (place_drift * place_drift * dt_s, rate_drift * rate_drift * dt_s);
+        self.x += reach * self.v;
+        self.v *= keep;
+        self.xx += 2.0 * reach * self.xv + reach * reach * self.vv + p + q * dt_s * dt_s / 3.0;
+        self.xv = keep * (self.xv + reach * self.vv) + q * dt_s / 2.0;
+        self.vv = keep * keep * self.vv + q;
+    }
+
+    /// Takes a measurement; returns how far place and rate moved.
+    fn update(&mut self, z: f64, noise: f64) -> (f64, f64) {
+        let s = self.xx + noise * noise;
+        let (k_x, k_v) = (self.xx / s, self.xv / s);
+        let (dx, dv) = (k_x * (z - self.x), k_v * (z - self.x));
+        self.x += dx;
+        self.v += dv;
+        self.vv -= k_v * self.xv;
+        self.xv *= 1.0 - k_x;
+        self.xx *= 1.0 - k_x;
+        (dx, dv)
+    }
+}
+
+/// How far the centre and its velocity were moved, pixels and pixels per second.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Correction {
+    pub(super) place: Point,
+    pub(super) velocity: Point,
+}
+
+/// A box, where it goes, and how sure that is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct BoxFilter {
+    x: Axis,
+    y: Axis,
+    width: Axis,
+    height: Axis,
+}
+
+impl BoxFilter {
+    pub(super) fn new(bbox: BBox, m: &Model) -> Self {
+        let (c, h) = (bbox.center(), bbox.height.max(SIDE_MIN_PX));
+        let noise = 2.0 * m.place_noise * h;
+        let growth = m.size_share * m.speed_start * h / 2.0;
+        Self {
+            x: Axis::new(c.x, noise, m.speed_start * h),
+            y: Axis::new(c.y, noise, m.speed_start * h),
+            width: Axis::new(bbox.width.max(SIDE_MIN_PX), 2.0 * m.width_noise * h, growth),
+            height: Axis::new(h, noise, growth),
+        }
+    }
+
+    /// Moves the state `dt_s` seconds ahead. What is not `seen` keeps its size,
+    /// and its velocity ever less: who is hidden may stop or turn.
+    pub(super) fn predict(&mut self, dt_s: f64, seen: bool, m: &Model) {
+        let dt_s = dt_s.min(STEP_MAX_S);
+        let h = self.height.x;
+        let (place, rate) = (m.place_drift * h, m.speed_drift * h);
+        let fading = |life_s: f64| {
+            let keep = (-dt_s / life_s).exp();
+            (life_s * (1.0 - keep), keep)
+        };
+        let go = if seen { (dt_s, 1.0) } else { fading(m.heading_s) };
+        let grow = if seen { fading(m.growth_s) } else { (0.0, 0.0) };
+        for axis in [&mut self.x, &mut self.y] {
+            axis.predict(dt_s, go, place, rate);
+        }
+        for axis in [&mut self.width, &mut self.height] {
+            axis.predict(dt_s, grow, m.size_share * place, m.size_share * rate);
+            axis.x = axis.x.max(SIDE_MIN_PX);
+        }
+    }
+
+    /// Takes a detected box whose noise is `worse` times the usual.
+    pub(super) fn update(&mut self, bbox: BBox, worse: f64, m: &Model) -> Correction {
+        let (c, h) = (bbox.center(), self.height.x);
+        let noise = worse * m.place_noise * h;
+        let (x, v_x) = self.x.update(c.x, noise);
+        let (y, v_y) = self.y.update(c.y, noise);
+        self.width.update(bbox.width, worse * m.width_noise * h);
+        self.height.update(bbox.height, noise);
+        for axis in [&mut self.width, &mut self.height] {
+            axis.x = axis.x.max(SIDE_MIN_PX);
+        }
+        Correction { place: Point::new(x, y), velocity: Point::new(v_x, v_y) }
+    }
+
+    /// Moves the box as the camera seems to have moved.
+    pub(super) fn shift(&mut self, by: Correction) {
+        self.x.x += by.place.x;
+        self.y.x += by.place.y;
+        self.x.v += by.velocity.x;
+        self.y.v += by.velocity.y;
+    }
+
+    /// Squared Mahalanobis distance of a box's centre and height, and ln of the spread's volume in
+    /// heights: together the negative log-likelihood, but for a constant, times two.
+    pub(super) fn distance(&self, bbox: BBox, m: &Model) -> (f64, f64) {
+        let (c, h) = (bbox.center(), self.height.x);
+        let noise = (m.place_noise * h).powi(2);
+        let (mut distance, mut volume) = (0.0, 1.0);
+        for (axis, z) in [(&self.x, c.x), (&self.y, c.y), (&self.height, bbox.height)] {
+            let s = axis.xx + noise;
+            distance += (z - axis.x).powi(2) / s;
+            volume *= s / (h * h);
+        }
+        (distance, volume.ln())
+    }
+
+    /// The same of another filter, its velocity too: is that the object that this one lost?
+    pub(super) fn distance_to(&self, new: &Self, m: &Model) -> (f64, f64) {
+        let h = self.height.x;
+        let noise = (m.place_noise * h).powi(2);
+        let (mut distance, mut volume) = (0.0, 1.0);
+        for (old, new) in [(&self.x, &new.x), (&self.y, &new.y), (&self.height, &new.height)] {
+            let s = old.xx + noise;
+            distance += (new.x - old.x).powi(2) / s;
+            volume *= s / (h * h);
+        }
+        let velocity_noise = (m.velocity_noise * h).powi(2);
+        for (old, new) in [(&self.x, &new.x), (&self.y, &new.y)] {
+            distance += (new.v - old.v).powi(2) / (old.vv + velocity_noise);
+        }
+        (distance, volume.ln())
+    }
+
+    /// Velocity of the centre, pixels per second.
+    pub(super) fn velocity(&self) -> Point {
+        Point::new(self.x.v, self.y.v)
+    }
+
+    pub(super) fn bbox(&self) -> BBox {
+        let (width, height) = (self.width.x, self.height.x);
+        BBox::new(self.x.x - width / 2.0, self.y.x - height / 2.0, width, height)
+    }
+
+    /// The middle of the lower edge, its velocity and their covariance.
+    pub(super) fn foot(&self) -> Motion {
+        let (x, y, h) = (&self.x, &self.y, &self.height);
+        let mut cov = Matrix4::zeros();
+        cov[(0, 0)] = x.xx;
+        (cov[(0, 2)], cov[(2, 0)], cov[(2, 2)]) = (x.xv, x.xv, x.vv);
+        // The foot is half a height below the centre.
+        cov[(1, 1)] = y.xx + h.xx / 4.0;
+        cov[(1, 3)] = y.xv + h.xv / 4.0;
+        cov[(3, 1)] = cov[(1, 3)];
+        cov[(3, 3)] = y.vv + h.vv / 4.0;
+        Motion { position: self.bbox().foot(), velocity: Point::new(x.v, y.v + h.v / 2.0), cov }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_steady_walk_is_learned_and_predicted() {
+        let m = Model::default();
+        let at = |t: f64| BBox::new(100.0 + 30.0 * t, 50.0 + 10.0 * t, 30.0, 80.0);
+        let mut f = BoxFilter::new(at(0.0), &m);
+        for i in 1..=40 {
+            f.predict(0.1, true, &m);
+            f.update(at(f64::from(i) * 0.1), 1.0, &m);
+        }
+        f.predict(1.0, true, &m);
+        assert!(f.bbox().iou(at(5.0)) > 0.9, "{:?}", f.bbox());
+        let foot = f.foot();
+        assert!(foot.velocity.distance(Point::new(30.0, 10.0)) < 3.0, "{foot:?}");
+    }
+
+    #[test]
+    fn one_long_step_grows_as_many_short_ones() {
+        let m = Model::default();
+        let b = BBox::new(0.0, 0.0, 30.0, 80.0);
+        let (mut one, mut many) = (BoxFilter::new(b, &m), BoxFilter::new(b, &m));
+        one.predict(2.0, true, &m);
+        (0..200).for_each(|_| many.predict(0.01, true, &m));
+        let (one, many) = (one.foot().cov, many.foot().cov);
+        assert!((one - many).norm() < 0.02 * one.norm());
+    }
+
+    proptest! {
+        #[test]
+        fn the_covariance_stays_positive(
+            steps in proptest::collection::vec((0.0..5.0f64, -500.0..500.0f64, 1.0..300.0f64, 1.0..300.0f64), 1..60),
+        ) {
+            let m = Model::default();
+            let mut f = BoxFilter::new(BBox::new(0.0, 0.0, 30.0, 80.0), &m);
+            for (dt, x, w, h) in steps {
+                f.predict(dt, dt < 2.0, &m);
+                f.update(BBox::new(x, -x, w, h), 1.0 + dt, &m);
+                for a in [f.x, f.y, f.width, f.height] {
+                    prop_assert!(a.xx > 0.0 && a.vv > 0.0 && a.xv * a.xv <= a.xx * a.vv * (1.0 + 1e-9));
+                }
+                let b = f.bbox();
+                prop_assert!(b.width > 0.0 && b.height > 0.0 && b.left.is_finite() && b.top.is_finite());
+            }
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! What the tracker can be told, and what it assumes of objects and detectors.
+//!
+//! Every value is physical: seconds, heights of the object's own box, probabilities, natural
+//! log-odds. Nothing is in frames, save the two keys that a user knows from other trackers, and
+//! nothing in pixels, so one set of defaults serves every frame rate and picture size.
+
+/// How tracks begin, go on and end.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Options {
+    /// Least overlap (`IoU`, 0..1) of a track's prediction and a detection to be the same object.
+    pub iou_min: f64,
+    /// Frames without a detection that a confirmed track survives at least.
+    pub max_age_frames: u32,
+    /// Hits before a track is confirmed.
+    pub min_hits: u32,
+    /// Evidence before a track is confirmed: the sum over its hits of ln(score odds / clutter odds),
+    /// natural units. At 8.5 three hits of score 0.88 are enough, or ten of score 0.5.
+    pub evidence_min: f64,
+    /// Seconds without a detection that a confirmed track survives at least.
+    pub lost_s: f64,
+    /// From this score on (0..1) a detection is sure: it is paired first, and may find a lost track.
+    pub sure_score: f64,
+    /// A track unseen for no longer than this is looked for by overlap; then by distance and size.
+    pub overlap_s: f64,
+    /// Greatest squared Mahalanobis distance at which a detection may be a lost track.
+    pub gate: f64,
+    /// Greatest |ln| of the ratio of the heights of a lost track and a detection.
+    pub size_gate: f64,
+    /// What a detection right behind the direction of motion costs, as overlap (0..1).
+    pub direction_cost: f64,
+    /// What a track that is not yet confirmed costs against one that is, as overlap (0..1).
+    pub tentative_cost: f64,
+    /// How much worse a measurement becomes under full overlap: noise × (1 + this · overlap).
+    pub occlusion_noise: f64,
+    /// A track unseen for no longer than this is reported while another track covers it.
+    pub covered_s: f64,
+    /// Overlap (`IoU`, 0..1) from which a track is covered by another.
+    pub covered_iou: f64,
+    /// The part of the seen tracks' median correction that unseen tracks make too (a moving camera).
+    pub camera_share: f64,
+    /// The score (0..1) at which a detection is as likely clutter as an object.
+    pub clutter_score: f64,
+    /// What the filter assumes of motion and measurement.
+    pub motion: Motion,
+}
+
+/// Noise of a box and its motion, standard deviations in parts of the box's height.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Motion {
+    /// Of a detected centre and height.
+    pub place_noise: f64,
+    /// Of a detected width: people swing arms and legs.
+    pub width_noise: f64,
+    /// Of a new object's speed, heights per second. A person walks at about 0.8 and sprints at 4.
+    pub speed_start: f64,
+    /// Of the speed of a track just confirmed, heights per second.
+    pub velocity_noise: f64,
+    /// How far speed wanders in one second, heights per second.
+    pub speed_drift: f64,
+    /// How far place wanders beside its velocity in one second: a detector's errors last for longer
+    /// than a frame, and a body sways.
+    pub place_drift: f64,
+    /// Speed and drift of width and height as a part of those of the place.
+    pub size_share: f64,
+    /// Seconds after which the velocity of an unseen object has fallen to 1/e.
+    pub heading_s: f64,
+    /// Seconds after which a growth has fallen to 1/e: nothing grows for long.
+    pub growth_s: f64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            iou_min: 0.3,
+            max_age_frames: 30,
+            min_hits: 3,
+            evidence_min: 8.5,
+            lost_s: 3.0,
+            sure_score: 0.9,
+            overlap_s: 0.7,
+            gate: 9.0,
+            size_gate: 0.35,
+            direction_cost: 0.2,
+            tentative_cost: 0.2,
+            occlusion_noise: 2.0,
+            covered_s: 0.4,
+            covered_iou: 0.3,
+            camera_share: 0.5,
+            clutter_score: 0.3,
+            motion: Motion::default(),
+        }
+    }
+}
+
+impl Default for Motion {
+    fn default() -> Self {
+        Self {
+            place_noise: 0.08,
+            width_noise: 0.08,
+            speed_start: 2.0,
+            velocity_noise: 0.4,
+            speed_drift: 0.3,
+            place_drift: 0.2,
+            size_share: 0.5,
+            heading_s: 2.0,
+            growth_s: 0.7,
+        }
+    }
+}

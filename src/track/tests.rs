@@ -1,0 +1,252 @@
+//! What the tracker does with objects that cross, hide, stop, and with detectors that fail.
+
+use super::*;
+use crate::base::CountingIds;
+use crate::model::Class;
+use proptest::prelude::*;
+use std::time::Duration;
+
+struct Run {
+    tracker: Tracker,
+    ids: CountingIds,
+    now: Time,
+    dt: Duration,
+}
+
+impl Run {
+    fn at_fps(fps: f64) -> Self {
+        let dt = Duration::from_secs_f64(1.0 / fps);
+        Self {
+            tracker: Tracker::new(Options::default()),
+            ids: CountingIds::default(),
+            now: Time::default(),
+            dt,
+        }
+    }
+
+    fn step(&mut self, detections: &[Detection]) -> Vec<u32> {
+        self.now = self.now + self.dt;
+        self.tracker.step(detections, self.now, &mut self.ids);
+        self.tracker.tracks().iter().map(|t| t.id).collect()
+    }
+}
+
+fn person(x: f64, score: f64) -> Detection {
+    Detection { bbox: BBox::new(x, 100.0, 30.0, 80.0), class: Class::Person, score }
+}
+
+#[test]
+fn a_track_is_reported_from_its_third_sure_hit_on() {
+    let mut run = Run::at_fps(10.0);
+    assert!(run.step(&[person(0.0, 0.95)]).is_empty());
+    assert!(run.step(&[person(2.0, 0.95)]).is_empty());
+    assert_eq!(run.step(&[person(4.0, 0.95)]), [1]);
+}
+
+#[test]
+fn doubtful_hits_confirm_later_than_sure_ones() {
+    let mut run = Run::at_fps(10.0);
+    let first = (1..30).find(|_| !run.step(&[person(0.0, 0.5)]).is_empty());
+    assert_eq!(first, Some(21));
+}
+
+#[test]
+fn a_tentative_track_ends_at_its_second_miss_and_uses_no_id() {
+    let mut run = Run::at_fps(10.0);
+    run.step(&[person(0.0, 0.95)]);
+    run.step(&[person(0.0, 0.95)]);
+    run.step(&[]);
+    run.step(&[]);
+    assert!(run.step(&[person(0.0, 0.95)]).is_empty());
+    assert!(run.tracker.ended().is_empty());
+    run.step(&[person(0.0, 0.95)]);
+    assert_eq!(run.step(&[person(0.0, 0.95)]), [1]);
+}
+
+#[test]
+fn a_lost_track_keeps_its_id_for_30_frames_and_then_ends() {
+    let sure = [person(50.0, 0.95)];
+    for (gap, id) in [(30, 1), (31, 2)] {
+        let mut run = Run::at_fps(10.0);
+        (0..20).for_each(|_| drop(run.step(&sure)));
+        let ended: Vec<u32> = (0..gap)
+            .flat_map(|_| {
+                run.step(&[]);
+                run.tracker.ended().to_vec()
+            })
+            .collect();
+        assert_eq!(ended.is_empty(), id == 1, "{gap}");
+        (0..2).for_each(|_| drop(run.step(&sure)));
+        assert_eq!(run.step(&sure), [id], "{gap}");
+    }
+}
+
+#[test]
+fn a_walk_keeps_its_id_at_any_frame_rate_and_over_dropped_frames() {
+    for fps in [3.0, 7.0, 15.0, 30.0, 60.0] {
+        let mut run = Run::at_fps(fps);
+        let mut seen = std::collections::BTreeSet::new();
+        for frame in 0..(20.0 * fps) as u32 {
+            let t = f64::from(frame) / fps;
+            if frame > 20 && frame % 4 == 1 {
+                // The frame never arrives: the next step is twice as long.
+                run.now = run.now + run.dt;
+                continue;
+            }
+            seen.extend(run.step(&[person(20.0 * t, 0.95), person(500.0 - 20.0 * t, 0.95)]));
+        }
+        assert!(seen.len() <= 2, "{fps}: {seen:?}");
+    }
+}
+
+#[test]
+fn classes_that_exclude_each_other_are_not_one_track() {
+    let mut run = Run::at_fps(10.0);
+    (0..5).for_each(|_| drop(run.step(&[person(0.0, 0.95)])));
+    let car = Detection { class: Class::Vehicle, ..person(0.0, 0.95) };
+    assert!(run.step(&[car]).is_empty());
+    let unsure = Detection { class: Class::Unknown, ..person(0.0, 0.95) };
+    assert_eq!(run.step(&[unsure]), [1]);
+}
+
+#[test]
+fn boxes_that_are_no_boxes_are_left_out_and_counted() {
+    let mut run = Run::at_fps(10.0);
+    let broken = [(f64::NAN, 1.0, 1.0), (1.0, f64::INFINITY, 1.0), (1.0, -3.0, 5.0), (1.0, 0.0, 0.0)];
+    let bad = broken.map(|(left, width, height)| Detection {
+        bbox: BBox::new(left, 0.0, width, height),
+        ..person(0.0, 0.9)
+    });
+    run.step(&bad);
+    assert_eq!(run.tracker.detections_left_out(), 4);
+}
+
+#[test]
+fn a_flood_of_detections_is_bounded_and_counted() {
+    let mut run = Run::at_fps(10.0);
+    let flood: Vec<_> = (0..3 * OBJECTS_MAX).map(|i| person(100.0 * i as f64, 0.9)).collect();
+    run.step(&flood);
+    assert_eq!(run.tracker.tracklets.len(), OBJECTS_MAX);
+    assert_eq!(run.tracker.detections_left_out(), 2 * OBJECTS_MAX as u64);
+}
+
+#[test]
+fn the_ground_position_of_a_walk_is_near_its_foot() {
+    let mut run = Run::at_fps(10.0);
+    for i in 0..30 {
+        run.step(&[person(f64::from(i) * 2.0, 0.95)]);
+    }
+    let foot = run.tracker.tracks()[0].foot;
+    assert!(foot.position.distance(crate::model::Point::new(58.0 + 15.0, 180.0)) < 1.0, "{foot:?}");
+    assert!((foot.velocity.x - 20.0).abs() < 2.0 && foot.velocity.y.abs() < 2.0, "{foot:?}");
+}
+
+#[test]
+fn nothing_is_allocated_after_the_first_frames() {
+    let mut run = Run::at_fps(10.0);
+    let crowd = |f: i32| -> Vec<_> { (0..40).map(|i| person(f64::from(i * 60 + f), 0.95)).collect() };
+    let frames: Vec<_> = (0..300).map(crowd).collect();
+    let step = |run: &mut Run, d: &[Detection]| {
+        run.now = run.now + run.dt;
+        run.tracker.step(d, run.now, &mut run.ids);
+    };
+    frames[..20].iter().for_each(|d| step(&mut run, d));
+    // Leaving and coming back included.
+    let info = allocation_counter::measure(|| {
+        frames[20..].iter().enumerate().for_each(|(i, d)| step(&mut run, if i % 9 == 4 { &[] } else { d }));
+    });
+    assert_eq!(run.tracker.tracks().len(), 40);
+    assert_eq!(info.count_total, 0);
+}
+
+#[test]
+fn two_people_who_cross_keep_their_ids() {
+    let mut run = Run::at_fps(15.0);
+    let walker = |x: f64, y: f64| Detection { bbox: BBox::new(x, y, 30.0, 80.0), ..person(0.0, 0.95) };
+    let mut last = Vec::new();
+    for i in 0..120 {
+        let x = f64::from(i) * 3.0;
+        last = run.step(&[walker(x, 100.0), walker(360.0 - x, 110.0)]);
+    }
+    assert_eq!(last, [1, 2]);
+    let velocities = [run.tracker.tracks()[0], run.tracker.tracks()[1]].map(|t| t.foot.velocity.x);
+    assert!(velocities[0] * velocities[1] < 0.0, "{velocities:?}");
+    assert!(run.tracker.tracks()[0].bbox.left > run.tracker.tracks()[1].bbox.left);
+}
+
+#[test]
+fn a_walker_hidden_for_two_seconds_keeps_its_id_at_any_frame_rate() {
+    for fps in [3.0, 7.0, 15.0, 30.0, 60.0] {
+        let mut run = Run::at_fps(fps);
+        let mut ids = std::collections::BTreeSet::new();
+        for frame in 0..(10.0 * fps) as u32 {
+            let t = f64::from(frame) / fps;
+            let hidden = (5.0..7.0).contains(&t);
+            // Others in the picture, so that it is wider than the walk.
+            let mut seen = vec![person(600.0, 0.95)];
+            if !hidden {
+                seen.push(person(50.0 + 30.0 * t, 0.95));
+            }
+            ids.extend(run.step(&seen));
+        }
+        assert_eq!(ids.len(), 2, "{fps}");
+    }
+}
+
+#[test]
+fn who_stops_and_goes_on_keeps_its_id() {
+    let mut run = Run::at_fps(10.0);
+    let mut ids = std::collections::BTreeSet::new();
+    let (mut x, mut frame) = (50.0, 0);
+    while frame < 200 {
+        x += if (frame / 30) % 2 == 0 { 4.0 } else { 0.0 };
+        frame += 1;
+        ids.extend(run.step(&[person(x, 0.95)]));
+    }
+    assert_eq!(ids.len(), 1);
+}
+
+proptest! {
+    #[test]
+    fn the_order_of_detections_changes_nothing(
+        frames in proptest::collection::vec(
+            proptest::collection::vec((0.0..400.0f64, 0.0..200.0f64, 20.0..60.0f64, 0.3..1.0f64), 0..12), 1..40),
+    ) {
+        let (mut one, mut other) = (Run::at_fps(10.0), Run::at_fps(10.0));
+        for frame in frames {
+            let mut seen: Vec<Detection> = frame
+                .iter()
+                .map(|&(x, y, w, score)| Detection { bbox: BBox::new(x, y, w, 2.0 * w), ..person(0.0, score) })
+                .collect();
+            one.step(&seen);
+            seen.reverse();
+            other.step(&seen);
+            prop_assert_eq!(one.tracker.tracks(), other.tracker.tracks());
+        }
+    }
+
+    #[test]
+    fn nothing_that_comes_in_makes_a_number_that_is_none(
+        frames in proptest::collection::vec(
+            proptest::collection::vec(
+                (prop_oneof![Just(f64::NAN), Just(f64::INFINITY), Just(1e300), Just(1e-300), -1e6..1e6f64, 0.0..9.0f64],
+                 prop_oneof![Just(f64::NAN), Just(1e-300), Just(1e6), Just(-1.0), 1.0..50.0f64],
+                 prop_oneof![Just(f64::NAN), Just(0.0), Just(1.0), 0.9..1.0f64]), 0..8), 1..30),
+        dt_s in prop_oneof![Just(0.0), Just(1e9), 0.01..1.0f64],
+    ) {
+        let mut run = Run::at_fps(10.0);
+        run.dt = Duration::from_secs_f64(dt_s);
+        for frame in frames {
+            let seen: Vec<Detection> = frame
+                .iter()
+                .map(|&(x, w, score)| Detection { bbox: BBox::new(x, x, w, w), ..person(0.0, score) })
+                .collect();
+            run.step(&seen);
+            for t in run.tracker.tracks() {
+                let b = t.bbox;
+                prop_assert!([b.left, b.top, b.width, b.height].iter().all(|x| x.is_finite()), "{t:?}");
+                prop_assert!(b.width > 0.0 && b.height > 0.0 && t.foot.cov.iter().all(|x| x.is_finite()), "{t:?}");
+            }
+        }
+    }
+}
