@@ -1,4 +1,8 @@
 //! An object followed over time in the image.
+//!
+//! A value for one frame, made by the tracker and copied from there on; it is never changed later. A
+//! track is only reported in a frame in which it was detected, so box and foot are true at
+//! [`Track::last_seen`]. Where it stands on the ground and what it does is [`super::SceneTrack`]'s.
 
 use super::{BBox, Class, Motion};
 use crate::base::Time;
@@ -18,6 +22,8 @@ pub struct Track {
     pub foot: Motion,
     /// When its first detection was captured.
     pub first_seen: Time,
+    /// When this detection was captured: box, foot and all that follows from them are true for then.
+    pub last_seen: Time,
     /// Frames in which it was detected.
     pub hits: u32,
 }

@@ -20,6 +20,8 @@ pub struct Counters {
     pub reordered: u64,
     /// Track messages that others sent and that never came, or came too late, by their `seq`.
     pub missing: u64,
+    /// Events that were older on arrival than events are kept.
+    pub stale_events: u64,
     /// Presence of an earlier start of a camera that has since started again.
     pub old_boots: u64,
     /// Cameras pushed out of the full table.
@@ -68,6 +70,7 @@ impl Counters {
             ("duplicates", self.duplicates),
             ("reordered", self.reordered),
             ("missing", self.missing),
+            ("stale_events", self.stale_events),
             ("old_boots", self.old_boots),
             ("evicted_peers", self.evicted_peers),
             ("evicted_tracks", self.evicted_tracks),

@@ -159,9 +159,9 @@ impl Engine {
                     self.send(&message, topic, MessageClass::Event, event.severity.number(), out);
                 }
             }
-            Input::Transition(Transition::TrackEnded { last, time }) => {
+            Input::Transition(Transition::TrackEnded { last, .. }) => {
                 if self.publisher.end(last.track.id) {
-                    self.send_track(last, *time, true, out);
+                    self.send_track(last, true, out);
                 }
             }
             Input::Delivery(delivery) => {
@@ -236,17 +236,17 @@ impl Engine {
         let mut chosen = std::mem::take(&mut self.chosen);
         self.counters.over_limit += self.publisher.choose(scene, &mut chosen);
         for &i in &chosen {
-            self.send_track(&scene.tracks[i], scene.time, false, out);
+            self.send_track(&scene.tracks[i], false, out);
         }
         self.chosen = chosen;
     }
 
-    fn send_track(&mut self, seen: &SceneTrack, time: Time, ended: bool, out: &mut Vec<Action>) {
+    fn send_track(&mut self, seen: &SceneTrack, ended: bool, out: &mut Vec<Action>) {
         let Some(ground) = &seen.ground else {
             self.counters.no_ground += 1;
             return;
         };
-        let mut message = track_message(&self.identity.camera, seen, ground, time, self.seq + 1);
+        let mut message = track_message(&self.identity.camera, seen, ground, self.seq + 1);
         message.ended = ended;
         let topic = self.options.prefix.track(&self.identity.camera, seen.track.id);
         let priority = (seen.behavior.threat.clamp(0.0, 1.0) * 100.0) as u8;

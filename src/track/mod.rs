@@ -124,7 +124,7 @@ impl Tracklet {
         known.max_by(|a, b| a.1.total_cmp(&b.1)).map_or(Class::Unknown, |(c, _)| *c)
     }
 
-    fn report(&self, id: u32) -> Track {
+    fn report(&self, id: u32, now: Time) -> Track {
         Track {
             id,
             class: self.class(),
@@ -132,6 +132,7 @@ impl Tracklet {
             confidence: self.confidence,
             foot: self.filter.foot(),
             first_seen: self.first_seen,
+            last_seen: now,
             hits: self.hits,
         }
     }
@@ -240,6 +241,7 @@ impl Tracker {
         self.tracks.clear();
         self.ended.clear();
         let Options { max_age_frames, min_hits, evidence_min, .. } = self.options;
+        let now = self.last.unwrap_or_default();
         let (tracks, ended) = (&mut self.tracks, &mut self.ended);
         self.tracklets.retain_mut(|tracklet| {
             if tracklet.misses > 0 {
@@ -251,7 +253,7 @@ impl Tracker {
             }
             if tracklet.id.is_some() || (tracklet.hits >= min_hits && tracklet.evidence >= evidence_min) {
                 let id = *tracklet.id.get_or_insert_with(|| ids.next_id());
-                tracks.push(tracklet.report(id));
+                tracks.push(tracklet.report(id, now));
             }
             true
         });

@@ -80,6 +80,17 @@ fn weights_and_votes_of_others_are_checked_and_counted() {
 }
 
 #[test]
+fn an_event_that_is_older_than_events_are_kept_is_not_news_and_counted() {
+    let mut a = engine("a");
+    let keep_ms = 600_000;
+    handle(&mut a, Input::Delivery(&event_json("b", 1, 0)), keep_ms + 1);
+    assert_eq!((a.peers().events().count(), a.peers().online()), (0, 0), "nor a sign of life");
+    handle(&mut a, Input::Delivery(&event_json("b", 2, 1)), keep_ms + 1);
+    assert_eq!((a.peers().events().count(), a.peers().online()), (1, 1));
+    assert_eq!(a.counters().stale_events, 1);
+}
+
+#[test]
 fn a_refused_message_changes_nothing_but_its_counter() {
     let mut a = engine("a");
     let mut refuse = |delivery: Delivery, reason: Reason| {

@@ -54,15 +54,19 @@ fn of_too_many_tracks_the_most_threatening_leave() {
 }
 
 #[test]
-fn the_end_of_a_track_leaves_only_if_the_track_ever_did() {
+fn the_end_of_a_track_leaves_as_of_its_last_sight_and_only_if_the_track_ever_did() {
     let mut a = engine("a");
     handle(&mut a, Input::Scene(&scene("a", 0, vec![seen(1, 0.0, true)])), 0);
-    let ended = |id| Transition::TrackEnded { last: Box::new(seen(id, 0.0, true)), time: at(40) };
+    let ended = |id| {
+        let mut last = seen(id, 0.0, true);
+        last.track.last_seen = at(10);
+        Transition::TrackEnded { last: Box::new(last), time: at(40) }
+    };
     let actions = handle(&mut a, Input::Transition(&ended(1)), 40);
     let last = json(sent(&actions)[0]);
     assert_eq!(
         (last["ended"].clone(), last["timestamp"].clone()),
-        (Value::Bool(true), (START_MS + 40).into())
+        (Value::Bool(true), (START_MS + 10).into())
     );
     assert!(handle(&mut a, Input::Transition(&ended(1)), 80).is_empty());
     assert!(handle(&mut a, Input::Transition(&ended(2)), 80).is_empty());

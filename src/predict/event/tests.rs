@@ -36,6 +36,7 @@ fn scene_track(id: u32, position: Point, velocity: Point, sigma_m: f64, sigma_mp
             confidence: 0.9,
             foot: ground,
             first_seen: at_ms(0),
+            last_seen: at_ms(0),
             hits: 3,
         },
         ground: Some(ground),
