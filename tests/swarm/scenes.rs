@@ -54,7 +54,9 @@ pub(crate) fn seen(id: u32, threat: f64, ground: bool) -> SceneTrack {
 }
 
 pub(crate) fn scene(name: &str, ms: u64, mut tracks: Vec<SceneTrack>) -> Scene {
-    tracks.iter_mut().for_each(|t| t.track.last_seen = at(ms));
+    for track in &mut tracks {
+        track.track.last_seen = at(ms);
+    }
     let size = Size { width: 640, height: 480 };
     Scene { camera: camera(name), seq: ms, time: at(ms), size, detections: tracks.len(), tracks }
 }
