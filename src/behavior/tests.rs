@@ -32,6 +32,7 @@ fn track(id: u32) -> Track {
         confidence: 0.9,
         foot: motion(0.0, 0.0, 0.0),
         first_seen: at(1000, 0),
+        last_seen: at(1000, 0),
         hits: 3,
     }
 }

@@ -152,6 +152,48 @@ mod tests {
         }
     }
 
+    /// Panics as soon as it is asked for an event.
+    struct Broken;
+
+    impl Transport for Broken {
+        fn connect(&mut self, _clean_start: bool) {}
+
+        fn subscribe(&mut self) {}
+
+        fn publish(&mut self, _envelope: Envelope) {}
+
+        fn disconnect(&mut self) {}
+
+        async fn event(&mut self) -> Event {
+            panic!("the transport broke")
+        }
+    }
+
+    #[tokio::test]
+    async fn a_panic_in_the_driver_is_told_with_its_message_and_the_link_can_still_be_closed() {
+        let clock = Arc::new(SystemClock::new());
+        let (mut link, mut deliveries) = spawn_with(Broken, &Options::default(), clock);
+        let message = link.ended().await.unwrap();
+        assert!(message.contains("the transport broke"), "{message}");
+        assert_eq!(deliveries.recv().await, None);
+        link.close(Some(presence()), Duration::from_mins(1)).await;
+    }
+
+    #[tokio::test]
+    async fn a_link_that_runs_has_not_ended_and_may_be_asked_again_and_again() {
+        let mut bench = connected().await;
+        for _ in 0..2 {
+            let ended = tokio::select! {
+                biased;
+                end = bench.link.ended() => Some(end),
+                () = tokio::task::yield_now() => None,
+            };
+            assert_eq!(ended, None);
+        }
+        bench.link.sender().send(presence());
+        assert_eq!(bench.asked.recv().await, Some("publish"));
+    }
+
     struct Bench {
         link: LinkHandle,
         deliveries: Deliveries,

@@ -8,11 +8,12 @@
 //!
 //! - Sending never blocks and never waits; what can't leave now stays in the bounded outbox.
 //! - A message with an acknowledgement is sent again until it was acknowledged; the receiver may see
-//!   it twice. What is in memory when the process ends is lost (a durable outbox is not part of this).
+//!   it twice. What waits is in memory alone, and lost when the process ends.
 //! - A broker that is absent, refuses, or comes later is tried again with jittered backoff, for ever.
 //! - A slow consumer never stops the keep alive: when its queue is full, the newest message is
 //!   dropped and counted. A quarter of the queue is reserved for messages with an acknowledgement.
 //! - At every connect [`LinkHandle::connects`] changes, and surfaces publish their birth again.
+//! - The driver ends only when the link is closed. Should it panic, [`LinkHandle::ended`] says so.
 //! - Dropping the handle cuts the connection, so that the broker publishes the will; [`LinkHandle::close`]
 //!   flushes, says goodbye and leaves in order.
 //!
@@ -181,7 +182,7 @@ fn spawn_with(
         rng,
     };
     let task = tokio::spawn(driver.run());
-    (LinkHandle { sender, status, connects, clock, task }, deliveries)
+    (LinkHandle { sender, status, connects, clock, task: Some(task) }, deliveries)
 }
 
 struct Shared {
@@ -214,7 +215,8 @@ pub struct LinkHandle {
     status: watch::Receiver<Status>,
     connects: watch::Receiver<u64>,
     clock: Arc<dyn Clock>,
-    task: JoinHandle<()>,
+    /// None once its end was told.
+    task: Option<JoinHandle<()>>,
 }
 
 impl LinkHandle {
@@ -233,21 +235,35 @@ impl LinkHandle {
         self.connects.clone()
     }
 
+    /// Resolves when the link ends by itself, which it never does in order: with the panic's message,
+    /// if it was one. From then on nothing is sent or delivered any more; start another link. Told
+    /// once: a later call waits for ever. Cancel safe.
+    pub async fn ended(&mut self) -> Option<String> {
+        let Some(task) = &mut self.task else { return std::future::pending().await };
+        let end = task.await;
+        self.task = None;
+        end.err().map(|error| error.to_string())
+    }
+
     /// Sends what is queued, then `farewell`, then disconnects so that no will is published; all
     /// within `within`. Returns the last status: `queued` and `in_flight` say what was not delivered.
     pub async fn close(mut self, farewell: Option<Envelope>, within: Duration) -> Status {
         let now = self.clock.now();
         self.sender.session().begin_close(farewell, now, within);
         self.sender.shared.wake.notify_one();
-        // The driver keeps the deadline itself; an error here is its panic, already reported.
-        let _ = (&mut self.task).await;
+        // The driver keeps the deadline itself; a panic of it leaves the messages as they are.
+        if let Some(task) = &mut self.task {
+            let _ = task.await;
+        }
         self.sender.session().status()
     }
 }
 
 impl Drop for LinkHandle {
     fn drop(&mut self) {
-        self.task.abort();
+        if let Some(task) = &self.task {
+            task.abort();
+        }
     }
 }
 

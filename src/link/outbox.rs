@@ -6,8 +6,7 @@
 //! first, the oldest of it first, and is counted: nothing is lost silently.
 //!
 //! Pure. What was taken is the taker's until it gives it back with [`Outbox::restore`], to the place
-//! it had. The durable outbox comes behind this same interface: `push`, `take`, `restore`, and an
-//! acknowledgement that then also removes a row.
+//! it had. What waits here ends with the process.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};

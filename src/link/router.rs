@@ -1,7 +1,8 @@
 //! Which links a message takes.
 //!
-//! Every link carries everything for now. Filters by class and topic come with several brokers, and
-//! then this is the only place that knows them: surfaces see [`Router::send`] alone.
+//! Every link carries every message. Surfaces see [`Router::send`] alone, so which link carries what is
+//! known in this one place. A link that is down keeps its own copy in its own bounded outbox, and holds
+//! up no other.
 
 use super::LinkSender;
 use crate::model::Envelope;

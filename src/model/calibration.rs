@@ -93,7 +93,7 @@ impl GroundPlane {
     }
 
     /// From four or more pairs, in pixels of a picture of `size`. With more than four the algebraic
-    /// error is least; see [`GroundPlane::residual_m`].
+    /// error is least.
     pub fn from_pairs(
         pairs: &[Correspondence],
         size: Size,
@@ -278,13 +278,6 @@ impl GroundPlane {
         }
         let p = homogeneous(foot_px) / depth + self.up? * height_m;
         (p.z > 0.0).then(|| Point::new(p.x / p.z, p.y / p.z)).filter(|p| p.is_finite())
-    }
-
-    /// The largest distance in metres between a pair's ground point and where its pixel falls.
-    pub fn residual_m(&self, pairs: &[Correspondence]) -> f64 {
-        let error =
-            |p: &Correspondence| self.to_ground(p.image_px).map_or(f64::INFINITY, |g| g.distance(p.ground_m));
-        pairs.iter().map(error).fold(0.0, f64::max)
     }
 
     /// The part of the ground that the picture shows, in metres, without what lies near or above the horizon.

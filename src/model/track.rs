@@ -1,9 +1,13 @@
 //! An object followed over time in the image.
+//!
+//! A value for one frame, made by the tracker and copied from there on; it is never changed later. A
+//! track is only reported in a frame in which it was detected, so box and foot are true at
+//! [`Track::last_seen`]. Where it stands on the ground and what it does is [`super::SceneTrack`]'s.
 
 use super::{BBox, Class, Motion};
 use crate::base::Time;
 
-/// A confirmed track in a frame in which it was seen.
+/// A confirmed track in a frame in which it was seen, or is covered by another for a moment.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Track {
     /// Never used twice by one camera.
@@ -18,6 +22,9 @@ pub struct Track {
     pub foot: Motion,
     /// When its first detection was captured.
     pub first_seen: Time,
+    /// The frame for which box, foot and all that follows from them are true: that of its last detection,
+    /// or, while another track covers it, of its last report.
+    pub last_seen: Time,
     /// Frames in which it was detected.
     pub hits: u32,
 }

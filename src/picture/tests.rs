@@ -29,6 +29,7 @@ fn scene(time: Time, ground: Option<Point>) -> Scene {
         confidence: 1.0,
         foot: motion(bbox.foot()),
         first_seen: at(0),
+        last_seen: at(0),
         hits: 5,
     };
     let point = ForecastPoint { ahead_s: 1.0, position_m: Point::new(1.0, 1.0), cov_m2: [0.5, 0.1, 0.2] };

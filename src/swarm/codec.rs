@@ -13,7 +13,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::message::{
-    ConsensusMessage, EventKey, EventMessage, Message, StatusMessage, TrackMessage, WeightsMessage,
+    ConsensusMessage, EventKey, EventMessage, Message, StatusMessage, TrackMessage, WEIGHTS_MAX,
+    WeightsMessage,
 };
 use super::topic::{Family, Topic};
 use super::wire;
@@ -22,8 +23,10 @@ use crate::model::CameraId;
 
 /// Largest payload that is parsed, in bytes; an event with every limit used takes about a third.
 pub const PAYLOAD_BYTES_MAX: usize = 64 * 1024;
-/// Largest payload of a weights message, in bytes: 16 for each weight.
-pub const WEIGHTS_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Largest payload of a weights message, in bytes: 16 for each weight (a float32 in its shortest form
+/// and a comma) and the other keys. Below the 1 MiB packets that the link and the embedded broker
+/// take by default, with room for the topic, so that what may be sent also arrives.
+pub const WEIGHTS_BYTES_MAX: usize = 16 * WEIGHTS_MAX + 4096;
 /// Characters of foreign text in an error.
 const QUOTED_MAX: usize = 200;
 
@@ -116,13 +119,8 @@ impl DecodeError {
         Self { reason, topic: cut(topic), key: cut(key), detail: cut(detail) }
     }
 
-    /// The reason's name, for counters.
-    pub fn reason(&self) -> &'static str {
-        self.reason.as_str()
-    }
-
     /// The reason.
-    pub fn reason_code(&self) -> Reason {
+    pub fn reason(&self) -> Reason {
         self.reason
     }
 

@@ -1,4 +1,8 @@
 //! What the swarm counts, since the start of the process.
+//!
+//! Every message that was lost, refused, repeated or held back shows in exactly one number here; a
+//! counter only rises, and nothing resets it. The names in [`Counters::entries`] leave with the presence
+//! message, so they are kept. Families and reasons are the index of their own counter.
 
 use super::codec::Reason;
 use super::topic::Family;
@@ -20,6 +24,8 @@ pub struct Counters {
     pub reordered: u64,
     /// Track messages that others sent and that never came, or came too late, by their `seq`.
     pub missing: u64,
+    /// Events that were older on arrival than events are kept.
+    pub stale_events: u64,
     /// Presence of an earlier start of a camera that has since started again.
     pub old_boots: u64,
     /// Cameras pushed out of the full table.
@@ -37,25 +43,6 @@ pub struct Counters {
 }
 
 impl Counters {
-    pub(super) fn refuse(&mut self, reason: Reason) {
-        self.refused[reason as usize] += 1;
-    }
-
-    /// How many were refused for this reason.
-    pub fn refused_for(&self, reason: Reason) -> u64 {
-        self.refused[reason as usize]
-    }
-
-    /// How many of this family were sent.
-    pub fn sent_of(&self, family: Family) -> u64 {
-        self.sent[family as usize]
-    }
-
-    /// How many of this family were received.
-    pub fn received_of(&self, family: Family) -> u64 {
-        self.received[family as usize]
-    }
-
     /// Name and value of each counter, in a fixed order.
     pub fn entries(&self) -> impl Iterator<Item = (String, u64)> + '_ {
         let families = |what: &'static str, counts: &[u64; Family::ALL.len()]| {
@@ -68,6 +55,7 @@ impl Counters {
             ("duplicates", self.duplicates),
             ("reordered", self.reordered),
             ("missing", self.missing),
+            ("stale_events", self.stale_events),
             ("old_boots", self.old_boots),
             ("evicted_peers", self.evicted_peers),
             ("evicted_tracks", self.evicted_tracks),

@@ -3,10 +3,11 @@
 //! In go our own scenes and transitions, deliveries from the broker, and the passing of time; out
 //! come envelopes and what changed with the other cameras. A message of ours that comes back is
 //! dropped by its id before it is parsed. A message that can't be understood changes nothing but its
-//! counter. Weights and consensus are read, checked and counted.
+//! counter; of what is refused or can't be sent, one in a minute is named for each reason, so that a
+//! peer gone mad does not fill the log. Weights and consensus are read, checked and counted.
 //!
-//! Presence leaves on every connection, on every change of the degraded modes or the ground, and
-//! every `status_interval`. Nothing here knows of sockets, files or the wall clock.
+//! Presence leaves on every connection, on every change of the degraded modes, and every
+//! `status_interval`. Nothing here knows of sockets, files or the wall clock.
 
 use std::time::Duration;
 
@@ -24,6 +25,9 @@ use crate::base::Time;
 use crate::model::{
     CameraId, ContentType, Delivery, Envelope, MessageClass, Polygon, Qos, Scene, SceneTrack, Transition,
 };
+
+/// Between two of one kind that are named for the log.
+const NAMED_INTERVAL: Duration = Duration::from_mins(1);
 
 /// How a camera takes part.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,7 +71,7 @@ pub struct Identity {
     pub boot_ms: u64,
     /// The program's version.
     pub version: String,
-    /// Its ground, as far as it is known at the start.
+    /// Its ground.
     pub ground: Ground,
 }
 
@@ -84,8 +88,6 @@ pub enum Input<'a> {
     Connected,
     /// The degraded modes in force, by name.
     Modes(&'a [&'a str]),
-    /// The ground became known, or another.
-    Ground(&'a Ground),
     /// What the rest of the daemon counted since its start, for the presence message.
     Counters(&'a [(&'static str, u64)]),
     /// Time passed; wanted about once a second.
@@ -104,9 +106,11 @@ pub enum Action {
         /// What happened to it.
         change: PeerChange,
     },
-    /// A message was refused, and counted; for the log.
+    /// A message was refused, for the log: the first in a minute for this reason. How many there were
+    /// since the start stands in [`Counters::refused`].
     Refused(DecodeError),
-    /// A message of ours broke the contract, was counted and does not leave; for the log.
+    /// A message of ours broke the contract and does not leave, for the log: the first in a minute of
+    /// its family. How many there were since the start stands in [`Counters::unsendable`].
     Unsendable(EncodeError),
 }
 
@@ -123,6 +127,9 @@ pub struct Engine {
     /// Track messages so far.
     seq: u64,
     last_status: Option<Time>,
+    /// When a refused message was last named, by reason; one of ours, by family.
+    refused_named: [Option<Time>; Reason::ALL.len()],
+    unsendable_named: [Option<Time>; Family::ALL.len()],
     /// Kept between messages for its memory.
     buffer: Vec<u8>,
     chosen: Vec<usize>,
@@ -142,6 +149,8 @@ impl Engine {
             modes: Vec::new(),
             seq: 0,
             last_status: None,
+            refused_named: [None; Reason::ALL.len()],
+            unsendable_named: [None; Family::ALL.len()],
             buffer: Vec::new(),
             chosen: Vec::new(),
             changes: Vec::new(),
@@ -151,35 +160,32 @@ impl Engine {
     /// Takes one input; what is to be done is added to `out`.
     pub fn handle(&mut self, input: Input<'_>, now: Time, out: &mut Vec<Action>) {
         match input {
-            Input::Scene(scene) => self.scene(scene, out),
+            Input::Scene(scene) => self.scene(scene, now, out),
             Input::Transition(Transition::Event(event)) => {
                 if self.publisher.admit(event) {
                     let message = event_message(&self.identity.camera, self.boot_ms(), event);
                     let topic = self.options.prefix.event(&self.identity.camera, event.id);
-                    self.send(&message, topic, MessageClass::Event, event.severity.number(), out);
+                    self.send(&message, topic, MessageClass::Event, event.severity.number(), now, out);
                 }
             }
-            Input::Transition(Transition::TrackEnded { last, time }) => {
+            Input::Transition(Transition::TrackEnded { last, .. }) => {
                 if self.publisher.end(last.track.id) {
-                    self.send_track(last, *time, true, out);
+                    self.send_track(last, true, now, out);
                 }
             }
             Input::Delivery(delivery) => {
                 if let Err(error) = self.delivery(delivery, now) {
-                    self.counters.refuse(error.reason_code());
-                    out.push(Action::Refused(error));
+                    let reason = error.reason();
+                    self.counters.refused[reason as usize] += 1;
+                    if is_due(&mut self.refused_named[reason as usize], now) {
+                        out.push(Action::Refused(error));
+                    }
                 }
             }
             Input::Connected => self.send_status(now, out),
             Input::Modes(modes) => {
                 if self.modes != modes {
                     self.modes = modes.iter().map(|&m| m.to_owned()).collect();
-                    self.send_status(now, out);
-                }
-            }
-            Input::Ground(ground) => {
-                if self.identity.ground != *ground {
-                    self.identity.ground = ground.clone();
                     self.send_status(now, out);
                 }
             }
@@ -231,26 +237,26 @@ impl Engine {
         self.identity.boot_ms.min(MILLIS_MAX)
     }
 
-    fn scene(&mut self, scene: &Scene, out: &mut Vec<Action>) {
+    fn scene(&mut self, scene: &Scene, now: Time, out: &mut Vec<Action>) {
         self.counters.no_ground += scene.tracks.iter().filter(|t| t.ground.is_none()).count() as u64;
         let mut chosen = std::mem::take(&mut self.chosen);
         self.counters.over_limit += self.publisher.choose(scene, &mut chosen);
         for &i in &chosen {
-            self.send_track(&scene.tracks[i], scene.time, false, out);
+            self.send_track(&scene.tracks[i], false, now, out);
         }
         self.chosen = chosen;
     }
 
-    fn send_track(&mut self, seen: &SceneTrack, time: Time, ended: bool, out: &mut Vec<Action>) {
+    fn send_track(&mut self, seen: &SceneTrack, ended: bool, now: Time, out: &mut Vec<Action>) {
         let Some(ground) = &seen.ground else {
             self.counters.no_ground += 1;
             return;
         };
-        let mut message = track_message(&self.identity.camera, seen, ground, time, self.seq + 1);
+        let mut message = track_message(&self.identity.camera, seen, ground, self.seq + 1);
         message.ended = ended;
         let topic = self.options.prefix.track(&self.identity.camera, seen.track.id);
         let priority = (seen.behavior.threat.clamp(0.0, 1.0) * 100.0) as u8;
-        if self.send(&message, topic, MessageClass::Track, priority, out) {
+        if self.send(&message, topic, MessageClass::Track, priority, now, out) {
             self.seq += 1;
         }
     }
@@ -259,7 +265,7 @@ impl Engine {
         self.last_status = Some(now);
         let message = self.online(now);
         let topic = self.options.prefix.status(&self.identity.camera);
-        self.send(&message, topic, MessageClass::Presence, 0, out);
+        self.send(&message, topic, MessageClass::Presence, 0, now, out);
     }
 
     /// Encodes and gives out a message; whether it leaves.
@@ -269,6 +275,7 @@ impl Engine {
         topic: String,
         class: MessageClass,
         priority: u8,
+        now: Time,
         out: &mut Vec<Action>,
     ) -> bool {
         match codec::encode(message, &mut self.buffer) {
@@ -279,7 +286,9 @@ impl Engine {
             }
             Err(error) => {
                 self.counters.unsendable += 1;
-                out.push(Action::Unsendable(error));
+                if is_due(&mut self.unsendable_named[M::FAMILY as usize], now) {
+                    out.push(Action::Unsendable(error));
+                }
                 false
             }
         }
@@ -363,6 +372,15 @@ impl Engine {
         }
         self.counters.received[at.family() as usize] += 1;
     }
+}
+
+/// Whether one more may be named; notes that it is.
+fn is_due(last: &mut Option<Time>, now: Time) -> bool {
+    let due = last.is_none_or(|last| now.since(last) >= NAMED_INTERVAL);
+    if due {
+        *last = Some(now);
+    }
+    due
 }
 
 /// Whether a content type may be JSON: MQTT 3.1.1 peers give none, others may call it text.

@@ -21,9 +21,10 @@ pub const EVENT_TRACKS_MAX: usize = 32;
 pub const INTERVENTIONS_MAX: usize = 20;
 /// Thresholds or measured values that explain one event.
 pub const RULE_VALUES_MAX: usize = 32;
-/// Parameters in one weights message. The reference allows 1,000,000; as JSON those are 14 MB, too
-/// much for a camera. A quarter of it takes 1 MB of memory.
-pub const WEIGHTS_MAX: usize = 250_000;
+/// Parameters in one weights message; 240 kB in memory. As many as fit one packet, see
+/// [`WEIGHTS_BYTES_MAX`](super::codec::WEIGHTS_BYTES_MAX). The reference allows 1,000,000; as JSON those
+/// are 14 MB, too much for a camera.
+pub const WEIGHTS_MAX: usize = 60_000;
 /// Cameras in a consensus message's list; the reference reader overruns its array beyond it.
 pub const CONFIRMING_MAX: usize = 10;
 /// Cameras whose votes one consensus message may carry.

@@ -9,8 +9,9 @@
 //! Events are kept by key, the latest state only, for `event_keep`. When a table is full, what was
 //! heard longest ago goes, and is counted: cameras offline before silent before online.
 //!
-//! Ages are measured from arrival on our own monotonic clock; a peer's timestamps are only compared
-//! with each other. A new boot forgets the camera's tracks and numbering; events outlive it by key.
+//! Ages are measured from arrival on our own monotonic clock; a peer's timestamps are compared with
+//! each other, and once with our wall clock: an event that is older than `event_keep` when it arrives
+//! (a broker that kept our session hands over what it queued meanwhile) is not taken, and counted. A new boot forgets the camera's tracks and numbering; events outlive it by key.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -325,6 +326,11 @@ impl Peers {
 
     /// Takes an event message.
     pub(super) fn event(&mut self, m: &EventMessage, on: &mut Arrival<'_>) {
+        let keep_ms = u64::try_from(self.options.event_keep.as_millis()).unwrap_or(u64::MAX);
+        if m.timestamp.0 < on.now.epoch_ms.saturating_sub(keep_ms) {
+            on.counters.stale_events += 1;
+            return;
+        }
         let peer = self.revived(&m.camera_id, on);
         let key = (m.key.as_ref().map_or(0, |k| k.boot_ms), m.event_id.0);
         if let Some(known) = peer.events.get_mut(&key) {

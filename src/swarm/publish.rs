@@ -123,14 +123,8 @@ fn position(p: Point) -> Position {
     Position { x: Real(p.x), y: Real(p.y), z: Real(0.0) }
 }
 
-/// A track's message; `time` is the capture of the frame it is true for.
-pub(super) fn track_message(
-    camera: &CameraId,
-    seen: &SceneTrack,
-    ground: &Motion,
-    time: Time,
-    seq: u64,
-) -> TrackMessage {
+/// A track's message, true for when the track was last seen.
+pub(super) fn track_message(camera: &CameraId, seen: &SceneTrack, ground: &Motion, seq: u64) -> TrackMessage {
     TrackMessage {
         camera_id: camera.clone(),
         track_id: Id(seen.track.id),
@@ -138,7 +132,7 @@ pub(super) fn track_message(
         velocity: Velocity { x: Real(ground.velocity.x), y: Real(ground.velocity.y) },
         class: seen.track.class,
         confidence: Fraction(seen.track.confidence),
-        timestamp: millis(time),
+        timestamp: millis(seen.track.last_seen),
         behaviors: seen.behavior.flags,
         threat_score: Fraction(seen.behavior.threat),
         seq: Some(Count(seq)),

@@ -342,7 +342,7 @@ impl Tracker {
             }
             let covered = unseen_s <= covered_s && tracklet.covered > covered_iou;
             if tracklet.misses == 0 || covered {
-                tracks.push(tracklet.report(id));
+                tracks.push(tracklet.report(id, now));
             }
             true
         });

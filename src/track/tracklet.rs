@@ -139,7 +139,7 @@ impl Tracklet {
         cosine.clamp(-1.0, 1.0).acos() / std::f64::consts::PI * (length / (STEP * height)).min(1.0)
     }
 
-    pub(super) fn report(&self, id: u32) -> Track {
+    pub(super) fn report(&self, id: u32, now: Time) -> Track {
         Track {
             id,
             class: self.class(),
@@ -147,6 +147,7 @@ impl Tracklet {
             confidence: self.confidence,
             foot: self.filter.foot(),
             first_seen: self.first_seen,
+            last_seen: now,
             hits: self.hits,
         }
     }

@@ -60,7 +60,7 @@ pub(crate) fn decode(topic: &str, payload: &[u8]) -> Result<Message, DecodeError
 }
 
 pub(crate) fn refused(topic: &str, payload: &str) -> Reason {
-    decode(topic, payload.as_bytes()).expect_err(payload).reason_code()
+    decode(topic, payload.as_bytes()).expect_err(payload).reason()
 }
 
 pub(crate) fn encoded<M: Encode>(message: &M) -> String {

@@ -2,8 +2,8 @@
 
 use omnisight::model::{Behaviors, CameraId, Class, EventType, Severity};
 use omnisight::swarm::bounded::{List, Reals};
-use omnisight::swarm::codec::{self, Reason};
-use omnisight::swarm::message::{Message, Position, TrackMessage, Velocity};
+use omnisight::swarm::codec::{self, Reason, WEIGHTS_BYTES_MAX};
+use omnisight::swarm::message::{Message, Position, TrackMessage, Velocity, WEIGHTS_MAX};
 use omnisight::swarm::wire::{Count, Fraction, Id, Millis, Real, Weight};
 use serde_json::Value;
 
@@ -162,7 +162,7 @@ fn a_missing_reference_key_refuses_the_message_and_a_missing_extra_does_not() {
             };
             let mut message = full.clone();
             message.as_object_mut().unwrap().remove(key);
-            let result = decode(topic, message.to_string().as_bytes()).map_err(|e| e.reason_code());
+            let result = decode(topic, message.to_string().as_bytes()).map_err(|e| e.reason());
             assert_eq!(result.err(), (!optional).then_some(Reason::MissingKey), "{topic} {key}");
         }
     }
@@ -257,8 +257,8 @@ fn what_is_not_one_json_object_is_refused() {
         let mut cut = json.replace("gate-2", "gäte").into_bytes();
         let umlaut = cut.iter().position(|b| *b == 0xC3).unwrap();
         cut.remove(umlaut + 1);
-        assert_eq!(decode(topic, &cut).unwrap_err().reason_code(), Reason::NotUtf8);
-        assert_eq!(decode(topic, &cut[..=umlaut]).unwrap_err().reason_code(), Reason::NotUtf8);
+        assert_eq!(decode(topic, &cut).unwrap_err().reason(), Reason::NotUtf8);
+        assert_eq!(decode(topic, &cut[..=umlaut]).unwrap_err().reason(), Reason::NotUtf8);
     }
 }
 
@@ -266,11 +266,26 @@ fn what_is_not_one_json_object_is_refused() {
 fn ten_megabytes_are_refused_before_they_are_parsed() {
     for (topic, _) in FULL {
         // Not JSON at all: any look into it would give another reason.
-        assert_eq!(decode(topic, &vec![b'x'; 10 << 20]).unwrap_err().reason_code(), Reason::TooLarge);
+        assert_eq!(decode(topic, &vec![b'x'; 10 << 20]).unwrap_err().reason(), Reason::TooLarge);
     }
-    let weights = "0.1,".repeat(250_001);
-    let many = FULL[2].1.replace("0.1,", &weights).replace(":3,\"time", ":250003,\"time");
+    let weights = "0.1,".repeat(WEIGHTS_MAX + 1);
+    let many =
+        FULL[2].1.replace("0.1,", &weights).replace(":3,\"time", &format!(":{},\"time", WEIGHTS_MAX + 3));
     assert_eq!(refused(WEIGHTS, &many), Reason::OutOfRange);
+}
+
+#[test]
+fn the_longest_weights_fit_the_packets_that_link_and_broker_take_by_default() {
+    let Message::Weights(mut m) = decode(WEIGHTS, FULL[2].1.as_bytes()).unwrap() else { panic!() };
+    m.weights = List::cut(std::iter::repeat_n(Weight(-1.234_567_9e-12), WEIGHTS_MAX));
+    m.num_weights = Count(WEIGHTS_MAX as u64);
+    let text = encoded(&*m);
+    assert!(text.len() > 14 * WEIGHTS_MAX && text.len() <= WEIGHTS_BYTES_MAX, "{}", text.len());
+    assert_eq!(decode(WEIGHTS, text.as_bytes()).unwrap(), Message::Weights(m));
+    // The topic, its level of 63 characters and the properties.
+    let packet = WEIGHTS_BYTES_MAX + 1024;
+    assert!(packet <= omnisight::link::Options::default().max_packet_bytes);
+    assert!(packet <= omnisight::broker::Options::default().max_packet_bytes);
 }
 
 #[test]
@@ -279,7 +294,7 @@ fn ten_thousand_levels_of_nesting_are_refused_or_skipped() {
         for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
             let (open, close) = (open.repeat(10_000), close.repeat(10_000));
             let deep = format!("{open}1{close}");
-            let alone = decode(topic, deep.as_bytes()).unwrap_err().reason_code();
+            let alone = decode(topic, deep.as_bytes()).unwrap_err().reason();
             assert!(matches!(alone, Reason::WrongType | Reason::MissingKey), "{alone:?}");
             assert_eq!(refused(topic, &json.replacen(':', &format!(":{deep},\"b\":"), 1)), Reason::WrongType);
             let unknown = json.replacen('{', &format!("{{\"new\":{deep},"), 1);
@@ -291,7 +306,7 @@ fn ten_thousand_levels_of_nesting_are_refused_or_skipped() {
 #[test]
 fn an_error_names_topic_key_and_position() {
     let error = decode(TRACK, FULL[0].1.replace("12.5", "\"12.5\"").as_bytes()).unwrap_err();
-    assert_eq!((error.reason(), error.key()), ("wrong_type", "global_position.y"));
+    assert_eq!((error.reason(), error.key()), (Reason::WrongType, "global_position.y"));
     let text = error.to_string();
     for part in [TRACK, "global_position.y", "wrong_type", "column"] {
         assert!(text.contains(part), "{text}");
@@ -299,7 +314,7 @@ fn an_error_names_topic_key_and_position() {
     let error = decode(WEIGHTS, FULL[2].1.replace("-1.0", "null").as_bytes()).unwrap_err();
     assert_eq!(error.key(), "weights[1]");
     let error = decode(STATUS, FULL[4].1.replace("120", "-1").as_bytes()).unwrap_err();
-    assert_eq!((error.reason(), error.key()), ("out_of_range", "counters.frames"));
+    assert_eq!((error.reason(), error.key()), (Reason::OutOfRange, "counters.frames"));
     let long = format!("\"{}\"", "ü".repeat(5_000));
     let error = decode(TRACK, FULL[0].1.replace("41,", &format!("{long},")).as_bytes()).unwrap_err();
     assert!(error.to_string().len() < 1_000);

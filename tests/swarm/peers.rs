@@ -80,13 +80,35 @@ fn weights_and_votes_of_others_are_checked_and_counted() {
 }
 
 #[test]
+fn of_a_flood_of_refused_messages_one_in_a_minute_is_named_for_each_reason_and_all_are_counted() {
+    let mut a = engine("a");
+    let mut named = |payload: &str, ms: u64| handle(&mut a, Input::Delivery(&raw("tracks/b/1", payload)), ms);
+    let floods = (0..120).map(|second| named("{", second * 1_000).len() + named("{}", second * 1_000).len());
+    assert_eq!(floods.sum::<usize>(), 4);
+    assert!(matches!(named("{", 120_000)[..], [Action::Refused(_)]));
+    assert_eq!(a.counters().refused[Reason::NotJson as usize], 121);
+    assert_eq!(a.counters().refused[Reason::MissingKey as usize], 120);
+}
+
+#[test]
+fn an_event_that_is_older_than_events_are_kept_is_not_news_and_counted() {
+    let mut a = engine("a");
+    let keep_ms = 600_000;
+    handle(&mut a, Input::Delivery(&event_json("b", 1, 0)), keep_ms + 1);
+    assert_eq!((a.peers().events().count(), a.peers().online()), (0, 0), "nor a sign of life");
+    handle(&mut a, Input::Delivery(&event_json("b", 2, 1)), keep_ms + 1);
+    assert_eq!((a.peers().events().count(), a.peers().online()), (1, 1));
+    assert_eq!(a.counters().stale_events, 1);
+}
+
+#[test]
 fn a_refused_message_changes_nothing_but_its_counter() {
     let mut a = engine("a");
     let mut refuse = |delivery: Delivery, reason: Reason| {
         let actions = handle(&mut a, Input::Delivery(&delivery), 0);
         let [Action::Refused(error)] = &actions[..] else { panic!("{actions:?}") };
-        assert_eq!(error.reason_code(), reason);
-        assert_eq!((a.counters().refused_for(reason), a.peers().iter().count()), (1, 0), "{reason:?}");
+        assert_eq!(error.reason(), reason);
+        assert_eq!((a.counters().refused[reason as usize], a.peers().iter().count()), (1, 0), "{reason:?}");
     };
     let good = track_json("b", 1, Some(1), 0);
     refuse(raw("tracks/b", "{}"), Reason::BadTopic);
@@ -291,7 +313,7 @@ proptest! {
             Some(usize::from(new))
         });
         prop_assert_eq!(b.counters().reordered as usize, distinct - records.sum::<usize>());
-        prop_assert_eq!(b.counters().received_of(Family::Track) as usize, order.len());
+        prop_assert_eq!(b.counters().received[Family::Track as usize] as usize, order.len());
     }
 
     #[test]

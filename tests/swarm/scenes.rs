@@ -44,6 +44,7 @@ pub(crate) fn seen(id: u32, threat: f64, ground: bool) -> SceneTrack {
             confidence: 0.9,
             foot: motion,
             first_seen: at(0),
+            last_seen: at(0),
             hits: 5,
         },
         ground: ground.then_some(motion),
@@ -52,7 +53,10 @@ pub(crate) fn seen(id: u32, threat: f64, ground: bool) -> SceneTrack {
     }
 }
 
-pub(crate) fn scene(name: &str, ms: u64, tracks: Vec<SceneTrack>) -> Scene {
+pub(crate) fn scene(name: &str, ms: u64, mut tracks: Vec<SceneTrack>) -> Scene {
+    for track in &mut tracks {
+        track.track.last_seen = at(ms);
+    }
     let size = Size { width: 640, height: 480 };
     Scene { camera: camera(name), seq: ms, time: at(ms), size, detections: tracks.len(), tracks }
 }

@@ -94,7 +94,8 @@ impl Entry {
         }
     }
 
-    /// Takes in what a rule says; gives the event if the state changes.
+    /// Takes in what a rule says; gives the event if the state changes, or if what is predicted became
+    /// graver.
     pub(super) fn propose(
         &mut self,
         candidate: Candidate,
@@ -130,6 +131,9 @@ impl Entry {
         }
         if self.stage == Stage::Open && !occurring && lasted(self.likely_since, PREDICT_AFTER_S) {
             self.id = ids.next_id();
+            return Some(self.enter(Stage::Predicted, EventState::Predicted, key, moment));
+        }
+        if self.stage == Stage::Predicted && !occurring && self.score_severity(key) > self.severity {
             return Some(self.enter(Stage::Predicted, EventState::Predicted, key, moment));
         }
         self.settle(key, moment)
@@ -213,6 +217,11 @@ impl Entry {
         }
     }
 
+    /// How grave it is at its present probability.
+    fn score_severity(&self, key: &Key) -> Severity {
+        Severity::from_score(key.kind.base_severity() * self.probability)
+    }
+
     fn retract(&mut self, key: &Key, moment: &Moment<'_>) -> Event {
         let cooling = Stage::Cooling { since: moment.now, occurred: false };
         self.enter(cooling, EventState::Retracted, key, moment)
@@ -222,7 +231,7 @@ impl Entry {
         self.stage = stage;
         self.quiet_since = None;
         if state != EventState::Retracted {
-            self.severity = Severity::from_score(key.kind.base_severity() * self.probability);
+            self.severity = self.score_severity(key);
         }
         let zone = match key.zone {
             Some(index) => moment.zones.get(index),

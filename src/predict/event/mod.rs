@@ -12,13 +12,17 @@
 //!      └── happens, confirmed ─────────────────────────────► occurred
 //! ```
 //!
-//! Each arrow to a named state is one [`Event`]; id and key stay the same along the way. While a key
+//! Each arrow to a named state is one [`Event`]; id and key stay the same along the way. A prediction is
+//! given out again, still `predicted`, with its present probability and time, whenever its severity
+//! reaches a higher class than any before: at most once per class. So what begins too doubtful to be
+//! published is published once it is likely enough. While a key
 //! cools down after it occurred nothing comes of it; after it was retracted it is not predicted
 //! again, but if it happens after all, that is a new event. A track that is out of sight but not
 //! ended decides nothing: its prediction waits until it is overdue.
 //!
 //! The severity is that of the contract (base x probability) without its factors for time risk and
-//! history, which are taken as 0 here. A retraction keeps the severity of what it takes back, so that
+//! history, which are taken as 0 here. A prediction never gets less grave, and a
+//! retraction keeps the severity of what it takes back, so that
 //! it reaches everybody who heard of that. An event names the zone it is about, else the first in
 //! which it lies.
 //!
@@ -43,9 +47,9 @@ use lifecycle::{Entry, Key, Moment};
 /// Keys that are followed at the same time. When there are more, the one that cools down for longest
 /// goes first, then, if it is for something that happens, the least likely prediction.
 pub const KEYS_MAX: usize = 512;
-/// Tracks that are forecast. One that is out of sight makes room for a new one; beyond that new ones
-/// have no forecast and take part in no rule.
-pub const FILTERS_MAX: usize = 1024;
+/// Tracks that are forecast: as many as a tracker follows, lost ones included; 200 kB. One that is out
+/// of sight makes room for a new one; beyond that new ones have no forecast and take part in no rule.
+pub const FILTERS_MAX: usize = 1_000;
 /// Candidates of one frame; more are not looked at.
 pub const CANDIDATES_MAX: usize = 1024;
 
