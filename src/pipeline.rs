@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 
-use crate::base::IdSource;
+use crate::base::{IdSource, Time};
 use crate::behavior::{self, Analyzer};
 use crate::capture::{Capture, Taken};
 use crate::inference::{self, Detector};
@@ -71,6 +71,7 @@ pub struct Perception {
     events: Vec<Event>,
     /// Each living track as it was last seen, without its forecast; bounded by `track::OBJECTS_MAX`.
     last_seen: BTreeMap<u32, SceneTrack>,
+    last_frame: Option<Time>,
 }
 
 impl Perception {
@@ -91,6 +92,7 @@ impl Perception {
             detections: Vec::new(),
             events: Vec::new(),
             last_seen: BTreeMap::new(),
+            last_frame: None,
         })
     }
 
@@ -101,6 +103,7 @@ impl Perception {
         transitions: &mut Vec<Transition>,
     ) -> Result<Scene, inference::Error> {
         let now = frame.time;
+        self.last_frame = Some(now);
         if frame.size != self.ground.size() {
             self.ground = self.ground.resized(frame.size);
         }
@@ -144,9 +147,21 @@ impl Perception {
         }
     }
 
-    /// The map to the ground, fitted to the frames seen so far.
-    pub fn ground(&self) -> &GroundPlane {
-        &self.ground
+    /// No frame comes any more: the tracks that live end with the last one.
+    fn finish(&mut self, transitions: &mut Vec<Transition>) {
+        let Some(time) = self.last_frame else { return };
+        let last_seen = std::mem::take(&mut self.last_seen).into_values();
+        transitions.extend(last_seen.map(|last| Transition::TrackEnded { last: Box::new(last), time }));
+    }
+
+    /// Tells what the bounds of its steps have cost so far.
+    fn count(&self, counters: &Counters) {
+        let predict::Counters { tracks_refused, candidates_refused, keys_refused, keys_evicted } =
+            self.predictor.counters();
+        let events_not_followed = tracks_refused + candidates_refused + keys_refused + keys_evicted;
+        counters.detections_left_out.store(self.tracker.detections_left_out(), Ordering::Relaxed);
+        counters.histories_evicted.store(self.analyzer.evicted(), Ordering::Relaxed);
+        counters.events_not_followed.store(events_not_followed, Ordering::Relaxed);
     }
 }
 
@@ -159,6 +174,12 @@ pub struct Counters {
     pub refused: AtomicU64,
     /// Time spent on frames, microseconds.
     pub busy_us: AtomicU64,
+    /// Detections that the tracker left out: no boxes, or too many.
+    pub detections_left_out: AtomicU64,
+    /// Tracks whose history was forgotten for another's.
+    pub histories_evicted: AtomicU64,
+    /// Possible events, and tracks, that were not looked at because there were too many.
+    pub events_not_followed: AtomicU64,
     /// Turns of the loop, with or without a frame: stands still only when the thread hangs.
     pub turns: AtomicU64,
 }
@@ -193,20 +214,23 @@ pub fn spawn(
     std::thread::Builder::new().name(format!("perception-{camera}")).spawn(move || {
         let mut transitions = Vec::new();
         let counters = Arc::clone(&outputs.counters);
+        let mut refusing = false;
         loop {
             counters.turns.fetch_add(1, Ordering::Relaxed);
             match capture.next(&mut frame, PATIENCE) {
                 Taken::Frame => {}
                 Taken::Pending if outputs.transitions.is_closed() => return,
                 Taken::Pending => continue,
-                Taken::Ended => return,
+                Taken::Ended => break,
             }
             let started = Instant::now();
             let outcome = perception.step(&frame, &mut transitions);
             let busy_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
             counters.busy_us.fetch_add(busy_us, Ordering::Relaxed);
+            perception.count(&counters);
             match outcome {
                 Ok(scene) => {
+                    refusing = false;
                     counters.frames.fetch_add(1, Ordering::Relaxed);
                     let scene = Arc::new(scene);
                     if let Some(sights) = &outputs.sights {
@@ -216,7 +240,8 @@ pub fn spawn(
                 }
                 Err(error) => {
                     // The first of a row of bad frames is worth a line, the rest a number.
-                    if counters.refused.fetch_add(1, Ordering::Relaxed) == 0 {
+                    counters.refused.fetch_add(1, Ordering::Relaxed);
+                    if !std::mem::replace(&mut refusing, true) {
                         tracing::warn!(%camera, seq = frame.seq, %error, "frame refused");
                     }
                 }
@@ -225,6 +250,12 @@ pub fn spawn(
                 if outputs.transitions.blocking_send(transition).is_err() {
                     return;
                 }
+            }
+        }
+        perception.finish(&mut transitions);
+        for transition in transitions {
+            if outputs.transitions.blocking_send(transition).is_err() {
+                return;
             }
         }
     })

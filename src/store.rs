@@ -12,6 +12,7 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::base::{IdSource, Time};
@@ -35,34 +36,41 @@ struct Saved {
 #[derive(Debug, Clone)]
 pub struct Store {
     inner: Arc<Mutex<Inner>>,
+    /// Beside the lock: whoever asks must not wait for a disk.
+    unsaved: Arc<AtomicBool>,
 }
 
 #[derive(Debug)]
 struct Inner {
     path: PathBuf,
     saved: Saved,
-    trouble: Option<String>,
+    unsaved: Arc<AtomicBool>,
 }
 
 impl Store {
-    /// Opens the state in `dir`, which is made if it is not there. Never fails: see [`Store::trouble`].
+    /// Opens the state in `dir`, which is made if it is not there. Never fails; what is wrong is
+    /// logged, and [`Store::is_degraded`] tells it.
     pub fn open(dir: &Path, now: Time) -> Self {
         let path = dir.join("state.json");
-        let fresh = Saved { next_track_id: 1, next_event_id: 1, boot_ms: 0 };
-        let (found, trouble) = match fs::create_dir_all(dir).and_then(|()| read(&path)) {
-            Ok(found) => (found.unwrap_or(fresh), None),
-            Err(e) => {
-                let start =
-                    u32::try_from((now.epoch_ms / 1000).saturating_sub(YEAR_2026_S)).unwrap_or(1).max(1);
-                let guess = Saved { next_track_id: start, next_event_id: start, boot_ms: 0 };
-                (guess, Some(format!("state in {}: {e}", dir.display())))
+        let unknown = match fs::create_dir_all(dir).and_then(|()| read(&path)) {
+            Ok(found) => Ok(found.unwrap_or(Saved { next_track_id: 1, next_event_id: 1, boot_ms: 0 })),
+            Err(error) => {
+                tracing::warn!("state in {}: {error}", dir.display());
+                Err(from_clock(now))
             }
         };
-        let boot_ms = now.epoch_ms.max(found.boot_ms + 1);
-        let store =
-            Self { inner: Arc::new(Mutex::new(Inner { path, saved: Saved { boot_ms, ..found }, trouble })) };
-        store.with(Inner::write);
-        store
+        let mut saved = unknown.unwrap_or_else(|guess| guess);
+        saved.boot_ms = now.epoch_ms.max(saved.boot_ms.saturating_add(1));
+        let unsaved = Arc::new(AtomicBool::new(false));
+        let mut inner = Inner { path, saved, unsaved: Arc::clone(&unsaved) };
+        inner.write();
+        if unsaved.load(Ordering::Relaxed) {
+            // What can't be reserved may be given again at the next start, unless it starts higher.
+            let guess = from_clock(now);
+            inner.saved.next_track_id = saved.next_track_id.max(guess.next_track_id);
+            inner.saved.next_event_id = saved.next_event_id.max(guess.next_event_id);
+        }
+        Self { inner: Arc::new(Mutex::new(inner)), unsaved }
     }
 
     /// When this process started, milliseconds since the epoch; later than at any start before.
@@ -70,14 +78,9 @@ impl Store {
         self.with(|inner| inner.saved.boot_ms)
     }
 
-    /// Why ids may not survive a restart, if so: names the file and what happened.
-    pub fn trouble(&self) -> Option<String> {
-        self.with(|inner| inner.trouble.clone())
-    }
-
-    /// Ids may not survive a restart.
+    /// The last write failed: ids may not survive a restart.
     pub fn is_degraded(&self) -> bool {
-        self.with(|inner| inner.trouble.is_some())
+        self.unsaved.load(Ordering::Relaxed)
     }
 
     /// The camera's track ids.
@@ -91,7 +94,7 @@ impl Store {
     }
 
     fn ids(&self, counter: fn(&mut Saved) -> &mut u32) -> StoredIds {
-        StoredIds { store: self.clone(), counter, next: 0, left: 0 }
+        StoredIds { store: self.clone(), counter, next: 1, left: 0 }
     }
 
     fn with<T>(&self, f: impl FnOnce(&mut Inner) -> T) -> T {
@@ -101,12 +104,19 @@ impl Store {
 
 impl Inner {
     fn write(&mut self) {
-        match replace(&self.path, &self.saved) {
-            // A file that had to be set aside stays worth a word until the next start.
-            Ok(()) => {}
-            Err(e) => self.trouble = Some(format!("can't write {}: {e}", self.path.display())),
+        let written = replace(&self.path, &self.saved);
+        if let Err(error) = &written {
+            tracing::warn!("ids may not survive a restart: can't write {}: {error}", self.path.display());
         }
+        self.unsaved.store(written.is_err(), Ordering::Relaxed);
     }
+}
+
+/// Ids that rise from start to start without a memory: one for every second since 2026.
+fn from_clock(now: Time) -> Saved {
+    let seconds = (now.epoch_ms / 1000).saturating_sub(YEAR_2026_S);
+    let start = u32::try_from(seconds).unwrap_or(1).max(1);
+    Saved { next_track_id: start, next_event_id: start, boot_ms: 0 }
 }
 
 /// Ids that are reserved in the state file before they are used.
@@ -129,10 +139,10 @@ impl IdSource for StoredIds {
                 inner.write();
                 first
             });
-            self.left = RANGE;
+            self.left = RANGE.min((u32::MAX - self.next).saturating_add(1));
         }
         let id = self.next;
-        self.next = self.next.checked_add(1).unwrap_or(1);
+        self.next = self.next.wrapping_add(1);
         self.left -= 1;
         id
     }
@@ -145,7 +155,12 @@ fn read(path: &Path) -> io::Result<Option<Saved>> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(e),
     };
-    match serde_json::from_slice(&text) {
+    let parsed = serde_json::from_slice(&text).map_err(|e| e.to_string());
+    let checked = parsed.and_then(|saved: Saved| match saved {
+        Saved { next_track_id: 0, .. } | Saved { next_event_id: 0, .. } => Err("an id of 0".to_owned()),
+        saved => Ok(saved),
+    });
+    match checked {
         Ok(saved) => Ok(Some(saved)),
         Err(e) => {
             let aside = path.with_extension("json.corrupt");
@@ -183,7 +198,7 @@ mod tests {
             for _ in 0..1_500 {
                 assert!(seen.insert(("track", tracks.next_id())) && seen.insert(("event", events.next_id())));
             }
-            assert_eq!(store.trouble(), None);
+            assert!(!store.is_degraded());
         }
     }
 
@@ -200,10 +215,40 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("state.json"), b"{\"next_tr").unwrap();
         let store = Store::open(dir.path(), NOW);
-        assert!(store.trouble().unwrap().contains("state.json.corrupt"));
+        assert!(!store.is_degraded());
         assert!(store.track_ids().next_id() > 30_000_000);
         assert_eq!(fs::read(dir.path().join("state.json.corrupt")).unwrap(), b"{\"next_tr");
-        assert_eq!(Store::open(dir.path(), NOW).trouble(), None);
+    }
+
+    #[test]
+    fn ids_that_can_be_read_but_not_reserved_are_not_given_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = Store::open(dir.path(), NOW).track_ids().next_id();
+        // A folder where the new file should be: the state can be read, and never written.
+        fs::create_dir(dir.path().join("state.json.new")).unwrap();
+        let later = |seconds: u64| Time { epoch_ms: NOW.epoch_ms + 1000 * seconds, ..NOW };
+        let mut last = first;
+        for start in 1..4 {
+            let store = Store::open(dir.path(), later(start * 60));
+            assert!(store.is_degraded());
+            let id = store.track_ids().next_id();
+            assert!(id > last, "{id} after {last}");
+            last = id;
+        }
+        fs::remove_dir(dir.path().join("state.json.new")).unwrap();
+        assert!(!Store::open(dir.path(), later(600)).is_degraded());
+    }
+
+    #[test]
+    fn the_last_ids_are_used_and_then_they_begin_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let nearly = format!("{{\"next_track_id\":{},\"next_event_id\":1,\"boot_ms\":1}}", u32::MAX - 1);
+        fs::write(dir.path().join("state.json"), nearly).unwrap();
+        let mut ids = Store::open(dir.path(), NOW).track_ids();
+        assert_eq!(
+            [ids.next_id(), ids.next_id(), ids.next_id(), ids.next_id()],
+            [u32::MAX - 1, u32::MAX, 1, 2]
+        );
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! One running camera: its threads, its task, and what it reports.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -9,11 +9,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::Error;
 use super::surface::{Surface, SurfaceReport, Swarm};
-use crate::base::{Clock, Time};
+use crate::base::Clock;
 use crate::capture::{self, Capture};
 use crate::config::Config;
-use crate::link::{self, Router};
-use crate::model::{CameraId, GroundPlane};
+use crate::link::{self, LinkHandle, Router};
+use crate::model::{CameraId, Envelope, GroundPlane};
 use crate::pipeline::{self, Perception, Sight};
 use crate::store::Store;
 use crate::supervisor::Supervisor;
@@ -30,7 +30,14 @@ pub struct Camera {
     surface: watch::Receiver<SurfaceReport>,
     sights: Option<watch::Receiver<Option<Sight>>>,
     ground: GroundPlane,
+    goodbye: Option<Goodbye>,
     stop: CancellationToken,
+}
+
+/// What is left to do for a surface that did not live to say goodbye itself.
+struct Goodbye {
+    link: SharedLink,
+    will: Envelope,
 }
 
 /// What a camera did so far.
@@ -52,7 +59,8 @@ pub struct Report {
 
 impl Camera {
     /// Starts a camera on the present tokio runtime; its parts are registered with `parts` as
-    /// `capture`, `perception` and `surface`, with the camera's id behind them.
+    /// `perception` and `surface`, with the camera's id behind them. The capture restarts its source by
+    /// itself, and ends the perception when it can't.
     ///
     /// `keep_sights` keeps the last frame for [`Camera::sight`].
     pub fn start(
@@ -64,17 +72,17 @@ impl Camera {
         let id = config.camera.id;
         let now = clock.now();
         let store = Store::open(&config.state_dir, now);
-        if let Some(trouble) = store.trouble() {
-            tracing::warn!(camera = %id, "ids may not survive a restart: {trouble}");
-        }
         let ground = config.perception.ground.clone();
         let seen = swarm::Ground { calibrated: ground.is_calibrated(), footprint: ground.footprint() };
         let (track_ids, event_ids) = (store.track_ids(), store.event_ids());
         let perception = Perception::new(config.perception, Box::new(track_ids), Box::new(event_ids))
             .map_err(|source| Error::Detector { camera: id.to_string(), source })?;
-        let swarm = match (config.swarm, config.link) {
-            (Some(swarm), Some(link)) => Some(join_swarm(swarm, &link, &id, seen, &store, clock)?),
-            _ => None,
+        let (swarm, goodbye) = match (config.swarm, config.link) {
+            (Some(swarm), Some(link)) => {
+                let (swarm, goodbye) = join_swarm(swarm, &link, &id, seen, &store, clock)?;
+                (Some(swarm), Some(goodbye))
+            }
+            _ => (None, None),
         };
         let (scenes_out, scenes) = watch::channel(None);
         let (transitions_out, transitions) = mpsc::channel(TRANSITIONS_MAX);
@@ -110,7 +118,7 @@ impl Camera {
             stop: stop.clone(),
         };
         parts.spawn(format!("surface {id}"), task.run());
-        Ok(Self { id, capture, counters, surface, sights, ground, stop })
+        Ok(Self { id, capture, counters, surface, sights, ground, goodbye, stop })
     }
 
     /// Which camera it is.
@@ -152,6 +160,15 @@ impl Camera {
         self.sights.as_ref().and_then(|sights| sights.borrow().clone())
     }
 
+    /// Closes the link of a camera whose surface is gone without having done so: the broker publishes
+    /// nothing by itself when a client leaves in order, so the will is sent as the goodbye.
+    pub async fn say_goodbye_if_owed(&mut self) {
+        let Some(Goodbye { link, will }) = self.goodbye.take() else { return };
+        if let Some(link) = take(&link) {
+            link.close(Some(will), GOODBYE_WITHIN).await;
+        }
+    }
+
     /// Begins the stop: no more frames; the surface says goodbye when the last one is through. The
     /// supervisor sees the parts end.
     pub fn stop(&self) {
@@ -167,7 +184,7 @@ fn join_swarm(
     ground: swarm::Ground,
     store: &Store,
     clock: &Arc<dyn Clock>,
-) -> Result<Swarm, Error> {
+) -> Result<(Swarm, Goodbye), Error> {
     let identity = swarm::Identity {
         camera: id.clone(),
         boot_ms: store.boot_ms(),
@@ -175,12 +192,22 @@ fn join_swarm(
         ground,
     };
     let engine = swarm::Engine::new(options, identity);
-    let now: Time = clock.now();
+    let will = engine.will(clock.now())?;
     let subscriptions = engine.subscriptions();
     let (link, deliveries) =
-        link::spawn(link, id.as_str(), Some(engine.will(now)?), &subscriptions, Arc::clone(clock))?;
+        link::spawn(link, id.as_str(), Some(will.clone()), &subscriptions, Arc::clone(clock))?;
     let router = Router::new(vec![link.sender()]);
-    Ok(Swarm { engine, router, link, deliveries })
+    let (status, connects) = (link.status(), link.connects());
+    let link = Arc::new(Mutex::new(Some(link)));
+    let goodbye = Goodbye { link: Arc::clone(&link), will };
+    Ok((Swarm { engine, router, link, status, connects, deliveries }, goodbye))
+}
+
+/// A link that whoever closes it takes out.
+pub(super) type SharedLink = Arc<Mutex<Option<LinkHandle>>>;
+
+pub(super) fn take(link: &SharedLink) -> Option<LinkHandle> {
+    link.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
 /// How long a camera may take to say goodbye.

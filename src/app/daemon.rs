@@ -18,8 +18,8 @@ use crate::config::{self, Config};
 use crate::platform;
 use crate::supervisor::{End, Supervisor};
 
-/// The whole stop takes no longer than this.
-pub const STOP_WITHIN: Duration = Duration::from_secs(8);
+/// The whole stop takes no longer than this; what runs then is left to the end of the process.
+pub const STOP_WITHIN: Duration = Duration::from_secs(10);
 /// How often the service manager hears how it goes.
 const STATUS_EVERY: Duration = Duration::from_secs(10);
 
@@ -81,35 +81,45 @@ pub async fn run(config: Config, clock: Arc<dyn Clock>) -> Result<(), Error> {
     };
     tracing::info!(camera = %id, "stopping");
     platform::stopping();
-    let stopped = stop(&[&camera], parts, &mut signals).await;
-    #[cfg(feature = "broker")]
-    if let Some(broker) = broker
-        && stopped.is_ok()
-    {
-        broker.stop().await?;
-    }
+    let mut cameras = [camera];
+    let stopped = stop(
+        &mut cameras,
+        parts,
+        #[cfg(feature = "broker")]
+        broker,
+        &mut signals,
+    )
+    .await;
     outcome.and(stopped)
 }
 
-/// Stops cameras and waits for their parts, under the deadline; a second signal forces.
+/// Stops cameras, waits for their parts and goodbyes, then stops the broker: all under the deadline; a
+/// second signal forces.
 pub(super) async fn stop(
-    cameras: &[&Camera],
+    cameras: &mut [Camera],
     parts: Supervisor,
+    #[cfg(feature = "broker")] broker: Option<Broker>,
     signals: &mut StopSignals,
 ) -> Result<(), Error> {
-    for camera in cameras {
-        camera.stop();
-    }
-    tokio::select! {
-        panicked = parts.join_all() => match panicked {
-            None => Ok(()),
-            Some((part, message)) => Err(Error::Panicked { part, message }),
-        },
-        () = signals.next() => Err(Error::Forced),
-        () = sleep(STOP_WITHIN) => {
-            tracing::warn!("parts still run after {} s: left behind", STOP_WITHIN.as_secs());
-            Ok(())
+    let in_order = async {
+        for camera in cameras.iter() {
+            camera.stop();
         }
+        let panicked = parts.join_all().await;
+        for camera in cameras.iter_mut() {
+            camera.say_goodbye_if_owed().await;
+        }
+        let ended = panicked.map_or(Ok(()), |(part, message)| Err(Error::Panicked { part, message }));
+        #[cfg(feature = "broker")]
+        if let Some(broker) = broker {
+            return ended.and(broker.stop().await.map_err(Error::Broker));
+        }
+        ended
+    };
+    tokio::select! {
+        stopped = in_order => stopped,
+        () = signals.next() => Err(Error::Forced),
+        () = sleep(STOP_WITHIN) => Err(Error::LeftBehind { seconds: STOP_WITHIN.as_secs() }),
     }
 }
 
@@ -131,12 +141,15 @@ pub(super) fn judge(part: String, end: End, camera: &Camera) -> Result<(), Error
     }
 }
 
+/// Waits until the broker ends by itself; there is none to stop afterwards.
 #[cfg(feature = "broker")]
-async fn broker_failure(broker: &mut Option<Broker>) -> Error {
-    match broker {
-        Some(broker) => Error::Broker(broker.failed().await),
+pub(super) async fn broker_failure(broker: &mut Option<Broker>) -> Error {
+    let error = match broker {
+        Some(broker) => broker.failed().await,
         None => std::future::pending().await,
-    }
+    };
+    *broker = None;
+    Error::Broker(error)
 }
 
 #[cfg(not(feature = "broker"))]

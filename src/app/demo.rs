@@ -112,16 +112,10 @@ impl Demo {
 
     /// Waits for the time to pass, a signal, or a failure.
     pub async fn wait(&mut self, time: Duration) -> Wake {
-        let failure = async {
-            match &mut self.broker {
-                Some(broker) => Error::Broker(broker.failed().await),
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
             () = tokio::time::sleep(time) => Wake::Elapsed,
             () = self.signals.next() => Wake::Signal,
-            error = failure => Wake::Failed(error),
+            error = daemon::broker_failure(&mut self.broker) => Wake::Failed(error),
             (part, end) = self.parts.next_end() => {
                 let camera = self.cameras.iter().find(|c| part.ends_with(c.id().as_str()));
                 let judged = camera.map_or(Ok(()), |c| daemon::judge(part.clone(), end, c));
@@ -155,9 +149,8 @@ impl Demo {
 
     /// Stops everything in order; what was done, one line a camera and one for all.
     pub async fn stop(mut self) -> (Vec<String>, Result<(), Error>) {
-        let cameras: Vec<&Camera> = self.cameras.iter().collect();
         let parts = std::mem::take(&mut self.parts);
-        let stopped = daemon::stop(&cameras, parts, &mut self.signals).await;
+        let stopped = daemon::stop(&mut self.cameras, parts, self.broker.take(), &mut self.signals).await;
         let reports = self.reports();
         let mut lines: Vec<String> = reports.iter().map(summary).collect();
         lines.push(format!(
@@ -168,11 +161,7 @@ impl Demo {
             sum(&reports, |r| r.surface.occurred),
             self.started.elapsed().as_secs_f64(),
         ));
-        let broker = match self.broker.take() {
-            Some(broker) if stopped.is_ok() => broker.stop().await.map_err(Error::Broker),
-            _ => Ok(()),
-        };
-        (lines, stopped.and(broker))
+        (lines, stopped)
     }
 }
 

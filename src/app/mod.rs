@@ -3,7 +3,7 @@
 //! ```text
 //! Camera::start:  capture thread -> perception thread -> surface task -> link -> broker
 //! daemon::run:    the embedded broker, one camera, the service manager, signals
-//! demo::run:      the embedded broker, N cameras over one simulated plaza
+//! demo::Demo:     the embedded broker, N cameras over one simulated plaza
 //! ```
 //!
 //! Order of the start: state file, link, capture, perception. Order of the stop: capture, perception,
@@ -68,6 +68,12 @@ pub enum Error {
         /// Which.
         part: String,
     },
+    /// The deadline of the stop passed.
+    #[error("parts still run {seconds} s after the stop began: left behind")]
+    LeftBehind {
+        /// The deadline.
+        seconds: u64,
+    },
     /// A second signal came while the daemon said goodbye.
     #[error("forced to stop by a second signal")]
     Forced,
@@ -83,7 +89,7 @@ impl Error {
             Self::Broker(error) => error.kind(),
             Self::System(_) => ErrorKind::Unavailable,
             Self::Plane(_) | Self::Presence(_) | Self::Panicked { .. } | Self::Ended { .. } => ErrorKind::Bug,
-            Self::Forced => ErrorKind::Failed,
+            Self::Forced | Self::LeftBehind { .. } => ErrorKind::Failed,
         }
     }
 }

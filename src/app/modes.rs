@@ -1,21 +1,33 @@
 //! The names of the degraded modes: what does not work at present, while the rest goes on.
 
-use crate::capture;
+use crate::{capture, link};
 
 /// No frames come from the source, which is being restarted.
 pub(super) const CAPTURE_DOWN: &str = "capture_down";
 /// The source stopped delivering and is being restarted.
 pub(super) const CAPTURE_STALLED: &str = "capture_stalled";
+/// No connection to the broker: what others would hear waits, the newest of each track.
+/// Only told on the camera itself: a message that says so would not arrive.
+pub(super) const BROKER_DOWN: &str = "broker_down";
+/// The broker refuses a subscription: some of the others are not heard.
+pub(super) const SUBSCRIPTIONS_REFUSED: &str = "subscriptions_refused";
 /// Ids may not survive a restart: the state file can't be written.
 pub(super) const STATE_UNSAVED: &str = "state_unsaved";
 
 /// The modes in force.
-pub(super) fn in_force(capture: &capture::State, state_unsaved: bool) -> Vec<&'static str> {
+pub(super) fn in_force(
+    capture: &capture::State,
+    state_unsaved: bool,
+    link: Option<&link::Status>,
+) -> Vec<&'static str> {
     let mut modes = Vec::new();
     match capture {
         capture::State::Restarting { .. } | capture::State::Panicked => modes.push(CAPTURE_DOWN),
         capture::State::Stalled { .. } => modes.push(CAPTURE_STALLED),
         capture::State::Starting | capture::State::Running | capture::State::Ended => {}
+    }
+    if link.is_some_and(|link| link.counters.subscriptions_refused > 0) {
+        modes.push(SUBSCRIPTIONS_REFUSED);
     }
     if state_unsaved {
         modes.push(STATE_UNSAVED);

@@ -9,19 +9,21 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::camera::GOODBYE_WITHIN;
+use super::camera::{GOODBYE_WITHIN, SharedLink, take};
 use super::modes;
 use crate::base::Clock;
 use crate::capture::Capture;
-use crate::link::{self, Deliveries, LinkHandle, Router};
-use crate::model::{CameraId, Event, EventState, Scene, Transition};
+use crate::link::{self, Deliveries, Router};
+use crate::model::{CameraId, Delivery, Event, EventState, Scene, Transition};
 use crate::pipeline;
 use crate::store::Store;
 use crate::swarm::{Action, Engine, Input};
 
+/// How long the perception may take to hand over its last transitions.
+const DRAIN_WITHIN: Duration = Duration::from_secs(3);
 /// The engine's sense of time passing.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -29,7 +31,9 @@ const TICK: Duration = Duration::from_secs(1);
 pub(super) struct Swarm {
     pub(super) engine: Engine,
     pub(super) router: Router,
-    pub(super) link: LinkHandle,
+    pub(super) link: SharedLink,
+    pub(super) status: watch::Receiver<link::Status>,
+    pub(super) connects: watch::Receiver<u64>,
     pub(super) deliveries: Deliveries,
 }
 
@@ -75,7 +79,7 @@ impl Surface {
     pub(super) async fn run(mut self) {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut connects = self.swarm.as_ref().map(|s| s.link.connects());
+        let mut connects = self.swarm.as_ref().map(|s| s.connects.clone());
         let mut actions = Vec::new();
         let mut perceiving = true;
         loop {
@@ -87,7 +91,6 @@ impl Surface {
                     Some(transition) => self.transition(&transition, &mut actions),
                     None => perceiving = false,
                 },
-                delivery = next_delivery(&mut self.swarm) => self.feed(Input::Delivery(&delivery), &mut actions),
                 fresh = self.scenes.changed(), if perceiving => {
                     let scene = fresh.ok().and_then(|()| self.scenes.borrow_and_update().clone());
                     if let Some(scene) = scene {
@@ -95,12 +98,24 @@ impl Surface {
                     }
                 }
                 _ = tick.tick() => self.tick(&mut actions),
+                // Last, so that a flood from others holds up nothing of ours.
+                delivery = next_delivery(&mut self.swarm) => match delivery {
+                    Some(delivery) => self.feed(Input::Delivery(&delivery), &mut actions),
+                    // The link's task is gone, which it never is before it is closed.
+                    None => return tracing::error!(camera = %self.camera, "the link has ended by itself"),
+                },
             }
         }
         // The perception thread lets go of its sender when it has handed over its last transition.
-        while let Some(transition) = self.transitions.recv().await {
-            self.transition(&transition, &mut actions);
+        let drained = timeout(DRAIN_WITHIN, async {
+            while let Some(transition) = self.transitions.recv().await {
+                self.transition(&transition, &mut actions);
+            }
+        });
+        if drained.await.is_err() {
+            tracing::warn!(camera = %self.camera, "the perception does not end; going without it");
         }
+        self.tick(&mut actions);
         self.say_goodbye().await;
     }
 
@@ -143,10 +158,13 @@ impl Surface {
 
     fn tick(&mut self, actions: &mut Vec<Action>) {
         let capture = self.capture.status();
-        let modes = modes::in_force(&capture.state, self.store.is_degraded());
-        let link = self.swarm.as_ref().map(|s| s.link.status().borrow().clone());
+        let link = self.swarm.as_ref().map(|s| s.status.borrow().clone());
+        let mut modes = modes::in_force(&capture.state, self.store.is_degraded(), link.as_ref());
         let counted = link.as_ref().map(|l| l.counters).unwrap_or_default();
+        let (peers, remote_tracks) = (self.report.borrow().peers, self.report.borrow().remote_tracks);
         let counters = [
+            ("peers", peers as u64),
+            ("remote_tracks", remote_tracks as u64),
             ("frames", self.counters.frames.load(Ordering::Relaxed)),
             ("frames_dropped", capture.dropped),
             ("frames_refused", self.counters.refused.load(Ordering::Relaxed)),
@@ -157,10 +175,21 @@ impl Surface {
             ("link_dropped", counted.dropped.total()),
             ("link_received_dropped", counted.received_dropped),
             ("link_refused_too_large", counted.refused_too_large),
+            ("link_refused", counted.refused),
+            ("link_rejected", counted.rejected),
+            ("link_requeued", counted.requeued),
+            ("link_malformed", counted.malformed),
+            ("link_subscriptions_refused", counted.subscriptions_refused),
+            ("detections_left_out", self.counters.detections_left_out.load(Ordering::Relaxed)),
+            ("histories_evicted", self.counters.histories_evicted.load(Ordering::Relaxed)),
+            ("events_not_followed", self.counters.events_not_followed.load(Ordering::Relaxed)),
         ];
         self.feed(Input::Counters(&counters), actions);
         self.feed(Input::Modes(&modes), actions);
         self.feed(Input::Tick, actions);
+        if link.as_ref().is_some_and(|link| link.state != link::State::Connected) {
+            modes.push(modes::BROKER_DOWN);
+        }
         self.note(modes, link);
     }
 
@@ -181,6 +210,7 @@ impl Surface {
     async fn say_goodbye(mut self) {
         // What still arrives has somewhere to go until the link is closed.
         let Some(Swarm { mut engine, link, deliveries, .. }) = self.swarm.take() else { return };
+        let Some(link) = take(&link) else { return };
         let farewell = engine.farewell(self.clock.now()).ok();
         let status = link.close(farewell, GOODBYE_WITHIN).await;
         drop(deliveries);
@@ -202,13 +232,9 @@ async fn changed(connects: &mut Option<watch::Receiver<u64>>) {
     }
 }
 
-async fn next_delivery(swarm: &mut Option<Swarm>) -> crate::model::Delivery {
-    let next = match swarm {
+async fn next_delivery(swarm: &mut Option<Swarm>) -> Option<Delivery> {
+    match swarm {
         Some(swarm) => swarm.deliveries.recv().await,
-        None => None,
-    };
-    match next {
-        Some(delivery) => delivery,
         None => std::future::pending().await,
     }
 }

@@ -54,29 +54,35 @@ async fn show(options: &Options, arguments: &Arguments) -> Result<(), Error> {
         address.ip(),
         address.port()
     ))?;
-    let recorder = Recorder::start(&demo);
-    let mut screen = StatusLine::new();
-    let end = arguments.run_for.map(|time| Instant::now() + time);
-    let failed = loop {
-        let left = end.map_or(Duration::MAX, |end| end.saturating_duration_since(Instant::now()));
-        match demo.wait(left.min(Duration::from_secs(1))).await {
-            Wake::Signal => break None,
-            Wake::Failed(error) => break Some(error),
-            Wake::Elapsed if left.is_zero() => break None,
-            Wake::Elapsed => screen.show(&demo.line())?,
-        }
-    };
-    screen.end()?;
-    if let Some(file) = &arguments.picture {
-        recorder.draw(&demo, file)?;
-    }
+    let shown = watch(&mut demo, arguments).await;
+    // Whatever happened, the cameras say goodbye and tell what they did.
     let (summary, stopped) = demo.stop().await;
     for line in summary {
         say(&line)?;
     }
-    match failed {
-        Some(error) => Err(error.into()),
-        None => Ok(stopped?),
+    shown?;
+    Ok(stopped?)
+}
+
+/// Shows how it goes until the time is over or somebody asks us to stop.
+async fn watch(demo: &mut Demo, arguments: &Arguments) -> Result<(), Error> {
+    let recorder = Recorder::start(demo);
+    let mut screen = StatusLine::new();
+    // A time beyond all clocks is no end at all.
+    let end = arguments.run_for.and_then(|time| Instant::now().checked_add(time));
+    loop {
+        let left = end.map_or(Duration::MAX, |end| end.saturating_duration_since(Instant::now()));
+        match demo.wait(left.min(Duration::from_secs(1))).await {
+            Wake::Signal => break,
+            Wake::Failed(error) => return Err(error.into()),
+            Wake::Elapsed if left.is_zero() => break,
+            Wake::Elapsed => screen.show(&demo.line())?,
+        }
+    }
+    screen.end()?;
+    match &arguments.picture {
+        Some(file) => recorder.draw(demo, file),
+        None => Ok(()),
     }
 }
 

@@ -14,6 +14,7 @@ mod replay;
 mod run;
 
 use std::io::{self, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -116,7 +117,21 @@ pub fn main() -> ExitCode {
             return ExitCode::from(code);
         }
     };
-    let done = match cli.verb {
+    let done = catch_unwind(AssertUnwindSafe(|| act(cli)));
+    match done {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(Error::Output(error))) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Ok(Err(error)) => {
+            let _ = writeln!(io::stderr(), "omnisight: {error}");
+            ExitCode::from(error.kind().exit_code())
+        }
+        // The panic has told its place and message already.
+        Err(_) => ExitCode::from(ErrorKind::Bug.exit_code()),
+    }
+}
+
+fn act(cli: Cli) -> Result<(), Error> {
+    match cli.verb {
         Verb::Run(arguments) => run::run(&arguments, &cli.log),
         #[cfg(feature = "broker")]
         Verb::Demo(arguments) => demo::run(&arguments, &cli.log),
@@ -125,14 +140,6 @@ pub fn main() -> ExitCode {
         #[cfg(feature = "broker")]
         Verb::Broker(arguments) => run::broker(&arguments, &cli.log),
         Verb::Schema { of } => check::schema(&of),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(Error::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-        Err(error) => {
-            let _ = writeln!(io::stderr(), "omnisight: {error}");
-            ExitCode::from(error.kind().exit_code())
-        }
     }
 }
 
@@ -146,7 +153,13 @@ fn load(arguments: &ConfigArguments, log: &log::Arguments) -> Result<Loaded, Err
             config::SEARCHED.join(", ")
         );
     }
-    Ok(config::load(path.as_deref(), std::env::vars().chain(log.as_variables()))?)
+    Ok(config::load(path.as_deref(), variables().chain(log.as_variables()))?)
+}
+
+/// The environment. What is no Unicode gets a replacement character: a value of ours is then refused
+/// with its name, and everybody else's is nothing to us.
+fn variables() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().map(|(k, v)| (k.to_string_lossy().into_owned(), v.to_string_lossy().into_owned()))
 }
 
 /// Writes a line to standard output.

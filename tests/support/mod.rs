@@ -13,7 +13,9 @@
 )]
 
 pub mod mosquitto;
+pub mod program;
 pub mod proxy;
+pub mod watch;
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::Arc;
@@ -24,6 +26,7 @@ use omnisight::base::{BackoffOptions, Secret, SystemClock};
 use omnisight::link::{self, Credentials, Deliveries, LinkHandle, Status};
 use omnisight::model::{ContentType, Delivery, Envelope, MessageClass, Qos};
 use tempfile::TempDir;
+use tokio::task::{JoinSet, LocalSet};
 use tokio::time::timeout;
 
 use mosquitto::Mosquitto;
@@ -94,6 +97,10 @@ impl TestBroker {
         self.port
     }
 
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
     pub async fn start_again(&mut self) {
         self.running = match self.kind {
             #[cfg(feature = "broker")]
@@ -144,6 +151,21 @@ impl TestBroker {
         }
         Mosquitto::start(folder, self.port, &settings.join("\n"))
     }
+}
+
+/// Runs a test against every broker there is, at the same time.
+pub async fn against_each_broker<F>(setup: Setup, test: impl Fn(TestBroker) -> F)
+where
+    F: Future<Output = ()> + 'static,
+{
+    let mut tests = JoinSet::new();
+    let local = LocalSet::new();
+    for kind in kinds() {
+        let broker = TestBroker::start(kind, setup.clone()).await;
+        tests.spawn_local_on(test(broker), &local);
+    }
+    // Passes a panic on.
+    local.run_until(tests.join_all()).await;
 }
 
 /// A port that nobody listens on at the moment.

@@ -36,8 +36,7 @@ impl Validator<'_> {
     }
 
     fn link(&mut self, path: &str, raw: raw::BrokerLink) -> Checked<link::Options> {
-        let address = parse_url(&raw.url)
-            .or_else(|reason| self.refuse(&format!("{path}.url"), quoted(&raw.url), reason));
+        let address = self.url(&format!("{path}.url"), &raw.url);
         let file = raw.password_file.as_deref();
         if raw.username.is_none() && (raw.password.is_some() || file.is_some()) {
             return self.missing(&format!("{path}.username"), "a text; a password goes with a name");
@@ -84,10 +83,7 @@ impl Validator<'_> {
 
     pub(super) fn broker(&mut self, raw: &raw::Broker, state_dir: Option<&Path>) -> Checked<BrokerOptions> {
         let users = self.users(&raw.users);
-        let Ok(listen) = raw.listen.parse::<SocketAddr>() else {
-            let allowed = "an IP address and a port, such as 127.0.0.1:1883 or [::]:1883";
-            return self.not_allowed("broker.listen", quoted(&raw.listen), allowed);
-        };
+        let listen = self.listen(&raw.listen)?;
         if !raw.enabled {
             return users.map(|_| BrokerOptions::default());
         }
@@ -104,6 +100,16 @@ impl Validator<'_> {
             return self.missing("broker.users", allowed);
         }
         embedded(raw, listen, users?, state_dir)
+    }
+
+    /// Host and port of a broker's URL; `path` is its key.
+    pub(super) fn url(&mut self, path: &str, url: &str) -> Checked<(String, u16)> {
+        parse_url(url).or_else(|reason| self.refuse(path, quoted(url), reason))
+    }
+
+    pub(super) fn listen(&mut self, listen: &str) -> Checked<SocketAddr> {
+        let allowed = "an IP address and a port, such as 127.0.0.1:1883 or [::]:1883";
+        listen.parse().or_else(|_| self.not_allowed("broker.listen", quoted(listen), allowed))
     }
 
     fn users(&mut self, raws: &[raw::User]) -> Checked<Vec<(String, Secret)>> {

@@ -1,8 +1,9 @@
 //! The rules that need more than one key, or more than a range, and the step from raw values to options.
 //!
 //! Each section is judged on its own as far as it can be, so that one look shows every fault: a section
-//! with a fault in it is left out here, and so is every rule that would need it. Files named in
-//! `password_file` are read; nothing else is touched.
+//! with a fault in it is left out here, and so is every rule that would need it, but its texts with a
+//! form of their own (ids, addresses) are judged all the same. Files named in `password_file` are read;
+//! nothing else is touched.
 
 mod broker;
 mod ground;
@@ -52,6 +53,7 @@ pub(super) fn validate(root: &Node, json: &Json, faults: &mut Faults) -> Checked
     let link = v.link_to_broker();
     let state_dir = v.section("state").and_then(|s| v.state_dir(s));
     let broker = v.section("broker").and_then(|b| v.broker_in_camera(&b, state_dir.as_deref().ok()));
+    v.texts_of_faulty_sections();
     #[cfg(not(feature = "broker"))]
     broker?;
     Ok(Config {
@@ -124,14 +126,39 @@ impl Validator<'_> {
         if self.faults.touch(path) {
             return Err(Faulty);
         }
-        let json = path.split('.').fold(self.json, |at, key| match key.parse::<usize>() {
-            Ok(index) => &at[index],
-            Err(_) => &at[key],
-        });
+        let json = self.json_at(path);
         let json = if json.is_null() { Json::Object(serde_json::Map::new()) } else { json.clone() };
         serde_json::from_value(json).or_else(|_| {
             self.refuse(path, "a value", "it holds the schema, but can't be read (an error of ours)")
         })
+    }
+
+    fn json_at(&self, path: &str) -> &Json {
+        path.split('.').fold(self.json, |at, key| match key.parse::<usize>() {
+            Ok(index) => &at[index],
+            Err(_) => &at[key],
+        })
+    }
+
+    /// A fault in a section must not hide what is wrong with the text in its next line.
+    fn texts_of_faulty_sections(&mut self) {
+        self.text("camera.id", |v, _, id| v.camera_id(id).map(drop));
+        self.text("swarm.prefix", |v, _, prefix| v.prefix(prefix).map(drop));
+        self.text("broker.listen", |v, _, listen| v.listen(listen).map(drop));
+        for i in 0..self.json["broker_link"].as_array().map_or(0, Vec::len) {
+            self.text(&format!("broker_link.{i}.url"), |v, path, url| v.url(path, url).map(drop));
+        }
+    }
+
+    /// Judges a text that is set and has no fault yet; one that was judged before passes again.
+    fn text(&mut self, path: &str, judge: impl Fn(&mut Self, &str, &str) -> Checked<()>) {
+        let text = self.json_at(path).as_str().map(str::to_owned);
+        if let Some(text) = text
+            && !self.faults.touch(path)
+        {
+            // The fault, if there is one, is noted.
+            let _: Checked<()> = judge(self, path, &text);
+        }
     }
 
     fn elements<T: DeserializeOwned>(&mut self, name: &str) -> Vec<Checked<T>> {
@@ -162,10 +189,12 @@ impl Validator<'_> {
     }
 
     fn camera(&mut self, raw: raw::Camera) -> Checked<Camera> {
-        match CameraId::parse(&raw.id) {
-            Ok(id) => Ok(Camera { id, name: raw.name.unwrap_or(raw.id), site: raw.site }),
-            Err(e) => self.refuse("camera.id", quoted(&raw.id), format!("a camera id {e}")),
-        }
+        let id = self.camera_id(&raw.id)?;
+        Ok(Camera { id, name: raw.name.unwrap_or(raw.id), site: raw.site })
+    }
+
+    fn camera_id(&mut self, id: &str) -> Checked<CameraId> {
+        CameraId::parse(id).or_else(|e| self.refuse("camera.id", quoted(id), format!("a camera id {e}")))
     }
 
     fn capture(&mut self, raw: raw::Capture) -> Checked<capture::Options> {
@@ -295,8 +324,7 @@ impl Validator<'_> {
     }
 
     fn swarm(&mut self, raw: &raw::Swarm, tracks_max: usize) -> Checked<Option<swarm::Options>> {
-        let prefix = swarm::topic::Prefix::parse(&raw.prefix)
-            .or_else(|e| self.refuse("swarm.prefix", quoted(&raw.prefix), e.to_string()))?;
+        let prefix = self.prefix(&raw.prefix)?;
         let options = swarm::Options {
             prefix,
             publish: swarm::PublishOptions {
@@ -312,6 +340,11 @@ impl Validator<'_> {
             ..swarm::Options::default()
         };
         Ok(raw.enabled.then_some(options))
+    }
+
+    fn prefix(&mut self, prefix: &str) -> Checked<swarm::topic::Prefix> {
+        swarm::topic::Prefix::parse(prefix)
+            .or_else(|e| self.refuse("swarm.prefix", quoted(prefix), e.to_string()))
     }
 
     fn state_dir(&mut self, raw: raw::State) -> Checked<PathBuf> {

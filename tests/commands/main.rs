@@ -1,0 +1,14 @@
+//! The other commands of the real program: what they print, what they write, and their exit codes.
+
+#![cfg(test)]
+#![cfg(unix)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod configuration;
+#[cfg(feature = "broker")]
+mod demo;
+mod output;
+mod replay;
+mod video;
