@@ -1,8 +1,12 @@
 //! Where a track was over the last minute, at a rate that does not depend on the camera's.
 //!
 //! Positions are taken at most every [`SAMPLE_INTERVAL`], so that noise between two frames is never
-//! mistaken for speed and memory has a bound: at most [`SAMPLES_MAX`] of 56 bytes, 19 kB a track.
-//! Each keeps its covariance, because "moved" means "moved by more than the noise".
+//! mistaken for speed and memory has a bound: at most [`SAMPLES_MAX`] of 24 bytes, 8 kB a track, taken
+//! in steps of [`GROWTH`] as the track gets older. Each keeps its covariance, because "moved" means
+//! "moved by more than the noise".
+//!
+//! Samples are stored in single precision: a millimetre at 10 km from the origin, where a foot point is
+//! known to centimetres at best. Times are whole milliseconds, and told from the newest one.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -21,6 +25,19 @@ const KEPT: Duration = Duration::from_secs(62);
 const SAMPLES_MAX: usize = 62_000 / 190 + 1;
 /// Mean speeds add up displacements over at least this time, seconds.
 const LEG_S: f64 = 2.0;
+
+/// Samples for which room is made at a time: six seconds.
+const GROWTH: usize = 32;
+
+/// A sample as it is stored.
+#[derive(Debug, Clone, Copy)]
+struct Stored {
+    /// Milliseconds of the monotonic clock, without their upper half: only differences matter, and
+    /// those are below a minute or two.
+    ms: u32,
+    position_m: [f32; 2],
+    cov_m2: [f32; 3],
+}
 
 /// One position in the past.
 #[derive(Debug, Clone, Copy)]
@@ -87,55 +104,81 @@ impl Displacement {
 /// The last minute of one track.
 #[derive(Debug, Default)]
 pub(super) struct History {
-    samples: VecDeque<Sample>,
+    samples: VecDeque<Stored>,
+    newest: Time,
 }
 
 impl History {
     /// Takes a position if it is usable and the last one is old enough; tells whether it did.
     pub(super) fn take(&mut self, ground: &Motion, now: Time) -> bool {
-        if !ground.is_usable() || self.samples.back().is_some_and(|s| now.since(s.time) < SAMPLE_INTERVAL) {
+        let too_soon = !self.samples.is_empty() && now.since(self.newest) < SAMPLE_INTERVAL;
+        if !ground.is_usable() || too_soon {
             return false;
         }
         while self.samples.len() >= SAMPLES_MAX
-            || self.samples.front().is_some_and(|s| now.since(s.time) > KEPT)
+            || self.samples.front().is_some_and(|s| now.since(self.restored(s).time) > KEPT)
         {
             self.samples.pop_front();
         }
-        self.samples.push_back(Sample {
-            time: now,
-            position_m: ground.position,
-            cov_m2: ground.position_cov(),
+        if self.samples.len() == self.samples.capacity() {
+            self.samples.reserve_exact(GROWTH.min(SAMPLES_MAX - self.samples.len()));
+        }
+        self.newest = now;
+        self.samples.push_back(Stored {
+            ms: low_ms(now),
+            position_m: [ground.position.x as f32, ground.position.y as f32],
+            cov_m2: ground.position_cov().map(|c| c as f32),
         });
         true
     }
 
+    /// Memory for samples, bytes.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        self.samples.capacity() * size_of::<Stored>()
+    }
+
+    fn restored(&self, stored: &Stored) -> Sample {
+        let ago_ms = u64::from(low_ms(self.newest).wrapping_sub(stored.ms));
+        let Time { mono_ns, epoch_ms } = self.newest;
+        let [x, y] = stored.position_m.map(f64::from);
+        Sample {
+            time: Time {
+                mono_ns: mono_ns.saturating_sub(ago_ms * 1_000_000),
+                epoch_ms: epoch_ms.saturating_sub(ago_ms),
+            },
+            position_m: Point::new(x, y),
+            cov_m2: stored.cov_m2.map(f64::from),
+        }
+    }
+
     /// When the newest sample was taken; the origin of time when there is none.
     pub(super) fn newest_time(&self) -> Time {
-        self.samples.back().map_or_else(Time::default, |s| s.time)
+        self.newest
     }
 
     /// When the oldest kept sample was taken.
     pub(super) fn oldest_time(&self) -> Time {
-        self.samples.front().map_or_else(Time::default, |s| s.time)
+        self.samples.front().map_or_else(Time::default, |s| self.restored(s).time)
     }
 
     /// Newest first.
-    pub(super) fn backwards(&self) -> impl Iterator<Item = &Sample> {
-        self.samples.iter().rev()
+    pub(super) fn backwards(&self) -> impl Iterator<Item = Sample> {
+        self.samples.iter().rev().map(|s| self.restored(s))
     }
 
     /// The samples of the last `window_s` seconds, oldest first.
-    pub(super) fn last(&self, window_s: f64) -> impl DoubleEndedIterator<Item = &Sample> + Clone {
+    pub(super) fn last(&self, window_s: f64) -> impl DoubleEndedIterator<Item = Sample> + Clone {
         let newest = self.newest_time();
-        let first = self.samples.partition_point(|s| newest.seconds_from(s.time) > window_s);
-        self.samples.range(first..)
+        let first = self.samples.partition_point(|s| newest.seconds_from(self.restored(s).time) > window_s);
+        self.samples.range(first..).map(|s| self.restored(s))
     }
 
     /// The newest sample that is `ago_s` old and the newest that is at least `seconds` older, with the
     /// one nearest to the middle between them; none while there are no three such samples.
-    pub(super) fn span(&self, seconds: f64, ago_s: f64) -> Option<[&Sample; 3]> {
+    pub(super) fn span(&self, seconds: f64, ago_s: f64) -> Option<[Sample; 3]> {
         let newest = self.newest_time();
-        let age = |s: &Sample| newest.seconds_from(s.time);
+        let age = |s: &Stored| newest.seconds_from(self.restored(s).time);
         let to = self.samples.partition_point(|s| age(s) >= ago_s).checked_sub(1)?;
         let end_s = age(&self.samples[to]);
         let after = self.samples.partition_point(|s| age(s) - end_s >= seconds);
@@ -145,20 +188,20 @@ impl History {
             .samples
             .range(after..to)
             .min_by(|a, b| (age(a) - half).abs().total_cmp(&(age(b) - half).abs()))?;
-        Some([&self.samples[from], middle, &self.samples[to]])
+        Some([&self.samples[from], middle, &self.samples[to]].map(|s| self.restored(s)))
     }
 
     /// Mean speed over the last `window_s` seconds with the noise taken off, metres per second: the
     /// sum of displacements over two seconds or more. 0 while the track is too young to tell.
     pub(super) fn mean_speed_mps(&self, window_s: f64) -> f64 {
         let (mut moved_m, mut seconds) = (0.0, 0.0);
-        let mut end: Option<&Sample> = None;
+        let mut end: Option<Sample> = None;
         for sample in self.last(window_s).rev() {
             let Some(to) = end else {
                 end = Some(sample);
                 continue;
             };
-            let leg = Displacement::between(sample, to);
+            let leg = Displacement::between(&sample, &to);
             if leg.seconds >= LEG_S {
                 moved_m += leg.moved_m();
                 seconds += leg.seconds;
@@ -167,4 +210,9 @@ impl History {
         }
         if seconds > 0.0 { moved_m / seconds } else { 0.0 }
     }
+}
+
+/// The lower half of the monotonic milliseconds.
+fn low_ms(time: Time) -> u32 {
+    (time.mono_ns / 1_000_000) as u32
 }

@@ -61,7 +61,7 @@ fn circle_start(history: &History, radius_m: f64) -> Option<Time> {
 }
 
 /// The median of each coordinate.
-fn median<'a>(samples: impl DoubleEndedIterator<Item = &'a Sample>) -> Option<Point> {
+fn median(samples: impl DoubleEndedIterator<Item = Sample>) -> Option<Point> {
     let (mut x, mut y) = ([0.0; SEED_MAX], [0.0; SEED_MAX]);
     let mut n = 0;
     for sample in samples.rev().take(SEED_MAX) {

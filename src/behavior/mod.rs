@@ -12,7 +12,7 @@
 //! Not here: what follows from a behaviour (`predict`), who is told (`swarm`), image coordinates.
 //!
 //! Failure: an unusable position (see [`Motion::is_usable`]) is not taken and changes nothing. Memory
-//! is bounded by [`TRACKS_MAX`] and the history's length; the track unseen for longest is forgotten
+//! is bounded by [`TRACKS_MAX`] and the history's length, and taken as it is needed; the track unseen for longest is forgotten
 //! first, and counted. Units: metres, seconds, metres per second. Pure: `now` is passed in.
 
 mod history;
@@ -31,8 +31,10 @@ use history::History;
 pub use history::WINDOW_MAX_S;
 pub use threat::Weights;
 
-/// Tracks remembered at the same time: twice what a tracker publishes and as many again that are lost.
-pub const TRACKS_MAX: usize = 128;
+/// Tracks remembered at the same time: as many as a tracker follows, lost ones included, so that none
+/// that lives loses its history to another. A full minute of one is 8 kB (see `history`), so a usual
+/// scene of 20 is 160 kB, and a thousand that stay for a minute are 8 MB.
+pub const TRACKS_MAX: usize = 1_000;
 
 /// The limits of the rules.
 #[derive(Debug, Clone, Copy, PartialEq)]

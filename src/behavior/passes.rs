@@ -33,7 +33,7 @@ pub(super) fn holds(history: &History, options: &Options, held: bool, buffers: &
 }
 
 /// Direction of the largest spread.
-fn main_axis<'a>(samples: impl Iterator<Item = &'a Sample> + Clone) -> Point {
+fn main_axis(samples: impl Iterator<Item = Sample> + Clone) -> Point {
     let (n, sum) = samples.clone().fold((0.0, Point::default()), |(n, sum), s| (n + 1.0, sum + s.position_m));
     let mean = sum * (1.0 / f64::max(n, 1.0));
     let (mut xx, mut xy, mut yy) = (0.0, 0.0, 0.0);
@@ -47,12 +47,7 @@ fn main_axis<'a>(samples: impl Iterator<Item = &'a Sample> + Clone) -> Point {
     Point::new(angle.cos(), angle.sin())
 }
 
-fn find_legs<'a>(
-    samples: impl Iterator<Item = &'a Sample>,
-    axis: Point,
-    length_m: f64,
-    legs: &mut Vec<(f64, f64)>,
-) {
+fn find_legs(samples: impl Iterator<Item = Sample>, axis: Point, length_m: f64, legs: &mut Vec<(f64, f64)>) {
     legs.clear();
     // Until the first leg shows its direction, both ends are open.
     let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);

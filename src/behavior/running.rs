@@ -31,11 +31,11 @@ pub(super) fn holds(history: &History, options: &Options, ran: bool) -> bool {
     ran_at(0.0) && (ran || ran_at(ALREADY_S))
 }
 
-fn is_run([from, middle, to]: [&Sample; 3], limit_mps: f64) -> bool {
-    let way = Displacement::between(from, to);
+fn is_run([from, middle, to]: [Sample; 3], limit_mps: f64) -> bool {
+    let way = Displacement::between(&from, &to);
     way.length_m() >= limit_mps * way.seconds
         && way.exceeds_noise(SIGMAS)
-        && [Displacement::between(from, middle), Displacement::between(middle, to)]
+        && [Displacement::between(&from, &middle), Displacement::between(&middle, &to)]
             .iter()
             .all(|half| share(half, &way) >= SHARE_MIN * half.seconds / way.seconds)
 }

@@ -1,3 +1,10 @@
+//! Paths played to the analyzer at several frame rates, with and without noise: which behaviour is seen,
+//! and when.
+//!
+//! A path is a function of time, so a decision that depends on the frame rate fails its test. Noise is
+//! seeded and of the size that the filters leave; nothing may come of it in ten minutes. The bounds of
+//! the memory are tested here as well. Metres, seconds.
+
 use std::time::Duration;
 
 use nalgebra::{SMatrix, Vector4};
@@ -219,16 +226,28 @@ fn the_threat_score_adds_up_and_ends_at_one() {
 }
 
 #[test]
-fn a_thousand_tracks_stay_within_the_bound_and_the_longest_unseen_goes_first() {
+fn too_many_tracks_stay_within_the_bound_and_the_longest_unseen_goes_first() {
     let mut analyzer = Analyzer::new(Options::default());
-    for id in 1..=1000 {
+    for id in 1..=1200 {
         analyzer.observe(&track(id), &motion(0.0, 0.0, 0.1), at(1000, u64::from(id)));
         analyzer.observe(&track(1), &motion(0.0, 0.0, 0.1), at(1000, u64::from(id)));
     }
-    assert_eq!((analyzer.len(), analyzer.evicted()), (TRACKS_MAX, 1000 - TRACKS_MAX as u64));
+    assert_eq!((analyzer.len(), analyzer.evicted()), (TRACKS_MAX, 1200 - TRACKS_MAX as u64));
     assert!(analyzer.tracks.contains_key(&1), "it was seen all the time");
     analyzer.forget(1);
     assert_eq!(analyzer.len(), TRACKS_MAX - 1);
+}
+
+#[test]
+fn in_a_crowd_of_hundreds_each_track_keeps_its_history() {
+    let mut analyzer = Analyzer::new(Options::default());
+    let mut loiter = 0;
+    for frame in 0..=155 {
+        let all =
+            (1..=400).map(|id| analyzer.observe(&track(id), &motion(0.0, 0.0, 0.1), at(1000, frame * 200)));
+        loiter = all.filter(|b| b.flags.contains(Behaviors::LOITERING)).count();
+    }
+    assert_eq!((loiter, analyzer.evicted()), (400, 0));
 }
 
 #[test]
@@ -239,6 +258,7 @@ fn the_history_does_not_grow_with_frame_rate_or_life() {
     }
     let span = history.newest_time().since(history.oldest_time());
     assert!(history.backwards().count() <= 327 && span >= Duration::from_mins(1), "{span:?}");
+    assert!(history.bytes() <= 8_000, "{} bytes", history.bytes());
 }
 
 proptest! {

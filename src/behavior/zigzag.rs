@@ -37,7 +37,7 @@ pub(super) fn holds(history: &History, options: &Options, held: bool, buffers: &
 fn reduce(history: &History, options: &Options, buffers: &mut Buffers) {
     let Buffers { path, open, corners } = buffers;
     path.clear();
-    path.extend(history.last(options.zigzag_window_s).copied());
+    path.extend(history.last(options.zigzag_window_s));
     corners.clear();
     corners.extend(path.first());
     open.clear();

@@ -1,4 +1,9 @@
 //! What came in and waits for its consumer: bounded in messages and in bytes.
+//!
+//! The driver offers and never waits; a consumer that is too slow loses the newest messages, which the
+//! driver counts, and never the connection. A message counts with its topic and payload from when it is
+//! taken in until the consumer has it. The last quarter of both bounds is kept for messages that were
+//! sent with an acknowledgement.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

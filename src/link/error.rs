@@ -1,4 +1,8 @@
 //! Why a link is not up, in words that a status can show.
+//!
+//! Every error but [`Error::Options`] is a state of the link and not its end: the session tries again.
+//! Each names the broker and keeps the transport's own message where there is one. The status holds the
+//! last of them; nothing here is logged.
 
 use crate::base::ErrorKind;
 

@@ -1,4 +1,8 @@
 //! What a track does.
+//!
+//! The flags are the bits of the wire; a combination that has no name there cannot be made. What is not
+//! judged (no place on the ground, too young) is `NORMAL` with zeros, not an error. The rules and their
+//! limits are the part `behavior`'s. Seconds, metres per second.
 
 /// A set of behaviours, as bits of the wire format. No bit set is `NORMAL`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]

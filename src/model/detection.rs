@@ -1,4 +1,7 @@
 //! What a detector found in one frame.
+//!
+//! A detection has no past and no identity: that is the tracker's to find. Nothing is promised of its
+//! numbers; whoever takes it leaves out boxes that are none. Pixels of the frame; scores 0..1.
 
 use std::fmt;
 

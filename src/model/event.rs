@@ -1,4 +1,9 @@
 //! Something that happens, or will.
+//!
+//! One [`Event`] value is one state of an event at one time; the same id and key connect its states. It
+//! explains itself: the rule, its limits and what was measured go with it. Numbers and words of kinds,
+//! states and severities are those of the wire and never change. When an event comes and goes is
+//! decided by `predict`, and who is told by `swarm`. Metres; probabilities 0..1.
 
 use super::Point;
 use crate::base::Time;

@@ -1,4 +1,8 @@
 //! Where a track will be.
+//!
+//! Positions with their uncertainty, on the ground, counted from the frame's capture; how they are
+//! found belongs to `predict`. Empty where the track has no place on the ground: no forecast is not a
+//! forecast of standing still.
 
 use super::Point;
 

@@ -1,4 +1,8 @@
 //! Everything known after one frame: what the surfaces translate.
+//!
+//! A [`Scene`] is the whole truth of its frame, so the newest replaces all before it and one that is
+//! skipped is no loss. A [`Transition`] is what would be lost that way, and so is never skipped. Neither
+//! carries pixels, and nothing here is computed: the pipeline fills it in.
 
 use super::{Behavior, CameraId, Event, Forecast, Motion, Size, Track};
 use crate::base::Time;

@@ -1,4 +1,8 @@
 //! Named places on the ground.
+//!
+//! A zone is what the configuration says of the site and never changes while the camera runs. Its name
+//! stands in events and messages; its border is a valid polygon by its type. What a kind leads to is
+//! decided by the rules in `predict`.
 
 use super::Polygon;
 

@@ -1,3 +1,8 @@
+//! Pictures drawn from made-up scenes: what must be seen in them, and where.
+//!
+//! The tests look for colours at the places that the scene implies, in memory; one writes a file, to a
+//! directory of its own, and reads it back. Pixels; metres on the map.
+
 use nalgebra::{Matrix3, SMatrix};
 
 use super::*;

@@ -1,3 +1,8 @@
+//! The synthetic camera against what it promises: the same options and times give the same frames, the
+//! picture shows what the world holds, and the rate and the numbers of the frames are right.
+//!
+//! Time is a manual clock or the source's own; nothing here waits.
+
 use super::*;
 use crate::base::ManualClock;
 use crate::model::{Class, Point};
