@@ -24,6 +24,25 @@
 //! Reported is a confirmed track that is detected, or that another has just walked in front of.
 //! Unseen tracks move with the others when the camera does.
 //!
+//! What each ingredient gives, on the seven MOT15 sequences with `det_sort_frcnn.txt` at 7-30 frames/s:
+//! `omnisight replay SEQ/det/det_sort_frcnn.txt --out OUT/SEQ.txt` for each, scored with `TrackEval`,
+//! one ingredient changed at a time in [`Options`]. Differences below half a point are noise.
+//!
+//! | changed | HOTA | MOTA | IDF1 | switches |
+//! |---|---|---|---|---|
+//! | nothing | 44.8 | 51.2 | 62.3 | 167 |
+//! | all detections are sure (`sure_score` 0) | 43.5 | 47.4 | 58.9 | 249 |
+//! | no search by distance, no joining (`gate` 0) | 41.9 | 50.1 | 54.9 | 211 |
+//! | lost for 0.5 s only (`lost_s`, `max_age_frames` 1) | 42.2 | 50.9 | 55.8 | 203 |
+//! | the velocity of the unseen does not fade (`heading_s` 1000) | 43.8 | 50.9 | 60.5 | 166 |
+//! | no `direction_cost` | 43.5 | 50.6 | 59.4 | 188 |
+//! | no `occlusion_noise` | 43.6 | 51.7 | 59.5 | 192 |
+//! | no `camera_share` | 44.0 | 50.8 | 60.8 | 177 |
+//! | covered tracks not reported (`covered_s` 0) | 44.3 | 50.8 | 61.9 | 215 |
+//! | sizes do not grow (`growth_s` 0.01) | 44.4 | 51.0 | 61.5 | 170 |
+//! | any size (`size_gate` 9) | 44.6 | 51.1 | 61.6 | 168 |
+//! | no `tentative_cost` | 44.7 | 51.1 | 62.1 | 168 |
+//!
 //! Pure: detections, a time and a source of ids come in; confirmed tracks and ended ids can be read
 //! until the next step. The order of the detections changes nothing. Steps are real seconds and noise
 //! grows with the box and with time, so that lost frames and other frame rates change little. At most
