@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::Error;
@@ -116,6 +117,7 @@ impl Camera {
             clock: Arc::clone(clock),
             report: report_out,
             stop: stop.clone(),
+            newest_event: 0,
         };
         parts.spawn(format!("surface {id}"), task.run());
         Ok(Self { id, capture, counters, surface, sights, ground, goodbye, stop })
@@ -164,7 +166,10 @@ impl Camera {
     /// nothing by itself when a client leaves in order, so the will is sent as the goodbye.
     pub async fn say_goodbye_if_owed(&mut self) {
         let Some(Goodbye { link, will }) = self.goodbye.take() else { return };
-        if let Some(link) = take(&link) {
+        if let Some(mut link) = take(&link) {
+            if let Ok(Some(message)) = timeout(Duration::ZERO, link.ended()).await {
+                tracing::error!(camera = %self.id, "the link panicked: {message}");
+            }
             link.close(Some(will), GOODBYE_WITHIN).await;
         }
     }

@@ -71,6 +71,8 @@ pub(super) struct Surface {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) report: watch::Sender<SurfaceReport>,
     pub(super) stop: CancellationToken,
+    /// The highest id of an event so far.
+    pub(super) newest_event: u32,
 }
 
 impl Surface {
@@ -147,8 +149,11 @@ impl Surface {
         self.feed(Input::Transition(transition), actions);
         if let Transition::Event(event) = transition {
             log_event(&self.camera, event);
+            let begins = event.id > self.newest_event;
+            self.newest_event = self.newest_event.max(event.id);
             self.report.send_modify(|report| match event.state {
-                EventState::Predicted => report.predicted += 1,
+                // Told again when it gets graver; an event keeps its id, and ids rise.
+                EventState::Predicted => report.predicted += u64::from(begins),
                 EventState::Occurred => report.occurred += 1,
                 EventState::Retracted => report.retracted += 1,
                 EventState::Confirmed | EventState::Expired => {}

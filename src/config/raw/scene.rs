@@ -61,10 +61,13 @@ pub struct Tracker {
     /// Least overlap (intersection over union) of a detection and the box that a track predicts.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub iou_min: f64,
-    /// A confirmed track that is not seen for this many frames ends.
+    /// A confirmed track ends when it is not seen for more than this many frames, and `lost_s`.
     #[schemars(range(min = 1, max = 10_000))]
     pub max_age_frames: u32,
-    /// Sights in a row before a track is confirmed.
+    /// A confirmed track ends when it is not seen for more than this long, and `max_age_frames`.
+    #[schemars(range(min = 0.0, max = 600.0))]
+    pub lost_s: f64,
+    /// Sights before a track is confirmed.
     #[schemars(range(min = 1, max = 100))]
     pub min_hits: u32,
     /// Evidence before a track is confirmed: the sum over its sights of ln(odds of the score / odds of 0.3).
@@ -77,7 +80,7 @@ pub struct Tracker {
 
 impl Default for Tracker {
     fn default() -> Self {
-        Self { iou_min: 0.3, max_age_frames: 30, min_hits: 3, evidence_min: 8.5, tracks_max: 50 }
+        Self { iou_min: 0.3, max_age_frames: 30, lost_s: 3.0, min_hits: 3, evidence_min: 8.5, tracks_max: 50 }
     }
 }
 

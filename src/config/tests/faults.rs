@@ -109,7 +109,7 @@ fn values_of_the_wrong_type_or_range_are_told_what_is_allowed() {
     );
     tells(
         &format!("tracker = 1\n{MINIMAL}"),
-        "1:11: tracker: found 1, allowed: a table with evidence_min, iou_min, max_age_frames, min_hits, tracks_max",
+        "1:11: tracker: found 1, allowed: a table with evidence_min, iou_min, lost_s, max_age_frames, min_hits, tracks_max",
     );
     tells(
         &with("[zone]\nname = 'a'"),

@@ -93,6 +93,7 @@ fn tracker_options(raw: &raw::Tracker) -> track::Options {
     track::Options {
         iou_min: raw.iou_min,
         max_age_frames: raw.max_age_frames,
+        lost_s: raw.lost_s,
         min_hits: raw.min_hits,
         evidence_min: raw.evidence_min,
         ..track::Options::default()
