@@ -38,7 +38,7 @@ pub(super) struct BrokerArguments {
 #[cfg(feature = "broker")]
 pub(super) fn broker(arguments: &BrokerArguments, log: &log::Arguments) -> Result<(), Error> {
     let mut options = if let Some(path) = &arguments.config {
-        let broker = config::load_broker(path, std::env::vars().chain(log.as_variables()))?;
+        let broker = config::load_broker(path, super::variables().chain(log.as_variables()))?;
         log::start(broker.log.level.as_str(), broker.log.is_json());
         broker.options
     } else {

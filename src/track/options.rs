@@ -14,7 +14,8 @@ pub struct Options {
     /// Hits before a track is confirmed.
     pub min_hits: u32,
     /// Evidence before a track is confirmed: the sum over its hits of ln(score odds / clutter odds),
-    /// natural units. At 8.5 three hits of score 0.88 are enough, or ten of score 0.5.
+    /// natural units. At 8.5 three hits of score 0.9 are enough. A track without a sure detection needs
+    /// twice as much: twenty-one of score 0.5.
     pub evidence_min: f64,
     /// Seconds without a detection that a confirmed track survives at least.
     pub lost_s: f64,

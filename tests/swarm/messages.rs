@@ -285,6 +285,7 @@ fn the_longest_weights_fit_the_packets_that_link_and_broker_take_by_default() {
     // The topic, its level of 63 characters and the properties.
     let packet = WEIGHTS_BYTES_MAX + 1024;
     assert!(packet <= omnisight::link::Options::default().max_packet_bytes);
+    #[cfg(feature = "broker")]
     assert!(packet <= omnisight::broker::Options::default().max_packet_bytes);
 }
 
