@@ -46,10 +46,10 @@ impl StopSignals {
 
 /// Runs one camera until it is told to stop, or can't go on.
 pub async fn run(config: Config, clock: Arc<dyn Clock>) -> Result<(), Error> {
-    let mut signals = StopSignals::new()?;
+    let signals = StopSignals::new()?;
     let config::Camera { id, name, site } = config.camera.clone();
     #[cfg(feature = "broker")]
-    let mut broker = match config.broker.clone() {
+    let broker = match config.broker.clone() {
         Some(options) => Some(broker::start(options).await?),
         None => None,
     };
@@ -59,6 +59,23 @@ pub async fn run(config: Config, clock: Arc<dyn Clock>) -> Result<(), Error> {
     let mut parts = Supervisor::default();
     let camera = Camera::start(config, &clock, &mut parts, false)?;
     tracing::info!(camera = %id, name, site, version = env!("CARGO_PKG_VERSION"), "running");
+    supervise(
+        camera,
+        parts,
+        #[cfg(feature = "broker")]
+        broker,
+        signals,
+    )
+    .await
+}
+
+/// Watches over a running camera and its parts until there is a reason to stop, and stops them.
+async fn supervise(
+    camera: Camera,
+    mut parts: Supervisor,
+    #[cfg(feature = "broker")] mut broker: Option<Broker>,
+    mut signals: StopSignals,
+) -> Result<(), Error> {
     platform::ready();
     let mut status = ticker(STATUS_EVERY);
     let mut watchdog = platform::watchdog_interval().map(ticker);
@@ -79,7 +96,7 @@ pub async fn run(config: Config, clock: Arc<dyn Clock>) -> Result<(), Error> {
             }
         }
     };
-    tracing::info!(camera = %id, "stopping");
+    tracing::info!(camera = %camera.id(), "stopping");
     platform::stopping();
     let mut cameras = [camera];
     let stopped = stop(
@@ -198,5 +215,60 @@ pub async fn run_broker(options: broker::Options) -> Result<(), Error> {
     tokio::select! {
         stopped = broker.stop() => Ok(stopped?),
         () = signals.next() => Err(Error::Forced),
+    }
+}
+
+#[cfg(test)]
+#[cfg(feature = "broker")]
+mod tests {
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::app::demo;
+    use crate::base::SystemClock;
+    use crate::capture::synthetic;
+    use crate::link::{self, Deliveries};
+    use crate::model::{CameraId, Qos, Size};
+
+    /// Waits for a presence message that says `state`.
+    async fn hears(heard: &mut Deliveries, state: &str) {
+        let wanted = format!("\"state\":\"{state}\"");
+        let heard = async {
+            loop {
+                let delivery = heard.recv().await.unwrap();
+                if String::from_utf8_lossy(&delivery.payload).contains(&wanted) {
+                    return;
+                }
+            }
+        };
+        timeout(Duration::from_secs(30), heard).await.unwrap_or_else(|_| panic!("nobody said {wanted}"));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_panic_in_a_part_ends_in_a_goodbye_and_the_exit_code_of_a_bug() {
+        let listen = ([127, 0, 0, 1], 0).into();
+        let options = broker::Options { listen, allow_anonymous: true, ..Default::default() };
+        let broker = broker::start(options).await.unwrap();
+        let address = broker.local_addr();
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let link =
+            link::Options { host: address.ip().to_string(), port: address.port(), ..Default::default() };
+        let presence = [("omnisight/swarm/status/+".to_owned(), Qos::AtLeastOnce)];
+        let (_watcher, mut heard) =
+            link::spawn(&link, "watcher", None, &presence, Arc::clone(&clock)).unwrap();
+        let state = tempfile::tempdir().unwrap();
+        let simulated =
+            synthetic::Options { size: Size { width: 96, height: 72 }, ..synthetic::Options::default() };
+        let id = CameraId::parse("a").unwrap();
+        let config = demo::camera_config(simulated, id, address, Vec::new(), &state).unwrap();
+        let mut parts = Supervisor::default();
+        let camera = Camera::start(config, &clock, &mut parts, false).unwrap();
+        hears(&mut heard, "online").await;
+        parts.spawn("a part", async { panic!("told to") });
+        let error = supervise(camera, parts, None, StopSignals::new().unwrap()).await.unwrap_err();
+        assert_eq!(error.to_string(), "a part panicked: told to");
+        assert_eq!(error.kind().exit_code(), 70);
+        hears(&mut heard, "offline").await;
+        broker.stop().await.unwrap();
     }
 }

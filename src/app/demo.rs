@@ -171,7 +171,7 @@ fn dock() -> Option<Zone> {
     Some(Zone { name: "dock".to_owned(), kind: ZoneKind::Forbidden, border_m })
 }
 
-fn camera_config(
+pub(super) fn camera_config(
     simulated: synthetic::Options,
     id: CameraId,
     broker: SocketAddr,
