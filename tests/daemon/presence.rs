@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use omnisight::swarm::message::{GroundKind, Name, Presence};
+use omnisight::swarm::message::{GroundKind, Name, Presence, StatusMessage};
 
 use crate::support::program::{Camera, SMALL_PLAZA};
 use crate::support::watch::modes;
@@ -76,7 +76,9 @@ async fn on_sigterm_and_on_ctrl_c_a_camera_says_goodbye_and_exits_with_0() {
             assert_eq!(online.state, Presence::Online);
             program.signal(signal);
             assert_eq!(program.exit().await, Some(0), "{}", program.log());
-            let offline = watch.offline().await;
+            // The other camera's goodbye is retained, and may be heard here too.
+            let gone = |s: &StatusMessage| s.camera_id.as_str() == signal && s.state == Presence::Offline;
+            let offline = watch.presence(gone).await.0;
             assert_eq!(offline.boot, online.boot);
             let mut later = Peer::spawn(
                 &crate::support::link_options(broker.port()),
