@@ -12,15 +12,15 @@ use crate::model::ZoneKind;
 pub struct Detector {
     /// The kind of detector.
     pub kind: DetectorKind,
-    /// Polygons in relative image coordinates; an object counts only when it stands in one of them.
-    /// Empty: the whole picture.
+    /// Polygons in relative image coordinates; only pixels in one of them are looked at, so leave room for
+    /// heads. Empty: the whole picture.
     #[schemars(length(max = 16), inner(length(min = 3, max = 64)))]
     pub roi: Vec<Vec<Relative>>,
     /// Polygons in relative image coordinates in which nothing is ever detected.
     #[schemars(length(max = 16), inner(length(min = 3, max = 64)))]
     pub ignore: Vec<Vec<Relative>>,
     /// What has not stirred for this long becomes part of the background.
-    #[schemars(range(min = 10.0, max = 86_400.0))]
+    #[schemars(range(min = 10.0, max = 30_000.0))]
     pub hold_s: f64,
 }
 
