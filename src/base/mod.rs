@@ -1,4 +1,4 @@
-//! What every part may lean on: time, error kinds, backoff, identifiers' source, secrets and how they are hidden.
+//! What every part may lean on: time and its text form, error kinds, backoff, identifiers' source, secrets and how they are hidden.
 //!
 //! Knows nothing of cameras, video or MQTT, and nothing else of this crate.
 
@@ -7,6 +7,7 @@ mod clock;
 mod error;
 mod ids;
 mod secret;
+mod timestamp;
 mod url;
 
 pub use backoff::{Backoff, BackoffOptions};
@@ -14,4 +15,5 @@ pub use clock::{Clock, ManualClock, SystemClock, Time};
 pub use error::ErrorKind;
 pub use ids::{CountingIds, IdSource};
 pub use secret::Secret;
+pub use timestamp::{parse_timestamp, rfc3339};
 pub use url::without_url_secrets;
