@@ -276,7 +276,8 @@ impl Desk {
     /// The process ends now: what asked for that was done, what else is being done was not.
     pub fn finish_all(&mut self, actions: &mut Vec<Action>) {
         self.stopping = true;
-        let tickets: Vec<(Ticket, Word)> = self.running.iter().map(|(t, running)| (*t, running.word)).collect();
+        let tickets: Vec<(Ticket, Word)> =
+            self.running.iter().map(|(t, running)| (*t, running.word)).collect();
         for (ticket, word) in tickets {
             let outcome = if word.ends_the_process() {
                 Outcome::OK

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::command::{cut, kind_of};
 use super::{Command, Rejection};
 use crate::base::parse_timestamp;
-use crate::model::CameraId;
+use crate::model::{CameraId, Delivery};
 
 /// A larger command is counted and not read, bytes.
 pub const COMMAND_BYTES_MAX: usize = 256 * 1024;
@@ -51,6 +51,14 @@ pub enum Unread {
 }
 
 impl Request {
+    /// Reads a message that reached `camera` on a command topic.
+    pub fn read(delivery: &Delivery, camera: &CameraId) -> Result<Self, Unread> {
+        if delivery.retained {
+            return Err(Unread::Rejected { id: None, word: None, rejection: Rejection::Retained });
+        }
+        Self::parse(&delivery.payload, camera)
+    }
+
     /// Reads a payload that reached `camera`.
     pub fn parse(payload: &[u8], camera: &CameraId) -> Result<Self, Unread> {
         if payload.len() > COMMAND_BYTES_MAX {
@@ -173,7 +181,8 @@ mod tests {
 
     #[test]
     fn what_is_too_large_or_for_another_camera_has_no_answer() {
-        let megabyte = format!("{{\"command\":\"set\",\"parameters\":{{\"a\":\"{}\"}}}}", "x".repeat(1 << 20));
+        let megabyte =
+            format!("{{\"command\":\"set\",\"parameters\":{{\"a\":\"{}\"}}}}", "x".repeat(1 << 20));
         assert_eq!(read(&megabyte), Err(Unread::TooLarge));
         assert_eq!(read("{\"command\":\"stop\",\"camera_id\":\"yard\"}"), Err(Unread::ForAnother));
         assert!(read("{\"command\":\"stop\",\"camera_id\":\"gate\"}").is_ok());

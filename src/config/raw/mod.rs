@@ -9,6 +9,7 @@
 //! pixels; lengths on the ground are metres; `_s` is seconds, `_mps` metres per second.
 
 mod capture;
+mod control;
 mod mqtt;
 mod scene;
 
@@ -19,6 +20,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use capture::{Capture, Command, Pace, Replay, Source, Synthetic, Video};
+pub use control::Control;
 pub use mqtt::{Broker, BrokerLink, Swarm, User};
 pub use scene::{Behavior, Calibration, Detector, DetectorKind, Pair, Prediction, Relative, Tracker, Zone};
 
@@ -56,6 +58,9 @@ pub struct Root {
     /// The broker that this camera talks to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub broker_link: Vec<BrokerLink>,
+    /// Commands from outside, the status, and the data plane.
+    #[serde(default)]
+    pub control: Control,
     /// The embedded broker, for a site without one.
     #[serde(default)]
     pub broker: Broker,
