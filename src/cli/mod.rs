@@ -8,10 +8,12 @@ mod check;
 #[cfg(feature = "broker")]
 mod demo;
 mod log;
+mod observer;
 #[cfg(feature = "broker")]
 mod picture;
 mod replay;
 mod run;
+mod send;
 
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -46,6 +48,8 @@ enum Verb {
     Demo(demo::Arguments),
     /// Check a configuration: every fault, or the effective values with secrets hidden.
     Check(ConfigArguments),
+    /// Give a command to one camera or to all, and tell how it went.
+    Send(send::Arguments),
     /// Track a video or a file of detections as fast as it goes, and write MOTChallenge rows.
     Replay(replay::Arguments),
     /// Run the embedded broker alone.
@@ -85,6 +89,10 @@ enum Error {
     File { what: String, source: io::Error },
     #[error("{0}")]
     BadInput(String),
+    #[error("{0}")]
+    Unavailable(String),
+    #[error("not done: {0}")]
+    NotDone(String),
     #[error("standard output: {0}")]
     Output(#[from] io::Error),
 }
@@ -99,9 +107,9 @@ impl Error {
             Self::Detector(error) => error.kind(),
             #[cfg(feature = "broker")]
             Self::Broker(error) => error.kind(),
-            Self::File { .. } => ErrorKind::Unavailable,
+            Self::File { .. } | Self::Unavailable(_) => ErrorKind::Unavailable,
             Self::BadInput(_) => ErrorKind::BadInput,
-            Self::Output(_) => ErrorKind::Failed,
+            Self::NotDone(_) | Self::Output(_) => ErrorKind::Failed,
         }
     }
 }
@@ -136,6 +144,7 @@ fn act(cli: Cli) -> Result<(), Error> {
         #[cfg(feature = "broker")]
         Verb::Demo(arguments) => demo::run(&arguments, &cli.log),
         Verb::Check(arguments) => check::check(&arguments, &cli.log),
+        Verb::Send(arguments) => send::run(&arguments, &cli.log),
         Verb::Replay(arguments) => replay::run(&arguments, &cli.log),
         #[cfg(feature = "broker")]
         Verb::Broker(arguments) => run::broker(&arguments, &cli.log),

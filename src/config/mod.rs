@@ -33,6 +33,7 @@ pub use options::BrokerAlone;
 pub use options::{Camera, Config};
 pub use schema::schema;
 
+use crate::link;
 use document::{Meaning, Node, Value};
 
 /// Where the file is looked for, in this order, when none is named.
@@ -177,6 +178,12 @@ fn overlay(
         let meaning = if is_text { Meaning::Text } else { Meaning::Toml };
         document::overlay(root, name, &path, text, &meaning, faults);
     }
+}
+
+/// A link to the broker at `url`, for a user and the file with their password; the error says what is
+/// wrong.
+pub fn link_to(url: &str, credentials: (Option<&str>, Option<&Path>)) -> Result<link::Options, String> {
+    validate::link_to(url, credentials)
 }
 
 /// The folder that systemd gives a service, as `STATE_DIRECTORY` says it: the first of a list.

@@ -145,6 +145,17 @@ impl Validator<'_> {
     }
 }
 
+/// A link for a person's tool.
+pub(in crate::config) fn link_to(
+    url: &str,
+    (username, password_file): (Option<&str>, Option<&Path>),
+) -> Result<link::Options, String> {
+    let (host, port) = parse_url(url).map_err(|reason| format!("{}: {reason}", quoted(url)))?;
+    let password = password_file.map(read_password).transpose()?;
+    let credentials = username.map(|name| Credentials { username: name.to_owned(), password });
+    Ok(link::Options { host, port, credentials, ..link::Options::default() })
+}
+
 /// The broker's options; nothing in a build without it.
 #[cfg(feature = "broker")]
 type BrokerOptions = Option<crate::broker::Options>;

@@ -8,6 +8,8 @@
 mod broker;
 mod ground;
 
+pub(super) use broker::link_to;
+
 use std::path::PathBuf;
 use std::time::Duration;
 

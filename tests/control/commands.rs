@@ -1,0 +1,133 @@
+//! What commands do.
+
+use omnisight::model::{Envelope, MessageClass};
+use serde_json::Value;
+
+use crate::ear::{Ear, OWN, SHARED, STATUS, gate, read};
+use crate::support::watch::decoded;
+use crate::support::{Peer, Setup, TestBroker, against_each_broker};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_reference_programs_commands_act_and_stop_ends_it_with_a_retained_disconnected() {
+    against_each_broker(Setup::default(), async |broker: TestBroker| {
+        let mut ear = Ear::at(broker.port()).await;
+        let camera = gate(broker.port(), "");
+        let mut program = camera.run();
+        ear.status("running").await;
+        ear.say(SHARED, "{\"command\": \"pause\"}");
+        ear.status("paused").await;
+        assert_eq!(ear.reply().await["state"], "done");
+        ear.say(SHARED, "{\"command\": \"status\"}");
+        ear.status("paused").await;
+        assert_eq!(ear.reply().await["result"]["status"], "paused");
+        ear.say(SHARED, "{\"command\": \"resume\"}");
+        ear.status("running").await;
+        assert_eq!(ear.reply().await["state"], "done");
+        ear.say(SHARED, "{\"command\": \"stop\"}");
+        ear.status("stopped").await;
+        assert_eq!(ear.reply().await["state"], "done");
+        ear.status("disconnected").await;
+        assert_eq!(program.exit().await, Some(0), "{}", program.log());
+        for topic in [STATUS, "inference/control/status"] {
+            let mut later =
+                Peer::spawn(&crate::support::link_options(broker.port()), "later", None, &[topic]);
+            let delivery = later.next().await;
+            assert!(delivery.retained);
+            assert_eq!(read(&delivery).1["status"], "disconnected", "{topic}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_paused_camera_ends_its_tracks_and_looks_at_nothing_until_it_is_resumed() {
+    against_each_broker(Setup::default(), async |broker: TestBroker| {
+        let mut tracks = Peer::subscribed(broker.port(), "tracks", "omnisight/swarm/tracks/gate/+").await;
+        let mut ear = Ear::at(broker.port()).await;
+        let camera = gate(broker.port(), "");
+        let _program = camera.run();
+        ear.status("running").await;
+        let seen = tracks.track().await.track_id;
+        ear.say(OWN, "{\"command\":\"pause\"}");
+        ear.status("paused").await;
+        tracks
+            .until(|delivery| {
+                matches!(decoded(delivery), omnisight::swarm::message::Message::Track(track)
+                    if track.ended && track.track_id >= seen)
+            })
+            .await;
+        let frames = |reply: &Value| reply["result"]["frames"].as_u64().unwrap();
+        let before = frames(&ear.ask("{\"command\":\"status\"}").await);
+        assert_eq!(ear.ask("{\"command\":\"health\"}").await["result"]["status"], "healthy");
+        // Several frames' time, told by the camera's own clock: its presence comes every ten seconds, a
+        // metrics message as often; a status does not wait for either.
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        assert_eq!(frames(&ear.ask("{\"command\":\"status\"}").await), before);
+        ear.say(OWN, "{\"command\":\"resume\"}");
+        ear.status("running").await;
+        ear.hears("inference/data/detections", |value| value["detection_count"].as_u64() > Some(0)).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_is_answered_once_done_once_and_the_same_process_comes_back() {
+    against_each_broker(Setup::default(), async |broker: TestBroker| {
+        let mut presence = Peer::watch_presence(broker.port());
+        let mut ear = Ear::at(broker.port()).await;
+        let camera = gate(broker.port(), "");
+        let mut program = camera.run();
+        ear.status("running").await;
+        let boot = presence.online().await.boot.0;
+        let restart = "{\"command\":\"restart\",\"id\":\"r1\"}";
+        assert_eq!(ear.ask(restart).await["state"], "done");
+        ear.status("disconnected").await;
+        ear.status("running").await;
+        let again = presence.presence(|status| status.boot.0 > boot).await.0.boot.0;
+        assert_eq!(ear.ask(restart).await["state"], "done", "the repetition is answered");
+        assert_eq!(ear.ask("{\"command\":\"status\"}").await["result"]["status"], "running");
+        let last = presence.presence(|status| status.boot.0 >= again).await.0.boot.0;
+        assert_eq!(last, again, "and not done again");
+        assert!(program.is_running());
+        assert_eq!(program.stop().await, Some(0), "{}", program.log());
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_health_and_track_confirmation_are_told_as_numbers() {
+    against_each_broker(Setup::default(), async |broker: TestBroker| {
+        let mut ear = Ear::at(broker.port()).await;
+        let camera = gate(broker.port(), "data_topics = 'both'");
+        let _program = camera.run();
+        ear.hears("inference/gate/data/detections", |value| value["detections"][0]["bbox"]["x"].is_f64())
+            .await;
+        ear.say(OWN, "{\"command\":\"metrics\"}");
+        let report = ear.hears("inference/data/metrics", |_| true).await;
+        assert!(report["latency_reports"][0]["inference_latency_ms"].as_f64().is_some(), "{report}");
+        assert_eq!(ear.reply().await["result"]["sources_count"], 1);
+        let health = ear.ask("{\"command\":\"health\"}").await;
+        assert_eq!(health["result"]["checks"]["control_plane_connected"], true, "{health}");
+        let stats = ear.ask("{\"command\":\"stabilization_stats\"}").await["result"].clone();
+        let number = |key: &str| stats[key].as_u64().unwrap();
+        assert!(number("total_detected") > 0);
+        assert_eq!(number("total_detected"), number("total_confirmed") + number("total_ignored"));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retained_command_that_waits_on_the_topic_is_not_done_after_a_start() {
+    against_each_broker(Setup::default(), async |broker: TestBroker| {
+        let mut ear = Ear::at(broker.port()).await;
+        let old = Envelope::new(MessageClass::Reply, OWN, "{\"command\":\"stop\"}");
+        ear.peer.send(Envelope { retain: true, ..old });
+        let camera = gate(broker.port(), "");
+        let mut program = camera.run();
+        assert_eq!(ear.reply().await["error"], "retained");
+        ear.status("running").await;
+        assert_eq!(ear.ask("{\"command\":\"status\"}").await["result"]["status"], "running");
+        assert!(program.is_running());
+    })
+    .await;
+}
