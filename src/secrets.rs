@@ -130,7 +130,9 @@ pub enum Error {
         detail: String,
     },
     /// The value does not open.
-    #[error("secret {name} does not open: secrets.key is not the key it was sealed with, or the file was changed")]
+    #[error(
+        "secret {name} does not open: secrets.key is not the key it was sealed with, or the file was changed"
+    )]
     Sealed {
         /// Which.
         name: SecretName,
@@ -246,7 +248,8 @@ impl SecretStore {
         if all.secrets.len() >= SECRETS_MAX && !all.secrets.contains_key(name.as_str()) {
             return Err(Error::Full);
         }
-        let key = if all.secrets.is_empty() && !self.key_path().exists() { self.make_key()? } else { self.key()? };
+        let key =
+            if all.secrets.is_empty() && !self.key_path().exists() { self.make_key()? } else { self.key()? };
         all.secrets.insert(name.as_str().to_owned(), seal(&key, name, secret)?);
         self.write(&all)
     }
@@ -404,7 +407,12 @@ mod tests {
             let path = entry.unwrap().path();
             let bytes = fs::read(&path).unwrap();
             assert!(!bytes.windows(7).any(|window| window == b"hunter2"), "{}", path.display());
-            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600, "{}", path.display());
+            assert_eq!(
+                fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+                0o600,
+                "{}",
+                path.display()
+            );
         }
     }
 
@@ -470,7 +478,9 @@ mod tests {
     fn a_store_that_is_none_is_named_and_not_written_over() {
         let (_folder, store) = store();
         store.set(&name("a"), &Secret::new("1")).unwrap();
-        for text in ["", "{", "[]", "{\"format\":2,\"secrets\":{}}", "{\"format\":1,\"secrets\":{},\"more\":1}"] {
+        for text in
+            ["", "{", "[]", "{\"format\":2,\"secrets\":{}}", "{\"format\":1,\"secrets\":{},\"more\":1}"]
+        {
             fs::write(store.path(), text).unwrap();
             assert!(matches!(store.get(&name("a")), Err(Error::Store { .. })), "{text}");
             assert!(store.set(&name("b"), &Secret::new("2")).is_err(), "{text}");
