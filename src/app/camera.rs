@@ -78,6 +78,7 @@ impl Camera {
         let ground = config.perception.ground.clone();
         let seen = swarm::Ground { calibrated: ground.is_calibrated(), footprint: ground.footprint() };
         let (track_ids, event_ids) = (store.track_ids(), store.event_ids());
+        let crop = Arc::new(pipeline::Crop::new(config.perception.crop));
         let perception = Perception::new(config.perception, Box::new(track_ids), Box::new(event_ids))
             .map_err(|source| Error::Detector { camera: id.to_string(), source })?;
         let (swarm, goodbye) = match (config.swarm, &config.link) {
@@ -104,6 +105,7 @@ impl Camera {
             transitions: transitions_out,
             sights: sights_out,
             resting: resting_out,
+            crop: Arc::clone(&crop),
             counters: Arc::clone(&counters),
         };
         let thread = pipeline::spawn(Arc::clone(&capture), &id, perception, outputs)?;
@@ -118,10 +120,12 @@ impl Camera {
                 options,
                 link,
                 router: swarm.as_ref().map(|swarm| swarm.router.clone()),
+                data_status: swarm.as_ref().map(|swarm| swarm.status.clone()),
                 scenes: scenes.clone(),
                 resting,
                 capture: Arc::clone(&capture),
                 counters: Arc::clone(&counters),
+                crop,
                 surface: surface.clone(),
                 requests: requests_out,
                 modes: modes_out,

@@ -82,10 +82,13 @@ pub(super) struct Setup {
     pub(super) link: link::Options,
     /// Where data goes; a link of its own when there is none yet.
     pub(super) router: Option<Router>,
+    /// How the link that the router leads to is doing.
+    pub(super) data_status: Option<watch::Receiver<link::Status>>,
     pub(super) scenes: watch::Receiver<Option<Arc<Scene>>>,
     pub(super) resting: watch::Receiver<bool>,
     pub(super) capture: Arc<Capture>,
     pub(super) counters: Arc<pipeline::Counters>,
+    pub(super) crop: Arc<pipeline::Crop>,
     pub(super) surface: watch::Receiver<SurfaceReport>,
     pub(super) requests: mpsc::Sender<Request>,
     /// The modes that are known here, for the swarm's status.
@@ -303,7 +306,13 @@ impl Orders {
             }
             Command::Health => Some(Outcome::Done(Some(self.health_result(now)))),
             Command::StabilizationStats => Some(Outcome::Done(Some(self.stabilization_result()))),
-            Command::ToggleCrop { .. } | Command::Snapshot | Command::Reload | Command::Set(_) => {
+            Command::ToggleCrop { enabled } => {
+                let crop = &self.setup.crop;
+                crop.switch(enabled.unwrap_or(!crop.is_on()));
+                self.show();
+                Some(Outcome::Done(Some(json!({ "enabled": self.setup.crop.is_on() }))))
+            }
+            Command::Snapshot | Command::Reload | Command::Set(_) => {
                 let detail = format!("this version can't do {}", command.word().as_str());
                 Some(Outcome::failed("unavailable", detail))
             }
@@ -363,7 +372,9 @@ impl Orders {
         let Some(scene) = scene else { return };
         let first = self.last_frame.replace(now).is_none();
         self.meter.scene(&scene, now);
-        for envelope in self.data.detections(&scene, None, now) {
+        let crop = &self.setup.crop;
+        let crop = crop.is_on().then(|| control::Crop(crop.region()));
+        for envelope in self.data.detections(&scene, crop, now) {
             self.router.send(envelope);
         }
         if first {
@@ -413,7 +424,7 @@ impl Orders {
         let mut modes = self.setup.surface.borrow().modes.clone();
         // Whoever reads it is on the broker.
         modes.retain(|mode| *mode != modes::BROKER_DOWN);
-        let truth = Truth { activity: self.activity(), modes, crop: false };
+        let truth = Truth { activity: self.activity(), modes, crop: self.setup.crop.is_on() };
         let (now, mut out) = (self.now(), Vec::new());
         self.plane.set_truth(truth, now, &mut out);
         self.send(out);
@@ -479,10 +490,10 @@ impl Orders {
         let report = self.setup.surface.borrow();
         let activity = self.activity();
         let recent = self.last_frame.is_some_and(|last| now.since(last) <= RECENT);
-        let data_connected = match &self.data_link {
-            Some(wire) => wire.is_connected(),
-            None => report.link.as_ref().is_some_and(|status| status.state == link::State::Connected),
-        };
+        let data_status =
+            self.data_link.as_ref().map(|wire| &wire.status).or(self.setup.data_status.as_ref());
+        let data_connected =
+            data_status.is_some_and(|status| status.borrow().state == link::State::Connected);
         let works = recent || activity == Activity::Paused;
         let status = match (works, report.modes.is_empty() && data_connected) {
             (true, true) => "healthy",

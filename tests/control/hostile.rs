@@ -67,12 +67,13 @@ async fn a_thousand_commands_at_once_are_counted_and_the_own_topic_still_works()
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_allowed_from_a_topic_is_not_done_and_audited() {
     against_each_broker(Setup::default(), async |broker: TestBroker| {
-        let mut ear = Ear::at(broker.port()).await;
+        let audit = "inference/gate/control/audit";
+        let mut ear = Ear::to(broker.port(), &[audit]).await;
         let camera = gate(broker.port(), "audit = true\nallow = ['status', 'own:pause']");
         let _program = camera.run();
         ear.status("running").await;
         ear.say(SHARED, "{\"command\":\"pause\",\"id\":\"p\"}");
-        let line = ear.hears("inference/gate/control/audit", |_| true).await;
+        let line = ear.hears(audit, |_| true).await;
         assert_eq!((&line["door"], &line["outcome"]), (&"shared".into(), &"rejected".into()));
         assert_eq!((&line["id"], &line["error"]), (&"p".into(), &"not_permitted".into()));
         ear.say(OWN, "{\"command\":\"pause\"}");

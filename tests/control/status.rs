@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::ear::{Ear, OWN, STATUS, gate};
+use crate::ear::{Ear, OWN, SHARED_STATUS, STATUS, gate};
 use crate::support::proxy::Proxy;
 use crate::support::watch::modes;
 use crate::support::{Peer, Setup, TestBroker, against_each_broker};
@@ -10,8 +10,7 @@ use crate::support::{Peer, Setup, TestBroker, against_each_broker};
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_camera_is_disconnected_by_its_will_on_both_topics() {
     against_each_broker(Setup::default(), async |broker: TestBroker| {
-        let mut ear = Ear::at(broker.port()).await;
-        let mut shared = Peer::subscribed(broker.port(), "shared", "inference/control/status").await;
+        let mut ear = Ear::to(broker.port(), &[SHARED_STATUS]).await;
         let camera = gate(broker.port(), "");
         let program = camera.run();
         ear.status("running").await;
@@ -52,9 +51,9 @@ async fn a_camera_that_comes_back_to_its_broker_tells_again_what_is_so() {
         broker.stop().await;
         broker.start_again().await;
         // It remembers nothing: what is there was published after the reconnect.
-        let mut later = Ear::at(broker.port()).await;
+        let mut later = Ear::to(broker.port(), &[SHARED_STATUS]).await;
         later.status("paused").await;
-        later.hears("inference/control/status", |value| value["status"] == "paused").await;
+        later.hears(SHARED_STATUS, |value| value["status"] == "paused").await;
     })
     .await;
 }
@@ -69,7 +68,7 @@ async fn somebody_else_on_the_shared_status_is_a_mode_and_never_touches_our_own(
         ear.status("running").await;
         // As the reference pipeline writes it.
         let theirs = r#"{"status": "paused", "timestamp": "2026-11-20T20:37:56.020098", "client_id": "inference_control"}"#;
-        ear.say("inference/control/status", theirs);
+        ear.say(SHARED_STATUS, theirs);
         let status = presence.presence(|status| modes(status).contains(&"shared_status")).await.0;
         assert_eq!(status.camera_id.as_str(), "gate");
         let own = ear.hears(STATUS, |value| value["state"]["modes"][0] == "shared_status").await;

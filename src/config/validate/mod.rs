@@ -46,7 +46,7 @@ pub(super) fn validate(
     // First every section, so that each fault is found; then the whole.
     let camera = v.section("camera").and_then(|c| v.camera(c));
     let capture = v.section("capture").and_then(|c| v.capture(c));
-    let detector = v.section("detector").and_then(|d| v.detector(&d));
+    let detector = v.section::<raw::Detector>("detector").and_then(|d| Ok((v.detector(&d)?, d.crop)));
     let tracker = v.section::<raw::Tracker>("tracker");
     let calibration = v.section("calibration").and_then(|c| v.calibration(&c));
     let ground = match (&capture, calibration) {
@@ -66,11 +66,13 @@ pub(super) fn validate(
     v.texts_of_faulty_sections();
     #[cfg(not(feature = "broker"))]
     broker?;
+    let (detector, crop) = detector?;
     Ok(Config {
         camera: camera?,
         capture: capture?,
         perception: pipeline::Options {
-            detector: detector?,
+            detector,
+            crop,
             tracker: tracker.map(|t| tracker_options(&t))?,
             behavior: behavior?,
             prediction: prediction?,
