@@ -9,6 +9,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::Error;
+use super::orders::{Orders, Request, Setup};
 use super::surface::{Surface, SurfaceReport, Swarm};
 use crate::base::Clock;
 use crate::capture::{self, Capture};
@@ -32,6 +33,7 @@ pub struct Camera {
     sights: Option<watch::Receiver<Option<Sight>>>,
     ground: GroundPlane,
     goodbye: Option<Goodbye>,
+    requests: mpsc::Receiver<Request>,
     stop: CancellationToken,
 }
 
@@ -60,7 +62,7 @@ pub struct Report {
 
 impl Camera {
     /// Starts a camera on the present tokio runtime; its parts are registered with `parts` as
-    /// `perception` and `surface`, with the camera's id behind them. The capture restarts its source by
+    /// `perception`, `surface` and `orders`, with the camera's id behind them. The capture restarts its source by
     /// itself, and ends the perception when it can't.
     ///
     /// `keep_sights` keeps the last frame for [`Camera::sight`].
@@ -78,15 +80,16 @@ impl Camera {
         let (track_ids, event_ids) = (store.track_ids(), store.event_ids());
         let perception = Perception::new(config.perception, Box::new(track_ids), Box::new(event_ids))
             .map_err(|source| Error::Detector { camera: id.to_string(), source })?;
-        let (swarm, goodbye) = match (config.swarm, config.link) {
+        let (swarm, goodbye) = match (config.swarm, &config.link) {
             (Some(swarm), Some(link)) => {
-                let (swarm, goodbye) = join_swarm(swarm, &link, &id, seen, &store, clock)?;
+                let (swarm, goodbye) = join_swarm(swarm, link, &id, seen, &store, clock)?;
                 (Some(swarm), Some(goodbye))
             }
             _ => (None, None),
         };
         let (scenes_out, scenes) = watch::channel(None);
         let (transitions_out, transitions) = mpsc::channel(TRANSITIONS_MAX);
+        let (resting_out, resting) = watch::channel(false);
         let (sights_out, sights) = if keep_sights {
             let (sender, receiver) = watch::channel(None);
             (Some(sender), Some(receiver))
@@ -100,12 +103,34 @@ impl Camera {
             scenes: scenes_out,
             transitions: transitions_out,
             sights: sights_out,
+            resting: resting_out,
             counters: Arc::clone(&counters),
         };
         let thread = pipeline::spawn(Arc::clone(&capture), &id, perception, outputs)?;
         parts.watch_thread(format!("perception {id}"), thread);
         let stop = CancellationToken::new();
         let (report_out, surface) = watch::channel(SurfaceReport::default());
+        let (modes_out, modes) = watch::channel(Vec::new());
+        let (requests_out, requests) = mpsc::channel(1);
+        if let (Some(options), Some(link)) = (config.control, config.link) {
+            let orders = Orders::start(Setup {
+                camera: id.clone(),
+                options,
+                link,
+                router: swarm.as_ref().map(|swarm| swarm.router.clone()),
+                scenes: scenes.clone(),
+                resting,
+                capture: Arc::clone(&capture),
+                counters: Arc::clone(&counters),
+                surface: surface.clone(),
+                requests: requests_out,
+                modes: modes_out,
+                state_dir: config.state_dir,
+                clock: Arc::clone(clock),
+                stop: stop.clone(),
+            })?;
+            parts.spawn(format!("orders {id}"), orders.run());
+        }
         let task = Surface {
             camera: id.clone(),
             swarm,
@@ -116,11 +141,12 @@ impl Camera {
             store,
             clock: Arc::clone(clock),
             report: report_out,
+            modes,
             stop: stop.clone(),
             newest_event: 0,
         };
         parts.spawn(format!("surface {id}"), task.run());
-        Ok(Self { id, capture, counters, surface, sights, ground, goodbye, stop })
+        Ok(Self { id, capture, counters, surface, sights, ground, goodbye, requests, stop })
     }
 
     /// Which camera it is.
@@ -160,6 +186,14 @@ impl Camera {
     /// The last frame, if they are kept and there was one.
     pub fn sight(&self) -> Option<Sight> {
         self.sights.as_ref().and_then(|sights| sights.borrow().clone())
+    }
+
+    /// What is asked of whoever runs the process, by command. Waits for ever when nobody can ask.
+    pub async fn request(&mut self) -> Request {
+        match self.requests.recv().await {
+            Some(request) => request,
+            None => std::future::pending().await,
+        }
     }
 
     /// Closes the link of a camera whose surface is gone without having done so: the broker publishes

@@ -185,6 +185,8 @@ pub(super) fn camera_config(
         capture: capture::Options::new(capture::Kind::Synthetic(simulated)),
         perception: pipeline::Options { zones, ..pipeline::Options::new(ground) },
         swarm: Some(swarm::Options::default()),
+        // One broker, many cameras: nobody to give orders to.
+        control: None,
         link: Some(link::Options {
             host: broker.ip().to_string(),
             port: broker.port(),

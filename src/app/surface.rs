@@ -70,6 +70,8 @@ pub(super) struct Surface {
     pub(super) store: Store,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) report: watch::Sender<SurfaceReport>,
+    /// Modes that others know of.
+    pub(super) modes: watch::Receiver<Vec<&'static str>>,
     pub(super) stop: CancellationToken,
     /// The highest id of an event so far.
     pub(super) newest_event: u32,
@@ -95,8 +97,10 @@ impl Surface {
                 },
                 fresh = self.scenes.changed(), if perceiving => {
                     let scene = fresh.ok().and_then(|()| self.scenes.borrow_and_update().clone());
-                    if let Some(scene) = scene {
-                        self.scene(&scene, &mut actions);
+                    match scene {
+                        Some(scene) => self.scene(&scene, &mut actions),
+                        // Nobody looks at present.
+                        None => self.report.send_modify(|report| report.tracks = 0),
                     }
                 }
                 _ = tick.tick() => self.tick(&mut actions),
@@ -165,6 +169,7 @@ impl Surface {
         let capture = self.capture.status();
         let link = self.swarm.as_ref().map(|s| s.status.borrow().clone());
         let mut modes = modes::in_force(&capture.state, self.store.is_degraded(), link.as_ref());
+        modes.extend_from_slice(&self.modes.borrow());
         let counted = link.as_ref().map(|l| l.counters).unwrap_or_default();
         let (peers, remote_tracks) = (self.report.borrow().peers, self.report.borrow().remote_tracks);
         let counters = [
