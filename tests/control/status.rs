@@ -16,9 +16,7 @@ async fn a_killed_camera_is_disconnected_by_its_will_on_both_topics() {
         ear.status("running").await;
         program.signal("KILL");
         ear.status("disconnected").await;
-        shared
-            .until(|delivery| String::from_utf8_lossy(&delivery.payload).contains("\"disconnected\""))
-            .await;
+        ear.hears(SHARED_STATUS, |value| value["status"] == "disconnected").await;
     })
     .await;
 }
