@@ -1,19 +1,19 @@
 //! One running camera: its threads, its task, and what it reports.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::Error;
+use super::links::{Links, SharedLinks, take};
 use super::surface::{Surface, SurfaceReport, Swarm};
 use crate::base::Clock;
 use crate::capture::{self, Capture};
-use crate::config::Config;
-use crate::link::{self, LinkHandle, Router};
+use crate::config::{BrokerLink, Config};
+use crate::link::OutboxOptions;
 use crate::model::{CameraId, Envelope, GroundPlane};
 use crate::pipeline::{self, Perception, Sight};
 use crate::store::Store;
@@ -37,7 +37,7 @@ pub struct Camera {
 
 /// What is left to do for a surface that did not live to say goodbye itself.
 struct Goodbye {
-    link: SharedLink,
+    links: SharedLinks,
     will: Envelope,
 }
 
@@ -78,9 +78,10 @@ impl Camera {
         let (track_ids, event_ids) = (store.track_ids(), store.event_ids());
         let perception = Perception::new(config.perception, Box::new(track_ids), Box::new(event_ids))
             .map_err(|source| Error::Detector { camera: id.to_string(), source })?;
-        let (swarm, goodbye) = match (config.swarm, config.link) {
-            (Some(swarm), Some(link)) => {
-                let (swarm, goodbye) = join_swarm(swarm, &link, &id, seen, &store, clock)?;
+        let (swarm, goodbye) = match config.swarm {
+            Some(swarm) if !config.links.is_empty() => {
+                let engine = swarm_engine(swarm, &id, seen, &store);
+                let (swarm, goodbye) = join_swarm(engine, &config.links, config.outbox, &id, clock)?;
                 (Some(swarm), Some(goodbye))
             }
             _ => (None, None),
@@ -162,15 +163,12 @@ impl Camera {
         self.sights.as_ref().and_then(|sights| sights.borrow().clone())
     }
 
-    /// Closes the link of a camera whose surface is gone without having done so: the broker publishes
+    /// Closes the links of a camera whose surface is gone without having done so: the broker publishes
     /// nothing by itself when a client leaves in order, so the will is sent as the goodbye.
     pub async fn say_goodbye_if_owed(&mut self) {
-        let Some(Goodbye { link, will }) = self.goodbye.take() else { return };
-        if let Some(mut link) = take(&link) {
-            if let Ok(Some(message)) = timeout(Duration::ZERO, link.ended()).await {
-                tracing::error!(camera = %self.id, "the link panicked: {message}");
-            }
-            link.close(Some(will), GOODBYE_WITHIN).await;
+        let Some(Goodbye { links, will }) = self.goodbye.take() else { return };
+        if let Some(open) = take(&links) {
+            open.close(Some(will), GOODBYE_WITHIN).await;
         }
     }
 
@@ -182,37 +180,32 @@ impl Camera {
     }
 }
 
-fn join_swarm(
+fn swarm_engine(
     options: swarm::Options,
-    link: &link::Options,
     id: &CameraId,
     ground: swarm::Ground,
     store: &Store,
-    clock: &Arc<dyn Clock>,
-) -> Result<(Swarm, Goodbye), Error> {
+) -> swarm::Engine {
     let identity = swarm::Identity {
         camera: id.clone(),
         boot_ms: store.boot_ms(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         ground,
     };
-    let engine = swarm::Engine::new(options, identity);
-    let will = engine.will(clock.now())?;
-    let subscriptions = engine.subscriptions();
-    let (link, deliveries) =
-        link::spawn(link, id.as_str(), Some(will.clone()), &subscriptions, Arc::clone(clock))?;
-    let router = Router::new(vec![link.sender()]);
-    let (status, connects) = (link.status(), link.connects());
-    let link = Arc::new(Mutex::new(Some(link)));
-    let goodbye = Goodbye { link: Arc::clone(&link), will };
-    Ok((Swarm { engine, router, link, status, connects, deliveries }, goodbye))
+    swarm::Engine::new(options, identity)
 }
 
-/// A link that whoever closes it takes out.
-pub(super) type SharedLink = Arc<Mutex<Option<LinkHandle>>>;
-
-pub(super) fn take(link: &SharedLink) -> Option<LinkHandle> {
-    link.lock().unwrap_or_else(PoisonError::into_inner).take()
+fn join_swarm(
+    engine: swarm::Engine,
+    links: &[BrokerLink],
+    outbox: OutboxOptions,
+    id: &CameraId,
+    clock: &Arc<dyn Clock>,
+) -> Result<(Swarm, Goodbye), Error> {
+    let will = engine.will(clock.now())?;
+    let links = Links::start(links, outbox, id, &engine, &will, clock)?;
+    let goodbye = Goodbye { links: Arc::clone(&links.open), will };
+    Ok((Swarm { engine, links }, goodbye))
 }
 
 /// How long a camera may take to say goodbye.

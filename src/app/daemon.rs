@@ -53,7 +53,7 @@ pub async fn run(config: Config, clock: Arc<dyn Clock>) -> Result<(), Error> {
         Some(options) => Some(broker::start(options).await?),
         None => None,
     };
-    if config.link.is_none() {
+    if config.links.is_empty() {
         tracing::warn!(camera = %id, "no [[broker_link]]: nothing is shared");
     }
     let mut parts = Supervisor::default();
@@ -253,9 +253,9 @@ mod tests {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let link =
             link::Options { host: address.ip().to_string(), port: address.port(), ..Default::default() };
-        let presence = [("omnisight/swarm/status/+".to_owned(), Qos::AtLeastOnce)];
-        let (_watcher, mut heard) =
-            link::spawn(&link, "watcher", None, &presence, Arc::clone(&clock)).unwrap();
+        let subscriptions = vec![("omnisight/swarm/status/+".to_owned(), Qos::AtLeastOnce)];
+        let watcher = link::Client { id: "watcher".to_owned(), subscriptions, ..Default::default() };
+        let (_watcher, mut heard) = link::spawn(&link, watcher, Arc::clone(&clock)).unwrap();
         let state = tempfile::tempdir().unwrap();
         let simulated =
             synthetic::Options { size: Size { width: 96, height: 72 }, ..synthetic::Options::default() };

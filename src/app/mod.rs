@@ -16,10 +16,13 @@ mod camera;
 pub mod daemon;
 #[cfg(feature = "broker")]
 pub mod demo;
+mod links;
 mod modes;
 mod surface;
 
 pub use camera::{Camera, Report};
+pub use links::NamedStatus;
+pub use surface::SurfaceReport;
 
 use crate::base::ErrorKind;
 #[cfg(feature = "broker")]

@@ -30,7 +30,7 @@ pub use fault::{Fault, Faults, Place, Problem};
 pub use masked::Masked;
 #[cfg(feature = "broker")]
 pub use options::BrokerAlone;
-pub use options::{Camera, Config};
+pub use options::{BrokerLink, Camera, Config};
 pub use schema::schema;
 
 use document::{Meaning, Node, Value};

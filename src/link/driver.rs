@@ -9,9 +9,10 @@ use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
 use super::deliveries::Consumer;
+use super::outbox::Outcome;
 use super::session::{Action, Input, State, Status};
 use super::transport::Transport;
-use super::{Error, LinkSender};
+use super::{Error, LinkSender, Rows};
 use crate::base::Clock;
 
 /// How often the status is refreshed while the state does not change.
@@ -19,8 +20,12 @@ const STATUS_INTERVAL: Duration = Duration::from_millis(250);
 
 pub(super) struct Driver<T> {
     pub(super) broker: String,
+    /// The link's name, on every message that it brings.
+    pub(super) name: Arc<str>,
     pub(super) sender: LinkSender,
     pub(super) transport: T,
+    /// Its part of the store.
+    pub(super) rows: Option<Rows>,
     pub(super) consumer: Consumer,
     pub(super) status: watch::Sender<Status>,
     pub(super) connects: watch::Sender<u64>,
@@ -34,7 +39,8 @@ impl<T: Transport> Driver<T> {
         let mut refresh = tokio::time::interval(STATUS_INTERVAL);
         refresh.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let timer = self.sender.session().timer();
+            let wake = self.rows.as_ref().and_then(Rows::next_wake);
+            let timer = self.sender.session().timer().into_iter().chain(wake).min();
             let wait = timer.map_or(Duration::MAX, |due| due.since(self.clock.now()));
             let input = tokio::select! {
                 event = self.transport.event() => Input::Transport(event),
@@ -53,9 +59,18 @@ impl<T: Transport> Driver<T> {
     }
 
     fn step(&mut self, input: Input) -> State {
+        let now = self.clock.now();
         let (actions, state) = {
             let mut session = self.sender.session();
-            let actions = session.handle(input, self.clock.now(), &mut self.rng);
+            if let Some(rows) = &self.rows {
+                let taken = rows.take(now, |class, priority| session.room(class, priority));
+                for (row, envelope) in taken {
+                    if !session.offer(row, envelope, now) {
+                        rows.settle(row, Outcome::GivenUp, now);
+                    }
+                }
+            }
+            let actions = session.handle(input, now, &mut self.rng);
             (actions, session.state())
         };
         let mut undelivered = 0_u32;
@@ -65,8 +80,13 @@ impl<T: Transport> Driver<T> {
                 Action::Subscribe => self.transport.subscribe(),
                 Action::Publish(envelope) => self.transport.publish(envelope),
                 Action::Disconnect => self.transport.disconnect(),
-                Action::Settle(..) => {}
-                Action::Deliver(delivery, qos) => {
+                Action::Settle(row, outcome) => {
+                    if let Some(rows) = &self.rows {
+                        rows.settle(row, outcome, now);
+                    }
+                }
+                Action::Deliver(mut delivery, qos) => {
+                    delivery.link = Arc::clone(&self.name);
                     undelivered += u32::from(!self.consumer.offer(delivery, qos));
                 }
             }
@@ -172,7 +192,7 @@ mod tests {
     #[tokio::test]
     async fn a_panic_in_the_driver_is_told_with_its_message_and_the_link_can_still_be_closed() {
         let clock = Arc::new(SystemClock::new());
-        let (mut link, mut deliveries) = spawn_with(Broken, &Options::default(), clock);
+        let (mut link, mut deliveries) = spawn_with(Broken, &Options::default(), None, clock);
         let message = link.ended().await.unwrap();
         assert!(message.contains("the transport broke"), "{message}");
         assert_eq!(deliveries.recv().await, None);
@@ -207,7 +227,7 @@ mod tests {
         let deliveries = DeliveryLimits { messages: 4, ..DeliveryLimits::default() };
         let options = Options { deliveries, ..Options::default() };
         let transport = Scripted { events: receiver, asked: sender };
-        let (link, deliveries) = spawn_with(transport, &options, Arc::new(SystemClock::new()));
+        let (link, deliveries) = spawn_with(transport, &options, None, Arc::new(SystemClock::new()));
         assert_eq!(asked.recv().await, Some("connect"));
         events
             .send(Event::Connected { session_present: false, receive_maximum: 10, max_packet_bytes: 10_000 })

@@ -38,8 +38,11 @@ use tokio::task::JoinHandle;
 
 pub use deliveries::{Deliveries, DeliveryLimits};
 pub use error::{Error, Refusal};
-pub use outbox::{PerClass, QueueLimits, WaitingLimits};
-pub use router::Router;
+pub use outbox::{
+    DiskCounters, Outbox, OutboxCounters, OutboxLimits, OutboxOptions, OutboxStatus, PerClass, QueueLimits,
+    Rows, WaitingLimits,
+};
+pub use router::{Carries, Route, Router};
 pub use session::{Counters, State, Status};
 
 use crate::base::{BackoffOptions, Clock, Secret};
@@ -96,6 +99,19 @@ impl Default for Options {
     }
 }
 
+/// Who connects, and for what.
+#[derive(Clone, Default)]
+pub struct Client {
+    /// The client id, unique at the broker.
+    pub id: String,
+    /// What the broker publishes when the connection is cut.
+    pub will: Option<Envelope>,
+    /// Topic filters that are asked for at every connect.
+    pub subscriptions: Vec<(String, Qos)>,
+    /// What it sends from the store; without, durable messages are kept in memory like all others.
+    pub rows: Option<Rows>,
+}
+
 /// A user name and its password.
 #[derive(Debug, Clone)]
 pub struct Credentials {
@@ -132,26 +148,23 @@ impl Options {
 
 /// Starts a link on the present tokio runtime; it connects as soon as it can, and goes on trying.
 ///
-/// `will` is what the broker publishes when the connection is cut. The subscriptions are asked for at
-/// every connect.
-///
 /// # Errors
 /// [`Error::Options`] alone: a broker that is not there is no error, but a status.
 pub fn spawn(
     options: &Options,
-    client_id: &str,
-    will: Option<Envelope>,
-    subscriptions: &[(String, Qos)],
+    client: Client,
     clock: Arc<dyn Clock>,
 ) -> Result<(LinkHandle, Deliveries), Error> {
     options.check()?;
-    let transport = transport::Mqtt::new(options, client_id, will, subscriptions);
-    Ok(spawn_with(transport, options, clock))
+    let Client { id, will, subscriptions, rows } = client;
+    let transport = transport::Mqtt::new(options, &id, will, &subscriptions);
+    Ok(spawn_with(transport, options, rows, clock))
 }
 
 fn spawn_with(
     transport: impl transport::Transport + 'static,
     options: &Options,
+    rows: Option<Rows>,
     clock: Arc<dyn Clock>,
 ) -> (LinkHandle, Deliveries) {
     let session_options = SessionOptions {
@@ -166,16 +179,21 @@ fn spawn_with(
     let (status_sender, status) = watch::channel(session.status());
     let (connects_sender, connects) = watch::channel(0);
     let (consumer, deliveries) = deliveries::channel(options.deliveries);
-    let shared =
-        Arc::new(Shared { clock: Arc::clone(&clock), session: Mutex::new(session), wake: Notify::new() });
+    let wake = Arc::new(Notify::new());
+    if let Some(rows) = &rows {
+        rows.attach(Arc::clone(&wake));
+    }
+    let shared = Arc::new(Shared { clock: Arc::clone(&clock), session: Mutex::new(session), wake });
     let sender = LinkSender { shared };
     // The waits must differ between cameras; where the system has no randomness, its clock does.
     let rng = Pcg64Mcg::try_from_rng(&mut SysRng)
         .unwrap_or_else(|_| Pcg64Mcg::seed_from_u64(now.epoch_ms ^ now.mono_ns));
     let driver = driver::Driver {
         broker: options.broker(),
+        name: options.name.as_str().into(),
         sender: sender.clone(),
         transport,
+        rows,
         consumer,
         status: status_sender,
         connects: connects_sender,
@@ -189,7 +207,7 @@ fn spawn_with(
 struct Shared {
     clock: Arc<dyn Clock>,
     session: Mutex<Session>,
-    wake: Notify,
+    wake: Arc<Notify>,
 }
 
 /// Where surfaces put their messages; cheap to clone, usable from any thread.

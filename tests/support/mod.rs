@@ -200,9 +200,10 @@ pub fn with_password(options: link::Options, username: &str, password: &str) -> 
 impl Peer {
     /// Starts a link; it need not find its broker.
     pub fn spawn(options: &link::Options, id: &str, will: Option<Envelope>, filters: &[&str]) -> Self {
-        let filters: Vec<_> = filters.iter().map(|filter| ((*filter).to_owned(), Qos::ExactlyOnce)).collect();
+        let filters = filters.iter().map(|filter| ((*filter).to_owned(), Qos::ExactlyOnce)).collect();
         let clock = Arc::new(SystemClock::new());
-        let (link, deliveries) = link::spawn(options, id, will, &filters, clock).unwrap();
+        let client = link::Client { id: id.to_owned(), will, subscriptions: filters, rows: None };
+        let (link, deliveries) = link::spawn(options, client, clock).unwrap();
         Self { link, deliveries }
     }
 

@@ -23,7 +23,7 @@ use super::raw;
 use super::schema::quoted;
 use crate::capture::{self, Kind, command, replay, synthetic, video};
 use crate::model::{CameraId, Point, Polygon, Size};
-use crate::{behavior, inference, pipeline, predict, swarm, track};
+use crate::{behavior, inference, link, pipeline, predict, swarm, track};
 
 /// There is a fault in it, and it has been noted.
 pub(super) struct Faulty;
@@ -50,8 +50,10 @@ pub(super) fn validate(root: &Node, json: &Json, faults: &mut Faults) -> Checked
     let prediction = v.section("prediction").and_then(|p| v.prediction(&p, loitering_s));
     let tracks_max = tracker.as_ref().map_or(0, |t| t.tracks_max as usize);
     let swarm = v.section("swarm").and_then(|s| v.swarm(&s, tracks_max));
-    let link = v.link_to_broker();
-    let state_dir = v.section("state").and_then(|s| v.state_dir(s));
+    let links = v.links();
+    let state = v.section::<raw::State>("state");
+    let outbox = state.as_ref().ok().map(outbox_options);
+    let state_dir = state.and_then(|s| v.state_dir(s));
     let broker = v.section("broker").and_then(|b| v.broker_in_camera(&b, state_dir.as_deref().ok()));
     v.texts_of_faulty_sections();
     #[cfg(not(feature = "broker"))]
@@ -68,7 +70,8 @@ pub(super) fn validate(root: &Node, json: &Json, faults: &mut Faults) -> Checked
             ground: ground?,
         },
         swarm: swarm?,
-        link: link?,
+        links: links?,
+        outbox: outbox.ok_or(Faulty)?,
         #[cfg(feature = "broker")]
         broker: broker?,
         state_dir: state_dir?,
@@ -97,6 +100,18 @@ fn tracker_options(raw: &raw::Tracker) -> track::Options {
         min_hits: raw.min_hits,
         evidence_min: raw.evidence_min,
         ..track::Options::default()
+    }
+}
+
+fn outbox_options(raw: &raw::State) -> link::OutboxOptions {
+    let stored = link::QueueLimits {
+        messages: raw.outbox_messages as usize,
+        bytes: (raw.outbox_mb as usize).saturating_mul(1 << 20),
+    };
+    link::OutboxOptions {
+        commit_delay: Duration::from_millis(u64::from(raw.commit_delay_ms)),
+        limits: link::OutboxLimits { stored, ..link::OutboxLimits::default() },
+        ..link::OutboxOptions::new(raw.dir.join("outbox"))
     }
 }
 

@@ -28,7 +28,7 @@ use std::time::Duration;
 use rand::Rng;
 
 use super::Error;
-use super::outbox::{Entry, PerClass, Queues, RowId, WaitingLimits};
+use super::outbox::{Entry, Outcome, PerClass, Queues, RowId, WaitingLimits};
 use super::transport::Event;
 use crate::base::{Backoff, BackoffOptions, Time};
 use crate::model::{Delivery, Envelope, MessageClass, Qos};
@@ -82,15 +82,6 @@ pub(super) enum Action {
     Deliver(Delivery, Qos),
     /// Tell the store what became of one of its rows.
     Settle(RowId, Outcome),
-}
-
-/// What became of a row of the store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Outcome {
-    /// The broker has it.
-    Acknowledged,
-    /// It will never be sent: refused by the broker, too large for it, or too old.
-    GivenUp,
 }
 
 /// Where a connection is in its life.
@@ -225,20 +216,35 @@ impl Session {
 
     /// Queues a message; it leaves with the next `handle`.
     pub(super) fn enqueue(&mut self, envelope: Envelope, now: Time) {
-        let unusable = envelope.topic.is_empty() || envelope.topic.contains(['+', '#', '\0']);
-        if unusable || envelope.topic.len() > usize::from(u16::MAX) || self.closing.is_some() {
+        if self.closing.is_some() {
             self.counters.refused += 1;
-        } else if packet_bytes(&envelope) > self.options.max_packet_bytes {
-            self.counters.refused_too_large += 1;
-        } else {
+        } else if self.accepts(&envelope) {
             self.queues.push(envelope, None, now);
         }
     }
 
+    /// Whether a message can be sent at all; counts what can't.
+    fn accepts(&mut self, envelope: &Envelope) -> bool {
+        let unusable = envelope.topic.is_empty() || envelope.topic.contains(['+', '#', '\0']);
+        if unusable || envelope.topic.len() > usize::from(u16::MAX) {
+            self.counters.refused += 1;
+            return false;
+        }
+        if packet_bytes(envelope) > self.options.max_packet_bytes {
+            self.counters.refused_too_large += 1;
+            return false;
+        }
+        true
+    }
+
     /// Queues a row of the store; [`Action::Settle`] says what became of it. The store asks
-    /// [`Session::room`] first.
-    pub(super) fn offer(&mut self, row: RowId, envelope: Envelope, now: Time) {
-        self.queues.push(envelope, Some(row), now);
+    /// [`Session::room`] first. False: it can't be sent at all.
+    pub(super) fn offer(&mut self, row: RowId, envelope: Envelope, now: Time) -> bool {
+        let accepted = self.accepts(&envelope);
+        if accepted {
+            self.queues.push(envelope, Some(row), now);
+        }
+        accepted
     }
 
     /// How many rows of the store of this class and priority may be offered.
