@@ -433,8 +433,8 @@ mod tests {
         ) {
             let mut queues = queues(5);
             let (mut pushed, mut taken, mut held) = (0, 0, Vec::new());
-            for (class, topic, priority, take) in steps {
-                if take {
+            for (class, topic, priority, takes) in steps {
+                if takes {
                     if let Some(entry) = take(&mut queues) {
                         if topic % 2 == 0 { taken += 1 } else { held.push(entry) }
                     } else if let Some(entry) = held.pop() {
