@@ -39,6 +39,7 @@ pub mod picture;
 pub mod pipeline;
 pub mod platform;
 pub mod predict;
+pub mod secrets;
 pub mod store;
 pub mod supervisor;
 pub mod swarm;

@@ -23,6 +23,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("picture", &["base", "model"]),
     ("platform", &["base", "model"]),
     ("store", &["base"]),
+    ("secrets", &["base"]),
     ("supervisor", &["base"]),
     ("pipeline", &["base", "model", "capture", "inference", "track", "behavior", "predict"]),
     (
@@ -39,6 +40,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "swarm",
             "link",
             "broker",
+            "secrets",
         ],
     ),
     ("app", &[EVERYTHING_BUT_CLI]),

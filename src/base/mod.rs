@@ -1,10 +1,12 @@
-//! What every part may lean on: time, error kinds, backoff, identifiers' source, secrets and how they are hidden.
+//! What every part may lean on: time, error kinds, backoff, identifiers' source, files that are replaced
+//! whole, secrets and how they are hidden.
 //!
 //! Knows nothing of cameras, video or MQTT, and nothing else of this crate.
 
 mod backoff;
 mod clock;
 mod error;
+mod file;
 mod ids;
 mod secret;
 mod url;
@@ -12,6 +14,7 @@ mod url;
 pub use backoff::{Backoff, BackoffOptions};
 pub use clock::{Clock, ManualClock, SystemClock, Time};
 pub use error::ErrorKind;
+pub use file::{Readers, replace_file};
 pub use ids::{CountingIds, IdSource};
 pub use secret::Secret;
 pub use url::without_url_secrets;

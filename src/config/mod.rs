@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Every key, its type, range, default and meaning stand in [`raw`], once. Loading changes nothing: it
-//! opens the file and the password files, creates no folder, starts nothing. It finds all faults at once
+//! opens the file, password files, stored secrets and certificates, creates no folder, starts nothing. It finds all faults at once
 //! ([`Faults`]), each with file and line or variable, key, what was found and what is allowed; there is
 //! no configuration with a fault in it. An environment variable `OMNISIGHT_SECTION__KEY` beats the file.
 //! Relative paths are relative to the working directory.
@@ -61,9 +61,13 @@ pub fn find(named: Option<&Path>) -> Option<PathBuf> {
 /// Reads the file, if any, and the environment on top of it.
 pub fn load(path: Option<&Path>, env: impl Iterator<Item = (String, String)>) -> Result<Loaded, Faults> {
     let (schema, mut faults) = (schema(), Faults::default());
-    let Some(root) = document(path, env, &schema, &mut faults) else { return Err(faults.sorted()) };
+    let env: Vec<_> = env.collect();
+    let credentials = credentials(&env);
+    let Some(root) = document(path, env.into_iter(), &schema, &mut faults) else {
+        return Err(faults.sorted());
+    };
     let json = schema::check(&root, &schema, "", &mut faults);
-    let config = validate::validate(&root, &json, &mut faults);
+    let config = validate::validate(&root, &json, credentials.as_deref(), &mut faults);
     let raw = serde_json::from_value(json);
     match (config, raw) {
         (Ok(config), Ok(raw)) if faults.list().is_empty() => Ok(Loaded { config, raw }),
@@ -78,12 +82,38 @@ pub fn load_broker(path: &Path, env: impl Iterator<Item = (String, String)>) -> 
     let (mut schema, mut faults) = (schema(), Faults::default());
     // A broker alone is no camera.
     schema["required"].take();
-    let Some(root) = document(Some(path), env, &schema, &mut faults) else { return Err(faults.sorted()) };
+    let env: Vec<_> = env.collect();
+    let credentials = credentials(&env);
+    let Some(root) = document(Some(path), env.into_iter(), &schema, &mut faults) else {
+        return Err(faults.sorted());
+    };
     let json = schema::check(&root, &schema, "", &mut faults);
-    match validate::validate_broker(&root, &json, &mut faults) {
+    match validate::validate_broker(&root, &json, credentials.as_deref(), &mut faults) {
         Ok(broker) if faults.list().is_empty() => Ok(broker),
         _ => Err(faults.sorted()),
     }
+}
+
+/// The state folder alone, for whoever must work before the rest of the configuration is good: it may
+/// name secrets that are only about to be set.
+pub fn load_state_dir(
+    path: Option<&Path>,
+    env: impl Iterator<Item = (String, String)>,
+) -> Result<PathBuf, Faults> {
+    let (schema, mut faults) = (schema(), Faults::default());
+    let wanted = |name: &String| name == "STATE_DIRECTORY" || name == "OMNISIGHT_STATE__DIR";
+    let env = env.filter(|(name, _)| wanted(name));
+    let Some(root) = document(path, env, &schema, &mut faults) else { return Err(faults.sorted()) };
+    match &root.nearest("state.dir").value {
+        Value::Text(dir) if !dir.is_empty() => Ok(dir.into()),
+        _ => Ok(raw::State::default().dir),
+    }
+}
+
+/// systemd's folder of credentials, if this process has one.
+fn credentials(env: &[(String, String)]) -> Option<PathBuf> {
+    let folder = env.iter().find(|(name, folder)| name == "CREDENTIALS_DIRECTORY" && !folder.is_empty());
+    folder.map(|(_, folder)| folder.into())
 }
 
 /// The file with the environment on top of it; nothing when the file can't be read.

@@ -8,6 +8,7 @@
 //! the picture are relative (0..1 of width and height, origin top left) where a key says so, otherwise
 //! pixels; lengths on the ground are metres; `_s` is seconds, `_mps` metres per second.
 
+mod broker;
 mod capture;
 mod mqtt;
 mod scene;
@@ -18,8 +19,9 @@ use clap::ValueEnum;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use broker::{Broker, User};
 pub use capture::{Capture, Command, Pace, Replay, Source, Synthetic, Video};
-pub use mqtt::{Broker, BrokerLink, Carried, Swarm, User};
+pub use mqtt::{BrokerLink, Carried, Swarm};
 pub use scene::{Behavior, Calibration, Detector, DetectorKind, Pair, Prediction, Relative, Tracker, Zone};
 
 /// The configuration of one OmniSight camera.

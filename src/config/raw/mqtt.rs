@@ -1,4 +1,4 @@
-//! What is shared, and with whom: `[swarm]`, `[[broker_link]]` and `[broker]`.
+//! What is shared, and with whom: `[swarm]` and `[[broker_link]]`.
 
 use std::path::PathBuf;
 
@@ -61,6 +61,9 @@ pub struct BrokerLink {
     pub password: Option<Secret>,
     /// A file whose first line is the password.
     pub password_file: Option<PathBuf>,
+    /// The name of a secret that is the password: a credential of systemd, or `omnisight secret set`.
+    #[schemars(length(min = 1, max = 64))]
+    pub password_secret: Option<String>,
     /// A ping is sent after this much silence.
     #[serde(default = "keep_alive_s")]
     #[schemars(range(min = 5, max = 65535))]
@@ -144,61 +147,4 @@ fn reconnect_first_s() -> f64 {
 
 fn reconnect_max_s() -> f64 {
     60.0
-}
-
-/// The embedded broker. What it keeps on disk is in the folder `broker` of `state.dir`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Broker {
-    /// Run it inside this camera; `omnisight broker` runs it anyway.
-    pub enabled: bool,
-    /// Address and port on which it listens; `0.0.0.0:1883` for other machines. Port 0, a free
-    /// port, is for `omnisight broker` alone.
-    pub listen: String,
-    /// Let clients in without a name; only when it listens on loopback.
-    pub allow_anonymous: bool,
-    /// Who may connect.
-    #[schemars(length(max = 1024))]
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub users: Vec<User>,
-    /// Most clients at once; more are refused.
-    #[schemars(range(min = 1, max = 100_000))]
-    pub max_clients: u32,
-    /// Largest packet in bytes; a client that sends a larger one is disconnected.
-    #[schemars(range(min = 1024, max = 268_435_455))]
-    pub max_packet_bytes: u32,
-    /// Most retained messages.
-    #[schemars(range(min = 1, max = 1_000_000))]
-    pub max_retained: u32,
-    /// Most messages that wait for one client.
-    #[schemars(range(min = 1, max = 1_000_000))]
-    pub max_queued_per_client: u32,
-}
-
-impl Default for Broker {
-    fn default() -> Self {
-        Self {
-            enabled: false,
-            listen: "127.0.0.1:1883".into(),
-            allow_anonymous: false,
-            users: Vec::new(),
-            max_clients: 128,
-            max_packet_bytes: 1_048_576,
-            max_retained: 10_000,
-            max_queued_per_client: 1000,
-        }
-    }
-}
-
-/// Who may connect to the embedded broker.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct User {
-    /// The user's name, unique.
-    #[schemars(length(min = 1, max = 256))]
-    pub name: String,
-    /// The user's password.
-    pub password: Option<Secret>,
-    /// A file whose first line is the password.
-    pub password_file: Option<PathBuf>,
 }

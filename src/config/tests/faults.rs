@@ -319,7 +319,10 @@ fn rules_between_keys_hold() {
     says(&link("topics = ['a/#/b']"), "broker_link.0.topics.0: found \"a/#/b\"");
     says(&link("carries = ['everything']"), "broker_link.0.carries.0");
     says(&link("password = 'x'"), "broker_link.0.username: missing");
-    says(&link("username = 'u'\npassword = 'x'\npassword_file = '/x'"), "there is password, too");
+    says(
+        &link("username = 'u'\npassword = 'x'\npassword_file = '/x'"),
+        "the password stands in another key, too",
+    );
     says(&link("username = 'u'\npassword_file = '/no/such'"), "the file can't be read: No such file");
     says(&link("username = 'u'\npassword_file = '/dev/null'"), "the first line of the file is empty");
     says(&link("username = 'u'\npassword_file = '/dev/zero'"), "the file is larger than 4096 bytes");

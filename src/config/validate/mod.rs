@@ -2,13 +2,15 @@
 //!
 //! Each section is judged on its own as far as it can be, so that one look shows every fault: a section
 //! with a fault in it is left out here, and so is every rule that would need it, but its texts with a
-//! form of their own (ids, addresses) are judged all the same. Files named in `password_file` are read;
-//! nothing else is touched.
+//! form of their own (ids, addresses) are judged all the same. Files with passwords, named secrets and the
+//! broker's certificates are read; nothing else is touched.
 
 mod broker;
+mod embedded;
 mod ground;
+mod password;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
@@ -32,8 +34,13 @@ pub(super) struct Faulty;
 type Checked<T> = Result<T, Faulty>;
 
 /// Checks what the schema can't say.
-pub(super) fn validate(root: &Node, json: &Json, faults: &mut Faults) -> Checked<Config> {
-    let mut v = Validator { root, json, faults };
+pub(super) fn validate(
+    root: &Node,
+    json: &Json,
+    credentials: Option<&Path>,
+    faults: &mut Faults,
+) -> Checked<Config> {
+    let mut v = Validator { root, json, credentials: credentials.map(Path::to_owned), faults };
     // First every section, so that each fault is found; then the whole.
     let camera = v.section("camera").and_then(|c| v.camera(c));
     let capture = v.section("capture").and_then(|c| v.capture(c));
@@ -81,8 +88,13 @@ pub(super) fn validate(root: &Node, json: &Json, faults: &mut Faults) -> Checked
 
 /// The same of a broker that runs alone: `[broker]`, `[state]` and `[log]`.
 #[cfg(feature = "broker")]
-pub(super) fn validate_broker(root: &Node, json: &Json, faults: &mut Faults) -> Checked<BrokerAlone> {
-    let mut v = Validator { root, json, faults };
+pub(super) fn validate_broker(
+    root: &Node,
+    json: &Json,
+    credentials: Option<&Path>,
+    faults: &mut Faults,
+) -> Checked<BrokerAlone> {
+    let mut v = Validator { root, json, credentials: credentials.map(Path::to_owned), faults };
     let state_dir = v.section("state").and_then(|s| v.state_dir(s));
     let broker = v.section("broker").and_then(|b: raw::Broker| {
         let asked_for = raw::Broker { enabled: true, ..b };
@@ -134,6 +146,8 @@ fn behavior_options(raw: &raw::Behavior) -> behavior::Options {
 struct Validator<'a> {
     root: &'a Node,
     json: &'a Json,
+    /// systemd's folder of credentials, if there is one.
+    credentials: Option<PathBuf>,
     faults: &'a mut Faults,
 }
 
@@ -161,7 +175,9 @@ impl Validator<'_> {
     fn texts_of_faulty_sections(&mut self) {
         self.text("camera.id", |v, _, id| v.camera_id(id).map(drop));
         self.text("swarm.prefix", |v, _, prefix| v.prefix(prefix).map(drop));
-        self.text("broker.listen", |v, _, listen| v.listen(listen).map(drop));
+        for key in embedded::ADDRESSES {
+            self.text(key, |v, key, address| v.address(key, address).map(drop));
+        }
         for i in 0..self.json["broker_link"].as_array().map_or(0, Vec::len) {
             self.text(&format!("broker_link.{i}.url"), |v, path, url| v.url(path, url).map(drop));
         }
