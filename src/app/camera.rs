@@ -9,12 +9,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::Error;
 use super::links::{Links, SharedLinks, take};
+use super::orders::{Orders, Request, Setup};
 use super::surface::{Surface, SurfaceReport, Swarm};
 use crate::base::Clock;
 use crate::capture::{self, Capture};
 use crate::config::{BrokerLink, Config};
 use crate::link::OutboxOptions;
-use crate::model::{CameraId, Envelope, GroundPlane};
+use crate::model::{CameraId, Envelope, GroundPlane, MessageClass};
 use crate::pipeline::{self, Perception, Sight};
 use crate::store::Store;
 use crate::supervisor::Supervisor;
@@ -32,6 +33,7 @@ pub struct Camera {
     sights: Option<watch::Receiver<Option<Sight>>>,
     ground: GroundPlane,
     goodbye: Option<Goodbye>,
+    requests: mpsc::Receiver<Request>,
     stop: CancellationToken,
 }
 
@@ -60,7 +62,7 @@ pub struct Report {
 
 impl Camera {
     /// Starts a camera on the present tokio runtime; its parts are registered with `parts` as
-    /// `perception` and `surface`, with the camera's id behind them. The capture restarts its source by
+    /// `perception`, `surface` and `orders`, with the camera's id behind them. The capture restarts its source by
     /// itself, and ends the perception when it can't.
     ///
     /// `keep_sights` keeps the last frame for [`Camera::sight`].
@@ -88,6 +90,7 @@ impl Camera {
         };
         let (scenes_out, scenes) = watch::channel(None);
         let (transitions_out, transitions) = mpsc::channel(TRANSITIONS_MAX);
+        let (resting_out, resting) = watch::channel(false);
         let (sights_out, sights) = if keep_sights {
             let (sender, receiver) = watch::channel(None);
             (Some(sender), Some(receiver))
@@ -101,12 +104,36 @@ impl Camera {
             scenes: scenes_out,
             transitions: transitions_out,
             sights: sights_out,
+            resting: resting_out,
             counters: Arc::clone(&counters),
         };
         let thread = pipeline::spawn(Arc::clone(&capture), &id, perception, outputs)?;
         parts.watch_thread(format!("perception {id}"), thread);
         let stop = CancellationToken::new();
         let (report_out, surface) = watch::channel(SurfaceReport::default());
+        let (modes_out, modes) = watch::channel(Vec::new());
+        let (requests_out, requests) = mpsc::channel(1);
+        let answers = |link: &&BrokerLink| link.carries.classes.contains(&MessageClass::Reply);
+        let ordering = config.links.iter().find(answers).map(|link| link.options.clone());
+        if let (Some(options), Some(link)) = (config.control, ordering) {
+            let orders = Orders::start(Setup {
+                camera: id.clone(),
+                options,
+                link,
+                router: swarm.as_ref().map(|swarm| swarm.links.router.clone()),
+                scenes: scenes.clone(),
+                resting,
+                capture: Arc::clone(&capture),
+                counters: Arc::clone(&counters),
+                surface: surface.clone(),
+                requests: requests_out,
+                modes: modes_out,
+                state_dir: config.state_dir,
+                clock: Arc::clone(clock),
+                stop: stop.clone(),
+            })?;
+            parts.spawn(format!("orders {id}"), orders.run());
+        }
         let task = Surface {
             camera: id.clone(),
             swarm,
@@ -117,11 +144,12 @@ impl Camera {
             store,
             clock: Arc::clone(clock),
             report: report_out,
+            modes,
             stop: stop.clone(),
             newest_event: 0,
         };
         parts.spawn(format!("surface {id}"), task.run());
-        Ok(Self { id, capture, counters, surface, sights, ground, goodbye, stop })
+        Ok(Self { id, capture, counters, surface, sights, ground, goodbye, requests, stop })
     }
 
     /// Which camera it is.
@@ -161,6 +189,14 @@ impl Camera {
     /// The last frame, if they are kept and there was one.
     pub fn sight(&self) -> Option<Sight> {
         self.sights.as_ref().and_then(|sights| sights.borrow().clone())
+    }
+
+    /// What is asked of whoever runs the process, by command. Waits for ever when nobody can ask.
+    pub async fn request(&mut self) -> Request {
+        match self.requests.recv().await {
+            Some(request) => request,
+            None => std::future::pending().await,
+        }
     }
 
     /// Closes the links of a camera whose surface is gone without having done so: the broker publishes

@@ -1,6 +1,6 @@
 //! The daemon: one camera, its embedded broker if it has one, the service manager, and signals.
 //!
-//! It runs until SIGTERM or SIGINT, until a recording that is its source has ended, or until a part
+//! It runs until SIGTERM or SIGINT, until a command asks for its end, until a recording that is its source has ended, or until a part
 //! fails that can't be restarted. Then it drains under [`STOP_WITHIN`]; a second signal forces.
 
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use super::{Camera, Error};
+use super::{Camera, Error, Request};
 use crate::base::Clock;
 #[cfg(feature = "broker")]
 use crate::broker::{self, Broker};
@@ -44,8 +44,17 @@ impl StopSignals {
     }
 }
 
+/// What is wanted after the daemon has stopped in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum After {
+    /// The process ends.
+    Exit,
+    /// It starts again.
+    Restart,
+}
+
 /// Runs one camera until it is told to stop, or can't go on.
-pub async fn run(config: Config, clock: Arc<dyn Clock>) -> Result<(), Error> {
+pub async fn run(config: Config, clock: Arc<dyn Clock>) -> Result<After, Error> {
     let signals = StopSignals::new()?;
     let config::Camera { id, name, site } = config.camera.clone();
     #[cfg(feature = "broker")]
@@ -71,19 +80,23 @@ pub async fn run(config: Config, clock: Arc<dyn Clock>) -> Result<(), Error> {
 
 /// Watches over a running camera and its parts until there is a reason to stop, and stops them.
 async fn supervise(
-    camera: Camera,
+    mut camera: Camera,
     mut parts: Supervisor,
     #[cfg(feature = "broker")] mut broker: Option<Broker>,
     mut signals: StopSignals,
-) -> Result<(), Error> {
+) -> Result<After, Error> {
     platform::ready();
     let mut status = ticker(STATUS_EVERY);
     let mut watchdog = platform::watchdog_interval().map(ticker);
     let mut turns = 0;
     let outcome = loop {
         tokio::select! {
-            () = signals.next() => break Ok(()),
-            (name, end) = parts.next_end() => break judge(name, end, &camera),
+            () = signals.next() => break Ok(After::Exit),
+            request = camera.request() => break Ok(match request {
+                Request::Stop => After::Exit,
+                Request::Restart => After::Restart,
+            }),
+            (name, end) = parts.next_end() => break judge(name, end, &camera).map(|()| After::Exit),
             error = broker_failure(#[cfg(feature = "broker")] &mut broker) => break Err(error),
             _ = status.tick() => platform::status(&status_line(&camera)),
             () = tick(&mut watchdog) => {
@@ -107,7 +120,7 @@ async fn supervise(
         &mut signals,
     )
     .await;
-    outcome.and(stopped)
+    outcome.and_then(|after| stopped.map(|()| after))
 }
 
 /// Stops cameras, waits for their parts and goodbyes, then stops the broker: all under the deadline; a

@@ -13,6 +13,8 @@ pub(super) const CAPTURE_STALLED: &str = "capture_stalled";
 pub(super) const BROKER_DOWN: &str = "broker_down";
 /// The broker refuses a subscription: some of the others are not heard.
 pub(super) const SUBSCRIPTIONS_REFUSED: &str = "subscriptions_refused";
+/// Somebody else wrote the status that all cameras share last.
+pub(super) const SHARED_STATUS: &str = "shared_status";
 /// Ids may not survive a restart: the state file can't be written.
 pub(super) const STATE_UNSAVED: &str = "state_unsaved";
 /// The outbox can't use its disk: what waits for a broker is in memory alone, and less of it.
@@ -31,7 +33,10 @@ pub(super) fn in_force(
     match capture {
         capture::State::Restarting { .. } | capture::State::Panicked => modes.push(CAPTURE_DOWN),
         capture::State::Stalled { .. } => modes.push(CAPTURE_STALLED),
-        capture::State::Starting | capture::State::Running | capture::State::Ended => {}
+        capture::State::Starting
+        | capture::State::Running
+        | capture::State::Paused
+        | capture::State::Ended => {}
     }
     if links.iter().any(|(_, link)| link.counters.subscriptions_refused > 0) {
         modes.push(SUBSCRIPTIONS_REFUSED);

@@ -69,6 +69,8 @@ pub(super) struct Surface {
     pub(super) store: Store,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) report: watch::Sender<SurfaceReport>,
+    /// Modes that others know of.
+    pub(super) modes: watch::Receiver<Vec<&'static str>>,
     pub(super) stop: CancellationToken,
     /// The highest id of an event so far.
     pub(super) newest_event: u32,
@@ -94,8 +96,10 @@ impl Surface {
                 },
                 fresh = self.scenes.changed(), if perceiving => {
                     let scene = fresh.ok().and_then(|()| self.scenes.borrow_and_update().clone());
-                    if let Some(scene) = scene {
-                        self.scene(&scene, &mut actions);
+                    match scene {
+                        Some(scene) => self.scene(&scene, &mut actions),
+                        // Nobody looks at present.
+                        None => self.report.send_modify(|report| report.tracks = 0),
                     }
                 }
                 _ = tick.tick() => self.tick(&mut actions),
@@ -166,6 +170,7 @@ impl Surface {
         let outbox = self.swarm.as_ref().map(|s| s.links.outbox());
         let unrouted = self.swarm.as_ref().map_or(0, |s| s.links.router.unrouted());
         let mut modes = modes::in_force(&capture.state, self.store.is_degraded(), &links, outbox.as_ref());
+        modes.extend_from_slice(&self.modes.borrow());
         let sum = |of: fn(&link::Counters) -> u64| links.iter().map(|(_, link)| of(&link.counters)).sum();
         let stored = outbox.as_ref().map(|outbox| outbox.counters).unwrap_or_default();
         let disk = outbox.as_ref().map(|outbox| outbox.disk).unwrap_or_default();

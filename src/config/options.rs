@@ -6,7 +6,7 @@ use super::raw;
 #[cfg(feature = "broker")]
 use crate::broker;
 use crate::model::CameraId;
-use crate::{capture, link, pipeline, swarm};
+use crate::{capture, control, link, pipeline, swarm};
 
 /// All options of one camera.
 #[derive(Debug, Clone)]
@@ -19,6 +19,8 @@ pub struct Config {
     pub perception: pipeline::Options,
     /// What is shared with the other cameras; none when it is switched off.
     pub swarm: Option<swarm::Options>,
+    /// Commands, status and data plane; none when they are switched off.
+    pub control: Option<control::Options>,
     /// The brokers that this camera talks to.
     pub links: Vec<BrokerLink>,
     /// Where messages wait that must not be lost.

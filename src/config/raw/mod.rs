@@ -10,6 +10,7 @@
 
 mod broker;
 mod capture;
+mod control;
 mod mqtt;
 mod scene;
 
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 pub use broker::{Broker, User};
 pub use capture::{Capture, Command, Pace, Replay, Source, Synthetic, Video};
+pub use control::Control;
 pub use mqtt::{BrokerLink, Carried, Swarm};
 pub use scene::{Behavior, Calibration, Detector, DetectorKind, Pair, Prediction, Relative, Tracker, Zone};
 
@@ -59,6 +61,9 @@ pub struct Root {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     pub broker_link: Vec<BrokerLink>,
+    /// Commands from outside, the status, and the data plane.
+    #[serde(default)]
+    pub control: Control,
     /// The embedded broker, for a site without one.
     #[serde(default)]
     pub broker: Broker,

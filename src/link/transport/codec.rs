@@ -294,7 +294,9 @@ impl Decoder {
     fn too_large(&mut self, frame: &Frame, bytes: &mut BytesMut) -> Result<Option<Event>, Error> {
         if !frame.is_publish() {
             let (length, max) = (frame.bytes(), self.max_packet_bytes);
-            return Err(self.broken(format_args!("a packet of {length} bytes, more than {max}, and no message")));
+            return Err(
+                self.broken(format_args!("a packet of {length} bytes, more than {max}, and no message"))
+            );
         }
         let Some(mut body) = bytes.get(frame.header_bytes..).filter(|body| body.len() >= 2) else {
             return Ok(None);
@@ -349,7 +351,8 @@ impl Decoder {
             if let Some(properties) = properties {
                 words = words_of(properties.reason_string, properties.server_reference);
                 accepted.receive_maximum = properties.receive_max.unwrap_or(u16::MAX);
-                accepted.max_packet_bytes = properties.max_packet_size.map_or(usize::MAX, |bytes| bytes as usize);
+                accepted.max_packet_bytes =
+                    properties.max_packet_size.map_or(usize::MAX, |bytes| bytes as usize);
                 accepted.topic_alias_max = properties.topic_alias_max.unwrap_or(0);
                 accepted.keep_alive_s = properties.server_keep_alive;
                 accepted.qos_max = match properties.max_qos {
@@ -403,9 +406,8 @@ impl Decoder {
         let event = match packet {
             Packet5::Publish(publish) => self.message_5(publish),
             Packet5::SubAck(ack) => {
-                let granted = |code: &&v5::SubscribeReasonCode| {
-                    matches!(code, v5::SubscribeReasonCode::Success(_))
-                };
+                let granted =
+                    |code: &&v5::SubscribeReasonCode| matches!(code, v5::SubscribeReasonCode::Success(_));
                 let refused = ack.return_codes.len() - ack.return_codes.iter().filter(granted).count();
                 Event::Subscribed { packet_id: ack.pkid, refused: refused as u64 }
             }
@@ -433,7 +435,8 @@ impl Decoder {
                 self.message(publish.pkid, qos, delivery)
             }
             Packet4::SubAck(ack) => {
-                let refused = |code: &&v4::SubscribeReasonCode| matches!(code, v4::SubscribeReasonCode::Failure);
+                let refused =
+                    |code: &&v4::SubscribeReasonCode| matches!(code, v4::SubscribeReasonCode::Failure);
                 let refused = ack.return_codes.iter().filter(refused).count() as u64;
                 Event::Subscribed { packet_id: ack.pkid, refused }
             }
