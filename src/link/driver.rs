@@ -37,6 +37,7 @@ impl<T: Transport> Driver<T> {
         let mut refresh = tokio::time::interval(STATUS_INTERVAL);
         refresh.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut events, mut actions) = (Vec::new(), Vec::new());
+        let mut shown = self.clock.now();
         loop {
             let timer = self.sender.session().timer();
             let wait = timer.map_or(Duration::MAX, |due| due.since(self.clock.now()));
@@ -53,6 +54,11 @@ impl<T: Transport> Driver<T> {
             if self.step(&mut events, &mut actions) == State::Closed {
                 self.show();
                 return;
+            }
+            // Under a flood there are always events, and the timer would never have its turn.
+            if self.clock.now().since(shown) >= STATUS_INTERVAL {
+                shown = self.clock.now();
+                self.show();
             }
         }
     }

@@ -43,6 +43,19 @@ pub struct TlsOptions {
     pub min_version: TlsVersion,
 }
 
+impl TlsOptions {
+    /// Whether the files that are named can be used.
+    ///
+    /// # Errors
+    /// What is wrong with the first that can't.
+    pub fn check(&self) -> Result<(), TlsFault> {
+        if self.ca_file.is_some() || self.identity.is_some() {
+            client_config(self)?;
+        }
+        Ok(())
+    }
+}
+
 /// Files of a client certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
@@ -94,7 +107,9 @@ pub enum TlsFault {
         detail: String,
     },
     /// A file is not what it should be.
-    #[error("{file} holds no {wanted} in PEM format (it begins with -----BEGIN; a DER file is converted with openssl)")]
+    #[error(
+        "{file} holds no {wanted} in PEM format (it begins with -----BEGIN; a DER file is converted with openssl)"
+    )]
     NotPem {
         /// The file.
         file: String,
@@ -102,19 +117,23 @@ pub enum TlsFault {
         wanted: &'static str,
     },
     /// The key file is encrypted.
-    #[error("the key in {file} is encrypted; a camera that starts alone has nobody to ask: store it without a passphrase, mode 0600")]
+    #[error(
+        "the key in {file} is encrypted; a camera that starts alone has nobody to ask: store it without a passphrase, mode 0600"
+    )]
     EncryptedKey {
         /// The file.
         file: String,
     },
     /// The CA file holds no CA.
-    #[error("{file} holds no CA certificate, but that of a server or client; what is wanted is the certificate that signed it")]
+    #[error(
+        "{file} holds no CA certificate, but that of a server or client; what is wanted is the certificate that signed it"
+    )]
     NotCa {
         /// The file.
         file: String,
     },
     /// The system has no CA certificates.
-    #[error("this system has no CA certificates; name the broker's with ca_file")]
+    #[error("this system has no CA certificates; name the broker's with tls_ca")]
     NoSystemCa,
     /// Certificate and key do not belong together.
     #[error("the key in {key} does not fit the certificate in {certificate}")]
@@ -131,13 +150,15 @@ pub enum TlsFault {
         detail: String,
     },
     /// The server name is none.
-    #[error("{name:?} is no name that a certificate could have; set server_name")]
+    #[error("{name:?} is no name that a certificate could have; set tls_server_name")]
     ServerName {
         /// The name.
         name: String,
     },
     /// The broker's certificate is for another name.
-    #[error("the broker's certificate is not for {wanted}, but for {has}; use that name in the url, or set server_name")]
+    #[error(
+        "the broker's certificate is not for {wanted}, but for {has}; use that name in the url, or set tls_server_name"
+    )]
     WrongName {
         /// What was asked for.
         wanted: String,
@@ -145,10 +166,12 @@ pub enum TlsFault {
         has: String,
     },
     /// Nobody we trust signed it.
-    #[error("nobody that this camera trusts has signed the broker's certificate; name its CA with ca_file")]
+    #[error("nobody that this camera trusts has signed the broker's certificate; name its CA with tls_ca")]
     UnknownCa,
     /// A CA's own certificate is used as a server's.
-    #[error("the broker shows the certificate of a CA as its own; it needs one for a server, signed by that CA")]
+    #[error(
+        "the broker shows the certificate of a CA as its own; it needs one for a server, signed by that CA"
+    )]
     CaAsServer,
     /// It has ended.
     #[error("the broker's certificate ended on {until}{}", clock(.now))]
@@ -167,7 +190,7 @@ pub enum TlsFault {
         now: String,
     },
     /// The broker wants to know us by a certificate.
-    #[error("the broker wants a client certificate; name one with cert_file and key_file")]
+    #[error("the broker wants a client certificate; name one with tls_certificate and tls_key")]
     ClientCertificateRequired,
     /// The broker does not take ours.
     #[error("the broker does not accept this camera's certificate: {detail}")]
@@ -179,13 +202,17 @@ pub enum TlsFault {
     #[error("the broker's port does not speak TLS; use mqtt:// or its port for TLS (8883 as a rule)")]
     PlaintextPort,
     /// It closed in the midst of the handshake.
-    #[error("the broker closed the connection during the TLS handshake; most often the port does not speak TLS")]
+    #[error(
+        "the broker closed the connection during the TLS handshake; most often the port does not speak TLS"
+    )]
     HandshakeClosed,
     /// What answered speaks TLS, and we did not.
     #[error("the broker's port speaks TLS; use mqtts://")]
     SecurePort,
     /// No version in common.
-    #[error("the broker's TLS is too old, or ours: no version in common (min_version is {min}, the newest is 1.3)")]
+    #[error(
+        "the broker's TLS is too old, or ours: no version in common (tls_min_version is {min}, the newest is 1.3)"
+    )]
     Version {
         /// The oldest that we speak.
         min: &'static str,
@@ -243,13 +270,12 @@ pub(super) async fn connect<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Un
     stream: S,
 ) -> Result<(TlsStream<S>, Certificates), TlsFault> {
     let name = options.server_name.as_deref().unwrap_or(host);
-    let server = ServerName::try_from(name.to_owned())
-        .map_err(|_| TlsFault::ServerName { name: name.to_owned() })?;
+    let server =
+        ServerName::try_from(name.to_owned()).map_err(|_| TlsFault::ServerName { name: name.to_owned() })?;
     let read = options.clone();
     // Reading and checking a system's store takes a camera some 10 ms.
     let made = tokio::task::spawn_blocking(move || client_config(&read)).await;
-    let (config, own_until_ms) =
-        made.map_err(|error| TlsFault::Other { detail: error.to_string() })??;
+    let (config, own_until_ms) = made.map_err(|error| TlsFault::Other { detail: error.to_string() })??;
     let stream = TlsConnector::from(Arc::new(config)).connect(server, stream).await;
     let stream = stream.map_err(|error| handshake_fault(&error, options))?;
     let (_, session) = stream.get_ref();

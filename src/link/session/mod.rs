@@ -482,13 +482,7 @@ impl Session {
     }
 
     /// One step; what it asks for is added to `actions`.
-    pub(super) fn handle(
-        &mut self,
-        input: Input,
-        now: Time,
-        rng: &mut impl Rng,
-        actions: &mut Vec<Action>,
-    ) {
+    pub(super) fn handle(&mut self, input: Input, now: Time, rng: &mut impl Rng, actions: &mut Vec<Action>) {
         if self.state == State::Closed {
             return;
         }
@@ -641,13 +635,7 @@ impl Session {
         }
     }
 
-    fn on_disconnected(
-        &mut self,
-        error: Error,
-        now: Time,
-        rng: &mut impl Rng,
-        actions: &mut Vec<Action>,
-    ) {
+    fn on_disconnected(&mut self, error: Error, now: Time, rng: &mut impl Rng, actions: &mut Vec<Action>) {
         let was_connected = self.present.take().is_some();
         self.counters.disconnects += 1;
         self.clean_start |= error.spoils_session();
@@ -663,7 +651,8 @@ impl Session {
             self.suspect_large(&error, actions);
         }
         let wait = self.pace.failed(&error, now, rng);
-        let wait = if self.falls_back(&error, was_connected) { wait.min(self.options.backoff.first) } else { wait };
+        let wait =
+            if self.falls_back(&error, was_connected) { wait.min(self.options.backoff.first) } else { wait };
         let tried_last = self.closing.is_some();
         let leaving = self.closing.as_ref().is_some_and(|closing| closing.stage == Stage::Leaving);
         if !leaving {
@@ -687,7 +676,9 @@ impl Session {
             Version::V5 if silent => (Version::V311, Some(Fallback::Wordless)),
             // It was not the version; or it may speak 5 by now.
             Version::V311 if refused || wordless => (Version::V5, None),
-            Version::V311 if was_connected && self.fallback == Some(Fallback::Wordless) => (Version::V5, None),
+            Version::V311 if was_connected && self.fallback == Some(Fallback::Wordless) => {
+                (Version::V5, None)
+            }
             _ => return false,
         };
         (self.version, self.fallback, self.wordless_greetings) = (version, fallback, 0);
@@ -841,7 +832,13 @@ impl Session {
                 self.handed_bytes += bytes;
                 self.handed.push_back(Handed { seq, class, bytes, fragile: Fragile::No });
                 let expiry_s = seconds_left(entry.deadline, now);
-                actions.push(Action::Publish(Outgoing { envelope, packet_id, dup: true, alias: None, expiry_s }));
+                actions.push(Action::Publish(Outgoing {
+                    envelope,
+                    packet_id,
+                    dup: true,
+                    alias: None,
+                    expiry_s,
+                }));
             }
         }
         true

@@ -142,11 +142,7 @@ mod tests {
     fn a_busy_server_is_given_a_spread_from_the_first_wait_on() {
         let mut rng = Pcg64Mcg::seed_from_u64(3);
         let first = |rng: &mut Pcg64Mcg| {
-            Pace::new(BackoffOptions::default()).failed(
-                &refused(Refusal::ServerBusy),
-                Time::default(),
-                rng,
-            )
+            Pace::new(BackoffOptions::default()).failed(&refused(Refusal::ServerBusy), Time::default(), rng)
         };
         let longest = (0..200).map(|_| first(&mut rng)).max().unwrap();
         assert!(longest > Duration::from_secs(8) && longest <= Duration::from_secs(11), "{longest:?}");
@@ -154,8 +150,7 @@ mod tests {
 
     #[test]
     fn a_contested_client_id_is_fought_for_ever_more_slowly() {
-        let error =
-            Error::Ended { broker: "b:1".to_owned(), refusal: Refusal::TakenOver, detail: None };
+        let error = Error::Ended { broker: "b:1".to_owned(), refusal: Refusal::TakenOver, detail: None };
         let mut rng = Pcg64Mcg::seed_from_u64(5);
         let mut pace = Pace::new(BackoffOptions::default());
         let mut now = Time::default();

@@ -408,7 +408,8 @@ fn a_slow_transport_keeps_the_backlog_in_the_outbox_where_newer_tracks_replace_o
 fn large_messages_are_handed_over_a_few_at_a_time() {
     let mut bench = Bench::connected(SessionOptions { max_packet_bytes: 1 << 20, ..options() });
     for number in 0..4 {
-        let large = Envelope { payload: vec![b'x'; HANDED_BYTES_MAX / 2].into(), ..track(&number.to_string()) };
+        let large =
+            Envelope { payload: vec![b'x'; HANDED_BYTES_MAX / 2].into(), ..track(&number.to_string()) };
         bench.session.enqueue(large, bench.now);
     }
     assert_eq!(published(&bench.tick()), ["0", "1"]);

@@ -34,8 +34,11 @@ const READ_BYTES: usize = 8 << 10;
 const PACKETS_PER_FRAME_MAX: usize = 4;
 
 /// Resolves a name and a port.
-pub(super) type Resolve =
-    Arc<dyn Fn(String, u16) -> futures_util::future::BoxFuture<'static, io::Result<Vec<SocketAddr>>> + Send + Sync>;
+pub(super) type Resolve = Arc<
+    dyn Fn(String, u16) -> futures_util::future::BoxFuture<'static, io::Result<Vec<SocketAddr>>>
+        + Send
+        + Sync,
+>;
 
 /// Where to, and how.
 #[derive(Clone)]
@@ -120,7 +123,11 @@ impl Target {
         Err(last)
     }
 
-    async fn upgrade(&self, path: &str, stream: Box<dyn Stream>) -> Result<WebSocketStream<Box<dyn Stream>>, Error> {
+    async fn upgrade(
+        &self,
+        path: &str,
+        stream: Box<dyn Stream>,
+    ) -> Result<WebSocketStream<Box<dyn Stream>>, Error> {
         let scheme = if self.tls.is_some() { "wss" } else { "ws" };
         let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
         let failed = |error: WsError| self.not_upgraded(&error);
@@ -128,8 +135,7 @@ impl Target {
             format!("{scheme}://{host}:{}{path}", self.port).into_client_request().map_err(failed)?;
         request.headers_mut().insert("Sec-WebSocket-Protocol", HeaderValue::from_static("mqtt"));
         let largest = self.max_packet_bytes.saturating_mul(PACKETS_PER_FRAME_MAX);
-        let config =
-            WebSocketConfig::default().max_message_size(Some(largest)).max_frame_size(Some(largest));
+        let config = WebSocketConfig::default().max_message_size(Some(largest)).max_frame_size(Some(largest));
         let upgrade = tokio_tungstenite::client_async_with_config(request, stream, Some(config));
         upgrade.await.map(|(stream, _)| stream).map_err(failed)
     }
@@ -166,7 +172,11 @@ pub(super) enum Wire {
 
 impl Wire {
     /// Adds what came to `buffer`; how many bytes, 0 at the end.
-    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>> {
+    pub(super) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut BytesMut,
+    ) -> Poll<io::Result<usize>> {
         match self {
             Self::Stream(stream) => {
                 buffer.reserve(READ_BYTES.saturating_sub(buffer.capacity() - buffer.len()).max(1));
@@ -200,7 +210,11 @@ impl Wire {
             Self::Stream(stream) => {
                 let written = ready!(Pin::new(stream).poll_write(cx, buffer))?;
                 buffer.advance(written);
-                if written == 0 { Poll::Ready(Err(io::ErrorKind::WriteZero.into())) } else { Poll::Ready(Ok(())) }
+                if written == 0 {
+                    Poll::Ready(Err(io::ErrorKind::WriteZero.into()))
+                } else {
+                    Poll::Ready(Ok(()))
+                }
             }
             Self::WebSocket(socket) => {
                 ready!(Pin::new(&mut **socket).poll_ready(cx)).map_err(into_io)?;
