@@ -248,9 +248,9 @@ async fn a_peers_message_of_10_mb_does_not_reach_us_and_does_not_loop_the_connec
         let broker = TestBroker::start(kind, Setup::default()).await;
         let mut camera = Peer::subscribed(broker.port(), "camera", "t/#").await;
         let options = link::Options { max_packet_bytes: 32 << 20, ..link_options(broker.port()) };
-        let outbox = link::QueueLimits { messages: 10, bytes: 64 << 20 };
-        let outbox = link::OutboxLimits { events: outbox, ..link::OutboxLimits::default() };
-        let peer = Peer::spawn(&link::Options { outbox, ..options }, "peer", None, &[]);
+        let all = link::QueueLimits { messages: 10, bytes: 64 << 20 };
+        let waiting = link::WaitingLimits { all, ..link::WaitingLimits::default() };
+        let peer = Peer::spawn(&link::Options { waiting, ..options }, "peer", None, &[]);
         for retain in [false, true] {
             let payload = Bytes::from(vec![b' '; 10 << 20]);
             peer.send(Envelope { payload, retain, ..event("t/huge", "") });

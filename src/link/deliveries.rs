@@ -87,12 +87,7 @@ mod tests {
     use super::*;
 
     fn delivery(length: usize) -> Delivery {
-        Delivery {
-            topic: "t".to_owned(),
-            payload: Bytes::from(vec![0; length - 1]),
-            content_type: None,
-            retained: false,
-        }
+        Delivery { topic: "t".to_owned(), payload: Bytes::from(vec![0; length - 1]), ..Delivery::default() }
     }
 
     #[tokio::test]

@@ -65,6 +65,7 @@ impl<T: Transport> Driver<T> {
                 Action::Subscribe => self.transport.subscribe(),
                 Action::Publish(envelope) => self.transport.publish(envelope),
                 Action::Disconnect => self.transport.disconnect(),
+                Action::Settle(..) => {}
                 Action::Deliver(delivery, qos) => {
                     undelivered += u32::from(!self.consumer.offer(delivery, qos));
                 }
@@ -112,14 +113,13 @@ mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
-    use bytes::Bytes;
     use tokio::sync::mpsc;
 
     use super::*;
     use crate::base::SystemClock;
     use crate::link::transport::Event;
     use crate::link::{Deliveries, DeliveryLimits, LinkHandle, Options, spawn_with};
-    use crate::model::{ContentType, Delivery, Envelope, MessageClass, Qos};
+    use crate::model::{Delivery, Envelope, MessageClass, Qos};
 
     /// Reports what the test says, and shows what it is asked for.
     struct Scripted {
@@ -217,15 +217,7 @@ mod tests {
     }
 
     fn presence() -> Envelope {
-        Envelope {
-            topic: "status".to_owned(),
-            payload: Bytes::from_static(b"{}"),
-            content_type: ContentType::Json,
-            class: MessageClass::Presence,
-            qos: Qos::AtLeastOnce,
-            retain: true,
-            priority: 0,
-        }
+        Envelope::new(MessageClass::Presence, "status", "{}")
     }
 
     #[tokio::test]
@@ -233,7 +225,7 @@ mod tests {
         let mut bench = connected().await;
         for number in 0..100 {
             let topic = number.to_string();
-            let delivery = Delivery { topic, payload: Bytes::new(), content_type: None, retained: false };
+            let delivery = Delivery { topic, ..Delivery::default() };
             bench.events.send(Event::Received { delivery, qos: Qos::AtMostOnce }).unwrap();
         }
         bench.link.sender().send(presence());

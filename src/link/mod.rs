@@ -38,7 +38,7 @@ use tokio::task::JoinHandle;
 
 pub use deliveries::{Deliveries, DeliveryLimits};
 pub use error::{Error, Refusal};
-pub use outbox::{OutboxLimits, PerClass, QueueLimits};
+pub use outbox::{PerClass, QueueLimits, WaitingLimits};
 pub use router::Router;
 pub use session::{Counters, State, Status};
 
@@ -72,7 +72,7 @@ pub struct Options {
     /// Waits between tries.
     pub backoff: BackoffOptions,
     /// Bounds of what waits to be sent.
-    pub outbox: OutboxLimits,
+    pub waiting: WaitingLimits,
     /// Bounds of what waits for its consumer.
     pub deliveries: DeliveryLimits,
 }
@@ -90,7 +90,7 @@ impl Default for Options {
             max_packet_bytes: 1 << 20,
             in_flight_max: 64,
             backoff: BackoffOptions::default(),
-            outbox: OutboxLimits::default(),
+            waiting: WaitingLimits::default(),
             deliveries: DeliveryLimits::default(),
         }
     }
@@ -159,14 +159,15 @@ fn spawn_with(
         clean_start: options.session_expiry.is_zero(),
         in_flight_max: options.in_flight_max,
         max_packet_bytes: options.max_packet_bytes,
-        outbox: options.outbox,
+        waiting: options.waiting,
     };
     let now = clock.now();
     let session = Session::new(session_options, now);
     let (status_sender, status) = watch::channel(session.status());
     let (connects_sender, connects) = watch::channel(0);
     let (consumer, deliveries) = deliveries::channel(options.deliveries);
-    let shared = Arc::new(Shared { session: Mutex::new(session), wake: Notify::new() });
+    let shared =
+        Arc::new(Shared { clock: Arc::clone(&clock), session: Mutex::new(session), wake: Notify::new() });
     let sender = LinkSender { shared };
     // The waits must differ between cameras; where the system has no randomness, its clock does.
     let rng = Pcg64Mcg::try_from_rng(&mut SysRng)
@@ -186,6 +187,7 @@ fn spawn_with(
 }
 
 struct Shared {
+    clock: Arc<dyn Clock>,
     session: Mutex<Session>,
     wake: Notify,
 }
@@ -199,7 +201,8 @@ pub struct LinkSender {
 impl LinkSender {
     /// Queues a message. Never blocks; what the bounds evict for it is counted.
     pub fn send(&self, envelope: Envelope) {
-        self.session().enqueue(envelope);
+        let now = self.shared.clock.now();
+        self.session().enqueue(envelope, now);
         self.shared.wake.notify_one();
     }
 

@@ -33,12 +33,10 @@ impl Router {
 mod tests {
     use std::sync::Arc;
 
-    use bytes::Bytes;
-
     use super::*;
     use crate::base::SystemClock;
     use crate::link::{Options, spawn};
-    use crate::model::{ContentType, MessageClass, Qos};
+    use crate::model::MessageClass;
 
     #[tokio::test]
     async fn every_link_carries_everything() {
@@ -46,15 +44,11 @@ mod tests {
         let options = Options { host: "127.0.0.1".to_owned(), port: 1, ..Options::default() };
         let links =
             ["a", "b"].map(|id| spawn(&options, id, None, &[], Arc::new(SystemClock::new())).unwrap().0);
-        Router::new(links.iter().map(crate::link::LinkHandle::sender).collect()).send(Envelope {
-            topic: "t".to_owned(),
-            payload: Bytes::from_static(b"{}"),
-            content_type: ContentType::Json,
-            class: MessageClass::Event,
-            qos: Qos::AtLeastOnce,
-            retain: false,
-            priority: 0,
-        });
+        Router::new(links.iter().map(crate::link::LinkHandle::sender).collect()).send(Envelope::new(
+            MessageClass::Event,
+            "t",
+            "{}",
+        ));
         for link in &links {
             link.status().wait_for(|status| status.queued.total() == 1).await.unwrap();
         }

@@ -22,9 +22,7 @@ use super::publish::{self, Publisher, event_message, millis, track_message};
 use super::topic::{Family, Prefix, Topic};
 use super::wire::{COUNT_MAX, Count, MILLIS_MAX, Millis, Real};
 use crate::base::Time;
-use crate::model::{
-    CameraId, ContentType, Delivery, Envelope, MessageClass, Polygon, Qos, Scene, SceneTrack, Transition,
-};
+use crate::model::{CameraId, Delivery, Envelope, MessageClass, Polygon, Qos, Scene, SceneTrack, Transition};
 
 /// Between two of one kind that are named for the log.
 const NAMED_INTERVAL: Duration = Duration::from_mins(1);
@@ -390,13 +388,11 @@ fn is_json(content_type: &str) -> bool {
 }
 
 fn envelope(family: Family, topic: String, payload: &[u8], class: MessageClass, priority: u8) -> Envelope {
+    let payload = Bytes::copy_from_slice(payload);
     Envelope {
-        topic,
-        payload: Bytes::copy_from_slice(payload),
-        content_type: ContentType::Json,
-        class,
+        priority,
         qos: family.qos(),
         retain: family.retained(),
-        priority,
+        ..Envelope::new(class, topic, payload)
     }
 }

@@ -21,10 +21,9 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use omnisight::base::{BackoffOptions, Secret, SystemClock};
 use omnisight::link::{self, Credentials, Deliveries, LinkHandle, Status};
-use omnisight::model::{ContentType, Delivery, Envelope, MessageClass, Qos};
+use omnisight::model::{Delivery, Envelope, MessageClass, Qos};
 use tempfile::TempDir;
 use tokio::task::{JoinSet, LocalSet};
 use tokio::time::timeout;
@@ -249,18 +248,10 @@ impl Peer {
 
 /// An event with an acknowledgement.
 pub fn event(topic: &str, payload: &str) -> Envelope {
-    Envelope {
-        topic: topic.to_owned(),
-        payload: Bytes::copy_from_slice(payload.as_bytes()),
-        content_type: ContentType::Json,
-        class: MessageClass::Event,
-        qos: Qos::AtLeastOnce,
-        retain: false,
-        priority: 0,
-    }
+    Envelope::new(MessageClass::Event, topic, payload.to_owned())
 }
 
 /// A retained presence.
 pub fn presence(topic: &str, payload: &str) -> Envelope {
-    Envelope { class: MessageClass::Presence, retain: true, ..event(topic, payload) }
+    Envelope::new(MessageClass::Presence, topic, payload.to_owned())
 }

@@ -328,7 +328,7 @@ proptest! {
     ) {
         let mut a = engine("a");
         let topic = format!("omnisight/swarm/{below}");
-        let delivery = Delivery { topic, payload: payload.into(), content_type: None, retained };
+        let delivery = Delivery { topic, payload: payload.into(), retained, ..Delivery::default() };
         handle(&mut a, Input::Delivery(&delivery), 0);
         let c = a.counters();
         prop_assert_eq!(c.refused.iter().sum::<u64>() + c.received.iter().sum::<u64>() + c.own, 1);

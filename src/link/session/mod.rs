@@ -10,7 +10,7 @@
 //! - Waits between two tries grow with full jitter (`base::Backoff`).
 //! - Subscriptions are asked for at every connect: a session that was kept may be older than they are.
 //! - Every message with an acknowledgement stays here until it came. The transport resends those in
-//!   flight when the broker kept the session; when it did not, they go back to the outbox and leave
+//!   flight when the broker kept the session; when it did not, they go back to their queues and leave
 //!   again from there: exactly the unacknowledged, in their old order.
 //! - Acknowledgements are matched through the order of publishing: the transport reports the packet
 //!   id of each message as it goes out, oldest first.
@@ -28,7 +28,7 @@ use std::time::Duration;
 use rand::Rng;
 
 use super::Error;
-use super::outbox::{Entry, Outbox, OutboxLimits, PerClass};
+use super::outbox::{Entry, PerClass, Queues, RowId, WaitingLimits};
 use super::transport::Event;
 use crate::base::{Backoff, BackoffOptions, Time};
 use crate::model::{Delivery, Envelope, MessageClass, Qos};
@@ -52,7 +52,7 @@ pub(super) struct SessionOptions {
     /// The largest packet sent, in bytes.
     pub(super) max_packet_bytes: usize,
     /// Bounds of what waits.
-    pub(super) outbox: OutboxLimits,
+    pub(super) waiting: WaitingLimits,
 }
 
 /// What a session is told.
@@ -80,6 +80,17 @@ pub(super) enum Action {
     Disconnect,
     /// Hand a message to its consumer.
     Deliver(Delivery, Qos),
+    /// Tell the store what became of one of its rows.
+    Settle(RowId, Outcome),
+}
+
+/// What became of a row of the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// The broker has it.
+    Acknowledged,
+    /// It will never be sent: refused by the broker, too large for it, or too old.
+    GivenUp,
 }
 
 /// Where a connection is in its life.
@@ -110,7 +121,7 @@ pub struct Counters {
     pub rejected: u64,
     /// Acknowledgements of nothing that was in flight.
     pub unsolicited: u64,
-    /// Messages that went back to the outbox because a broker came back without the session.
+    /// Messages that went back to their queues because a broker came back without the session.
     pub requeued: u64,
     /// Messages larger than our limit or the broker's.
     pub refused_too_large: u64,
@@ -118,8 +129,10 @@ pub struct Counters {
     pub refused: u64,
     /// Messages lost to a full queue, or to a connection that broke with them (`QoS` 0).
     pub dropped: PerClass,
-    /// Messages that gave way to a newer one on their topic.
+    /// Messages that gave way to a newer one of their key.
     pub replaced: PerClass,
+    /// Messages that waited until they were no longer worth sending.
+    pub expired: PerClass,
     /// Messages that came in.
     pub received: u64,
     /// Messages that came in and found their consumer's queue full.
@@ -150,8 +163,8 @@ pub struct Status {
 struct Handed {
     seq: u64,
     class: MessageClass,
-    /// Kept when it waits for an acknowledgement.
-    kept: Option<Envelope>,
+    /// Kept when it waits for an acknowledgement, or the store wants to know of it.
+    kept: Option<Entry>,
 }
 
 #[derive(Debug)]
@@ -175,7 +188,7 @@ enum Stage {
 #[derive(Debug)]
 pub(super) struct Session {
     options: SessionOptions,
-    outbox: Outbox,
+    queues: Queues,
     state: State,
     /// While waiting: until when.
     wait_until: Time,
@@ -194,7 +207,7 @@ impl Session {
     /// A session that connects at its first tick.
     pub(super) fn new(options: SessionOptions, now: Time) -> Self {
         Self {
-            outbox: Outbox::new(options.outbox),
+            queues: Queues::new(options.waiting),
             state: State::Waiting,
             wait_until: now,
             backoff: Backoff::new(options.backoff),
@@ -211,15 +224,26 @@ impl Session {
     }
 
     /// Queues a message; it leaves with the next `handle`.
-    pub(super) fn enqueue(&mut self, envelope: Envelope) {
+    pub(super) fn enqueue(&mut self, envelope: Envelope, now: Time) {
         let unusable = envelope.topic.is_empty() || envelope.topic.contains(['+', '#', '\0']);
         if unusable || envelope.topic.len() > usize::from(u16::MAX) || self.closing.is_some() {
             self.counters.refused += 1;
         } else if packet_bytes(&envelope) > self.options.max_packet_bytes {
             self.counters.refused_too_large += 1;
         } else {
-            self.outbox.push(envelope);
+            self.queues.push(envelope, None, now);
         }
+    }
+
+    /// Queues a row of the store; [`Action::Settle`] says what became of it. The store asks
+    /// [`Session::room`] first.
+    pub(super) fn offer(&mut self, row: RowId, envelope: Envelope, now: Time) {
+        self.queues.push(envelope, Some(row), now);
+    }
+
+    /// How many rows of the store of this class and priority may be offered.
+    pub(super) fn room(&self, class: MessageClass, priority: u8) -> usize {
+        self.queues.room(class, priority)
     }
 
     /// Begins the end: what is queued is sent, then `farewell`, then a DISCONNECT; all of it within
@@ -259,15 +283,16 @@ impl Session {
     /// What a link shows of itself now.
     pub(super) fn status(&self) -> Status {
         let mut counters = self.counters;
-        for class in super::outbox::CLASSES {
-            counters.dropped.add(class, self.outbox.evicted().get(class));
+        for class in MessageClass::ALL {
+            counters.dropped.add(class, self.queues.evicted().get(class));
         }
-        counters.replaced = self.outbox.replaced();
+        counters.replaced = self.queues.replaced();
+        counters.expired = self.queues.expired();
         Status {
             state: self.state,
             last_error: self.last_error.clone(),
             counters,
-            queued: self.outbox.queued(),
+            queued: self.queues.queued(),
             in_flight: self.in_flight.len() as u64,
         }
     }
@@ -290,7 +315,7 @@ impl Session {
                 actions.push(Action::Connect { clean_start: self.clean_start });
             }
             State::Connected => {
-                self.send_waiting(&mut actions);
+                self.send_waiting(now, &mut actions);
                 self.advance_close(now, &mut actions);
             }
             _ => {}
@@ -308,12 +333,10 @@ impl Session {
             }
             Event::Disconnected(error) => self.on_disconnected(error, now, rng),
             Event::Subscribed { refused } => self.counters.subscriptions_refused += refused,
-            Event::Published { packet_id } => self.on_published(packet_id),
-            Event::Acknowledged { packet_id, accepted } => match self.in_flight.remove(&packet_id) {
-                None => self.counters.unsolicited += 1,
-                Some(_) if accepted => self.counters.acknowledged += 1,
-                Some(_) => self.counters.rejected += 1,
-            },
+            Event::Published { packet_id } => self.on_published(packet_id, actions),
+            Event::Acknowledged { packet_id, accepted } => {
+                self.on_acknowledged(packet_id, accepted, actions);
+            }
             Event::Received { delivery, qos } => {
                 self.counters.received += 1;
                 actions.push(Action::Deliver(delivery, qos));
@@ -330,7 +353,7 @@ impl Session {
         if !session_present || self.clean_start {
             self.counters.requeued += self.in_flight.len() as u64;
             for entry in std::mem::take(&mut self.in_flight).into_values() {
-                self.outbox.restore(entry);
+                self.queues.restore(entry);
             }
         }
         self.clean_start = self.options.clean_start;
@@ -339,9 +362,9 @@ impl Session {
     fn on_disconnected(&mut self, error: Error, now: Time, rng: &mut impl Rng) {
         self.counters.disconnects += 1;
         self.clean_start |= error.spoils_session();
-        for Handed { seq, class, kept } in self.handed.drain(..) {
+        for Handed { class, kept, .. } in self.handed.drain(..) {
             match kept {
-                Some(envelope) => self.outbox.restore(Entry { seq, envelope }),
+                Some(entry) => self.queues.restore(entry),
                 None => self.counters.dropped.add(class, 1),
             }
         }
@@ -354,50 +377,73 @@ impl Session {
         self.state = if tried_last { State::Closed } else { State::Waiting };
     }
 
-    fn on_published(&mut self, packet_id: u16) {
-        let Some(Handed { seq, kept, .. }) = self.handed.pop_front() else {
+    fn on_published(&mut self, packet_id: u16, actions: &mut Vec<Action>) {
+        let Some(Handed { kept, .. }) = self.handed.pop_front() else {
             self.counters.unsolicited += 1;
             return;
         };
         self.counters.sent += 1;
-        if let Some(envelope) = kept {
-            self.in_flight.insert(packet_id, Entry { seq, envelope });
+        match kept {
+            Some(entry) if entry.envelope.qos > Qos::AtMostOnce => {
+                self.in_flight.insert(packet_id, entry);
+            }
+            Some(entry) => settle(entry.row, Outcome::Acknowledged, actions),
+            None => {}
         }
     }
 
-    fn send_waiting(&mut self, actions: &mut Vec<Action>) {
+    fn on_acknowledged(&mut self, packet_id: u16, accepted: bool, actions: &mut Vec<Action>) {
+        let Some(entry) = self.in_flight.remove(&packet_id) else {
+            self.counters.unsolicited += 1;
+            return;
+        };
+        if accepted {
+            self.counters.acknowledged += 1;
+            settle(entry.row, Outcome::Acknowledged, actions);
+        } else {
+            self.counters.rejected += 1;
+            settle(entry.row, Outcome::GivenUp, actions);
+        }
+    }
+
+    fn send_waiting(&mut self, now: Time, actions: &mut Vec<Action>) {
         if self.closing.as_ref().is_some_and(|closing| closing.stage != Stage::Flushing) {
             return;
         }
         let window = usize::from(self.options.in_flight_max.min(self.broker_receive_maximum));
-        let mut unacknowledged =
-            self.in_flight.len() + self.handed.iter().filter(|handed| handed.kept.is_some()).count();
+        let waits =
+            |handed: &&Handed| handed.kept.as_ref().is_some_and(|entry| entry.envelope.qos > Qos::AtMostOnce);
+        let mut unacknowledged = self.in_flight.len() + self.handed.iter().filter(waits).count();
+        let mut expired = Vec::new();
         while self.handed.len() < HANDED_MAX {
-            let Some(entry) = self.outbox.take(unacknowledged < window) else { break };
+            let Some(entry) = self.queues.take(unacknowledged < window, now, &mut expired) else { break };
             if packet_bytes(&entry.envelope) > self.broker_max_packet_bytes {
                 self.counters.refused_too_large += 1;
+                settle(entry.row, Outcome::GivenUp, actions);
                 continue;
             }
             unacknowledged += usize::from(entry.envelope.qos > Qos::AtMostOnce);
             self.hand_over(entry, actions);
         }
+        actions.extend(expired.into_iter().map(|row| Action::Settle(row, Outcome::GivenUp)));
     }
 
-    fn hand_over(&mut self, Entry { seq, envelope }: Entry, actions: &mut Vec<Action>) {
-        let class = envelope.class;
-        let kept = (envelope.qos > Qos::AtMostOnce).then(|| envelope.clone());
-        actions.push(Action::Publish(envelope));
+    fn hand_over(&mut self, entry: Entry, actions: &mut Vec<Action>) {
+        let (seq, class) = (entry.seq, entry.envelope.class);
+        let keep = entry.envelope.qos > Qos::AtMostOnce || entry.row.is_some();
+        let kept = keep.then(|| entry.clone());
+        actions.push(Action::Publish(entry.envelope));
         self.handed.push_back(Handed { seq, class, kept });
     }
 
     fn advance_close(&mut self, now: Time, actions: &mut Vec<Action>) {
-        let idle = self.outbox.is_empty() && self.handed.is_empty() && self.in_flight.is_empty();
+        let idle = self.queues.is_empty() && self.handed.is_empty() && self.in_flight.is_empty();
         let Some(closing) = &mut self.closing else { return };
         if closing.stage == Stage::Flushing && (idle || now >= closing.flush_until) {
-            let seq = self.outbox.next_seq();
+            let seq = self.queues.next_seq();
             closing.stage = Stage::Farewell(seq);
             if let Some(envelope) = closing.farewell.take() {
-                self.hand_over(Entry { seq, envelope }, actions);
+                self.hand_over(Entry { seq, envelope, row: None, deadline: None }, actions);
             }
         }
         let Some(closing) = &mut self.closing else { return };
@@ -409,6 +455,10 @@ impl Session {
             actions.push(Action::Disconnect);
         }
     }
+}
+
+fn settle(row: Option<RowId>, outcome: Outcome, actions: &mut Vec<Action>) {
+    actions.extend(row.map(|row| Action::Settle(row, outcome)));
 }
 
 /// The most bytes that a message takes on the wire.

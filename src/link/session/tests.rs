@@ -9,7 +9,6 @@ use rand_pcg::Pcg64Mcg;
 
 use super::*;
 use crate::link::{QueueLimits, Refusal};
-use crate::model::ContentType;
 
 fn at(milliseconds: u64) -> Time {
     Time { mono_ns: milliseconds * 1_000_000, epoch_ms: milliseconds }
@@ -21,20 +20,12 @@ fn options() -> SessionOptions {
         clean_start: false,
         in_flight_max: 4,
         max_packet_bytes: 1_000,
-        outbox: OutboxLimits::default(),
+        waiting: WaitingLimits::default(),
     }
 }
 
 fn envelope(class: MessageClass, topic: &str, qos: Qos) -> Envelope {
-    Envelope {
-        topic: topic.to_owned(),
-        payload: Bytes::from_static(b"{}"),
-        content_type: ContentType::Json,
-        class,
-        qos,
-        retain: false,
-        priority: 0,
-    }
+    Envelope { qos, retain: false, expiry: None, ..Envelope::new(class, topic, "{}") }
 }
 
 fn event(topic: &str) -> Envelope {
@@ -81,7 +72,7 @@ impl Bench {
     }
 
     fn send(&mut self, envelope: Envelope) -> Vec<Action> {
-        self.session.enqueue(envelope);
+        self.session.enqueue(envelope, self.now);
         self.tick()
     }
 
@@ -148,7 +139,7 @@ fn a_refusal_shows_its_reason_in_the_status() {
 fn subscriptions_are_asked_for_at_every_connect_and_before_anything_is_sent() {
     let mut bench = Bench::connected(options());
     bench.report(Event::Disconnected(unreachable()));
-    bench.session.enqueue(event("e"));
+    bench.session.enqueue(event("e"), bench.now);
     bench.wait();
     let actions = bench.report(connected(true));
     assert_eq!(actions, [Action::Subscribe, Action::Publish(event("e"))]);
@@ -353,7 +344,7 @@ impl World {
                     assert!(self.up, "published without a connection");
                     self.handed.push_back(envelope);
                 }
-                Action::Subscribe | Action::Disconnect | Action::Deliver(..) => {}
+                Action::Subscribe | Action::Disconnect | Action::Deliver(..) | Action::Settle(..) => {}
             }
         }
         assert!(self.handed.len() <= HANDED_MAX);
@@ -407,7 +398,7 @@ proptest! {
         for step in 0..5_000 {
             let faults = step < 2_000;
             if step < count {
-                bench.session.enqueue(event(&step.to_string()));
+                bench.session.enqueue(event(&step.to_string()), bench.now);
             }
             let actions = if let Some(report) = world.next(&mut world_rng, faults) {
                 bench.report(report)
@@ -427,10 +418,10 @@ proptest! {
     #[test]
     fn overflow_while_disconnected_evicts_the_lowest_priority_and_counts(priorities in prop::collection::vec(0..4_u8, 0..40)) {
         let limits = QueueLimits { messages: 10, bytes: 10_000 };
-        let outbox = OutboxLimits { events: limits, ..OutboxLimits::default() };
-        let mut bench = Bench::new(SessionOptions { in_flight_max: 64, outbox, ..options() });
+        let waiting = WaitingLimits { all: limits, ..WaitingLimits::default() };
+        let mut bench = Bench::new(SessionOptions { in_flight_max: 64, waiting, ..options() });
         for (number, priority) in priorities.iter().enumerate() {
-            bench.session.enqueue(Envelope { priority: *priority, ..event(&number.to_string()) });
+            bench.session.enqueue(Envelope { priority: *priority, ..event(&number.to_string()) }, bench.now);
         }
         let mut expected: Vec<_> = priorities.iter().enumerate().map(|(number, priority)| (*priority, number)).collect();
         expected.sort_by_key(|(priority, number)| (std::cmp::Reverse(*priority), std::cmp::Reverse(*number)));

@@ -328,6 +328,7 @@ fn received(publish: Publish) -> Event {
                 payload: publish.payload,
                 content_type: publish.properties.and_then(|properties| properties.content_type),
                 retained: publish.retain,
+                ..Delivery::default()
             },
             qos,
         },
