@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Camera::start:  capture thread -> perception thread -> surface task -> link -> broker
-//! daemon::run:    the embedded broker, one camera, the service manager, signals
+//! daemon::run:    the embedded broker, one camera, the service manager, signals, reload
 //! demo::Demo:     the embedded broker, N cameras over one simulated plaza
 //! ```
 //!
@@ -17,6 +17,7 @@ pub mod daemon;
 #[cfg(feature = "broker")]
 pub mod demo;
 mod modes;
+pub mod reload;
 mod surface;
 
 pub use camera::{Camera, Report};

@@ -20,7 +20,7 @@ use crate::link::{self, Deliveries, Router};
 use crate::model::{CameraId, Delivery, Event, EventState, Scene, Transition};
 use crate::pipeline;
 use crate::store::Store;
-use crate::swarm::{Action, Engine, Input};
+use crate::swarm::{self, Action, Engine, Input};
 
 /// How long the perception may take to hand over its last transitions.
 const DRAIN_WITHIN: Duration = Duration::from_secs(3);
@@ -71,6 +71,8 @@ pub(super) struct Surface {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) report: watch::Sender<SurfaceReport>,
     pub(super) stop: CancellationToken,
+    /// What the swarm goes by from now on, the newest wins.
+    pub(super) tunings: watch::Receiver<Option<swarm::Tuning>>,
     /// The highest id of an event so far.
     pub(super) newest_event: u32,
 }
@@ -99,6 +101,8 @@ impl Surface {
                         self.scene(&scene, &mut actions);
                     }
                 }
+                // Whoever tunes is gone only when the camera is.
+                Ok(()) = self.tunings.changed() => self.tune(),
                 _ = tick.tick() => self.tick(&mut actions),
                 // Last, so that a flood from others holds up nothing of ours.
                 delivery = next_delivery(&mut self.swarm) => match delivery {
@@ -119,6 +123,13 @@ impl Surface {
         }
         self.tick(&mut actions);
         self.say_goodbye().await;
+    }
+
+    fn tune(&mut self) {
+        let tuning = self.tunings.borrow_and_update().clone();
+        if let (Some(swarm), Some(tuning)) = (&mut self.swarm, tuning) {
+            swarm.engine.tune(tuning);
+        }
     }
 
     fn feed(&mut self, input: Input<'_>, actions: &mut Vec<Action>) {

@@ -47,7 +47,7 @@ use crate::model::{Envelope, Qos};
 use session::{Session, SessionOptions};
 
 /// How a link is made.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
     /// What the broker is called in messages.
     pub name: String,
@@ -97,7 +97,7 @@ impl Default for Options {
 }
 
 /// A user name and its password.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Credentials {
     /// The user.
     pub username: String,
