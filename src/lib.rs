@@ -32,6 +32,7 @@ pub mod broker;
 pub mod capture;
 pub mod cli;
 pub mod config;
+pub mod control;
 pub mod inference;
 pub mod link;
 pub mod model;

@@ -18,6 +18,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("behavior", &["base", "model"]),
     ("predict", &["base", "model"]),
     ("swarm", &["base", "model"]),
+    ("control", &["base", "model"]),
     ("link", &["base", "model"]),
     ("broker", &["base", "model"]),
     ("picture", &["base", "model"]),
@@ -38,6 +39,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "predict",
             "pipeline",
             "swarm",
+            "control",
             "link",
             "broker",
             "secrets",
@@ -52,7 +54,18 @@ const EVERYTHING: &str = "*";
 const EVERYTHING_BUT_CLI: &str = "* but cli";
 
 /// Parts and files that take `now` and randomness as arguments and touch nothing outside.
-const PURE: &[&str] = &["track", "behavior", "predict", "swarm", "link/session", "link/outbox"];
+const PURE: &[&str] = &[
+    "track",
+    "behavior",
+    "predict",
+    "swarm",
+    "control",
+    "link/session",
+    "link/outbox/index",
+    "link/outbox/log",
+    "link/outbox/queue",
+    "link/outbox/row",
+];
 
 /// What a pure part must not name.
 const IMPURE: &[&str] = &[

@@ -1,6 +1,7 @@
 //! The daemon: one camera, its embedded broker if it has one, the service manager, and signals.
 //!
-//! SIGHUP reads the configuration again (`reload`). It runs until SIGTERM or SIGINT, until a recording that is its source has ended, or until a part
+//! SIGHUP reads the configuration again (`reload`). It runs until SIGTERM or SIGINT, until a command asks
+//! for its end, until a recording that is its source has ended, or until a part
 //! fails that can't be restarted. Then it drains under [`STOP_WITHIN`]; a second signal forces.
 
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::reload::Reload;
-use super::{Camera, Error};
+use super::{Camera, Error, Request};
 use crate::base::Clock;
 #[cfg(feature = "broker")]
 use crate::broker::{self, Broker};
@@ -45,8 +46,17 @@ impl StopSignals {
     }
 }
 
+/// What is wanted after the daemon has stopped in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum After {
+    /// The process ends.
+    Exit,
+    /// It starts again.
+    Restart,
+}
+
 /// Runs one camera until it is told to stop, or can't go on.
-pub async fn run(reload: Reload, clock: Arc<dyn Clock>) -> Result<(), Error> {
+pub async fn run(reload: Reload, clock: Arc<dyn Clock>) -> Result<After, Error> {
     let signals = StopSignals::new()?;
     let config = reload.config().clone();
     let config::Camera { id, name, site } = config.camera.clone();
@@ -55,7 +65,7 @@ pub async fn run(reload: Reload, clock: Arc<dyn Clock>) -> Result<(), Error> {
         Some(options) => Some(broker::start(options).await?),
         None => None,
     };
-    if config.link.is_none() {
+    if config.links.is_empty() {
         tracing::warn!(camera = %id, "no [[broker_link]]: nothing is shared");
     }
     let mut parts = Supervisor::default();
@@ -75,12 +85,12 @@ pub async fn run(reload: Reload, clock: Arc<dyn Clock>) -> Result<(), Error> {
 /// Watches over a running camera and its parts until there is a reason to stop, and stops them. Without
 /// `reload` SIGHUP changes nothing.
 async fn supervise(
-    camera: Camera,
+    mut camera: Camera,
     mut parts: Supervisor,
     #[cfg(feature = "broker")] mut broker: Option<Broker>,
     mut signals: StopSignals,
     mut reload: Option<Reload>,
-) -> Result<(), Error> {
+) -> Result<After, Error> {
     let mut hangup = signal(SignalKind::hangup())?;
     platform::ready();
     let mut status = ticker(STATUS_EVERY);
@@ -88,8 +98,12 @@ async fn supervise(
     let mut turns = 0;
     let outcome = loop {
         tokio::select! {
-            () = signals.next() => break Ok(()),
-            (name, end) = parts.next_end() => break judge(name, end, &camera),
+            () = signals.next() => break Ok(After::Exit),
+            request = camera.request() => break Ok(match request {
+                Request::Stop => After::Exit,
+                Request::Restart => After::Restart,
+            }),
+            (name, end) = parts.next_end() => break judge(name, end, &camera).map(|()| After::Exit),
             Some(()) = hangup.recv() => {
                 platform::reloading();
                 // Told to the log; whoever sent the signal waits for no answer.
@@ -119,7 +133,7 @@ async fn supervise(
         &mut signals,
     )
     .await;
-    outcome.and(stopped)
+    outcome.and_then(|after| stopped.map(|()| after))
 }
 
 /// Stops cameras, waits for their parts and goodbyes, then stops the broker: all under the deadline; a
@@ -265,9 +279,9 @@ mod tests {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let link =
             link::Options { host: address.ip().to_string(), port: address.port(), ..Default::default() };
-        let presence = [("omnisight/swarm/status/+".to_owned(), Qos::AtLeastOnce)];
-        let (_watcher, mut heard) =
-            link::spawn(&link, "watcher", None, &presence, Arc::clone(&clock)).unwrap();
+        let subscriptions = vec![("omnisight/swarm/status/+".to_owned(), Qos::AtLeastOnce)];
+        let watcher = link::Client { id: "watcher".to_owned(), subscriptions, ..Default::default() };
+        let (_watcher, mut heard) = link::spawn(&link, watcher, Arc::clone(&clock)).unwrap();
         let state = tempfile::tempdir().unwrap();
         let simulated =
             synthetic::Options { size: Size { width: 96, height: 72 }, ..synthetic::Options::default() };

@@ -2,10 +2,11 @@
 
 #[cfg(feature = "broker")]
 use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
 use std::sync::Arc;
 
 use super::{ConfigArguments, Error, load, log, runtime};
-use crate::app::daemon;
+use crate::app::daemon::{self, After};
 use crate::app::reload::Reload;
 use crate::base::SystemClock;
 #[cfg(feature = "broker")]
@@ -23,7 +24,24 @@ pub(super) fn run(arguments: &ConfigArguments, log: &log::Arguments) -> Result<(
     let done = runtime.block_on(daemon::run(reload, Arc::new(SystemClock::new())));
     // What was left behind by the deadline must not hold the process.
     runtime.shutdown_background();
-    Ok(done?)
+    match done? {
+        After::Exit => Ok(()),
+        After::Restart => Err(restart()),
+    }
+}
+
+/// Becomes the same program anew, with the same arguments and environment; returns only if that fails.
+fn restart() -> Error {
+    // Where the program was replaced meanwhile, as by an update, the new one is in its place.
+    let path = std::env::current_exe().map(|path| {
+        let name = path.to_string_lossy().into_owned();
+        name.strip_suffix(" (deleted)").map_or(path, std::path::PathBuf::from)
+    });
+    let source = match path {
+        Ok(path) => std::process::Command::new(path).args(std::env::args_os().skip(1)).exec(),
+        Err(error) => error,
+    };
+    Error::File { what: "can't start again".to_owned(), source }
 }
 
 #[cfg(feature = "broker")]

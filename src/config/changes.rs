@@ -69,7 +69,7 @@ impl Loaded {
         }
         let mut need_restart = differing(&self.clear.0, &new.clear.0);
         // A password may have changed behind its name, in a file or in the store.
-        if mine.link != other.link && !need_restart.iter().any(|key| key.starts_with("broker_link")) {
+        if mine.links != other.links && !need_restart.iter().any(|key| key.starts_with("broker_link")) {
             need_restart.push("broker_link".to_owned());
         }
         Changes { applied: differing(&before, &self.clear.0), need_restart }

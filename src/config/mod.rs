@@ -32,7 +32,7 @@ pub use fault::{Fault, Faults, Place, Problem};
 pub use masked::Masked;
 #[cfg(feature = "broker")]
 pub use options::BrokerAlone;
-pub use options::{Camera, Config};
+pub use options::{BrokerLink, Camera, Config};
 pub use schema::schema;
 
 use changes::Clear;

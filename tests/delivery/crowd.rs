@@ -29,7 +29,10 @@ async fn reconnects(sessions: usize, down: Duration, backoff: BackoffOptions) ->
     }
     for link in &links {
         let mut status = link.status();
-        timeout(BACK_WITHIN, status.wait_for(|status| status.state == State::Connected)).await.unwrap().unwrap();
+        timeout(BACK_WITHIN, status.wait_for(|status| status.state == State::Connected))
+            .await
+            .unwrap()
+            .unwrap();
     }
     broker.stop().await;
     tokio::time::sleep(down).await;

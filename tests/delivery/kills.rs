@@ -109,8 +109,10 @@ async fn events_survive_kills(kills: usize, accepted_between: usize) {
             }
             accepted.extend(ids(&lines, "accepted "));
         }
-        let drained =
-            tokio::process::Command::from(camera(broker.port(), folder.path())).env(DRAIN, "1").status().await;
+        let drained = tokio::process::Command::from(camera(broker.port(), folder.path()))
+            .env(DRAIN, "1")
+            .status()
+            .await;
         assert!(drained.unwrap().success());
         receiver.hears(accepted.len(), DEADLINE).await;
         let heard = receiver.heard();

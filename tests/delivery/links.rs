@@ -26,7 +26,8 @@ fn cutter(size: Size, cuts: Arc<AtomicU32>) -> impl FnMut(&Seen) -> Verdict + Se
     let mut packets = 0;
     move |seen| {
         let cut = cuts.load(Ordering::Relaxed);
-        let wanted = if cut % 2 == 0 { (From::Link, Packet::Publish) } else { (From::Broker, Packet::PubAck) };
+        let wanted =
+            if cut % 2 == 0 { (From::Link, Packet::Publish) } else { (From::Broker, Packet::PubAck) };
         if cut >= size.cuts || (seen.from, seen.kind) != wanted {
             return Verdict::Pass;
         }

@@ -50,7 +50,8 @@ async fn events_survive(kind: Kind, end: End, size: Size) {
     let heard = receiver.heard();
     let missing: HashSet<u32> = (0..size.events).filter(|number| !heard.numbers.contains(number)).collect();
     let acknowledged = acknowledged(&proxy);
-    let (brokers, ours): (Vec<u32>, Vec<u32>) = missing.iter().partition(|number| acknowledged.contains(number));
+    let (brokers, ours): (Vec<u32>, Vec<u32>) =
+        missing.iter().partition(|number| acknowledged.contains(number));
     let status = sender.link.status().borrow().clone();
     eprintln!(
         "{kind:?}: {} events, {} outages: {} lost by us, {} lost by the broker after its acknowledgement, \

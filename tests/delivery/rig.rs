@@ -69,7 +69,7 @@ impl Heard {
 
 /// Hears everything, over a session that the broker keeps.
 pub struct Receiver {
-    pub link: LinkHandle,
+    _link: LinkHandle,
     heard: Arc<Mutex<Heard>>,
     count: watch::Receiver<usize>,
     task: JoinHandle<()>,
@@ -97,7 +97,7 @@ impl Receiver {
                 counted.send_replace(heard.numbers.len());
             }
         });
-        let receiver = Self { link, heard, count, task };
+        let receiver = Self { _link: link, heard, count, task };
         receiver.listens(broker_port).await;
         receiver
     }
@@ -139,7 +139,8 @@ pub struct Sender {
 impl Sender {
     /// Over a store in this folder.
     pub fn durable(port: u16, id: &str, folder: &Path) -> Self {
-        let outbox = Outbox::open(OutboxOptions::new(folder.to_owned()), &["main"], Arc::new(SystemClock::new()));
+        let outbox =
+            Outbox::open(OutboxOptions::new(folder.to_owned()), &["main"], Arc::new(SystemClock::new()));
         Self::start(&link_options(port), id, Some(outbox))
     }
 
@@ -197,5 +198,8 @@ pub fn emit(router: Router, count: u32, per_second: u32, qos: Qos) -> watch::Rec
 /// Waits until so many were sent.
 pub async fn emitted(told: &watch::Receiver<u32>, count: u32) {
     let mut told = told.clone();
-    timeout(DRAIN_WITHIN, told.wait_for(|sent| *sent >= count)).await.expect("the sender stands still").unwrap();
+    timeout(DRAIN_WITHIN, told.wait_for(|sent| *sent >= count))
+        .await
+        .expect("the sender stands still")
+        .unwrap();
 }

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::base::Secret;
-use crate::model::Severity;
+use crate::model::{MessageClass, Severity};
 
 /// What is shared with the other cameras of the site.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -68,6 +68,15 @@ pub struct BrokerLink {
     #[serde(default = "keep_alive_s")]
     #[schemars(range(min = 5, max = 65535))]
     pub keep_alive_s: u16,
+    /// What this broker gets: `alerts`, `events`, `fleet_detections`, `votes`, `replies`, `presence`,
+    /// `weights`, `tracks`, `telemetry`. The camera also listens here to what of these others share.
+    #[serde(default = "everything")]
+    #[schemars(length(min = 1, max = 9))]
+    pub carries: Vec<Carried>,
+    /// Of that, only what is published on a topic that one of these MQTT filters matches; empty: all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub topics: Vec<String>,
     /// Longest wait before the first attempt to reconnect; it doubles with every further one.
     #[serde(default = "reconnect_first_s")]
     #[schemars(range(min = 0.1, max = 3600.0))]
@@ -76,6 +85,52 @@ pub struct BrokerLink {
     #[serde(default = "reconnect_max_s")]
     #[schemars(range(min = 0.1, max = 3600.0))]
     pub reconnect_max_s: f64,
+}
+
+/// A family of messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Carried {
+    /// Somebody must act now.
+    Alerts,
+    /// Events and their transitions.
+    Events,
+    /// Readings for the fleet server.
+    FleetDetections,
+    /// Votes on events.
+    Votes,
+    /// Answers to commands.
+    Replies,
+    /// Who is there, and how it goes.
+    Presence,
+    /// Learned weights.
+    Weights,
+    /// Tracks.
+    Tracks,
+    /// Measurements and detections.
+    Telemetry,
+}
+
+impl Carried {
+    /// The class it stands for.
+    pub fn class(self) -> MessageClass {
+        match self {
+            Self::Alerts => MessageClass::Alert,
+            Self::Events => MessageClass::Event,
+            Self::FleetDetections => MessageClass::FleetDetection,
+            Self::Votes => MessageClass::Vote,
+            Self::Replies => MessageClass::Reply,
+            Self::Presence => MessageClass::Presence,
+            Self::Weights => MessageClass::Weights,
+            Self::Tracks => MessageClass::Track,
+            Self::Telemetry => MessageClass::Telemetry,
+        }
+    }
+}
+
+fn everything() -> Vec<Carried> {
+    use Carried::{Alerts, Events, FleetDetections, Presence, Replies, Telemetry, Tracks, Votes, Weights};
+    vec![Alerts, Events, FleetDetections, Votes, Replies, Presence, Weights, Tracks, Telemetry]
 }
 
 fn link_name() -> String {

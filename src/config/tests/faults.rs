@@ -302,7 +302,7 @@ fn broker_urls_other_than_mqtt_are_refused_with_the_reason() {
     for (good, host, port) in [("mqtt://h", "h", 1883), ("mqtt://h:1/", "h", 1), ("mqtt://[::1]:7", "::1", 7)]
     {
         let loaded = load_text(&with(&format!("[[broker_link]]\nurl = {good:?}")), &[]).unwrap();
-        let link = loaded.config.link.unwrap();
+        let link = loaded.config.links[0].options.clone();
         assert_eq!((link.host.as_str(), link.port), (host, port));
     }
 }
@@ -314,7 +314,10 @@ fn rules_between_keys_hold() {
         let found = faults(content, &[]);
         assert!(found.len() == 1 && found[0].contains(expected), "{found:?}");
     };
-    says(&link("[[broker_link]]\nurl = 'mqtt://g'"), "7:1: broker_link.1: found a second broker link");
+    says(&link("[[broker_link]]\nurl = 'mqtt://g'"), "broker_link.1.name: found \"main\"");
+    says(&link("[[broker_link]]\nname = 'b'\nurl = 'mqtt://h:1883'"), "another link goes to the same broker");
+    says(&link("topics = ['a/#/b']"), "broker_link.0.topics.0: found \"a/#/b\"");
+    says(&link("carries = ['everything']"), "broker_link.0.carries.0");
     says(&link("password = 'x'"), "broker_link.0.username: missing");
     says(
         &link("username = 'u'\npassword = 'x'\npassword_file = '/x'"),

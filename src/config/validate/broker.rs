@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::password::PasswordKeys;
 use super::{Checked, Faulty, Validator};
 use crate::base::BackoffOptions;
+use crate::config::options::BrokerLink;
 use crate::config::raw;
 use crate::config::schema::quoted;
 use crate::link::{self, Credentials};
@@ -14,19 +15,38 @@ use crate::link::{self, Credentials};
 const MQTT_PORT: u16 = 1883;
 
 impl Validator<'_> {
-    pub(super) fn link_to_broker(&mut self) -> Checked<Option<link::Options>> {
+    pub(super) fn links(&mut self) -> Checked<Vec<BrokerLink>> {
         let raws: Vec<Checked<raw::BrokerLink>> = self.elements("broker_link");
-        let mut links = Vec::with_capacity(raws.len());
+        let mut links: Vec<BrokerLink> = Vec::with_capacity(raws.len());
         for (i, raw) in raws.into_iter().enumerate() {
             let path = format!("broker_link.{i}");
-            if i == 1 {
-                // Noted; the rest of it is still worth a look.
-                let _: Checked<()> =
-                    self.refuse(&path, "a second broker link", "this version talks to one broker");
+            let Ok(link) = raw.and_then(|raw| self.broker_link(&path, raw)) else { continue };
+            let link::Options { name, host, port, .. } = &link.options;
+            if links.iter().any(|other| other.options.name == *name) {
+                let allowed = "a name that no other link has";
+                let _: Checked<()> = self.not_allowed(&format!("{path}.name"), quoted(name), allowed);
             }
-            links.extend(raw.and_then(|raw| self.link(&path, raw)).ok());
+            if links.iter().any(|other| (&other.options.host, other.options.port) == (host, *port)) {
+                // They would have one client id, and push each other out without end.
+                let reason = "another link goes to the same broker; let one carry all";
+                let found = quoted(&format!("{host}:{port}"));
+                let _: Checked<()> = self.refuse(&format!("{path}.url"), found, reason);
+            }
+            links.push(link);
         }
-        if self.faults.touch("broker_link") { Err(Faulty) } else { Ok(links.pop()) }
+        if self.faults.touch("broker_link") { Err(Faulty) } else { Ok(links) }
+    }
+
+    fn broker_link(&mut self, path: &str, raw: raw::BrokerLink) -> Checked<BrokerLink> {
+        let classes = raw.carries.iter().map(|carried| carried.class()).collect();
+        let carries = link::Carries { classes, topics: raw.topics.clone() };
+        for (i, topic) in raw.topics.iter().enumerate() {
+            if !is_topic_filter(topic) {
+                let allowed = "an MQTT topic filter: # stands at its end alone, + and # fill a whole level";
+                return self.not_allowed(&format!("{path}.topics.{i}"), quoted(topic), allowed);
+            }
+        }
+        Ok(BrokerLink { options: self.link(path, raw)?, carries })
     }
 
     fn link(&mut self, path: &str, raw: raw::BrokerLink) -> Checked<link::Options> {
@@ -69,6 +89,15 @@ impl Validator<'_> {
     pub(super) fn url(&mut self, path: &str, url: &str) -> Checked<(String, u16)> {
         parse_url(url).or_else(|reason| self.refuse(path, quoted(url), reason))
     }
+}
+
+fn is_topic_filter(filter: &str) -> bool {
+    let levels: Vec<_> = filter.split('/').collect();
+    let legal = |(i, level): (usize, &&str)| {
+        let last = i + 1 == levels.len();
+        !level.contains(['+', '#', '\0']) || *level == "+" || (*level == "#" && last)
+    };
+    !filter.is_empty() && filter.len() <= usize::from(u16::MAX) && levels.iter().enumerate().all(legal)
 }
 
 /// Host and port of `mqtt://host:port`, or what is wrong with it.

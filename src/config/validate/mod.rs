@@ -25,7 +25,7 @@ use super::raw;
 use super::schema::quoted;
 use crate::capture::{self, Kind, command, replay, synthetic, video};
 use crate::model::{CameraId, Point, Polygon, Size};
-use crate::{behavior, inference, pipeline, predict, swarm, track};
+use crate::{behavior, control, inference, link, pipeline, predict, swarm, track};
 
 /// There is a fault in it, and it has been noted.
 pub(super) struct Faulty;
@@ -57,8 +57,11 @@ pub(super) fn validate(
     let prediction = v.section("prediction").and_then(|p| v.prediction(&p, loitering_s));
     let tracks_max = tracker.as_ref().map_or(0, |t| t.tracks_max as usize);
     let swarm = v.section("swarm").and_then(|s| v.swarm(&s, tracks_max));
-    let link = v.link_to_broker();
-    let state_dir = v.section("state").and_then(|s| v.state_dir(s));
+    let control = v.section("control").and_then(|c| v.control(c));
+    let links = v.links();
+    let state = v.section::<raw::State>("state");
+    let outbox = state.as_ref().ok().map(outbox_options);
+    let state_dir = state.and_then(|s| v.state_dir(s));
     let broker = v.section("broker").and_then(|b| v.broker_in_camera(&b, state_dir.as_deref().ok()));
     v.texts_of_faulty_sections();
     #[cfg(not(feature = "broker"))]
@@ -75,7 +78,9 @@ pub(super) fn validate(
             ground: ground?,
         },
         swarm: swarm?,
-        link: link?,
+        control: control?,
+        links: links?,
+        outbox: outbox.ok_or(Faulty)?,
         #[cfg(feature = "broker")]
         broker: broker?,
         state_dir: state_dir?,
@@ -109,6 +114,18 @@ fn tracker_options(raw: &raw::Tracker) -> track::Options {
         min_hits: raw.min_hits,
         evidence_min: raw.evidence_min,
         ..track::Options::default()
+    }
+}
+
+fn outbox_options(raw: &raw::State) -> link::OutboxOptions {
+    let stored = link::QueueLimits {
+        messages: raw.outbox_messages as usize,
+        bytes: (raw.outbox_mb as usize).saturating_mul(1 << 20),
+    };
+    link::OutboxOptions {
+        commit_delay: Duration::from_millis(u64::from(raw.commit_delay_ms)),
+        limits: link::OutboxLimits { stored, ..link::OutboxLimits::default() },
+        ..link::OutboxOptions::new(raw.dir.join("outbox"))
     }
 }
 
@@ -159,7 +176,8 @@ impl Validator<'_> {
     /// A fault in a section must not hide what is wrong with the text in its next line.
     fn texts_of_faulty_sections(&mut self) {
         self.text("camera.id", |v, _, id| v.camera_id(id).map(drop));
-        self.text("swarm.prefix", |v, _, prefix| v.prefix(prefix).map(drop));
+        self.text("swarm.prefix", |v, path, prefix| v.prefix(path, prefix).map(drop));
+        self.text("control.prefix", |v, path, prefix| v.prefix(path, prefix).map(drop));
         for key in embedded::ADDRESSES {
             self.text(key, |v, key, address| v.address(key, address).map(drop));
         }
@@ -342,7 +360,7 @@ impl Validator<'_> {
     }
 
     fn swarm(&mut self, raw: &raw::Swarm, tracks_max: usize) -> Checked<Option<swarm::Options>> {
-        let prefix = self.prefix(&raw.prefix)?;
+        let prefix = self.prefix("swarm.prefix", &raw.prefix)?;
         let options = swarm::Options {
             prefix,
             publish: swarm::PublishOptions {
@@ -360,9 +378,37 @@ impl Validator<'_> {
         Ok(raw.enabled.then_some(options))
     }
 
-    fn prefix(&mut self, prefix: &str) -> Checked<swarm::topic::Prefix> {
-        swarm::topic::Prefix::parse(prefix)
-            .or_else(|e| self.refuse("swarm.prefix", quoted(prefix), e.to_string()))
+    fn prefix(&mut self, path: &str, prefix: &str) -> Checked<swarm::topic::Prefix> {
+        swarm::topic::Prefix::parse(prefix).or_else(|e| self.refuse(path, quoted(prefix), e.to_string()))
+    }
+
+    fn control(&mut self, raw: raw::Control) -> Checked<Option<control::Options>> {
+        let prefix = self.prefix("control.prefix", &raw.prefix);
+        let allow = control::Permissions::parse(raw.allow.iter().map(String::as_str));
+        let allow = allow.or_else(|(index, error)| {
+            self.refuse(&format!("control.allow.{index}"), quoted(&raw.allow[index]), error.to_string())
+        });
+        prefix?;
+        // Whoever may only give orders must not make the camera speak where others are believed.
+        let swarm_prefix = self.json_at("swarm.prefix").as_str().map(str::to_owned);
+        Ok(raw.enabled.then_some(control::Options {
+            prefix: raw.prefix,
+            desk: control::DeskOptions {
+                allow: allow?,
+                rate_per_s: raw.rate_per_s,
+                ..control::DeskOptions::default()
+            },
+            plane: control::PlaneOptions {
+                shared_status: raw.shared_status,
+                audit: raw.audit,
+                prefixes_in_use: swarm_prefix.into_iter().collect(),
+            },
+            data: control::DataOptions {
+                enabled: raw.data,
+                detections_hz: raw.detections_hz,
+                topics: raw.data_topics,
+            },
+        }))
     }
 
     fn state_dir(&mut self, raw: raw::State) -> Checked<PathBuf> {
