@@ -62,6 +62,27 @@ impl Options {
     }
 }
 
+/// What of the [`Options`] can be changed between two frames.
+#[derive(Debug, Clone)]
+pub struct Tuning {
+    /// How detections are followed.
+    pub tracker: track::Options,
+    /// What their behaviour is called.
+    pub behavior: behavior::Options,
+    /// How far ahead is looked.
+    pub prediction: predict::Options,
+    /// Named places.
+    pub zones: Vec<Zone>,
+}
+
+impl Options {
+    /// What of them can be changed between two frames.
+    pub fn tuning(&self) -> Tuning {
+        let Self { tracker, behavior, prediction, zones, .. } = self.clone();
+        Tuning { tracker, behavior, prediction, zones }
+    }
+}
+
 /// One camera's perception.
 pub struct Perception {
     ground: GroundPlane,
@@ -108,6 +129,13 @@ impl Perception {
             last_frame: None,
             left_out_before: 0,
         })
+    }
+
+    /// Goes by other limits from the next frame on. What is followed, remembered and predicted stays.
+    pub fn tune(&mut self, tuning: Tuning) {
+        self.tracker.set_options(tuning.tracker);
+        self.analyzer.set_options(tuning.behavior);
+        self.predictor.set_options(tuning.prediction, tuning.zones);
     }
 
     /// Takes the next frame. What must not be skipped is added to `transitions`.
@@ -291,11 +319,13 @@ pub struct Outputs {
 /// How long one wait for a frame lasts at most, so that the thread sees that nobody listens any more.
 const PATIENCE: Duration = Duration::from_millis(250);
 
-/// Runs the perception on a thread of its own until the capture ends or nobody listens.
+/// Runs the perception on a thread of its own until the capture ends or nobody listens; the newest
+/// tuning counts from the next frame on.
 pub fn spawn(
     capture: Arc<Capture>,
     camera: &CameraId,
     mut perception: Perception,
+    mut tunings: watch::Receiver<Option<Tuning>>,
     outputs: Outputs,
 ) -> io::Result<JoinHandle<()>> {
     let mut frame = Frame::empty(camera.clone());
@@ -326,6 +356,12 @@ pub fn spawn(
                 Taken::Pending if outputs.transitions.is_closed() => return,
                 Taken::Pending => continue,
                 Taken::Ended => break,
+            }
+            // Nobody who could tune any more is no reason to stop.
+            if tunings.has_changed().unwrap_or(false)
+                && let Some(tuning) = tunings.borrow_and_update().clone()
+            {
+                perception.tune(tuning);
             }
             perception.crop = outputs.crop.is_on();
             let started = Instant::now();

@@ -54,7 +54,18 @@ const EVERYTHING: &str = "*";
 const EVERYTHING_BUT_CLI: &str = "* but cli";
 
 /// Parts and files that take `now` and randomness as arguments and touch nothing outside.
-const PURE: &[&str] = &["track", "behavior", "predict", "swarm", "control", "link/session", "link/outbox"];
+const PURE: &[&str] = &[
+    "track",
+    "behavior",
+    "predict",
+    "swarm",
+    "control",
+    "link/session",
+    "link/outbox/index",
+    "link/outbox/log",
+    "link/outbox/queue",
+    "link/outbox/row",
+];
 
 /// What a pure part must not name.
 const IMPURE: &[&str] = &[

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Camera::start:  capture thread -> perception thread -> surface task, orders task -> links -> broker
-//! daemon::run:    the embedded broker, one camera, the service manager, signals
+//! daemon::run:    the embedded broker, one camera, the service manager, signals, reload
 //! demo::Demo:     the embedded broker, N cameras over one simulated plaza
 //! ```
 //!
@@ -16,13 +16,17 @@ mod camera;
 pub mod daemon;
 #[cfg(feature = "broker")]
 pub mod demo;
+mod links;
 mod meter;
 mod modes;
 mod orders;
+pub mod reload;
 mod surface;
 
 pub use camera::{Camera, Report};
+pub use links::NamedStatus;
 pub use orders::Request;
+pub use surface::SurfaceReport;
 
 use crate::base::ErrorKind;
 #[cfg(feature = "broker")]

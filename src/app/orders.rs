@@ -26,7 +26,7 @@ use crate::control::{
     self, Action, Activity, Command, Connection, Data, Desk, Outcome, Outgoing, Plane, Repeats, Ticket,
     Topics, Truth,
 };
-use crate::link::{self, Deliveries, LinkHandle, Router};
+use crate::link::{self, Carries, Client, Deliveries, LinkHandle, Route, Router};
 use crate::model::{CameraId, Delivery, Scene};
 use crate::pipeline;
 
@@ -82,8 +82,6 @@ pub(super) struct Setup {
     pub(super) link: link::Options,
     /// Where data goes; a link of its own when there is none yet.
     pub(super) router: Option<Router>,
-    /// How the link that the router leads to is doing.
-    pub(super) data_status: Option<watch::Receiver<link::Status>>,
     pub(super) scenes: watch::Receiver<Option<Arc<Scene>>>,
     pub(super) resting: watch::Receiver<bool>,
     pub(super) capture: Arc<Capture>,
@@ -123,23 +121,29 @@ impl Orders {
         let now = setup.clock.now();
         let topics = Topics::new(setup.options.prefix.as_str(), setup.camera.clone());
         let plane = Plane::new(topics.clone(), setup.options.plane.clone());
-        let spawn = |id: String, will, subscriptions: &[_]| {
+        let spawn = |id: String, will, subscriptions: Vec<_>| {
             // A session that is kept would bring commands that nobody waits for any more.
-            let clean = link::Options { session_expiry: Duration::ZERO, ..setup.link.clone() };
-            link::spawn(&clean, &id, will, subscriptions, Arc::clone(&setup.clock)).map(Wire::new)
+            let (session_expiry, will_delay) = (Duration::ZERO, Duration::ZERO);
+            let clean = link::Options { session_expiry, will_delay, ..setup.link.clone() };
+            let client = Client { id, will, subscriptions, rows: None };
+            link::spawn(&clean, client, Arc::clone(&setup.clock)).map(Wire::new)
         };
-        let control = spawn(topics.client_id(), Some(plane.will(now)), &plane.subscriptions())?;
+        let control = spawn(topics.client_id(), Some(plane.will(now)), plane.subscriptions())?;
         let shared = if plane.has_shared() {
             let will = Some(plane.shared_will(now));
-            Some(spawn(topics.shared_client_id(), will, &plane.shared_subscriptions())?)
+            Some(spawn(topics.shared_client_id(), will, plane.shared_subscriptions())?)
         } else {
             None
         };
         let data_link = match &setup.router {
             Some(_) => None,
-            None => Some(spawn(setup.camera.to_string(), None, &[])?),
+            None => Some(spawn(setup.camera.to_string(), None, Vec::new())?),
         };
-        let own = |wire: &Wire| Router::new(vec![wire.link.sender()]);
+        let own = |wire: &Wire| {
+            let name = setup.link.name.clone();
+            let data = wire.link.sender();
+            Router::new(vec![Route { name, carries: Carries::default(), data, control: None }], None)
+        };
         let router = setup.router.clone().or_else(|| data_link.as_ref().map(own));
         let file = setup.state_dir.join(COMMANDS_FILE);
         let repeats = std::fs::read(file).map(|bytes| Repeats::from_json(&bytes, now)).unwrap_or_default();
@@ -490,10 +494,10 @@ impl Orders {
         let report = self.setup.surface.borrow();
         let activity = self.activity();
         let recent = self.last_frame.is_some_and(|last| now.since(last) <= RECENT);
-        let data_status =
-            self.data_link.as_ref().map(|wire| &wire.status).or(self.setup.data_status.as_ref());
-        let data_connected =
-            data_status.is_some_and(|status| status.borrow().state == link::State::Connected);
+        let data_connected = match &self.data_link {
+            Some(wire) => wire.is_connected(),
+            None => report.links.iter().any(|(_, link)| link.state == link::State::Connected),
+        };
         let works = recent || activity == Activity::Paused;
         let status = match (works, report.modes.is_empty() && data_connected) {
             (true, true) => "healthy",

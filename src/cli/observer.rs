@@ -14,7 +14,7 @@ use super::Error;
 use crate::base::SystemClock;
 use crate::config;
 use crate::control::PREFIX;
-use crate::link::{self, Deliveries, LinkHandle};
+use crate::link::{self, Client, Deliveries, LinkHandle};
 use crate::model::{Delivery, Envelope, Qos};
 
 /// How long the goodbye may take.
@@ -55,9 +55,9 @@ impl Observer {
         let options = config::link_to(&arguments.broker, credentials).map_err(Error::Usage)?;
         let options = link::Options { session_expiry: Duration::ZERO, ..options };
         let id = format!("omnisight-{verb}-{}", unique());
+        let client = Client { id, subscriptions: subscriptions.to_vec(), ..Client::default() };
         let (link, deliveries) =
-            link::spawn(&options, &id, None, subscriptions, Arc::new(SystemClock::new()))
-                .map_err(|error| Error::Usage(error.to_string()))?;
+            link::spawn(&options, client, Arc::new(SystemClock::new())).map_err(|error| Error::Usage(error.to_string()))?;
         Ok(Self { status: link.status(), link, deliveries, broker: arguments.broker.clone() })
     }
 

@@ -21,8 +21,10 @@ pub struct Config {
     pub swarm: Option<swarm::Options>,
     /// Commands, status and data plane; none when they are switched off.
     pub control: Option<control::Options>,
-    /// The broker that this camera talks to; none when there is none.
-    pub link: Option<link::Options>,
+    /// The brokers that this camera talks to.
+    pub links: Vec<BrokerLink>,
+    /// Where messages wait that must not be lost.
+    pub outbox: link::OutboxOptions,
     /// The embedded broker; none when it is switched off.
     #[cfg(feature = "broker")]
     pub broker: Option<broker::Options>,
@@ -30,6 +32,15 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// What is written to the log.
     pub log: raw::Log,
+}
+
+/// A broker that this camera talks to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BrokerLink {
+    /// How.
+    pub options: link::Options,
+    /// About what.
+    pub carries: link::Carries,
 }
 
 /// All options of a broker that runs alone.

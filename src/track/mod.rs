@@ -118,6 +118,11 @@ impl Tracker {
         }
     }
 
+    /// Goes by other options from the next frame on; the tracks that live stay.
+    pub fn set_options(&mut self, options: Options) {
+        self.options = options;
+    }
+
     /// Takes the detections of the frame captured at `now`. Boxes that are not finite or have no
     /// area are left out.
     pub fn step(&mut self, detections: &[Detection], now: Time, ids: &mut dyn IdSource) {

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 pub use broker::{Broker, User};
 pub use capture::{Capture, Command, Pace, Replay, Source, Synthetic, Video};
 pub use control::Control;
-pub use mqtt::{BrokerLink, Swarm};
+pub use mqtt::{BrokerLink, Carried, Swarm};
 pub use scene::{Behavior, Calibration, Detector, DetectorKind, Pair, Prediction, Relative, Tracker, Zone};
 
 /// The configuration of one OmniSight camera.
@@ -57,8 +57,9 @@ pub struct Root {
     /// What is shared with the other cameras of the site.
     #[serde(default)]
     pub swarm: Swarm,
-    /// The broker that this camera talks to.
+    /// The brokers that this camera talks to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
     pub broker_link: Vec<BrokerLink>,
     /// Commands from outside, the status, and the data plane.
     #[serde(default)]
@@ -95,11 +96,26 @@ pub struct Camera {
 pub struct State {
     /// The folder for it. When it is not set and `STATE_DIRECTORY` is (as under systemd), that one is used.
     pub dir: PathBuf,
+    /// Messages that must not be lost are written to the disk together, at most once in this many
+    /// milliseconds; 0: each as soon as it comes. Less is safer against a power cut, and wears flash more.
+    #[schemars(range(max = 10_000))]
+    pub commit_delay_ms: u32,
+    /// Most such messages that wait for a broker; then the least important, oldest one is given up.
+    #[schemars(range(min = 100, max = 10_000_000))]
+    pub outbox_messages: u32,
+    /// Most megabytes of them.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub outbox_mb: u32,
 }
 
 impl Default for State {
     fn default() -> Self {
-        Self { dir: "/var/lib/omnisight".into() }
+        Self {
+            dir: "/var/lib/omnisight".into(),
+            commit_delay_ms: 50,
+            outbox_messages: 100_000,
+            outbox_mb: 64,
+        }
     }
 }
 

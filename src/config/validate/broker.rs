@@ -1,33 +1,50 @@
 //! The rules of `[[broker_link]]`: addresses and passwords.
 
-use std::net::Ipv6Addr;
 use std::path::Path;
 use std::time::Duration;
 
 use super::password::{PasswordKeys, read_password};
+use super::url::Address;
 use super::{Checked, Faulty, Validator};
 use crate::base::BackoffOptions;
+use crate::config::options::BrokerLink;
 use crate::config::raw;
 use crate::config::schema::quoted;
 use crate::link::{self, Credentials};
 
-/// The port of `mqtt://` when the URL names none.
-const MQTT_PORT: u16 = 1883;
-
 impl Validator<'_> {
-    pub(super) fn link_to_broker(&mut self) -> Checked<Option<link::Options>> {
+    pub(super) fn links(&mut self) -> Checked<Vec<BrokerLink>> {
         let raws: Vec<Checked<raw::BrokerLink>> = self.elements("broker_link");
-        let mut links = Vec::with_capacity(raws.len());
+        let mut links: Vec<BrokerLink> = Vec::with_capacity(raws.len());
         for (i, raw) in raws.into_iter().enumerate() {
             let path = format!("broker_link.{i}");
-            if i == 1 {
-                // Noted; the rest of it is still worth a look.
-                let _: Checked<()> =
-                    self.refuse(&path, "a second broker link", "this version talks to one broker");
+            let Ok(link) = raw.and_then(|raw| self.broker_link(&path, raw)) else { continue };
+            let link::Options { name, host, port, .. } = &link.options;
+            if links.iter().any(|other| other.options.name == *name) {
+                let allowed = "a name that no other link has";
+                let _: Checked<()> = self.not_allowed(&format!("{path}.name"), quoted(name), allowed);
             }
-            links.extend(raw.and_then(|raw| self.link(&path, raw)).ok());
+            if links.iter().any(|other| (&other.options.host, other.options.port) == (host, *port)) {
+                // They would have one client id, and push each other out without end.
+                let reason = "another link goes to the same broker; let one carry all";
+                let found = quoted(&format!("{host}:{port}"));
+                let _: Checked<()> = self.refuse(&format!("{path}.url"), found, reason);
+            }
+            links.push(link);
         }
-        if self.faults.touch("broker_link") { Err(Faulty) } else { Ok(links.pop()) }
+        if self.faults.touch("broker_link") { Err(Faulty) } else { Ok(links) }
+    }
+
+    fn broker_link(&mut self, path: &str, raw: raw::BrokerLink) -> Checked<BrokerLink> {
+        let classes = raw.carries.iter().map(|carried| carried.class()).collect();
+        let carries = link::Carries { classes, topics: raw.topics.clone() };
+        for (i, topic) in raw.topics.iter().enumerate() {
+            if !is_topic_filter(topic) {
+                let allowed = "an MQTT topic filter: # stands at its end alone, + and # fill a whole level";
+                return self.not_allowed(&format!("{path}.topics.{i}"), quoted(topic), allowed);
+            }
+        }
+        Ok(BrokerLink { options: self.link(path, raw)?, carries })
     }
 
     fn link(&mut self, path: &str, raw: raw::BrokerLink) -> Checked<link::Options> {
@@ -46,8 +63,9 @@ impl Validator<'_> {
             let allowed = format!("a number from reconnect_first_s ({first:?}) up");
             return self.not_allowed(&format!("{path}.reconnect_max_s"), format!("{max:?}"), allowed);
         }
-        let (host, port) = address?;
-        let password = password?;
+        let address = address?;
+        let tls = self.link_tls(path, &raw, address.secure);
+        let (password, tls) = (password?, tls?);
         let backoff = BackoffOptions {
             first: Duration::from_secs_f64(first),
             max: Duration::from_secs_f64(max),
@@ -57,8 +75,12 @@ impl Validator<'_> {
         let keep_alive = Duration::from_secs(u64::from(raw.keep_alive_s));
         Ok(link::Options {
             name: raw.name,
-            host,
-            port,
+            host: address.host,
+            port: address.port,
+            tls,
+            websocket: address.websocket,
+            version: raw.protocol.version(),
+            will_delay: Duration::from_secs(u64::from(raw.will_delay_s)),
             credentials,
             keep_alive,
             backoff,
@@ -66,9 +88,9 @@ impl Validator<'_> {
         })
     }
 
-    /// Host and port of a broker's URL; `path` is its key.
-    pub(super) fn url(&mut self, path: &str, url: &str) -> Checked<(String, u16)> {
-        parse_url(url).or_else(|reason| self.refuse(path, quoted(url), reason))
+    /// What a broker's URL says; `path` is its key.
+    pub(super) fn url(&mut self, path: &str, url: &str) -> Checked<Address> {
+        Address::parse(url).or_else(|reason| self.refuse(path, quoted(url), reason))
     }
 }
 
@@ -77,43 +99,19 @@ pub(in crate::config) fn link_to(
     url: &str,
     (username, password_file): (Option<&str>, Option<&Path>),
 ) -> Result<link::Options, String> {
-    let (host, port) = parse_url(url).map_err(|reason| format!("{}: {reason}", quoted(url)))?;
+    let Address { host, port, secure, websocket } =
+        Address::parse(url).map_err(|reason| format!("{}: {reason}", quoted(url)))?;
     let password = password_file.map(read_password).transpose()?;
     let credentials = username.map(|name| Credentials { username: name.to_owned(), password });
-    Ok(link::Options { host, port, credentials, ..link::Options::default() })
+    let tls = secure.then(link::TlsOptions::default);
+    Ok(link::Options { host, port, tls, websocket, credentials, ..link::Options::default() })
 }
 
-/// Host and port of `mqtt://host:port`, or what is wrong with it.
-fn parse_url(url: &str) -> Result<(String, u16), &'static str> {
-    const FORM: &str = "a broker is mqtt://host or mqtt://host:port";
-    let (scheme, rest) = url.split_once("://").ok_or(FORM)?;
-    match scheme {
-        "mqtt" => {}
-        "mqtts" | "ws" | "wss" => return Err("this version speaks mqtt:// only"),
-        _ => return Err(FORM),
-    }
-    if rest.contains('@') {
-        return Err("name and password belong in username and password, not in the URL");
-    }
-    let rest = rest.strip_suffix('/').unwrap_or(rest);
-    let (host, port) = if let Some(v6) = rest.strip_prefix('[') {
-        let (host, after) = v6.split_once(']').ok_or(FORM)?;
-        host.parse::<Ipv6Addr>().map_err(|_| "what stands in brackets is no IPv6 address")?;
-        (host, (!after.is_empty()).then(|| after.strip_prefix(':').ok_or(FORM)).transpose()?)
-    } else {
-        let (host, port) = rest.split_once(':').map_or((rest, None), |(h, p)| (h, Some(p)));
-        let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-        if host.is_empty() || !host.chars().all(legal) {
-            return Err(FORM);
-        }
-        (host, port)
+fn is_topic_filter(filter: &str) -> bool {
+    let levels: Vec<_> = filter.split('/').collect();
+    let legal = |(i, level): (usize, &&str)| {
+        let last = i + 1 == levels.len();
+        !level.contains(['+', '#', '\0']) || *level == "+" || (*level == "#" && last)
     };
-    let port = match port {
-        None => MQTT_PORT,
-        Some(digits) => {
-            let number = digits.parse().ok().filter(|p| *p > 0);
-            number.ok_or("the port is an integer from 1 to 65535")?
-        }
-    };
-    Ok((host.to_owned(), port))
+    !filter.is_empty() && filter.len() <= usize::from(u16::MAX) && levels.iter().enumerate().all(legal)
 }

@@ -8,7 +8,9 @@
 mod broker;
 mod embedded;
 mod ground;
+mod link_tls;
 mod password;
+mod url;
 
 pub(super) use broker::link_to;
 
@@ -27,7 +29,7 @@ use super::raw;
 use super::schema::quoted;
 use crate::capture::{self, Kind, command, replay, synthetic, video};
 use crate::model::{CameraId, Point, Polygon, Size};
-use crate::{behavior, control, inference, pipeline, predict, swarm, track};
+use crate::{behavior, control, inference, link, pipeline, predict, swarm, track};
 
 /// There is a fault in it, and it has been noted.
 pub(super) struct Faulty;
@@ -60,8 +62,10 @@ pub(super) fn validate(
     let tracks_max = tracker.as_ref().map_or(0, |t| t.tracks_max as usize);
     let swarm = v.section("swarm").and_then(|s| v.swarm(&s, tracks_max));
     let control = v.section("control").and_then(|c| v.control(c));
-    let link = v.link_to_broker();
-    let state_dir = v.section("state").and_then(|s| v.state_dir(s));
+    let links = v.links();
+    let state = v.section::<raw::State>("state");
+    let outbox = state.as_ref().ok().map(outbox_options);
+    let state_dir = state.and_then(|s| v.state_dir(s));
     let broker = v.section("broker").and_then(|b| v.broker_in_camera(&b, state_dir.as_deref().ok()));
     v.texts_of_faulty_sections();
     #[cfg(not(feature = "broker"))]
@@ -81,7 +85,8 @@ pub(super) fn validate(
         },
         swarm: swarm?,
         control: control?,
-        link: link?,
+        links: links?,
+        outbox: outbox.ok_or(Faulty)?,
         #[cfg(feature = "broker")]
         broker: broker?,
         state_dir: state_dir?,
@@ -115,6 +120,18 @@ fn tracker_options(raw: &raw::Tracker) -> track::Options {
         min_hits: raw.min_hits,
         evidence_min: raw.evidence_min,
         ..track::Options::default()
+    }
+}
+
+fn outbox_options(raw: &raw::State) -> link::OutboxOptions {
+    let stored = link::QueueLimits {
+        messages: raw.outbox_messages as usize,
+        bytes: (raw.outbox_mb as usize).saturating_mul(1 << 20),
+    };
+    link::OutboxOptions {
+        commit_delay: Duration::from_millis(u64::from(raw.commit_delay_ms)),
+        limits: link::OutboxLimits { stored, ..link::OutboxLimits::default() },
+        ..link::OutboxOptions::new(raw.dir.join("outbox"))
     }
 }
 
