@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Error;
 use super::links::{Links, SharedLinks, take};
-use super::orders::{Orders, Request, Setup};
+use super::orders::{Orders, REQUESTS_MAX, Request, Setup};
 use super::surface::{Surface, SurfaceReport, Swarm};
 use crate::base::Clock;
 use crate::capture::{self, Capture};
@@ -118,7 +118,7 @@ impl Camera {
         let stop = CancellationToken::new();
         let (report_out, surface) = watch::channel(SurfaceReport::default());
         let (modes_out, modes) = watch::channel(Vec::new());
-        let (requests_out, requests) = mpsc::channel(1);
+        let (requests_out, requests) = mpsc::channel(REQUESTS_MAX);
         let answers = |link: &&BrokerLink| link.carries.classes.contains(&MessageClass::Reply);
         let ordering = config.links.iter().find(answers).map(|link| link.options.clone());
         if let (Some(options), Some(link)) = (config.control, ordering) {

@@ -99,10 +99,18 @@ async fn supervise(
     let outcome = loop {
         tokio::select! {
             () = signals.next() => break Ok(After::Exit),
-            request = camera.request() => break Ok(match request {
-                Request::Stop => After::Exit,
-                Request::Restart => After::Restart,
-            }),
+            request = camera.request() => match request {
+                Request::Stop => break Ok(After::Exit),
+                Request::Restart => break Ok(After::Restart),
+                Request::Reload(job) => {
+                    let outcome = reload.as_mut().map(|reload| reload.reload_outcome(&camera));
+                    job.finish(outcome);
+                }
+                Request::Set(settings, job) => {
+                    let outcome = reload.as_mut().map(|reload| reload.set(settings, &camera));
+                    job.finish(outcome);
+                }
+            },
             (name, end) = parts.next_end() => break judge(name, end, &camera).map(|()| After::Exit),
             Some(()) = hangup.recv() => {
                 platform::reloading();

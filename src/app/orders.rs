@@ -23,8 +23,8 @@ use super::surface::SurfaceReport;
 use crate::base::{Clock, Readers, Time, replace_file, rfc3339};
 use crate::capture::Capture;
 use crate::control::{
-    self, Action, Activity, Command, Connection, Data, Desk, Outcome, Outgoing, Plane, Repeats, Ticket,
-    Topics, Truth,
+    self, Action, Activity, Command, Connection, Data, Desk, Outcome, Outgoing, Plane, Repeats, Settings,
+    Ticket, Topics, Truth,
 };
 use crate::link::{self, Carries, Client, Deliveries, LinkHandle, Route, Router};
 use crate::model::{CameraId, Delivery, Scene};
@@ -36,18 +36,40 @@ const TICK: Duration = Duration::from_millis(250);
 const REST_WITHIN: Duration = Duration::from_secs(5);
 /// How long the perception may take to hand over its last frame.
 const DRAIN_WITHIN: Duration = Duration::from_secs(3);
+/// Requests that wait for whoever runs the process.
+pub(super) const REQUESTS_MAX: usize = 8;
 /// A frame older than this is not recent.
 const RECENT: Duration = Duration::from_secs(5);
 /// The file with the ids of commands, in the state folder.
 const COMMANDS_FILE: &str = "commands.json";
 
 /// What is asked of whoever runs the process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Request {
     /// Drain and exit.
     Stop,
     /// Drain and start again.
     Restart,
+    /// Read the configuration again.
+    Reload(Job),
+    /// Set these values.
+    Set(Settings, Job),
+}
+
+/// A command that somebody else does.
+#[derive(Debug)]
+pub struct Job {
+    ticket: Ticket,
+    outcomes: mpsc::Sender<(Ticket, Outcome)>,
+}
+
+impl Job {
+    /// Tells how it went; none when it can't be done here.
+    pub(super) fn finish(self, outcome: Option<Outcome>) {
+        let nobody = || Outcome::failed("unavailable", "this camera has no configuration file to go by");
+        // There is room for as many as can be under way; a desk that is gone wants no answer.
+        let _ = self.outcomes.try_send((self.ticket, outcome.unwrap_or_else(nobody)));
+    }
 }
 
 /// A link with what comes in by it.
@@ -108,6 +130,9 @@ pub(super) struct Orders {
     data_link: Option<Wire>,
     router: Router,
     pending: Vec<Resting>,
+    /// What others have done.
+    jobs: mpsc::Sender<(Ticket, Outcome)>,
+    outcomes: mpsc::Receiver<(Ticket, Outcome)>,
     started: Time,
     last_frame: Option<Time>,
     next_metrics: Time,
@@ -145,6 +170,7 @@ impl Orders {
             Router::new(vec![Route { name, carries: Carries::default(), data, control: None }], None)
         };
         let router = setup.router.clone().or_else(|| data_link.as_ref().map(own));
+        let (jobs, outcomes) = mpsc::channel(control::RUNNING_MAX);
         let file = setup.state_dir.join(COMMANDS_FILE);
         let repeats = std::fs::read(file).map(|bytes| Repeats::from_json(&bytes, now)).unwrap_or_default();
         Ok(Self {
@@ -157,6 +183,8 @@ impl Orders {
             shared,
             data_link,
             pending: Vec::new(),
+            jobs,
+            outcomes,
             started: now,
             last_frame: None,
             next_metrics: now + control::METRICS_EVERY,
@@ -185,6 +213,11 @@ impl Orders {
                     Shared::Heard(delivery) => self.plane.heard_shared(&delivery),
                     Shared::Connected => self.tell(Connection::Shared),
                 },
+                Some((ticket, outcome)) = self.outcomes.recv() => {
+                    let mut actions = Vec::new();
+                    self.desk.finish(ticket, outcome, &mut actions);
+                    self.act(actions).await;
+                }
                 Ok(()) = self.setup.resting.changed() => self.rested().await,
                 fresh = self.setup.scenes.changed(), if perceiving => match fresh {
                     Ok(()) => self.scene(),
@@ -293,8 +326,10 @@ impl Orders {
         match command {
             Command::Pause => return self.rest(ticket, true),
             Command::Resume => return self.rest(ticket, false),
-            Command::Stop => return self.ask(Request::Stop),
-            Command::Restart => return self.ask(Request::Restart),
+            Command::Stop => return self.leave_by(Request::Stop),
+            Command::Restart => return self.leave_by(Request::Restart),
+            Command::Reload => return self.ask(Request::Reload(self.job(ticket))),
+            Command::Set(settings) => return self.ask(Request::Set(settings.clone(), self.job(ticket))),
             Command::Status => {
                 let mut out = Vec::new();
                 self.plane.tell(now, &mut out);
@@ -316,7 +351,7 @@ impl Orders {
                 self.show();
                 Some(Outcome::Done(Some(json!({ "enabled": self.setup.crop.is_on() }))))
             }
-            Command::Snapshot | Command::Reload | Command::Set(_) => {
+            Command::Snapshot => {
                 let detail = format!("this version can't do {}", command.word().as_str());
                 Some(Outcome::failed("unavailable", detail))
             }
@@ -361,13 +396,28 @@ impl Orders {
         self.act(actions).await;
     }
 
-    fn ask(&mut self, request: Request) -> Option<Outcome> {
-        if self.setup.requests.try_send(request).is_err() {
-            return Some(Outcome::failed("unavailable", "nobody runs this camera who could do that"));
+    fn job(&self, ticket: Ticket) -> Job {
+        Job { ticket, outcomes: self.jobs.clone() }
+    }
+
+    /// Asks whoever runs the process; the outcome, when nobody can be asked.
+    fn ask(&self, request: Request) -> Option<Outcome> {
+        let unanswered = self.setup.requests.try_send(request).err()?;
+        Some(match unanswered {
+            mpsc::error::TrySendError::Full(_) => Outcome::Rejected(control::Rejection::Busy(REQUESTS_MAX)),
+            mpsc::error::TrySendError::Closed(_) => {
+                Outcome::failed("unavailable", "nobody runs this camera who could do that")
+            }
+        })
+    }
+
+    fn leave_by(&mut self, request: Request) -> Option<Outcome> {
+        let refused = self.ask(request);
+        if refused.is_none() {
+            self.leaving = true;
+            self.show();
         }
-        self.leaving = true;
-        self.show();
-        None
+        refused
     }
 
     fn scene(&mut self) {

