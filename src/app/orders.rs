@@ -148,8 +148,11 @@ impl Orders {
         let plane = Plane::new(topics.clone(), setup.options.plane.clone());
         let spawn = |id: String, will, subscriptions: Vec<_>| {
             // A session that is kept would bring commands that nobody waits for any more.
-            let (session_expiry, will_delay) = (Duration::ZERO, Duration::ZERO);
-            let clean = link::Options { session_expiry, will_delay, ..setup.link.clone() };
+            let clean = link::Options {
+                will_delay: Duration::ZERO,
+                session_expiry: Duration::ZERO,
+                ..setup.link.clone()
+            };
             let client = Client { id, will, subscriptions, rows: None };
             link::spawn(&clean, client, Arc::clone(&setup.clock)).map(Wire::new)
         };
@@ -324,12 +327,12 @@ impl Orders {
     fn execute(&mut self, ticket: Ticket, command: &Command) -> Option<Outcome> {
         let now = self.now();
         match command {
-            Command::Pause => return self.rest(ticket, true),
-            Command::Resume => return self.rest(ticket, false),
-            Command::Stop => return self.leave_by(Request::Stop),
-            Command::Restart => return self.leave_by(Request::Restart),
-            Command::Reload => return self.ask(Request::Reload(self.job(ticket))),
-            Command::Set(settings) => return self.ask(Request::Set(settings.clone(), self.job(ticket))),
+            Command::Pause => self.rest(ticket, true),
+            Command::Resume => self.rest(ticket, false),
+            Command::Stop => self.leave_by(Request::Stop),
+            Command::Restart => self.leave_by(Request::Restart),
+            Command::Reload => self.ask(Request::Reload(self.job(ticket))),
+            Command::Set(settings) => self.ask(Request::Set(settings.clone(), self.job(ticket))),
             Command::Status => {
                 let mut out = Vec::new();
                 self.plane.tell(now, &mut out);
@@ -351,10 +354,7 @@ impl Orders {
                 self.show();
                 Some(Outcome::Done(Some(json!({ "enabled": self.setup.crop.is_on() }))))
             }
-            Command::Snapshot => {
-                let detail = format!("this version can't do {}", command.word().as_str());
-                Some(Outcome::failed("unavailable", detail))
-            }
+            Command::Snapshot => Some(Outcome::Rejected(control::Rejection::FramesNotAllowed)),
         }
     }
 

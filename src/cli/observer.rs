@@ -61,11 +61,6 @@ impl Observer {
         Ok(Self { status: link.status(), link, deliveries, broker: arguments.broker.clone() })
     }
 
-    /// A text that nobody else has.
-    pub(super) fn unique(&self) -> String {
-        unique()
-    }
-
     /// Queues a message; it leaves when there is a connection.
     pub(super) fn send(&self, envelope: Envelope) {
         self.link.sender().send(envelope);
@@ -92,8 +87,8 @@ impl Observer {
     }
 }
 
-/// 64 random bits; the time where the system has none.
-fn unique() -> String {
+/// A text that nobody else has: 64 random bits; the time where the system has none.
+pub(super) fn unique() -> String {
     let random = SysRng.try_next_u64().unwrap_or_else(|_| {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         now.map_or(0, |now| now.as_nanos() as u64)

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use tokio::time::{Instant, timeout_at};
 
-use super::observer::{Observer, ObserverArguments};
+use super::observer::{self, Observer, ObserverArguments};
 use super::{Error, log, runtime, say};
 use crate::control::{Reply, ReplyState, Topics};
 use crate::model::{CameraId, Envelope, MessageClass, Qos};
@@ -20,8 +20,8 @@ const ALL_WITHIN: Duration = Duration::from_secs(3);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The command: pause, resume, stop, restart, status, metrics, health, toggle_crop,
-    /// stabilization_stats, snapshot, reload or set.
+    /// The command: pause, resume, stop, restart, status, metrics, health, `toggle_crop`,
+    /// `stabilization_stats`, reload or set.
     command: String,
     /// Its parameters, such as `tracker.iou_min=0.25`; a value is JSON, or a text when it is none.
     #[arg(value_name = "KEY=VALUE")]
@@ -73,7 +73,7 @@ async fn send(
         None => (format!("{prefix}/control/commands"), format!("{prefix}/+/control/replies")),
     };
     let mut observer = Observer::start(&arguments.observer, "send", &[(replies, Qos::AtLeastOnce)])?;
-    let id = observer.unique();
+    let id = observer::unique();
     let mut command = Map::from_iter([
         ("command".to_owned(), Value::from(arguments.command.as_str())),
         ("id".to_owned(), Value::from(id.as_str())),

@@ -43,7 +43,7 @@ async fn a_paused_camera_ends_its_tracks_and_looks_at_nothing_until_it_is_resume
     against_each_broker(Setup::default(), async |broker: TestBroker| {
         let mut tracks = Peer::subscribed(broker.port(), "tracks", "omnisight/swarm/tracks/gate/+").await;
         let mut ear = Ear::at(broker.port()).await;
-        let camera = gate(broker.port(), "");
+        let camera = gate(broker.port(), "rate_per_s = 1000");
         let _program = camera.run();
         ear.status("running").await;
         let seen = tracks.track().await.track_id;

@@ -60,10 +60,11 @@ async fn a_camera_that_comes_back_to_its_broker_tells_again_what_is_so() {
 async fn somebody_else_on_the_shared_status_is_a_mode_and_never_touches_our_own() {
     against_each_broker(Setup::default(), async |broker: TestBroker| {
         let mut presence = Peer::watch_presence(broker.port());
-        let mut ear = Ear::at(broker.port()).await;
+        let mut ear = Ear::to(broker.port(), &[SHARED_STATUS]).await;
         let camera = gate(broker.port(), "");
         let _program = camera.run();
         ear.status("running").await;
+        ear.hears(SHARED_STATUS, |value| value["status"] == "running").await;
         // As the reference pipeline writes it.
         let theirs = r#"{"status": "paused", "timestamp": "2026-11-20T20:37:56.020098", "client_id": "inference_control"}"#;
         ear.say(SHARED_STATUS, theirs);

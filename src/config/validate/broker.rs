@@ -104,7 +104,7 @@ pub(in crate::config) fn link_to(
     let password = password_file.map(read_password).transpose()?;
     let credentials = username.map(|name| Credentials { username: name.to_owned(), password });
     let tls = secure.then(link::TlsOptions::default);
-    Ok(link::Options { host, port, tls, websocket, credentials, ..link::Options::default() })
+    Ok(link::Options { host, port, credentials, tls, websocket, ..link::Options::default() })
 }
 
 fn is_topic_filter(filter: &str) -> bool {

@@ -399,11 +399,7 @@ impl Validator<'_> {
         let swarm_prefix = self.json_at("swarm.prefix").as_str().map(str::to_owned);
         Ok(raw.enabled.then_some(control::Options {
             prefix: raw.prefix,
-            desk: control::DeskOptions {
-                allow: allow?,
-                rate_per_s: raw.rate_per_s,
-                ..control::DeskOptions::default()
-            },
+            desk: control::DeskOptions { allow: allow?, rate_per_s: raw.rate_per_s },
             plane: control::PlaneOptions {
                 shared_status: raw.shared_status,
                 audit: raw.audit,
