@@ -27,6 +27,7 @@ mod index;
 mod keeper;
 mod log;
 mod queue;
+mod rate;
 mod row;
 
 use std::path::PathBuf;
@@ -46,6 +47,7 @@ pub use keeper::DiskCounters;
 use keeper::{Keeper, lock};
 pub(super) use queue::{Entry, Queues};
 pub use queue::{PerClass, QueueLimits, WaitingLimits};
+pub(super) use rate::TRACK_RATE_MAX_HZ;
 
 use crate::base::{Clock, Time};
 use crate::model::{Envelope, MessageClass};
