@@ -59,6 +59,27 @@ impl Options {
     }
 }
 
+/// What of the [`Options`] can be changed between two frames.
+#[derive(Debug, Clone)]
+pub struct Tuning {
+    /// How detections are followed.
+    pub tracker: track::Options,
+    /// What their behaviour is called.
+    pub behavior: behavior::Options,
+    /// How far ahead is looked.
+    pub prediction: predict::Options,
+    /// Named places.
+    pub zones: Vec<Zone>,
+}
+
+impl Options {
+    /// What of them can be changed between two frames.
+    pub fn tuning(&self) -> Tuning {
+        let Self { tracker, behavior, prediction, zones, .. } = self.clone();
+        Tuning { tracker, behavior, prediction, zones }
+    }
+}
+
 /// One camera's perception.
 pub struct Perception {
     ground: GroundPlane,
@@ -102,6 +123,13 @@ impl Perception {
         })
     }
 
+    /// Goes by other limits from the next frame on. What is followed, remembered and predicted stays.
+    pub fn tune(&mut self, tuning: Tuning) {
+        self.tracker.set_options(tuning.tracker);
+        self.analyzer.set_options(tuning.behavior);
+        self.predictor.set_options(tuning.prediction, tuning.zones);
+    }
+
     /// Takes the next frame. What must not be skipped is added to `transitions`.
     pub fn step(
         &mut self,
@@ -142,6 +170,16 @@ impl Perception {
             tracks,
             detections: self.detections.len(),
         })
+    }
+
+    /// From now on notes why the track of this id goes as it goes.
+    pub fn explain(&mut self, track: u32) {
+        self.tracker.explain(track);
+    }
+
+    /// What was noted of it in the last frame, and of the tracks that have no id yet.
+    pub fn explanation(&self) -> &[track::Entry] {
+        self.tracker.explanation()
     }
 
     fn place(&self, track: &crate::model::Track) -> SceneTrack {
@@ -232,11 +270,13 @@ pub struct Outputs {
 /// How long one wait for a frame lasts at most, so that the thread sees that nobody listens any more.
 const PATIENCE: Duration = Duration::from_millis(250);
 
-/// Runs the perception on a thread of its own until the capture ends or nobody listens.
+/// Runs the perception on a thread of its own until the capture ends or nobody listens; the newest
+/// tuning counts from the next frame on.
 pub fn spawn(
     capture: Arc<Capture>,
     camera: &CameraId,
     mut perception: Perception,
+    mut tunings: watch::Receiver<Option<Tuning>>,
     outputs: Outputs,
 ) -> io::Result<JoinHandle<()>> {
     let mut frame = Frame::empty(camera.clone());
@@ -267,6 +307,12 @@ pub fn spawn(
                 Taken::Pending if outputs.transitions.is_closed() => return,
                 Taken::Pending => continue,
                 Taken::Ended => break,
+            }
+            // Nobody who could tune any more is no reason to stop.
+            if tunings.has_changed().unwrap_or(false)
+                && let Some(tuning) = tunings.borrow_and_update().clone()
+            {
+                perception.tune(tuning);
             }
             let started = Instant::now();
             let outcome = perception.step(&frame, &mut transitions);

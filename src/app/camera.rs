@@ -35,6 +35,8 @@ pub struct Camera {
     goodbye: Option<Goodbye>,
     requests: mpsc::Receiver<Request>,
     stop: CancellationToken,
+    tune_perception: watch::Sender<Option<pipeline::Tuning>>,
+    tune_swarm: watch::Sender<Option<swarm::Tuning>>,
 }
 
 /// What is left to do for a surface that did not live to say goodbye itself.
@@ -107,7 +109,9 @@ impl Camera {
             resting: resting_out,
             counters: Arc::clone(&counters),
         };
-        let thread = pipeline::spawn(Arc::clone(&capture), &id, perception, outputs)?;
+        let (tune_perception, perception_tunings) = watch::channel(None);
+        let (tune_swarm, swarm_tunings) = watch::channel(None);
+        let thread = pipeline::spawn(Arc::clone(&capture), &id, perception, perception_tunings, outputs)?;
         parts.watch_thread(format!("perception {id}"), thread);
         let stop = CancellationToken::new();
         let (report_out, surface) = watch::channel(SurfaceReport::default());
@@ -146,10 +150,23 @@ impl Camera {
             report: report_out,
             modes,
             stop: stop.clone(),
+            tunings: swarm_tunings,
             newest_event: 0,
         };
         parts.spawn(format!("surface {id}"), task.run());
-        Ok(Self { id, capture, counters, surface, sights, ground, goodbye, requests, stop })
+        Ok(Self {
+            id,
+            capture,
+            counters,
+            surface,
+            sights,
+            ground,
+            goodbye,
+            requests,
+            stop,
+            tune_perception,
+            tune_swarm,
+        })
     }
 
     /// Which camera it is.
@@ -206,6 +223,13 @@ impl Camera {
         if let Some(open) = take(&links) {
             open.close(Some(will), GOODBYE_WITHIN).await;
         }
+    }
+
+    /// Goes by what of this configuration can be changed while running: tracker, behaviour, prediction,
+    /// zones, what the swarm publishes and keeps. From the next frame on.
+    pub fn tune(&self, config: &Config) {
+        self.tune_perception.send_replace(Some(config.perception.tuning()));
+        self.tune_swarm.send_replace(config.swarm.as_ref().map(swarm::Options::tuning));
     }
 
     /// Begins the stop: no more frames; the surface says goodbye when the last one is through. The

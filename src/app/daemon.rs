@@ -1,6 +1,7 @@
 //! The daemon: one camera, its embedded broker if it has one, the service manager, and signals.
 //!
-//! It runs until SIGTERM or SIGINT, until a command asks for its end, until a recording that is its source has ended, or until a part
+//! SIGHUP reads the configuration again (`reload`). It runs until SIGTERM or SIGINT, until a command asks
+//! for its end, until a recording that is its source has ended, or until a part
 //! fails that can't be restarted. Then it drains under [`STOP_WITHIN`]; a second signal forces.
 
 use std::sync::Arc;
@@ -9,12 +10,13 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
+use super::reload::Reload;
 use super::{Camera, Error, Request};
 use crate::base::Clock;
 #[cfg(feature = "broker")]
 use crate::broker::{self, Broker};
 use crate::capture;
-use crate::config::{self, Config};
+use crate::config;
 use crate::platform;
 use crate::supervisor::{End, Supervisor};
 
@@ -54,8 +56,9 @@ pub enum After {
 }
 
 /// Runs one camera until it is told to stop, or can't go on.
-pub async fn run(config: Config, clock: Arc<dyn Clock>) -> Result<After, Error> {
+pub async fn run(reload: Reload, clock: Arc<dyn Clock>) -> Result<After, Error> {
     let signals = StopSignals::new()?;
+    let config = reload.config().clone();
     let config::Camera { id, name, site } = config.camera.clone();
     #[cfg(feature = "broker")]
     let broker = match config.broker.clone() {
@@ -74,17 +77,21 @@ pub async fn run(config: Config, clock: Arc<dyn Clock>) -> Result<After, Error> 
         #[cfg(feature = "broker")]
         broker,
         signals,
+        Some(reload),
     )
     .await
 }
 
-/// Watches over a running camera and its parts until there is a reason to stop, and stops them.
+/// Watches over a running camera and its parts until there is a reason to stop, and stops them. Without
+/// `reload` SIGHUP changes nothing.
 async fn supervise(
     mut camera: Camera,
     mut parts: Supervisor,
     #[cfg(feature = "broker")] mut broker: Option<Broker>,
     mut signals: StopSignals,
+    mut reload: Option<Reload>,
 ) -> Result<After, Error> {
+    let mut hangup = signal(SignalKind::hangup())?;
     platform::ready();
     let mut status = ticker(STATUS_EVERY);
     let mut watchdog = platform::watchdog_interval().map(ticker);
@@ -97,6 +104,12 @@ async fn supervise(
                 Request::Restart => After::Restart,
             }),
             (name, end) = parts.next_end() => break judge(name, end, &camera).map(|()| After::Exit),
+            Some(()) = hangup.recv() => {
+                platform::reloading();
+                // Told to the log; whoever sent the signal waits for no answer.
+                let _ = reload.as_mut().map(|reload| reload.reload(&camera));
+                platform::ready();
+            }
             error = broker_failure(#[cfg(feature = "broker")] &mut broker) => break Err(error),
             _ = status.tick() => platform::status(&status_line(&camera)),
             () = tick(&mut watchdog) => {
@@ -278,7 +291,7 @@ mod tests {
         let camera = Camera::start(config, &clock, &mut parts, false).unwrap();
         hears(&mut heard, "online").await;
         parts.spawn("a part", async { panic!("told to") });
-        let error = supervise(camera, parts, None, StopSignals::new().unwrap()).await.unwrap_err();
+        let error = supervise(camera, parts, None, StopSignals::new().unwrap(), None).await.unwrap_err();
         assert_eq!(error.to_string(), "a part panicked: told to");
         assert_eq!(error.kind().exit_code(), 70);
         hears(&mut heard, "offline").await;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Camera::start:  capture thread -> perception thread -> surface task, orders task -> links -> broker
-//! daemon::run:    the embedded broker, one camera, the service manager, signals
+//! daemon::run:    the embedded broker, one camera, the service manager, signals, reload
 //! demo::Demo:     the embedded broker, N cameras over one simulated plaza
 //! ```
 //!
@@ -20,6 +20,7 @@ mod links;
 mod meter;
 mod modes;
 mod orders;
+pub mod reload;
 mod surface;
 
 pub use camera::{Camera, Report};

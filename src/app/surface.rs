@@ -21,7 +21,7 @@ use crate::link::{self, OutboxStatus};
 use crate::model::{CameraId, Delivery, Event, EventState, Scene, Transition};
 use crate::pipeline;
 use crate::store::Store;
-use crate::swarm::{Action, Engine, Input};
+use crate::swarm::{self, Action, Engine, Input};
 
 /// How long the perception may take to hand over its last transitions.
 const DRAIN_WITHIN: Duration = Duration::from_secs(3);
@@ -72,6 +72,8 @@ pub(super) struct Surface {
     /// Modes that others know of.
     pub(super) modes: watch::Receiver<Vec<&'static str>>,
     pub(super) stop: CancellationToken,
+    /// What the swarm goes by from now on, the newest wins.
+    pub(super) tunings: watch::Receiver<Option<swarm::Tuning>>,
     /// The highest id of an event so far.
     pub(super) newest_event: u32,
 }
@@ -102,6 +104,8 @@ impl Surface {
                         None => self.report.send_modify(|report| report.tracks = 0),
                     }
                 }
+                // Whoever tunes is gone only when the camera is.
+                Ok(()) = self.tunings.changed() => self.tune(),
                 _ = tick.tick() => self.tick(&mut actions),
                 // Last, so that a flood from others holds up nothing of ours.
                 delivery = next_delivery(&mut self.swarm) => match delivery {
@@ -122,6 +126,13 @@ impl Surface {
         }
         self.tick(&mut actions);
         self.say_goodbye().await;
+    }
+
+    fn tune(&mut self) {
+        let tuning = self.tunings.borrow_and_update().clone();
+        if let (Some(swarm), Some(tuning)) = (&mut self.swarm, tuning) {
+            swarm.engine.tune(tuning);
+        }
     }
 
     fn feed(&mut self, input: Input<'_>, actions: &mut Vec<Action>) {

@@ -7,18 +7,21 @@ use std::sync::Arc;
 
 use super::{ConfigArguments, Error, load, log, runtime};
 use crate::app::daemon::{self, After};
+use crate::app::reload::Reload;
 use crate::base::SystemClock;
 #[cfg(feature = "broker")]
 use crate::broker;
-#[cfg(feature = "broker")]
 use crate::config;
 
 pub(super) fn run(arguments: &ConfigArguments, log: &log::Arguments) -> Result<(), Error> {
     let loaded = load(arguments, log)?;
-    let config = loaded.config;
-    log::start(config.log.level.as_str(), config.log.is_json());
+    let set_level = log::start(loaded.config.log.level.as_str(), loaded.config.log.is_json());
+    let (path, log) = (config::find(arguments.config.as_deref()), log.clone());
+    let again = move || config::load(path.as_deref(), super::variables().chain(log.as_variables()));
+    let set_level = Box::new(move |level: config::raw::Level| set_level(level.as_str()));
+    let reload = Reload::new(loaded, Box::new(again), set_level);
     let runtime = runtime()?;
-    let done = runtime.block_on(daemon::run(config, Arc::new(SystemClock::new())));
+    let done = runtime.block_on(daemon::run(reload, Arc::new(SystemClock::new())));
     // What was left behind by the deadline must not hold the process.
     runtime.shutdown_background();
     match done? {
@@ -57,7 +60,7 @@ pub(super) struct BrokerArguments {
 pub(super) fn broker(arguments: &BrokerArguments, log: &log::Arguments) -> Result<(), Error> {
     let mut options = if let Some(path) = &arguments.config {
         let broker = config::load_broker(path, super::variables().chain(log.as_variables()))?;
-        log::start(broker.log.level.as_str(), broker.log.is_json());
+        drop(log::start(broker.log.level.as_str(), broker.log.is_json()));
         broker.options
     } else {
         log.start("info");

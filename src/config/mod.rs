@@ -14,6 +14,7 @@
 //! How a part uses its options does not belong here, and no part knows this module.
 //! Units stand in the names: `_s`, `_m`, `_mps`; picture sizes are pixels.
 
+mod changes;
 mod document;
 mod fault;
 mod masked;
@@ -26,6 +27,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use changes::Changes;
 pub use fault::{Fault, Faults, Place, Problem};
 pub use masked::Masked;
 #[cfg(feature = "broker")]
@@ -33,6 +35,7 @@ pub use options::BrokerAlone;
 pub use options::{BrokerLink, Camera, Config};
 pub use schema::schema;
 
+use changes::Clear;
 use document::{Meaning, Node, Value};
 
 /// Where the file is looked for, in this order, when none is named.
@@ -50,6 +53,7 @@ pub struct Loaded {
     /// The checked options.
     pub config: Config,
     raw: raw::Root,
+    clear: Clear,
 }
 
 /// The file that was named, or the first of [`SEARCHED`] that exists; `None` when there is none.
@@ -68,9 +72,13 @@ pub fn load(path: Option<&Path>, env: impl Iterator<Item = (String, String)>) ->
     };
     let json = schema::check(&root, &schema, "", &mut faults);
     let config = validate::validate(&root, &json, credentials.as_deref(), &mut faults);
-    let raw = serde_json::from_value(json);
+    let raw = serde_json::from_value::<raw::Root>(json.clone());
     match (config, raw) {
-        (Ok(config), Ok(raw)) if faults.list().is_empty() => Ok(Loaded { config, raw }),
+        (Ok(config), Ok(raw)) if faults.list().is_empty() => {
+            // What has no JSON form is no number, and such were refused.
+            let clear = Clear::new(serde_json::to_value(&raw).unwrap_or_default(), &json);
+            Ok(Loaded { config, raw, clear })
+        }
         _ => Err(faults.sorted()),
     }
 }

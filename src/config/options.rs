@@ -35,7 +35,7 @@ pub struct Config {
 }
 
 /// A broker that this camera talks to.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BrokerLink {
     /// How.
     pub options: link::Options,

@@ -42,6 +42,7 @@ impl<T: Transport> Driver<T> {
         let mut refresh = tokio::time::interval(STATUS_INTERVAL);
         refresh.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut events, mut actions) = (Vec::new(), Vec::new());
+        let mut shown = self.clock.now();
         loop {
             let wake = self.rows.as_ref().and_then(Rows::next_wake);
             let timer = self.sender.session().timer().into_iter().chain(wake).min();
@@ -59,6 +60,11 @@ impl<T: Transport> Driver<T> {
             if self.step(&mut events, &mut actions) == State::Closed {
                 self.show();
                 return;
+            }
+            // Under a flood there are always events, and the timer would never have its turn.
+            if self.clock.now().since(shown) >= STATUS_INTERVAL {
+                shown = self.clock.now();
+                self.show();
             }
         }
     }

@@ -58,7 +58,7 @@ const KEEP_ALIVE_MIN: Duration = Duration::from_secs(5);
 const KEEP_ALIVE_MAX: Duration = Duration::from_secs(u16::MAX as u64);
 
 /// How a link is made.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
     /// What the broker is called in messages.
     pub name: String,
@@ -133,7 +133,7 @@ pub struct Client {
 }
 
 /// A user name and its password.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Credentials {
     /// The user.
     pub username: String,

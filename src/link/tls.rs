@@ -43,6 +43,19 @@ pub struct TlsOptions {
     pub min_version: TlsVersion,
 }
 
+impl TlsOptions {
+    /// Whether the files that are named can be used.
+    ///
+    /// # Errors
+    /// What is wrong with the first that can't.
+    pub fn check(&self) -> Result<(), TlsFault> {
+        if self.ca_file.is_some() || self.identity.is_some() {
+            client_config(self)?;
+        }
+        Ok(())
+    }
+}
+
 /// Files of a client certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
@@ -120,7 +133,7 @@ pub enum TlsFault {
         file: String,
     },
     /// The system has no CA certificates.
-    #[error("this system has no CA certificates; name the broker's with ca_file")]
+    #[error("this system has no CA certificates; name the broker's with tls_ca")]
     NoSystemCa,
     /// Certificate and key do not belong together.
     #[error("the key in {key} does not fit the certificate in {certificate}")]
@@ -137,14 +150,14 @@ pub enum TlsFault {
         detail: String,
     },
     /// The server name is none.
-    #[error("{name:?} is no name that a certificate could have; set server_name")]
+    #[error("{name:?} is no name that a certificate could have; set tls_server_name")]
     ServerName {
         /// The name.
         name: String,
     },
     /// The broker's certificate is for another name.
     #[error(
-        "the broker's certificate is not for {wanted}, but for {has}; use that name in the url, or set server_name"
+        "the broker's certificate is not for {wanted}, but for {has}; use that name in the url, or set tls_server_name"
     )]
     WrongName {
         /// What was asked for.
@@ -153,7 +166,7 @@ pub enum TlsFault {
         has: String,
     },
     /// Nobody we trust signed it.
-    #[error("nobody that this camera trusts has signed the broker's certificate; name its CA with ca_file")]
+    #[error("nobody that this camera trusts has signed the broker's certificate; name its CA with tls_ca")]
     UnknownCa,
     /// A CA's own certificate is used as a server's.
     #[error(
@@ -177,7 +190,7 @@ pub enum TlsFault {
         now: String,
     },
     /// The broker wants to know us by a certificate.
-    #[error("the broker wants a client certificate; name one with cert_file and key_file")]
+    #[error("the broker wants a client certificate; name one with tls_certificate and tls_key")]
     ClientCertificateRequired,
     /// The broker does not take ours.
     #[error("the broker does not accept this camera's certificate: {detail}")]
@@ -198,7 +211,7 @@ pub enum TlsFault {
     SecurePort,
     /// No version in common.
     #[error(
-        "the broker's TLS is too old, or ours: no version in common (min_version is {min}, the newest is 1.3)"
+        "the broker's TLS is too old, or ours: no version in common (tls_min_version is {min}, the newest is 1.3)"
     )]
     Version {
         /// The oldest that we speak.

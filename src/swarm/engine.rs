@@ -40,6 +40,22 @@ pub struct Options {
     pub status_interval: Duration,
 }
 
+/// What of the [`Options`] can be changed while taking part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tuning {
+    /// What leaves, and how often.
+    pub publish: publish::Options,
+    /// What is kept of others, and how long.
+    pub peers: peers::Options,
+}
+
+impl Options {
+    /// What of them can be changed while taking part.
+    pub fn tuning(&self) -> Tuning {
+        Tuning { publish: self.publish, peers: self.peers }
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {
@@ -153,6 +169,14 @@ impl Engine {
             chosen: Vec::new(),
             changes: Vec::new(),
         }
+    }
+
+    /// Goes by other limits from now on. What is known of others, and was published, stays.
+    pub fn tune(&mut self, tuning: Tuning) {
+        self.publisher.set_options(tuning.publish);
+        self.peers.set_options(tuning.peers);
+        self.options.publish = tuning.publish;
+        self.options.peers = tuning.peers;
     }
 
     /// Takes one input; what is to be done is added to `out`.

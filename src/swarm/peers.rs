@@ -228,6 +228,11 @@ impl Peers {
         Self { options, peers: BTreeMap::new() }
     }
 
+    /// Other limits; who is beyond a lower one leaves when the next one comes.
+    pub(super) fn set_options(&mut self, options: Options) {
+        self.options = options;
+    }
+
     /// All cameras ever heard and not pushed out, by id.
     pub fn iter(&self) -> impl Iterator<Item = (&CameraId, &Peer)> {
         self.peers.iter()

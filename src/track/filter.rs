@@ -58,6 +58,30 @@ impl Axis {
     }
 }
 
+/// What a step does to every filter alike, so that it is worked out once per frame.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pace {
+    dt_s: f64,
+    /// Of the place and of the size: seconds that the rate counts, and the part of it that is left.
+    go: (f64, f64),
+    grow: (f64, f64),
+}
+
+impl Pace {
+    /// A step of `dt_s` seconds. What is not `seen` keeps its size, and its velocity ever less: who
+    /// is hidden may stop or turn.
+    pub(super) fn new(dt_s: f64, seen: bool, m: &Model) -> Self {
+        let dt_s = dt_s.min(STEP_MAX_S);
+        let fading = |life_s: f64| {
+            let keep = (-dt_s / life_s).exp();
+            (life_s * (1.0 - keep), keep)
+        };
+        let go = if seen { (dt_s, 1.0) } else { fading(m.heading_s) };
+        let grow = if seen { fading(m.growth_s) } else { (0.0, 0.0) };
+        Self { dt_s, go, grow }
+    }
+}
+
 /// How far the centre and its velocity were moved, pixels and pixels per second.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Correction {
@@ -87,23 +111,15 @@ impl BoxFilter {
         }
     }
 
-    /// Moves the state `dt_s` seconds ahead. What is not `seen` keeps its size,
-    /// and its velocity ever less: who is hidden may stop or turn.
-    pub(super) fn predict(&mut self, dt_s: f64, seen: bool, m: &Model) {
-        let dt_s = dt_s.min(STEP_MAX_S);
-        let h = self.height.x;
+    /// Moves the state ahead by a step.
+    pub(super) fn predict(&mut self, pace: &Pace, m: &Model) {
+        let (dt_s, h) = (pace.dt_s, self.height.x);
         let (place, rate) = (m.place_drift * h, m.speed_drift * h);
-        let fading = |life_s: f64| {
-            let keep = (-dt_s / life_s).exp();
-            (life_s * (1.0 - keep), keep)
-        };
-        let go = if seen { (dt_s, 1.0) } else { fading(m.heading_s) };
-        let grow = if seen { fading(m.growth_s) } else { (0.0, 0.0) };
         for axis in [&mut self.x, &mut self.y] {
-            axis.predict(dt_s, go, place, rate);
+            axis.predict(dt_s, pace.go, place, rate);
         }
         for axis in [&mut self.width, &mut self.height] {
-            axis.predict(dt_s, grow, m.size_share * place, m.size_share * rate);
+            axis.predict(dt_s, pace.grow, m.size_share * place, m.size_share * rate);
             axis.x = axis.x.max(SIDE_MIN_PX);
         }
     }
@@ -130,35 +146,42 @@ impl BoxFilter {
         self.y.v += by.velocity.y;
     }
 
-    /// Squared Mahalanobis distance of a box's centre and height, and ln of the spread's volume in
-    /// heights: together the negative log-likelihood, but for a constant, times two.
-    pub(super) fn distance(&self, bbox: BBox, m: &Model) -> (f64, f64) {
-        let (c, h) = (bbox.center(), self.height.x);
-        let noise = (m.place_noise * h).powi(2);
-        let (mut distance, mut volume) = (0.0, 1.0);
-        for (axis, z) in [(&self.x, c.x), (&self.y, c.y), (&self.height, bbox.height)] {
-            let s = axis.xx + noise;
-            distance += (z - axis.x).powi(2) / s;
-            volume *= s / (h * h);
-        }
-        (distance, volume.ln())
+    /// Squared Mahalanobis distance of a box's centre and height.
+    pub(super) fn distance(&self, bbox: BBox, m: &Model) -> f64 {
+        let (c, noise) = (bbox.center(), self.place_variance(m));
+        let axes = [(&self.x, c.x), (&self.y, c.y), (&self.height, bbox.height)];
+        axes.iter().map(|(axis, z)| (z - axis.x).powi(2) / (axis.xx + noise)).sum()
     }
 
     /// The same of another filter, its velocity too: is that the object that this one lost?
-    pub(super) fn distance_to(&self, new: &Self, m: &Model) -> (f64, f64) {
-        let h = self.height.x;
-        let noise = (m.place_noise * h).powi(2);
-        let (mut distance, mut volume) = (0.0, 1.0);
-        for (old, new) in [(&self.x, &new.x), (&self.y, &new.y), (&self.height, &new.height)] {
-            let s = old.xx + noise;
-            distance += (new.x - old.x).powi(2) / s;
-            volume *= s / (h * h);
-        }
-        let velocity_noise = (m.velocity_noise * h).powi(2);
-        for (old, new) in [(&self.x, &new.x), (&self.y, &new.y)] {
-            distance += (new.v - old.v).powi(2) / (old.vv + velocity_noise);
-        }
-        (distance, volume.ln())
+    pub(super) fn distance_to(&self, new: &Self, m: &Model) -> f64 {
+        let noise = self.place_variance(m);
+        let axes = [(&self.x, &new.x), (&self.y, &new.y), (&self.height, &new.height)];
+        let place: f64 = axes.iter().map(|(old, new)| (new.x - old.x).powi(2) / (old.xx + noise)).sum();
+        let noise = (m.velocity_noise * self.height.x).powi(2);
+        let axes = [(&self.x, &new.x), (&self.y, &new.y)];
+        place + axes.iter().map(|(old, new)| (new.v - old.v).powi(2) / (old.vv + noise)).sum::<f64>()
+    }
+
+    /// ln of the volume in which it may be found, in heights: with a squared distance it makes the
+    /// negative log-likelihood, but for a constant, times two.
+    pub(super) fn spread(&self, m: &Model) -> f64 {
+        let (h, noise) = (self.height.x, self.place_variance(m));
+        [&self.x, &self.y, &self.height].iter().map(|axis| (axis.xx + noise) / (h * h)).product::<f64>().ln()
+    }
+
+    /// The variance with which a detection's centre is expected along x, square pixels.
+    pub(super) fn variance_x(&self, m: &Model) -> f64 {
+        self.x.xx + self.place_variance(m)
+    }
+
+    fn place_variance(&self, m: &Model) -> f64 {
+        (m.place_noise * self.height.x).powi(2)
+    }
+
+    /// Pixels.
+    pub(super) fn center(&self) -> Point {
+        Point::new(self.x.x, self.y.x)
     }
 
     /// Velocity of the centre, pixels per second.
@@ -197,10 +220,10 @@ mod tests {
         let at = |t: f64| BBox::new(100.0 + 30.0 * t, 50.0 + 10.0 * t, 30.0, 80.0);
         let mut f = BoxFilter::new(at(0.0), &m);
         for i in 1..=40 {
-            f.predict(0.1, true, &m);
+            f.predict(&Pace::new(0.1, true, &m), &m);
             f.update(at(f64::from(i) * 0.1), 1.0, &m);
         }
-        f.predict(1.0, true, &m);
+        f.predict(&Pace::new(1.0, true, &m), &m);
         assert!(f.bbox().iou(at(5.0)) > 0.9, "{:?}", f.bbox());
         let foot = f.foot();
         assert!(foot.velocity.distance(Point::new(30.0, 10.0)) < 3.0, "{foot:?}");
@@ -211,8 +234,8 @@ mod tests {
         let m = Model::default();
         let b = BBox::new(0.0, 0.0, 30.0, 80.0);
         let (mut one, mut many) = (BoxFilter::new(b, &m), BoxFilter::new(b, &m));
-        one.predict(2.0, true, &m);
-        (0..200).for_each(|_| many.predict(0.01, true, &m));
+        one.predict(&Pace::new(2.0, true, &m), &m);
+        (0..200).for_each(|_| many.predict(&Pace::new(0.01, true, &m), &m));
         let (one, many) = (one.foot().cov, many.foot().cov);
         assert!((one - many).norm() < 0.02 * one.norm());
     }
@@ -225,7 +248,7 @@ mod tests {
             let m = Model::default();
             let mut f = BoxFilter::new(BBox::new(0.0, 0.0, 30.0, 80.0), &m);
             for (dt, x, w, h) in steps {
-                f.predict(dt, dt < 2.0, &m);
+                f.predict(&Pace::new(dt, dt < 2.0, &m), &m);
                 f.update(BBox::new(x, -x, w, h), 1.0 + dt, &m);
                 for a in [f.x, f.y, f.width, f.height] {
                     prop_assert!(a.xx > 0.0 && a.vv > 0.0 && a.xv * a.xv <= a.xx * a.vv * (1.0 + 1e-9));

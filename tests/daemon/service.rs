@@ -51,6 +51,29 @@ fn the_service_manager_hears_ready_status_watchdog_and_stopping() {
 }
 
 #[test]
+fn the_service_manager_hears_when_a_reload_begins_and_when_it_is_done() {
+    let camera = Camera::with_sections("gate", SMALL_PLAZA, "");
+    let path = camera.path().join("notify");
+    let manager = Manager::bind(&path);
+    let program = Program::start(camera.command().env("NOTIFY_SOCKET", &path));
+    manager.hears("READY=1");
+    program.signal("HUP");
+    // Both in one message, as Type=notify-reload wants it.
+    let mut buffer = [0; 4096];
+    let reloading = loop {
+        let length = manager.socket.recv(&mut buffer).unwrap();
+        let said = std::str::from_utf8(&buffer[..length]).unwrap().to_owned();
+        if said.contains("RELOADING=1") {
+            break said;
+        }
+    };
+    assert!(reloading.contains("MONOTONIC_USEC="), "{reloading}");
+    manager.hears("READY=1");
+    program.signal("TERM");
+    assert_eq!(program.wait().code, Some(0));
+}
+
+#[test]
 fn the_watchdog_is_not_fed_for_another_process() {
     let camera = Camera::with_sections("gate", SMALL_PLAZA, "");
     let path = camera.path().join("notify");

@@ -118,6 +118,12 @@ impl TestBroker {
         }
     }
 
+    /// Ends it as a power cut would: nothing more is written. For mosquitto alone; the embedded broker
+    /// lives in this process.
+    pub fn kill(&mut self) {
+        self.running = Running::Stopped;
+    }
+
     #[cfg(feature = "broker")]
     async fn embedded(&self) -> omnisight::broker::Broker {
         let user =
@@ -127,6 +133,7 @@ impl TestBroker {
             users: user.collect(),
             allow_anonymous: self.setup.user.is_none(),
             max_packet_bytes: self.setup.max_packet_bytes,
+            max_queued_per_client: 100_000,
             data_dir: self.setup.persistent.then(|| self.folder.path().join("data")),
             ..omnisight::broker::Options::default()
         })
@@ -138,6 +145,8 @@ impl TestBroker {
         let folder = self.folder.path();
         let bytes = self.setup.max_packet_bytes;
         let mut settings = vec![format!("message_size_limit {bytes}"), format!("max_packet_size {bytes}")];
+        // Its default, 1,000, drops what a client that is away for seconds should have.
+        settings.push("max_queued_messages 0".to_owned());
         if self.setup.persistent {
             settings.push("persistence true".to_owned());
             settings.push(format!("persistence_location {}/", folder.display()));

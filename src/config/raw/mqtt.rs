@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::base::Secret;
+use crate::link;
 use crate::model::{MessageClass, Severity};
 
 /// What is shared with the other cameras of the site.
@@ -51,7 +52,8 @@ pub struct BrokerLink {
     #[serde(default = "link_name")]
     #[schemars(length(min = 1, max = 64))]
     pub name: String,
-    /// Where the broker is: `mqtt://host:port` (port 1883 when it is left out).
+    /// Where the broker is: `mqtt://host` (port 1883 when none is named), `mqtts://host` with TLS (8883),
+    /// `ws://host/path` (80) or `wss://host/path` (443) for MQTT in a WebSocket.
     #[schemars(length(min = 1, max = 512))]
     pub url: String,
     /// The user's name, when the broker wants one.
@@ -64,6 +66,26 @@ pub struct BrokerLink {
     /// The name of a secret that is the password: a credential of systemd, or `omnisight secret set`.
     #[schemars(length(min = 1, max = 64))]
     pub password_secret: Option<String>,
+    /// The version of MQTT: 5, 3.1.1, or `auto`: 5, and 3.1.1 with a broker that refuses it.
+    #[serde(default)]
+    pub protocol: Protocol,
+    /// A PEM file of the CA certificates that may have signed the broker's; without, the system's.
+    pub tls_ca: Option<PathBuf>,
+    /// The certificate by which the broker knows the camera, a PEM file; read again at every connect.
+    pub tls_certificate: Option<PathBuf>,
+    /// The key of the certificate, a PEM file without a passphrase.
+    pub tls_key: Option<PathBuf>,
+    /// The name in the broker's certificate, when it is not the host of the URL.
+    #[schemars(length(min = 1, max = 253))]
+    pub tls_server_name: Option<String>,
+    /// The oldest version of TLS to speak.
+    #[serde(default)]
+    pub tls_min_version: TlsVersion,
+    /// How long the broker waits for a camera that was cut off before it tells others that it is offline;
+    /// MQTT 5 only.
+    #[serde(default = "will_delay_s")]
+    #[schemars(range(max = 3600))]
+    pub will_delay_s: u32,
     /// A ping is sent after this much silence.
     #[serde(default = "keep_alive_s")]
     #[schemars(range(min = 5, max = 65535))]
@@ -128,9 +150,60 @@ impl Carried {
     }
 }
 
+/// A version of MQTT.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub enum Protocol {
+    /// 5, and 3.1.1 with a broker that refuses it.
+    #[default]
+    #[serde(rename = "auto")]
+    Auto,
+    /// MQTT 5.
+    #[serde(rename = "5")]
+    V5,
+    /// MQTT 3.1.1.
+    #[serde(rename = "3.1.1")]
+    V311,
+}
+
+impl Protocol {
+    /// The version, when there is no choice.
+    pub fn version(self) -> Option<link::Version> {
+        match self {
+            Self::Auto => None,
+            Self::V5 => Some(link::Version::V5),
+            Self::V311 => Some(link::Version::V311),
+        }
+    }
+}
+
 fn everything() -> Vec<Carried> {
     use Carried::{Alerts, Events, FleetDetections, Presence, Replies, Telemetry, Tracks, Votes, Weights};
     vec![Alerts, Events, FleetDetections, Votes, Replies, Presence, Weights, Tracks, Telemetry]
+}
+
+/// A version of TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub enum TlsVersion {
+    /// TLS 1.2.
+    #[default]
+    #[serde(rename = "1.2")]
+    V12,
+    /// TLS 1.3.
+    #[serde(rename = "1.3")]
+    V13,
+}
+
+impl From<TlsVersion> for link::TlsVersion {
+    fn from(version: TlsVersion) -> Self {
+        match version {
+            TlsVersion::V12 => Self::V12,
+            TlsVersion::V13 => Self::V13,
+        }
+    }
+}
+
+fn will_delay_s() -> u32 {
+    5
 }
 
 fn link_name() -> String {

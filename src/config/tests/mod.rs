@@ -9,19 +9,19 @@ use super::*;
 use crate::model::{GroundPlane, Size};
 
 /// A file in a folder of its own.
-struct File {
+pub(super) struct File {
     _folder: tempfile::TempDir,
-    path: PathBuf,
+    pub(super) path: PathBuf,
 }
 
-fn file(content: impl AsRef<[u8]>) -> File {
+pub(super) fn file(content: impl AsRef<[u8]>) -> File {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("c.toml");
     std::fs::write(&path, content).unwrap();
     File { _folder: folder, path }
 }
 
-fn env(variables: &[(&str, &str)]) -> std::vec::IntoIter<(String, String)> {
+pub(super) fn env(variables: &[(&str, &str)]) -> std::vec::IntoIter<(String, String)> {
     let owned: Vec<_> = variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
     owned.into_iter()
 }

@@ -1,18 +1,15 @@
 //! The rules of `[[broker_link]]`: addresses and passwords.
 
-use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use super::password::PasswordKeys;
+use super::url::Address;
 use super::{Checked, Faulty, Validator};
 use crate::base::BackoffOptions;
 use crate::config::options::BrokerLink;
 use crate::config::raw;
 use crate::config::schema::quoted;
 use crate::link::{self, Credentials};
-
-/// The port of `mqtt://` when the URL names none.
-const MQTT_PORT: u16 = 1883;
 
 impl Validator<'_> {
     pub(super) fn links(&mut self) -> Checked<Vec<BrokerLink>> {
@@ -65,8 +62,9 @@ impl Validator<'_> {
             let allowed = format!("a number from reconnect_first_s ({first:?}) up");
             return self.not_allowed(&format!("{path}.reconnect_max_s"), format!("{max:?}"), allowed);
         }
-        let (host, port) = address?;
-        let password = password?;
+        let address = address?;
+        let tls = self.link_tls(path, &raw, address.secure);
+        let (password, tls) = (password?, tls?);
         let backoff = BackoffOptions {
             first: Duration::from_secs_f64(first),
             max: Duration::from_secs_f64(max),
@@ -76,8 +74,12 @@ impl Validator<'_> {
         let keep_alive = Duration::from_secs(u64::from(raw.keep_alive_s));
         Ok(link::Options {
             name: raw.name,
-            host,
-            port,
+            host: address.host,
+            port: address.port,
+            tls,
+            websocket: address.websocket,
+            version: raw.protocol.version(),
+            will_delay: Duration::from_secs(u64::from(raw.will_delay_s)),
             credentials,
             keep_alive,
             backoff,
@@ -85,9 +87,9 @@ impl Validator<'_> {
         })
     }
 
-    /// Host and port of a broker's URL; `path` is its key.
-    pub(super) fn url(&mut self, path: &str, url: &str) -> Checked<(String, u16)> {
-        parse_url(url).or_else(|reason| self.refuse(path, quoted(url), reason))
+    /// What a broker's URL says; `path` is its key.
+    pub(super) fn url(&mut self, path: &str, url: &str) -> Checked<Address> {
+        Address::parse(url).or_else(|reason| self.refuse(path, quoted(url), reason))
     }
 }
 
@@ -98,39 +100,4 @@ fn is_topic_filter(filter: &str) -> bool {
         !level.contains(['+', '#', '\0']) || *level == "+" || (*level == "#" && last)
     };
     !filter.is_empty() && filter.len() <= usize::from(u16::MAX) && levels.iter().enumerate().all(legal)
-}
-
-/// Host and port of `mqtt://host:port`, or what is wrong with it.
-fn parse_url(url: &str) -> Result<(String, u16), &'static str> {
-    const FORM: &str = "a broker is mqtt://host or mqtt://host:port";
-    let (scheme, rest) = url.split_once("://").ok_or(FORM)?;
-    match scheme {
-        "mqtt" => {}
-        "mqtts" | "ws" | "wss" => return Err("this version speaks mqtt:// only"),
-        _ => return Err(FORM),
-    }
-    if rest.contains('@') {
-        return Err("name and password belong in username and password, not in the URL");
-    }
-    let rest = rest.strip_suffix('/').unwrap_or(rest);
-    let (host, port) = if let Some(v6) = rest.strip_prefix('[') {
-        let (host, after) = v6.split_once(']').ok_or(FORM)?;
-        host.parse::<Ipv6Addr>().map_err(|_| "what stands in brackets is no IPv6 address")?;
-        (host, (!after.is_empty()).then(|| after.strip_prefix(':').ok_or(FORM)).transpose()?)
-    } else {
-        let (host, port) = rest.split_once(':').map_or((rest, None), |(h, p)| (h, Some(p)));
-        let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-        if host.is_empty() || !host.chars().all(legal) {
-            return Err(FORM);
-        }
-        (host, port)
-    };
-    let port = match port {
-        None => MQTT_PORT,
-        Some(digits) => {
-            let number = digits.parse().ok().filter(|p| *p > 0);
-            number.ok_or("the port is an integer from 1 to 65535")?
-        }
-    };
-    Ok((host.to_owned(), port))
 }

@@ -8,7 +8,9 @@
 mod broker;
 mod embedded;
 mod ground;
+mod link_tls;
 mod password;
+mod url;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -509,3 +509,163 @@ fn level_4(qos: Qos) -> QoS4 {
         Qos::ExactlyOnce => QoS4::ExactlyOnce,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::model::MessageClass;
+
+    fn decoder(version: Version) -> Decoder {
+        Decoder::new(version, 1_000, "b:1", &"main".into())
+    }
+
+    fn all(decoder: &mut Decoder, bytes: &mut BytesMut) -> Result<Vec<Event>, Error> {
+        let mut events = Vec::new();
+        while let Some(event) = decoder.next(bytes)? {
+            events.push(event);
+        }
+        Ok(events)
+    }
+
+    fn outgoing(qos: Qos, payload: Vec<u8>, user: Vec<(String, String)>) -> Outgoing {
+        let envelope = Envelope {
+            qos,
+            payload: payload.into(),
+            response_topic: Some("r".to_owned()),
+            correlation_data: Some(Bytes::from_static(b"\0c")),
+            user_properties: user,
+            ..Envelope::new(MessageClass::Event, "a/b", "")
+        };
+        let packet_id = if qos == Qos::AtMostOnce { 0 } else { 7 };
+        Outgoing { envelope, packet_id, dup: false, alias: None, expiry_s: Some(9) }
+    }
+
+    #[test]
+    fn a_refusal_keeps_the_brokers_number_and_words() {
+        let mut bytes = BytesMut::from(&[0x20, 8, 0, 0x8a, 5, 0x1f, 0, 2, b'n', b'o'][..]);
+        let error = decoder(Version::V5).next(&mut bytes).unwrap_err();
+        let (broker, detail) = ("b:1".to_owned(), Some("no".to_owned()));
+        assert_eq!(error, Error::Refused { broker, refusal: Refusal::Banned, detail });
+    }
+
+    #[test]
+    fn a_connack_of_3_1_1_is_understood_while_5_is_spoken() {
+        let mut bytes = BytesMut::from(&[0x20, 2, 0, 1][..]);
+        let error = decoder(Version::V5).next(&mut bytes).unwrap_err();
+        assert!(matches!(error, Error::Refused { refusal: Refusal::ProtocolVersion, .. }));
+    }
+
+    #[test]
+    fn a_disconnect_says_why_with_or_without_properties() {
+        for bytes in [&[0xe0, 1, 0x8e][..], &[0xe0, 2, 0x8e, 0], &[0xe0, 7, 0x8e, 5, 0x1f, 0, 2, b'n', b'o']]
+        {
+            let error = decoder(Version::V5).next(&mut bytes.into()).unwrap_err();
+            assert!(matches!(error, Error::Ended { refusal: Refusal::TakenOver, .. }), "{error}");
+        }
+        let error = decoder(Version::V5).next(&mut BytesMut::from(&[0xe0, 0][..])).unwrap_err();
+        assert!(matches!(error, Error::Lost { .. }));
+    }
+
+    #[test]
+    fn an_unknown_reason_of_an_acknowledgement_is_kept() {
+        let mut bytes = BytesMut::from(&[0x40, 3, 0, 7, 0x95][..]);
+        let event = decoder(Version::V5).next(&mut bytes).unwrap();
+        assert_eq!(event, Some(Event::Acknowledged { packet_id: 7, reason: 0x95 }));
+    }
+
+    #[test]
+    fn an_alias_stands_for_the_topic() {
+        let mut bytes = BytesMut::new();
+        let alias = |known| Some(crate::link::session::Alias { number: 3, known });
+        for known in [false, true] {
+            let message = Outgoing { alias: alias(known), ..outgoing(Qos::AtMostOnce, vec![], vec![]) };
+            encode_publish(Version::V5, message, &mut bytes);
+        }
+        let packets: Vec<_> = std::iter::from_fn(|| Packet5::read(&mut bytes, None).ok()).collect();
+        let told: Vec<_> = packets
+            .iter()
+            .map(|packet| match packet {
+                Packet5::Publish(publish) => {
+                    (publish.topic.clone(), publish.properties.as_ref().unwrap().topic_alias)
+                }
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(told, [(Bytes::from("a/b"), Some(3)), (Bytes::new(), Some(3))]);
+    }
+
+    #[test]
+    fn a_small_payload_does_not_keep_the_buffer_it_came_in() {
+        let mut bytes = BytesMut::with_capacity(1 << 16);
+        encode_publish(Version::V5, outgoing(Qos::AtMostOnce, vec![1; 100], vec![]), &mut bytes);
+        let range = bytes.as_ptr_range();
+        let Some(Event::Message { delivery, .. }) = decoder(Version::V5).next(&mut bytes).unwrap() else {
+            panic!("a message")
+        };
+        assert!(!range.contains(&delivery.payload.as_ptr()));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_sent_is_understood_in_any_pieces(
+            payload in prop::collection::vec(any::<u8>(), 0..400), level in 0..3_u8,
+            user in prop::collection::vec(("[a-z]{1,4}", "[a-z]{0,4}"), 0..3), pieces in 1..50_usize, new: bool,
+        ) {
+            let version = if new { Version::V5 } else { Version::V311 };
+            let qos = [Qos::AtMostOnce, Qos::AtLeastOnce, Qos::ExactlyOnce][usize::from(level)];
+            let mut bytes = BytesMut::new();
+            let message = outgoing(qos, payload.clone(), user.clone());
+            encode_publish(version, message.clone(), &mut bytes);
+            encode_answer(Answer::Acknowledge, 9, &mut bytes);
+            let (mut decoder, mut read, mut events) = (decoder(version), BytesMut::new(), Vec::new());
+            for piece in bytes.chunks(pieces) {
+                read.extend_from_slice(piece);
+                events.extend(all(&mut decoder, &mut read).unwrap());
+            }
+            let [Event::Message { packet_id, qos: got, delivery }, Event::Acknowledged { packet_id: 9, reason: 0 }] =
+                &events[..] else { panic!("{events:?}") };
+            prop_assert_eq!((*packet_id, *got), (message.packet_id, qos));
+            prop_assert_eq!(&delivery.payload, &payload);
+            if new {
+                prop_assert_eq!(&delivery.user_properties, &user);
+                prop_assert_eq!(delivery.correlation_data.as_deref(), Some(&b"\0c"[..]));
+            }
+        }
+
+        #[test]
+        fn an_oversized_message_is_told_once_and_what_follows_is_understood(
+            length in 1_000..5_000_usize, pieces in 1..700_usize,
+        ) {
+            let mut bytes = BytesMut::new();
+            encode_publish(Version::V5, outgoing(Qos::AtLeastOnce, vec![0; length], vec![]), &mut bytes);
+            encode_publish(Version::V5, outgoing(Qos::AtLeastOnce, vec![0; 3], vec![]), &mut bytes);
+            let (mut decoder, mut read, mut events) = (decoder(Version::V5), BytesMut::new(), Vec::new());
+            for piece in bytes.chunks(pieces) {
+                read.extend_from_slice(piece);
+                events.extend(all(&mut decoder, &mut read).unwrap());
+                prop_assert!(read.len() <= 1_000 + pieces);
+            }
+            prop_assert_eq!(events.len(), 2);
+            let told = matches!(&events[0], Event::TooLarge { packet_id: 7, topic, .. } if topic == "a/b");
+            prop_assert!(told, "{:?}", events[0]);
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), new: bool) {
+            let version = if new { Version::V5 } else { Version::V311 };
+            let _ = all(&mut decoder(version), &mut bytes[..].into());
+        }
+
+        #[test]
+        fn no_damaged_packet_makes_it_panic(
+            first in 0x10..=0xff_u8, body in prop::collection::vec(0..50_u8, 0..120), new: bool,
+        ) {
+            let version = if new { Version::V5 } else { Version::V311 };
+            let mut packet = BytesMut::from(&[first, body.len() as u8][..]);
+            packet.extend_from_slice(&body);
+            let _ = all(&mut decoder(version), &mut packet);
+        }
+    }
+}

@@ -342,3 +342,39 @@ impl Open {
         Error::Lost { broker, detail: error.to_string() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_name_that_is_not_found_is_named_and_the_next_try_asks_for_it_again() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address: SocketAddr = listener.local_addr().unwrap();
+        let options = Options { host: "broker.example".to_owned(), ..Options::default() };
+        let mut mqtt = Mqtt::new(&options, "c", None, &[]);
+        let asked = AtomicUsize::new(0);
+        mqtt.target = mqtt.target.clone().resolving(Arc::new(move |_, _| {
+            let first = asked.fetch_add(1, Ordering::Relaxed) == 0;
+            Box::pin(async move {
+                if first { Err(std::io::Error::other("no such name")) } else { Ok(vec![address]) }
+            })
+        }));
+        let mut events = Vec::new();
+        mqtt.connect(Version::V5, false);
+        mqtt.events(&mut events).await;
+        let Some(Event::Disconnected(Error::Unreachable { detail, .. })) = events.pop() else {
+            panic!("{events:?}")
+        };
+        assert_eq!(detail, "name not found: no such name");
+        mqtt.connect(Version::V5, false);
+        while events.last() != Some(&Event::Reached(Phase::Greeting)) {
+            mqtt.events(&mut events).await;
+        }
+    }
+}
