@@ -118,7 +118,7 @@ fn message(class: MessageClass, qos: Qos, topic: &str) -> Envelope {
 /// A store, and the one link that it serves.
 async fn stored(port: u16, folder: &TempDir, commit_delay: Duration) -> (Outbox, LinkHandle, Router) {
     let outbox = OutboxOptions { commit_delay, ..OutboxOptions::new(folder.path().join("outbox")) };
-    let outbox = Outbox::open(outbox, &["main"], Arc::new(SystemClock::new()));
+    let outbox = Outbox::open(&outbox, &["main"], Arc::new(SystemClock::new()));
     let client = Client { rows: outbox.rows("main"), ..client("stored") };
     let (link, _) = connect(&options(port), client).await;
     let route =
@@ -202,13 +202,13 @@ async fn flood_ours(port: u16) {
     for _ in 0..FLOOD {
         sender.send(message(MessageClass::Event, Qos::AtMostOnce, "bench"));
     }
-    link.close(None, Duration::from_secs(60)).await;
+    link.close(None, Duration::from_mins(1)).await;
 }
 
 async fn flood_rumqttc(port: u16) {
     use rumqttc::v5::{AsyncClient, MqttOptions, mqttbytes::QoS};
     let mut options = MqttOptions::new("bare", "127.0.0.1", port);
-    options.set_keep_alive(Duration::from_secs(60));
+    options.set_keep_alive(Duration::from_mins(1));
     let (client, mut events) = AsyncClient::new(options, 1_000);
     let polling = tokio::spawn(async move { while events.poll().await.is_ok() {} });
     for _ in 0..FLOOD {
@@ -286,9 +286,7 @@ fn report(what: &str, times: &[Duration]) {
 
 async fn listener(port: u16, id: &str, topic: &str, qos: Qos) -> (LinkHandle, Deliveries) {
     let subscriptions = vec![(topic.to_owned(), qos)];
-    let mut deliveries = link::DeliveryLimits::default();
-    deliveries.messages = 100_000;
-    deliveries.bytes = 1 << 28;
+    let deliveries = link::DeliveryLimits { messages: 100_000, bytes: 1 << 28 };
     let options = link::Options { deliveries, ..options(port) };
     let heard = connect(&options, Client { subscriptions, ..client(id) }).await;
     sleep(Duration::from_millis(200)).await;
@@ -378,7 +376,7 @@ fn queue_100_000() {
     run(async {
         let before = memory_kb("VmRSS");
         let outbox = OutboxOptions::new(folder.path().join("outbox"));
-        let outbox = Outbox::open(outbox, &["main"], Arc::new(SystemClock::new()));
+        let outbox = Outbox::open(&outbox, &["main"], Arc::new(SystemClock::new()));
         let client = Client { rows: outbox.rows("main"), ..client("stored") };
         // Nobody listens on port 1.
         let (link, _deliveries) =

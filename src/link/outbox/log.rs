@@ -4,7 +4,7 @@
 //! `Put` brings a row, `Done` takes one link off it, `Gone` takes the row away. A batch is one write and
 //! one sync. Segments are deleted from the oldest on, and only when nothing in them is wanted, so a `Done`
 //! or `Gone` always outlives the `Put` that it speaks of. When dead bytes outweigh living ones, the oldest
-//! segment's living rows are moved to the end ([`Log::to_clean`]).
+//! segment's living rows are moved to the end ([`Log::clean`]).
 //!
 //! - A batch that was cut off by the power is cut off the last segment at the next opening.
 //! - Damage anywhere else: what can still be read is kept, in a new segment, and the damaged file is set
@@ -244,7 +244,9 @@ impl<D: Disk> Log<D> {
         }
         let place = |offset: u32, bytes: u32| Place { segment: head, offset: before + offset, bytes };
         let places: Vec<_> = batch.puts.iter().map(|&(id, at, bytes)| (id, place(at, bytes))).collect();
-        places.iter().for_each(|(_, place)| self.note_living(*place));
+        for (_, place) in &places {
+            self.note_living(*place);
+        }
         Ok(places)
     }
 
@@ -285,7 +287,7 @@ impl<D: Disk> Log<D> {
 
     /// The rows that must move before the oldest segment can be deleted, when it is time for that; `rows`
     /// says whether a row still lives at a place, and who has yet to send it.
-    pub(super) fn to_clean(
+    pub(super) fn clean(
         &mut self,
         rows: impl Fn(RowId, Place) -> Option<Vec<LinkId>>,
     ) -> io::Result<Option<Batch>> {
@@ -608,7 +610,7 @@ mod tests {
                 log.release(dead);
             }
             let living = |id: RowId, at: Place| (id == old.0 && at == place).then(|| vec![LINK]);
-            if let Some(moved) = log.to_clean(living).unwrap() {
+            if let Some(moved) = log.clean(living).unwrap() {
                 log.release(place);
                 place = log.append(&moved).unwrap()[0].1;
             }

@@ -118,7 +118,8 @@ pub(in crate::link) struct Entry {
 /// See the module.
 #[derive(Debug)]
 pub(in crate::link) struct Queues {
-    queues: [Queue; CLASSES],
+    /// In the order of leaving.
+    by_class: [Queue; CLASSES],
     last_seq: u64,
     rate: TrackRate,
     /// When each track last left; only while the rate is reduced.
@@ -128,8 +129,8 @@ pub(in crate::link) struct Queues {
 impl Queues {
     /// Empty ones.
     pub(in crate::link) fn new(limits: WaitingLimits) -> Self {
-        let queues = MessageClass::ALL.map(|class| Queue::new(class, limits.of(class)));
-        Self { queues, last_seq: 0, rate: TrackRate::default(), last_left: HashMap::new() }
+        let by_class = MessageClass::ALL.map(|class| Queue::new(class, limits.of(class)));
+        Self { by_class, last_seq: 0, rate: TrackRate::default(), last_left: HashMap::new() }
     }
 
     /// The number that marks a message as newer than all before.
@@ -148,7 +149,7 @@ impl Queues {
     /// What was taken and did not arrive waits again, where it was; a newer one of its key, where only
     /// the newest counts, has its place.
     pub(in crate::link) fn restore(&mut self, entry: Entry) {
-        self.queues[entry.envelope.class as usize].insert(entry);
+        self.by_class[entry.envelope.class as usize].insert(entry);
     }
 
     /// The next to leave, with what is left of its time. With `acknowledged` false only a message of
@@ -161,7 +162,7 @@ impl Queues {
         expired: &mut Vec<RowId>,
     ) -> Option<Entry> {
         self.rate.tick(now);
-        for (class, queue) in MessageClass::ALL.into_iter().zip(&mut self.queues) {
+        for (class, queue) in MessageClass::ALL.into_iter().zip(&mut self.by_class) {
             let taken = match self.rate.interval() {
                 Some(interval) if class == MessageClass::Track => {
                     let last_left = &mut self.last_left;
@@ -189,38 +190,38 @@ impl Queues {
     /// When a track that waits for its turn at a reduced rate may leave.
     pub(in crate::link) fn next_turn(&self) -> Option<Time> {
         let interval = self.rate.interval()?;
-        let waiting = self.queues[MessageClass::Track as usize].waiting.values();
+        let waiting = self.by_class[MessageClass::Track as usize].waiting.values();
         waiting.map(|entry| turn(entry, interval, &self.last_left)).min()
     }
 
     /// How many more rows of this class and priority may wait here.
     pub(in crate::link) fn room(&self, class: MessageClass, priority: u8) -> usize {
-        ROWS_MAX.saturating_sub(self.queues[class as usize].of_priority(priority))
+        ROWS_MAX.saturating_sub(self.by_class[class as usize].of_priority(priority))
     }
 
     /// Nothing waits.
     pub(in crate::link) fn is_empty(&self) -> bool {
-        self.queues.iter().all(|queue| queue.waiting.is_empty())
+        self.by_class.iter().all(|queue| queue.waiting.is_empty())
     }
 
     /// How many wait.
     pub(in crate::link) fn queued(&self) -> PerClass {
-        PerClass(self.queues.each_ref().map(|queue| queue.waiting.len() as u64))
+        PerClass(self.by_class.each_ref().map(|queue| queue.waiting.len() as u64))
     }
 
     /// How many were evicted since the start.
     pub(in crate::link) fn evicted(&self) -> PerClass {
-        PerClass(self.queues.each_ref().map(|queue| queue.evicted))
+        PerClass(self.by_class.each_ref().map(|queue| queue.evicted))
     }
 
     /// How many gave way to a newer one of their key since the start.
     pub(in crate::link) fn replaced(&self) -> PerClass {
-        PerClass(self.queues.each_ref().map(|queue| queue.replaced))
+        PerClass(self.by_class.each_ref().map(|queue| queue.replaced))
     }
 
     /// How many waited until they were no longer worth sending, since the start.
     pub(in crate::link) fn expired(&self) -> PerClass {
-        PerClass(self.queues.each_ref().map(|queue| queue.expired))
+        PerClass(self.by_class.each_ref().map(|queue| queue.expired))
     }
 }
 
