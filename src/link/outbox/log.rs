@@ -120,7 +120,7 @@ enum Kind {
     Gone = 3,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 struct Segment {
     bytes: u64,
     living: u64,
@@ -234,9 +234,10 @@ impl<D: Disk> Log<D> {
         let before = self.segments.get(&head).map_or(0, |segment| segment.bytes) as u32;
         if let Err(error) = self.disk.append(&batch.bytes).and_then(|()| self.disk.sync()) {
             // What was half written must not come back as a row. Where even that fails it may, and is
-            // sent twice.
-            let _ = self.disk.truncate(head, before);
-            self.head = None;
+            // sent twice; another segment is begun then.
+            if self.disk.truncate(head, before).is_err() {
+                self.head = None;
+            }
             return Err(error);
         }
         if let Some(segment) = self.segments.get_mut(&head) {
@@ -254,8 +255,11 @@ impl<D: Disk> Log<D> {
         self.head = None;
         let number = self.segments.last_key_value().map_or(1, |(last, _)| last + 1);
         self.disk.create(number)?;
-        self.segments.insert(number, Segment::default());
-        self.disk.append(&HEADER)?;
+        if let Err(error) = self.disk.append(&HEADER) {
+            // Else each try on a full disk would leave a file.
+            let _ = self.disk.delete(number);
+            return Err(error);
+        }
         self.segments.insert(number, Segment { bytes: HEADER.len() as u64, living: 0 });
         self.head = Some(number);
         Ok(())
@@ -585,6 +589,24 @@ mod tests {
         assert_eq!((found.rows.len(), found.set_aside), (0, vec!["1.newer".to_owned()]));
         log.append(&batch(1..=1)).unwrap();
         assert_eq!(ids(&Log::open(disk).unwrap().1), [1]);
+    }
+
+    #[test]
+    fn a_full_disk_leaves_neither_files_nor_halves() {
+        let disk = FakeDisk::default();
+        let (mut log, _) = Log::open(disk.clone()).unwrap();
+        disk.inner.lock().unwrap().full = true;
+        assert!((0..3).all(|_| log.append(&batch(1..=1)).is_err()));
+        assert!(disk.inner.lock().unwrap().segments.is_empty());
+        disk.inner.lock().unwrap().full = false;
+        log.append(&batch(1..=1)).unwrap();
+        disk.inner.lock().unwrap().full = true;
+        assert!((0..3).all(|_| log.append(&batch(2..=2)).is_err()));
+        disk.inner.lock().unwrap().full = false;
+        log.append(&batch(3..=3)).unwrap();
+        let (_, found) = Log::open(disk.clone()).unwrap();
+        assert_eq!((ids(&found), found.torn_bytes, found.damaged_bytes), (vec![1, 3], 0, 0));
+        assert_eq!(disk.inner.lock().unwrap().segments.len(), 1);
     }
 
     #[test]
