@@ -50,12 +50,7 @@ pub(super) fn overlap(
 }
 
 /// What the stages by overlap minimise.
-pub(super) fn overlap_cost(
-    tracklet: &Tracklet,
-    detection: &Detection,
-    iou: f64,
-    options: &Options,
-) -> f64 {
+pub(super) fn overlap_cost(tracklet: &Tracklet, detection: &Detection, iou: f64, options: &Options) -> f64 {
     let doubt = if tracklet.confirmed() { 0.0 } else { options.tentative_cost };
     options.direction_cost * tracklet.turn(detection.bbox) + doubt - iou
 }
