@@ -16,7 +16,7 @@ const SEED: u64 = 4;
 /// One ingredient left out: what it is, and the numbers that say so.
 const ABLATIONS: &[(&str, &[&str])] = &[
     ("nothing", &[]),
-    ("all detections are sure", &["sure_score=0"]),
+    ("all detections are sure", &["sure_odds=-99"]),
     ("no search by distance, no joining", &["gate=0"]),
     ("lost for 0.5 s only", &["lost_s=0.5", "max_age_frames=1"]),
     ("the velocity of the unseen does not fade", &["motion.heading_s=1000"]),

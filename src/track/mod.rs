@@ -197,7 +197,8 @@ impl Tracker {
     /// Pairs tracks with detections, stage by stage, and updates or misses each track.
     fn associate(&mut self, now: Time) {
         self.corrections.clear();
-        let Options { overlap_s, sure_score, .. } = self.options;
+        let Options { overlap_s, .. } = self.options;
+        let sure_score = self.options.sure_score();
         let followed = |t: &Tracklet| t.sure && t.unseen_s(now) <= overlap_s;
         self.pair_by_overlap(now, followed, |d| d.score >= sure_score);
         self.pair_by_overlap(now, followed, |d| d.score < sure_score);
@@ -246,7 +247,8 @@ impl Tracker {
 
     /// Looks for lost tracks, and for those whose object jumped, among the sure detections left.
     fn pair_by_distance(&mut self, now: Time) {
-        let Options { gate, size_gate, sure_score, motion, .. } = self.options;
+        let Options { gate, size_gate, motion, .. } = self.options;
+        let sure_score = self.options.sure_score();
         for (row, tracklet) in self.tracklets.iter().enumerate() {
             if tracklet.seen || !(tracklet.confirmed() || tracklet.sure && tracklet.misses == 0) {
                 continue;
@@ -257,6 +259,7 @@ impl Tracker {
                     continue;
                 }
                 let (distance, spread) = tracklet.filter.distance(d.bbox, &motion);
+                if tracklet.misses as f64 > 0.0 && 0.5 * (distance + spread) > self.options.x1 { continue; }
                 if distance < gate && (d.bbox.height / height).ln().abs() < size_gate {
                     let benefit = PAIR_WORTH - 0.5 * (distance + spread);
                     self.assignment.pairs.push(Pair { row, column, benefit });
@@ -325,6 +328,7 @@ impl Tracker {
                     continue;
                 }
                 let (distance, spread) = lost.filter.distance_to(&new.filter, &motion);
+                if 0.5 * (distance + spread) > self.options.x1 + self.options.x2 { continue; }
                 if distance < gate && (height / lost.filter.bbox().height).ln().abs() < size_gate {
                     let benefit = PAIR_WORTH - 0.5 * (distance + spread);
                     self.assignment.pairs.push(Pair { row, column, benefit });

@@ -20,7 +20,7 @@ pub struct Options {
     /// Seconds without a detection that a confirmed track survives at least.
     pub lost_s: f64,
     /// From this score on (0..1) a detection is sure: it is paired first, and may find a lost track.
-    pub sure_score: f64,
+    pub sure_odds: f64,
     /// A track unseen for no longer than this is looked for by overlap; then by distance and size.
     pub overlap_s: f64,
     /// Greatest squared Mahalanobis distance at which a detection may be a lost track.
@@ -39,6 +39,14 @@ pub struct Options {
     pub covered_iou: f64,
     /// The part of the seen tracks' median correction that unseen tracks make too (a moving camera).
     pub camera_share: f64,
+    /// x
+    pub x1: f64,
+    /// x
+    pub x2: f64,
+    /// x
+    pub x3: f64,
+    /// x
+    pub x4: f64,
     /// The score (0..1) at which a detection is as likely clutter as an object.
     pub clutter_score: f64,
     /// What the filter assumes of motion and measurement.
@@ -69,6 +77,7 @@ pub struct Motion {
     pub growth_s: f64,
 }
 
+impl Options { pub(super) fn sure_score(&self)->f64 { 1.0/(1.0+(-self.sure_odds).exp()) } }
 impl Default for Options {
     fn default() -> Self {
         Self {
@@ -77,7 +86,7 @@ impl Default for Options {
             min_hits: 3,
             evidence_min: 8.5,
             lost_s: 3.0,
-            sure_score: 0.9,
+            sure_odds: 2.2,
             overlap_s: 0.7,
             gate: 9.0,
             size_gate: 0.35,
@@ -87,6 +96,7 @@ impl Default for Options {
             covered_s: 0.4,
             covered_iou: 0.3,
             camera_share: 0.5,
+            x1: -1.5, x2: 0.0, x3: 0.0, x4: 0.0,
             clutter_score: 0.3,
             motion: Motion::default(),
         }

@@ -88,7 +88,7 @@ impl Tracklet {
         self.last_seen = now;
         self.last_center = detection.bbox.center();
         self.evidence += evidence(detection.score, options);
-        self.sure |= detection.score >= options.sure_score;
+        self.sure |= detection.score >= options.sure_score();
         // A detection of score zero still is one vote among its like.
         let weight = detection.score.max(1e-3);
         for (class, score) in CLASSES.iter().zip(&mut self.class_score) {
