@@ -186,6 +186,7 @@ impl Tracker {
             for &(b, j) in self.boxes[k + 1..].iter().take_while(|(b, _)| b.left < a.right()) {
                 let iou = a.iou(b);
                 for (one, other) in [(i, j), (j, i)] {
+                    if self.options.x6 > 0.0 { let (p,q)= if one==i {(a,b)} else {(b,a)}; if p.bottom() > q.bottom() + (self.options.x6-1.0) * p.height { continue; } }
                     if iou > self.tracklets[one].covered && counts(&self.tracklets[other]) {
                         self.tracklets[one].covered = iou;
                     }
@@ -237,8 +238,13 @@ impl Tracker {
                 let iou = expected.iou(d.bbox);
                 if iou >= iou_min && iou > 0.0 {
                     let doubt = if tracklet.confirmed() { 0.0 } else { tentative_cost };
-                    let cost = direction_cost * tracklet.turn(d.bbox) + doubt;
-                    self.assignment.pairs.push(Pair { row, column, benefit: PAIR_WORTH + iou - cost });
+                    let mut cost = direction_cost * tracklet.turn(d.bbox) + doubt;
+                    let (top, bot) = (expected.top.max(d.bbox.top), expected.bottom().min(d.bbox.bottom()));
+                    let hiou = ((bot-top)/(expected.height + d.bbox.height - (bot-top))).max(0.0);
+                    let sim = iou * hiou.powf(self.options.x4);
+                    if self.options.x5 > 0.0 { cost += self.options.x5 * tracklet.filter.distance(d.bbox, &self.options.motion).0.min(20.0)/20.0; }
+                    if self.options.x8 > 0.0 { cost += self.options.x8 * (d.bbox.height/expected.height).ln().abs().min(1.0); }
+                    self.assignment.pairs.push(Pair { row, column, benefit: (PAIR_WORTH - self.options.x3 + sim - cost).max(1e-6) });
                 }
             }
         }
@@ -302,6 +308,8 @@ impl Tracker {
 
     /// Every detection that no track took begins one.
     fn begin(&mut self, now: Time) {
+        if self.options.x11 > 0.0 { for k in 0..self.used.len() { if !self.taken[k] && self.tracklets.iter().any(|t| t.seen && t.confirmed() && t.filter.bbox().intersection(self.used[k].bbox) > self.options.x11 * self.used[k].bbox.area()) { self.taken[k] = true; } } }
+        if self.options.x12 > 0.0 { for k in 0..self.used.len() { if !self.taken[k] && self.tracklets.iter().any(|t| t.seen && t.confirmed() && t.filter.bbox().iou(self.used[k].bbox) > self.options.x12) { self.taken[k] = true; } } }
         let free = self.used.iter().zip(&self.taken).filter(|(_, taken)| !**taken).map(|(d, _)| d);
         for detection in free {
             if self.tracklets.len() < OBJECTS_MAX {
@@ -359,7 +367,9 @@ impl Tracker {
             let Some(id) = tracklet.id else { return tracklet.misses == 0 };
             let x = tracklet.filter.bbox().center().x;
             let left = tracklet.misses > 0 && (x < view.0 || x > view.1);
-            if left || tracklet.misses > max_age_frames && unseen_s > lost_s {
+            let short = self.options.x9 > 0.0 && tracklet.misses > 0 && unseen_s > self.options.x9 * tracklet.last_seen.since(tracklet.first_seen).as_secs_f64();
+            let bb = tracklet.filter.bbox(); let edge = self.options.x10 > 0.0 && tracklet.misses > 0 && unseen_s > self.options.x10 && (bb.left < view.0 + 0.1*bb.width || bb.right() > view.1 - 0.1*bb.width);
+            if left || short || edge || tracklet.misses > max_age_frames && unseen_s > lost_s {
                 ended.push(id);
                 return false;
             }

@@ -47,6 +47,27 @@ pub struct Options {
     pub x3: f64,
     /// x
     pub x4: f64,
+    /// x
+    pub x5: f64,
+    /// x
+    pub x6: f64,
+    /// x
+    pub x7: f64,
+    /// x
+    pub x8: f64,
+    /// x
+    pub x9: f64,
+    /// x
+    pub x10: f64,
+    /// x
+    pub x11: f64,
+    /// x
+    pub x12: f64,
+    /// x
+    pub x13: f64,
+    /// x
+    pub x14: f64,
+
     /// The score (0..1) at which a detection is as likely clutter as an object.
     pub clutter_score: f64,
     /// What the filter assumes of motion and measurement.
@@ -96,7 +117,7 @@ impl Default for Options {
             covered_s: 0.4,
             covered_iou: 0.3,
             camera_share: 0.5,
-            x1: -1.5, x2: 0.0, x3: 0.0, x4: 0.0,
+            x1: -1.5, x2: 0.0, x3: 0.0, x4: 0.0, x5: 0.0, x6: 0.0, x7: 0.0, x8: 0.0, x9: 0.0, x10: 0.0, x11: 0.0, x12: 0.0, x13: 0.0, x14: 0.0,
             clutter_score: 0.3,
             motion: Motion::default(),
         }

@@ -25,7 +25,7 @@ pub(super) struct Tracklet {
     pub(super) id: Option<u32>,
     class_score: [f64; CLASSES.len()],
     confidence: f64,
-    first_seen: Time,
+    pub(super) first_seen: Time,
     /// When this tracklet itself began; `first_seen` may be that of a lost track it goes on.
     pub(super) born: Time,
     pub(super) last_seen: Time,
@@ -74,7 +74,7 @@ impl Tracklet {
     }
 
     pub(super) fn hit(&mut self, detection: &Detection, now: Time, options: &Options) -> Correction {
-        let worse = 1.0 + options.occlusion_noise * self.covered;
+        let worse = 1.0 + options.occlusion_noise * self.covered + options.x7 * (1.0 - detection.score);
         let correction = self.filter.update(detection.bbox, worse, &options.motion);
         self.count(detection, now, options);
         correction
