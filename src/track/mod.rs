@@ -93,7 +93,7 @@ pub struct Tracker {
     boxes: Vec<(BBox, usize)>,
     corrections: Vec<Correction>,
     /// The left and right ends of all that was ever detected.
-    view: (f64, f64),
+    view: (f64, f64), bottom: f64,
     tracks: Vec<Track>,
     ended: Vec<u32>,
     detections_left_out: u64,
@@ -111,7 +111,7 @@ impl Tracker {
             taken: Vec::new(),
             boxes: Vec::new(),
             corrections: Vec::new(),
-            view: (f64::INFINITY, f64::NEG_INFINITY),
+            view: (f64::INFINITY, f64::NEG_INFINITY), bottom: 0.0,
             tracks: Vec::new(),
             ended: Vec::new(),
             detections_left_out: 0,
@@ -165,6 +165,7 @@ impl Tracker {
         }
         self.used.sort_unstable_by(by_place);
         for d in &self.used {
+            self.bottom = self.bottom.max(d.bbox.bottom());
             self.view = (self.view.0.min(d.bbox.left), self.view.1.max(d.bbox.right()));
         }
         self.detections_left_out += (detections.len() - self.used.len()) as u64;
@@ -253,9 +254,11 @@ impl Tracker {
 
     /// Looks for lost tracks, and for those whose object jumped, among the sure detections left.
     fn pair_by_distance(&mut self, now: Time) {
+        let _now = now;
         let Options { gate, size_gate, motion, .. } = self.options;
         let sure_score = self.options.sure_score();
         for (row, tracklet) in self.tracklets.iter().enumerate() {
+            if self.options.x13 > 0.0 && tracklet.unseen_s(_now) > self.options.x13 { continue; }
             if tracklet.seen || !(tracklet.confirmed() || tracklet.sure && tracklet.misses == 0) {
                 continue;
             }
@@ -361,14 +364,14 @@ impl Tracker {
         self.tracks.clear();
         self.ended.clear();
         let Options { max_age_frames, lost_s, covered_s, covered_iou, .. } = self.options;
-        let (tracks, ended, view) = (&mut self.tracks, &mut self.ended, self.view);
+        let (tracks, ended, view) = (&mut self.tracks, &mut self.ended, self.view); let bottom=self.bottom;
         self.tracklets.retain_mut(|tracklet| {
             let unseen_s = tracklet.unseen_s(now);
             let Some(id) = tracklet.id else { return tracklet.misses == 0 };
             let x = tracklet.filter.bbox().center().x;
             let left = tracklet.misses > 0 && (x < view.0 || x > view.1);
             let short = self.options.x9 > 0.0 && tracklet.misses > 0 && unseen_s > self.options.x9 * tracklet.last_seen.since(tracklet.first_seen).as_secs_f64();
-            let bb = tracklet.filter.bbox(); let edge = self.options.x10 > 0.0 && tracklet.misses > 0 && unseen_s > self.options.x10 && (bb.left < view.0 + 0.1*bb.width || bb.right() > view.1 - 0.1*bb.width);
+            let bb = tracklet.filter.bbox(); let edge = self.options.x10 > 0.0 && tracklet.misses > 0 && unseen_s > self.options.x10 && (bb.left < view.0 + 0.1*bb.width || bb.right() > view.1 - 0.1*bb.width || self.options.x14>0.0 && bb.bottom() > bottom + (self.options.x14-1.0)*bb.height);
             if left || short || edge || tracklet.misses > max_age_frames && unseen_s > lost_s {
                 ended.push(id);
                 return false;
