@@ -140,6 +140,8 @@ impl Tracker {
         &self.tracks
     }
 
+    /// features
+    pub fn features(&self, now: Time) -> Vec<(u32,Vec<f64>)> { self.tracks.iter().filter_map(|t| self.tracklets.iter().find(|x| x.id==Some(t.id))).map(|t| { let h=t.filter.bbox().height; let n=f64::from(t.hits); (t.id.unwrap(), vec![if t.misses==0 {t.confidence_raw()} else {-1.0}, t.unseen_s(now), t.covered, t.behind, n, now.since(t.first_seen).as_secs_f64(), t.evidence/n, t.mean_p, t.rate, t.fit, t.nis, f64::from(t.nmiss)/(n+f64::from(t.nmiss)), t.filter.foot().cov[(0,0)].sqrt()/h, h, t.filter.bbox().width/h, f64::from(t.misses)]) }).collect() }
     /// The confirmed tracks that were given up in the last frame.
     pub fn ended(&self) -> &[u32] {
         &self.ended
@@ -177,7 +179,7 @@ impl Tracker {
     fn cover(&mut self, counts: impl Fn(&Tracklet) -> bool) {
         self.boxes.clear();
         for (i, tracklet) in self.tracklets.iter_mut().enumerate() {
-            tracklet.covered = 0.0;
+            tracklet.covered = 0.0; tracklet.behind = 0.0;
             if tracklet.confirmed() {
                 self.boxes.push((tracklet.filter.bbox(), i));
             }
@@ -186,7 +188,9 @@ impl Tracker {
         for (k, &(a, i)) in self.boxes.iter().enumerate() {
             for &(b, j) in self.boxes[k + 1..].iter().take_while(|(b, _)| b.left < a.right()) {
                 let iou = a.iou(b);
+                let inter = a.intersection(b);
                 for (one, other) in [(i, j), (j, i)] {
+                    let (p,q)= if one==i {(a,b)} else {(b,a)}; let part=inter/p.area(); if q.bottom()>p.bottom() && part > self.tracklets[one].behind && counts(&self.tracklets[other]) { self.tracklets[one].behind = part; }
                     if self.options.x6 > 0.0 { let (p,q)= if one==i {(a,b)} else {(b,a)}; if p.bottom() > q.bottom() + (self.options.x6-1.0) * p.height { continue; } }
                     if iou > self.tracklets[one].covered && counts(&self.tracklets[other]) {
                         self.tracklets[one].covered = iou;
@@ -208,7 +212,7 @@ impl Tracker {
         self.pair_by_overlap(now, |t| !t.sure, |_| true);
         let camera = self.camera_motion();
         for tracklet in self.tracklets.iter_mut().filter(|t| !t.seen) {
-            tracklet.misses = tracklet.misses.saturating_add(1);
+            tracklet.misses = tracklet.misses.saturating_add(1); tracklet.rate *= 0.8; tracklet.nmiss+=1;
             if let Some(motion) = camera {
                 tracklet.filter.shift(motion);
             }
@@ -239,13 +243,13 @@ impl Tracker {
                 let iou = expected.iou(d.bbox);
                 if iou >= iou_min && iou > 0.0 {
                     let doubt = if tracklet.confirmed() { 0.0 } else { tentative_cost };
-                    let mut cost = direction_cost * tracklet.turn(d.bbox) + doubt;
+                    let mut cost = direction_cost * tracklet.turn(d.bbox) + doubt + self.options.x3 * tracklet.behind;
                     let (top, bot) = (expected.top.max(d.bbox.top), expected.bottom().min(d.bbox.bottom()));
                     let hiou = ((bot-top)/(expected.height + d.bbox.height - (bot-top))).max(0.0);
                     let sim = iou * hiou.powf(self.options.x4);
                     if self.options.x5 > 0.0 { cost += self.options.x5 * tracklet.filter.distance(d.bbox, &self.options.motion).0.min(20.0)/20.0; }
                     if self.options.x8 > 0.0 { cost += self.options.x8 * (d.bbox.height/expected.height).ln().abs().min(1.0); }
-                    self.assignment.pairs.push(Pair { row, column, benefit: (PAIR_WORTH - self.options.x3 + sim - cost).max(1e-6) });
+                    self.assignment.pairs.push(Pair { row, column, benefit: (PAIR_WORTH + sim - cost).max(1e-6) });
                 }
             }
         }

@@ -117,7 +117,7 @@ impl Default for Options {
             covered_s: 0.4,
             covered_iou: 0.3,
             camera_share: 0.5,
-            x1: -1.5, x2: 0.0, x3: 0.0, x4: 0.0, x5: 0.0, x6: 0.0, x7: 0.0, x8: 0.0, x9: 0.0, x10: 0.0, x11: 0.0, x12: 0.0, x13: 0.0, x14: 0.0,
+            x1: -1.0, x2: 1.0, x3: 0.0, x4: 0.0, x5: 0.5, x6: 0.0, x7: 0.0, x8: 0.0, x9: 0.0, x10: 0.1, x11: 0.0, x12: 0.0, x13: 0.0, x14: 0.0,
             clutter_score: 0.3,
             motion: Motion::default(),
         }

@@ -42,6 +42,7 @@ pub(super) struct Tracklet {
     pub(super) joined: bool,
     /// Overlap with the other track that covers it most, 0..1.
     pub(super) covered: f64,
+    pub(super) behind: f64, pub(super) mean_p: f64, pub(super) rate: f64, pub(super) fit: f64, pub(super) nis: f64, pub(super) nmiss: u32,
 }
 
 impl Tracklet {
@@ -61,7 +62,7 @@ impl Tracklet {
             sure: false,
             seen: true,
             joined: false,
-            covered: 0.0,
+            covered: 0.0, behind: 0.0, mean_p: detection.score, rate: 1.0, fit: 1.0, nis: 0.0, nmiss: 0,
         };
         new.count(detection, now, options);
         new
@@ -75,6 +76,7 @@ impl Tracklet {
 
     pub(super) fn hit(&mut self, detection: &Detection, now: Time, options: &Options) -> Correction {
         let worse = 1.0 + options.occlusion_noise * self.covered + options.x7 * (1.0 - detection.score);
+        self.fit = self.filter.bbox().iou(detection.bbox); self.nis = self.filter.distance(detection.bbox,&options.motion).0; self.rate = 0.8*self.rate+0.2; self.mean_p = 0.8*self.mean_p+0.2*detection.score;
         let correction = self.filter.update(detection.bbox, worse, &options.motion);
         self.count(detection, now, options);
         correction
@@ -108,6 +110,7 @@ impl Tracklet {
         }
     }
 
+    pub(super) fn confidence_raw(&self)->f64 {self.confidence}
     pub(super) fn confirmed(&self) -> bool {
         self.id.is_some()
     }
