@@ -368,21 +368,21 @@ impl Tracker {
         self.tracks.clear();
         self.ended.clear();
         let Options { max_age_frames, lost_s, covered_s, covered_iou, .. } = self.options;
-        let (tracks, ended, view) = (&mut self.tracks, &mut self.ended, self.view); let bottom=self.bottom;
+        let (tracks, ended, view) = (&mut self.tracks, &mut self.ended, self.view); let bottom=self.bottom; let x14=self.options.x14;
         self.tracklets.retain_mut(|tracklet| {
             let unseen_s = tracklet.unseen_s(now);
             let Some(id) = tracklet.id else { return tracklet.misses == 0 };
             let x = tracklet.filter.bbox().center().x;
             let left = tracklet.misses > 0 && (x < view.0 || x > view.1);
             let short = self.options.x9 > 0.0 && tracklet.misses > 0 && unseen_s > self.options.x9 * tracklet.last_seen.since(tracklet.first_seen).as_secs_f64();
-            let bb = tracklet.filter.bbox(); let edge = self.options.x10 > 0.0 && tracklet.misses > 0 && unseen_s > self.options.x10 && (bb.left < view.0 + 0.1*bb.width || bb.right() > view.1 - 0.1*bb.width || self.options.x14>0.0 && bb.bottom() > bottom + (self.options.x14-1.0)*bb.height);
+            let bb = tracklet.filter.bbox(); let edge = self.options.x10 > 0.0 && tracklet.misses > 0 && unseen_s > self.options.x10 && (bb.left < view.0 + 0.1*bb.width || bb.right() > view.1 - 0.1*bb.width);
             if left || short || edge || tracklet.misses > max_age_frames && unseen_s > lost_s {
                 ended.push(id);
                 return false;
             }
             let covered = unseen_s <= covered_s && tracklet.covered > covered_iou;
             if tracklet.misses == 0 || covered {
-                tracks.push(tracklet.report(id, now));
+                tracks.push(tracklet.report(id, now, x14));
             }
             true
         });

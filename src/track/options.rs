@@ -127,12 +127,12 @@ impl Default for Options {
 impl Default for Motion {
     fn default() -> Self {
         Self {
-            place_noise: 0.08,
+            place_noise: 0.06,
             width_noise: 0.08,
             speed_start: 2.0,
             velocity_noise: 0.4,
             speed_drift: 0.3,
-            place_drift: 0.2,
+            place_drift: 0.15,
             size_share: 0.5,
             heading_s: 2.0,
             growth_s: 0.7,

@@ -42,7 +42,7 @@ pub(super) struct Tracklet {
     pub(super) joined: bool,
     /// Overlap with the other track that covers it most, 0..1.
     pub(super) covered: f64,
-    pub(super) behind: f64, pub(super) mean_p: f64, pub(super) rate: f64, pub(super) fit: f64, pub(super) nis: f64, pub(super) nmiss: u32,
+    pub(super) behind: f64, pub(super) mean_p: f64, pub(super) rate: f64, pub(super) fit: f64, pub(super) nis: f64, pub(super) nmiss: u32, pub(super) dbox: BBox,
 }
 
 impl Tracklet {
@@ -62,7 +62,7 @@ impl Tracklet {
             sure: false,
             seen: true,
             joined: false,
-            covered: 0.0, behind: 0.0, mean_p: detection.score, rate: 1.0, fit: 1.0, nis: 0.0, nmiss: 0,
+            covered: 0.0, behind: 0.0, mean_p: detection.score, rate: 1.0, fit: 1.0, nis: 0.0, nmiss: 0, dbox: detection.bbox,
         };
         new.count(detection, now, options);
         new
@@ -83,7 +83,7 @@ impl Tracklet {
     }
 
     fn count(&mut self, detection: &Detection, now: Time, options: &Options) {
-        self.confidence = detection.score;
+        self.confidence = detection.score; self.dbox = detection.bbox;
         self.hits = self.hits.saturating_add(1);
         self.misses = 0;
         self.seen = true;
@@ -142,11 +142,12 @@ impl Tracklet {
         cosine.clamp(-1.0, 1.0).acos() / std::f64::consts::PI * (length / (STEP * height)).min(1.0)
     }
 
-    pub(super) fn report(&self, id: u32, now: Time) -> Track {
+    pub(super) fn report(&self, id: u32, now: Time, w: f64) -> Track {
+        let b=self.filter.bbox(); let d=self.dbox; let w = if self.misses==0 {w} else {0.0}; let m=|a:f64,b:f64| a*(1.0-w)+b*w; let bbox=BBox::new(m(b.left,d.left),m(b.top,d.top),m(b.width,d.width),m(b.height,d.height));
         Track {
             id,
             class: self.class(),
-            bbox: self.filter.bbox(),
+            bbox,
             confidence: self.confidence,
             foot: self.filter.foot(),
             first_seen: self.first_seen,
