@@ -49,6 +49,7 @@ pub const PARAMETERS: &[Parameter] = parameters![
     motion.velocity_noise,
     motion.speed_drift,
     motion.place_drift,
+    motion.rise_share,
     motion.size_share,
     motion.heading_s,
     motion.growth_s,

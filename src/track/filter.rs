@@ -81,7 +81,7 @@ impl BoxFilter {
         let growth = m.size_share * m.speed_start * h / 2.0;
         Self {
             x: Axis::new(c.x, noise, m.speed_start * h),
-            y: Axis::new(c.y, noise, m.speed_start * h),
+            y: Axis::new(c.y, noise, m.rise_share * m.speed_start * h),
             width: Axis::new(bbox.width.max(SIDE_MIN_PX), 2.0 * m.width_noise * h, growth),
             height: Axis::new(h, noise, growth),
         }
@@ -99,9 +99,8 @@ impl BoxFilter {
         };
         let go = if seen { (dt_s, 1.0) } else { fading(m.heading_s) };
         let grow = if seen { fading(m.growth_s) } else { (0.0, 0.0) };
-        for axis in [&mut self.x, &mut self.y] {
-            axis.predict(dt_s, go, place, rate);
-        }
+        self.x.predict(dt_s, go, place, rate);
+        self.y.predict(dt_s, go, m.rise_share * place, m.rise_share * rate);
         for axis in [&mut self.width, &mut self.height] {
             axis.predict(dt_s, grow, m.size_share * place, m.size_share * rate);
             axis.x = axis.x.max(SIDE_MIN_PX);

@@ -90,6 +90,8 @@ pub struct Motion {
     /// How far place wanders beside its velocity in one second: a detector's errors last for longer
     /// than a frame, and a body sways.
     pub place_drift: f64,
+    /// Speed and drift up and down the picture as a part of those across it.
+    pub rise_share: f64,
     /// Speed and drift of width and height as a part of those of the place.
     pub size_share: f64,
     /// Seconds after which the velocity of an unseen object has fallen to 1/e.
@@ -133,6 +135,7 @@ impl Default for Motion {
             velocity_noise: 0.4,
             speed_drift: 0.3,
             place_drift: 0.15,
+            rise_share: 1.0,
             size_share: 0.5,
             heading_s: 2.0,
             growth_s: 0.7,
