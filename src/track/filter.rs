@@ -83,7 +83,7 @@ impl BoxFilter {
             x: Axis::new(c.x, noise, m.speed_start * h),
             y: Axis::new(c.y, noise, m.rise_share * m.speed_start * h),
             width: Axis::new(bbox.width.max(SIDE_MIN_PX), 2.0 * m.width_noise * h, growth),
-            height: Axis::new(h, noise, growth),
+            height: Axis::new(h, 2.0 * m.height_noise * h, growth),
         }
     }
 
@@ -114,7 +114,7 @@ impl BoxFilter {
         let (x, v_x) = self.x.update(c.x, noise);
         let (y, v_y) = self.y.update(c.y, noise);
         self.width.update(bbox.width, worse * m.width_noise * h);
-        self.height.update(bbox.height, noise);
+        self.height.update(bbox.height, worse * m.height_noise * h);
         for axis in [&mut self.width, &mut self.height] {
             axis.x = axis.x.max(SIDE_MIN_PX);
         }
@@ -134,8 +134,9 @@ impl BoxFilter {
     pub(super) fn distance(&self, bbox: BBox, m: &Model) -> (f64, f64) {
         let (c, h) = (bbox.center(), self.height.x);
         let noise = (m.place_noise * h).powi(2);
+        let tall = (m.height_noise * h).powi(2);
         let (mut distance, mut volume) = (0.0, 1.0);
-        for (axis, z) in [(&self.x, c.x), (&self.y, c.y), (&self.height, bbox.height)] {
+        for (axis, z, noise) in [(&self.x, c.x, noise), (&self.y, c.y, noise), (&self.height, bbox.height, tall)] {
             let s = axis.xx + noise;
             distance += (z - axis.x).powi(2) / s;
             volume *= s / (h * h);
@@ -148,7 +149,8 @@ impl BoxFilter {
         let h = self.height.x;
         let noise = (m.place_noise * h).powi(2);
         let (mut distance, mut volume) = (0.0, 1.0);
-        for (old, new) in [(&self.x, &new.x), (&self.y, &new.y), (&self.height, &new.height)] {
+        let tall = (m.height_noise * h).powi(2);
+        for (old, new, noise) in [(&self.x, &new.x, noise), (&self.y, &new.y, noise), (&self.height, &new.height, tall)] {
             let s = old.xx + noise;
             distance += (new.x - old.x).powi(2) / s;
             volume *= s / (h * h);

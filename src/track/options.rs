@@ -79,6 +79,8 @@ pub struct Options {
 pub struct Motion {
     /// Of a detected centre and height.
     pub place_noise: f64,
+    /// Of a detected height.
+    pub height_noise: f64,
     /// Of a detected width: people swing arms and legs.
     pub width_noise: f64,
     /// Of a new object's speed, heights per second. A person walks at about 0.8 and sprints at 4.
@@ -130,12 +132,13 @@ impl Default for Motion {
     fn default() -> Self {
         Self {
             place_noise: 0.06,
+            height_noise: 0.06,
             width_noise: 0.08,
             speed_start: 2.0,
             velocity_noise: 0.4,
             speed_drift: 0.3,
             place_drift: 0.15,
-            rise_share: 1.0,
+            rise_share: 0.3,
             size_share: 0.5,
             heading_s: 2.0,
             growth_s: 0.7,
