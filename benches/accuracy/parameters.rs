@@ -45,6 +45,7 @@ pub const PARAMETERS: &[Parameter] = parameters![
     clutter_score,x1,x2,x3,x4,x5,x6,x7,x8,x9,x10,x11,x12,x13,x14,
     motion.place_noise,
     motion.height_noise,
+    motion.own,
     motion.width_noise,
     motion.speed_start,
     motion.velocity_noise,

@@ -151,13 +151,13 @@ impl BoxFilter {
         let (mut distance, mut volume) = (0.0, 1.0);
         let tall = (m.height_noise * h).powi(2);
         for (old, new, noise) in [(&self.x, &new.x, noise), (&self.y, &new.y, noise), (&self.height, &new.height, tall)] {
-            let s = old.xx + noise;
+            let s = old.xx + if m.own > 0.5 { new.xx } else { noise };
             distance += (new.x - old.x).powi(2) / s;
             volume *= s / (h * h);
         }
-        let velocity_noise = (m.velocity_noise * h).powi(2);
-        for (old, new) in [(&self.x, &new.x), (&self.y, &new.y)] {
-            distance += (new.v - old.v).powi(2) / (old.vv + velocity_noise);
+        let n = m.velocity_noise * h;
+        for (old, new, n) in [(&self.x, &new.x, n), (&self.y, &new.y, if m.own > -0.5 { n * m.rise_share } else { n })] {
+            distance += (new.v - old.v).powi(2) / (old.vv + if m.own > 0.5 { new.vv } else { 0.0 } + n * n);
         }
         (distance, volume.ln())
     }

@@ -79,7 +79,10 @@ pub struct Options {
 pub struct Motion {
     /// Of a detected centre and height.
     pub place_noise: f64,
+    /// x
+    pub own: f64,
     /// Of a detected height.
+
     pub height_noise: f64,
     /// Of a detected width: people swing arms and legs.
     pub width_noise: f64,
@@ -132,7 +135,7 @@ impl Default for Motion {
     fn default() -> Self {
         Self {
             place_noise: 0.06,
-            height_noise: 0.06,
+            own: -1.0, height_noise: 0.08,
             width_noise: 0.08,
             speed_start: 2.0,
             velocity_noise: 0.4,
