@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use omnisight::base::{CountingIds, Time};
 use omnisight::capture::replay::parse_rows;
-use omnisight::model::{BBox, Detection};
+use omnisight::model::{BBox, Detection, Size};
 use omnisight::track::{Options, Tracker};
 
 use crate::score::{Labelled, Score, score};
@@ -17,6 +17,7 @@ use crate::score::{Labelled, Score, score};
 pub struct Sequence {
     pub name: String,
     pub rate_hz: f64,
+    pub size: Size,
     pub detections: Vec<Vec<Detection>>,
     pub truths: Vec<Vec<Labelled>>,
 }
@@ -48,6 +49,7 @@ impl Sequence {
         Some(Self {
             name: folder.file_name()?.to_string_lossy().into_owned(),
             rate_hz,
+            size: Size { width: value("imWidth")? as u32, height: value("imHeight")? as u32 },
             detections: (0..frames).map(|i| rows.of_frame(i).to_vec()).collect(),
             truths,
         })
@@ -58,6 +60,7 @@ impl Sequence {
         Self {
             name: self.name.clone(),
             rate_hz: self.rate_hz / n as f64,
+            size: self.size,
             detections: self.detections.iter().step_by(n).cloned().collect(),
             truths: self.truths.iter().step_by(n).cloned().collect(),
         }
@@ -68,7 +71,7 @@ impl Sequence {
         let (mut tracker, mut ids) = (Tracker::new(options), CountingIds::default());
         let report = |(i, detections): (usize, &Vec<Detection>)| {
             let now = Time::default() + Duration::from_secs_f64(1.0 + i as f64 / self.rate_hz);
-            tracker.step(detections, now, &mut ids);
+            tracker.step(detections, self.size, now, &mut ids);
             let labelled =
                 |t: &omnisight::model::Track| Labelled { id: t.id, bbox: t.bbox, confidence: t.confidence };
             tracker.tracks().iter().map(labelled).collect()

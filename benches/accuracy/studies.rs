@@ -19,13 +19,14 @@ const ABLATIONS: &[(&str, &[&str])] = &[
     ("all detections are sure", &["sure_odds=-99"]),
     ("no search by distance, no joining", &["gate=0"]),
     ("lost for 0.5 s only", &["lost_s=0.5", "max_age_frames=1"]),
+    ("a lost track before a new object", &["birth_density=0"]),
     ("the velocity of the unseen does not fade", &["motion.heading_s=1000"]),
-    ("no direction cost", &["direction_cost=0"]),
+    ("overlap alone", &["stray_cost=0"]),
     ("no occlusion noise", &["occlusion_noise=0"]),
-    ("no camera motion", &["camera_share=0"]),
+    ("as free up and down as across", &["motion.rise_share=1"]),
+    ("nobody leaves", &["exit_s=99"]),
     ("covered tracks not reported", &["covered_s=0"]),
     ("sizes do not grow", &["motion.growth_s=0.01"]),
-    ("any size", &["size_gate=9"]),
     ("no tentative cost", &["tentative_cost=0"]),
 ];
 

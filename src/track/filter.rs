@@ -44,25 +44,46 @@ impl Axis {
         self.vv = keep * keep * self.vv + q;
     }
 
-    /// Takes a measurement; returns how far place and rate moved.
-    fn update(&mut self, z: f64, noise: f64) -> (f64, f64) {
+    /// Takes a measurement.
+    fn update(&mut self, z: f64, noise: f64) {
         let s = self.xx + noise * noise;
         let (k_x, k_v) = (self.xx / s, self.xv / s);
-        let (dx, dv) = (k_x * (z - self.x), k_v * (z - self.x));
-        self.x += dx;
-        self.v += dv;
+        let off = z - self.x;
+        self.x += k_x * off;
+        self.v += k_v * off;
         self.vv -= k_v * self.xv;
         self.xv *= 1.0 - k_x;
         self.xx *= 1.0 - k_x;
-        (dx, dv)
     }
 }
 
-/// How far the centre and its velocity were moved, pixels and pixels per second.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Correction {
-    pub(super) place: Point,
-    pub(super) velocity: Point,
+/// How well a measurement fits what is expected.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Fit {
+    /// Squared Mahalanobis distance.
+    pub(super) distance: f64,
+    /// Determinant of the spread of centre and height, in heights.
+    volume: f64,
+}
+
+impl Default for Fit {
+    fn default() -> Self {
+        Self { distance: 0.0, volume: 1.0 }
+    }
+}
+
+impl Fit {
+    fn add(&mut self, off: f64, variance: f64, height: f64) {
+        self.distance += off * off / variance;
+        self.volume *= variance / (height * height);
+    }
+
+    /// ln of the probability density, for each cube of centre and height, in heights.
+    pub(super) fn log_likelihood(&self) -> f64 {
+        /// ln of (2π)^(3/2).
+        const NORMAL: f64 = 2.756_815_599_614_018;
+        -0.5 * (self.distance + self.volume.ln()) - NORMAL
+    }
 }
 
 /// A box, where it goes, and how sure that is.
@@ -108,58 +129,40 @@ impl BoxFilter {
     }
 
     /// Takes a detected box whose noise is `worse` times the usual.
-    pub(super) fn update(&mut self, bbox: BBox, worse: f64, m: &Model) -> Correction {
+    pub(super) fn update(&mut self, bbox: BBox, worse: f64, m: &Model) {
         let (c, h) = (bbox.center(), self.height.x);
         let noise = worse * m.place_noise * h;
-        let (x, v_x) = self.x.update(c.x, noise);
-        let (y, v_y) = self.y.update(c.y, noise);
+        self.x.update(c.x, noise);
+        self.y.update(c.y, noise);
         self.width.update(bbox.width, worse * m.width_noise * h);
         self.height.update(bbox.height, worse * m.height_noise * h);
         for axis in [&mut self.width, &mut self.height] {
             axis.x = axis.x.max(SIDE_MIN_PX);
         }
-        Correction { place: Point::new(x, y), velocity: Point::new(v_x, v_y) }
     }
 
-    /// Moves the box as the camera seems to have moved.
-    pub(super) fn shift(&mut self, by: Correction) {
-        self.x.x += by.place.x;
-        self.y.x += by.place.y;
-        self.x.v += by.velocity.x;
-        self.y.v += by.velocity.y;
-    }
-
-    /// Squared Mahalanobis distance of a box's centre and height, and ln of the spread's volume in
-    /// heights: together the negative log-likelihood, but for a constant, times two.
-    pub(super) fn distance(&self, bbox: BBox, m: &Model) -> (f64, f64) {
+    /// How well a detected box fits, by its centre and height.
+    pub(super) fn fit(&self, bbox: BBox, m: &Model) -> Fit {
         let (c, h) = (bbox.center(), self.height.x);
-        let noise = (m.place_noise * h).powi(2);
-        let tall = (m.height_noise * h).powi(2);
-        let (mut distance, mut volume) = (0.0, 1.0);
-        for (axis, z, noise) in [(&self.x, c.x, noise), (&self.y, c.y, noise), (&self.height, bbox.height, tall)] {
-            let s = axis.xx + noise;
-            distance += (z - axis.x).powi(2) / s;
-            volume *= s / (h * h);
-        }
-        (distance, volume.ln())
+        let (place, tall) = ((m.place_noise * h).powi(2), (m.height_noise * h).powi(2));
+        let mut fit = Fit::default();
+        fit.add(c.x - self.x.x, self.x.xx + place, h);
+        fit.add(c.y - self.y.x, self.y.xx + place, h);
+        fit.add(bbox.height - self.height.x, self.height.xx + tall, h);
+        fit
     }
 
-    /// The same of another filter, its velocity too: is that the object that this one lost?
-    pub(super) fn distance_to(&self, new: &Self, m: &Model) -> (f64, f64) {
+    /// How well another filter fits, its velocity too: is that the object that this one lost?
+    pub(super) fn fit_of(&self, new: &Self) -> Fit {
         let h = self.height.x;
-        let noise = (m.place_noise * h).powi(2);
-        let (mut distance, mut volume) = (0.0, 1.0);
-        let tall = (m.height_noise * h).powi(2);
-        for (old, new, noise) in [(&self.x, &new.x, noise), (&self.y, &new.y, noise), (&self.height, &new.height, tall)] {
-            let s = old.xx + if m.own > 0.5 { new.xx } else { noise };
-            distance += (new.x - old.x).powi(2) / s;
-            volume *= s / (h * h);
+        let mut fit = Fit::default();
+        for (old, new) in [(&self.x, &new.x), (&self.y, &new.y), (&self.height, &new.height)] {
+            fit.add(new.x - old.x, old.xx + new.xx, h);
         }
-        let n = m.velocity_noise * h;
-        for (old, new, n) in [(&self.x, &new.x, n), (&self.y, &new.y, if m.own > -0.5 { n * m.rise_share } else { n })] {
-            distance += (new.v - old.v).powi(2) / (old.vv + if m.own > 0.5 { new.vv } else { 0.0 } + n * n);
+        for (old, new) in [(&self.x, &new.x), (&self.y, &new.y)] {
+            fit.distance += (new.v - old.v).powi(2) / (old.vv + new.vv);
         }
-        (distance, volume.ln())
+        fit
     }
 
     /// Velocity of the centre, pixels per second.

@@ -61,9 +61,9 @@ mod tracklet;
 pub use options::{Motion, Options};
 
 use crate::base::{IdSource, Time};
-use crate::model::{BBox, Detection, Point, Track};
+use crate::model::{BBox, Detection, Size, Track};
 use assignment::{Assignment, Pair};
-use filter::Correction;
+use filter::Fit;
 use tracklet::Tracklet;
 
 /// Most objects followed at once, detections used per frame included: a detector gone mad costs no
@@ -74,10 +74,8 @@ pub const OBJECTS_MAX: usize = 1_000;
 const PLACE_MAX_PX: f64 = 1e6;
 /// What any pair is worth beside how well it fits: more pairs come before better ones.
 const PAIR_WORTH: f64 = 100.0;
-/// Fewer tracks than this say nothing of the camera.
-const CAMERA_TRACKS_MIN: usize = 3;
-/// A track with fewer hits is still finding its speed, and says nothing of the camera.
-const CAMERA_HITS_MIN: u32 = 5;
+/// Beyond this squared Mahalanobis distance a detection is no worse.
+const STRAY_MAX: f64 = 20.0;
 
 /// Follows the objects of one camera.
 #[derive(Debug)]
@@ -91,9 +89,6 @@ pub struct Tracker {
     taken: Vec<bool>,
     /// Boxes by their left edge, each with its tracklet.
     boxes: Vec<(BBox, usize)>,
-    corrections: Vec<Correction>,
-    /// The left and right ends of all that was ever detected.
-    view: (f64, f64), bottom: f64,
     tracks: Vec<Track>,
     ended: Vec<u32>,
     detections_left_out: u64,
@@ -110,17 +105,15 @@ impl Tracker {
             used: Vec::new(),
             taken: Vec::new(),
             boxes: Vec::new(),
-            corrections: Vec::new(),
-            view: (f64::INFINITY, f64::NEG_INFINITY), bottom: 0.0,
             tracks: Vec::new(),
             ended: Vec::new(),
             detections_left_out: 0,
         }
     }
 
-    /// Takes the detections of the frame captured at `now`. Boxes that are not finite or have no
-    /// area are left out.
-    pub fn step(&mut self, detections: &[Detection], now: Time, ids: &mut dyn IdSource) {
+    /// Takes the detections of the frame captured at `now`, a picture of the size `view`. Boxes that are not
+    /// finite or have no area are left out.
+    pub fn step(&mut self, detections: &[Detection], view: Size, now: Time, ids: &mut dyn IdSource) {
         self.select(detections);
         let dt_s = self.last.map_or(0.0, |last| now.since(last).as_secs_f64());
         self.last = Some(now);
@@ -132,7 +125,7 @@ impl Tracker {
         self.begin(now);
         self.confirm(ids);
         self.cover(|t| t.confirmed() && t.misses == 0);
-        self.report(now);
+        self.report(view, now);
     }
 
     /// The confirmed tracks that were detected in the last frame, or that another covers, by id.
@@ -140,8 +133,6 @@ impl Tracker {
         &self.tracks
     }
 
-    /// features
-    pub fn features(&self, now: Time) -> Vec<(u32,Vec<f64>)> { self.tracks.iter().filter_map(|t| self.tracklets.iter().find(|x| x.id==Some(t.id))).map(|t| { let h=t.filter.bbox().height; let n=f64::from(t.hits); (t.id.unwrap(), vec![if t.misses==0 {t.confidence_raw()} else {-1.0}, t.unseen_s(now), t.covered, t.behind, n, now.since(t.first_seen).as_secs_f64(), t.evidence/n, t.mean_p, t.rate, t.fit, t.nis, f64::from(t.nmiss)/(n+f64::from(t.nmiss)), t.filter.foot().cov[(0,0)].sqrt()/h, h, t.filter.bbox().width/h, f64::from(t.misses)]) }).collect() }
     /// The confirmed tracks that were given up in the last frame.
     pub fn ended(&self) -> &[u32] {
         &self.ended
@@ -166,10 +157,6 @@ impl Tracker {
             self.used.truncate(OBJECTS_MAX);
         }
         self.used.sort_unstable_by(by_place);
-        for d in &self.used {
-            self.bottom = self.bottom.max(d.bbox.bottom());
-            self.view = (self.view.0.min(d.bbox.left), self.view.1.max(d.bbox.right()));
-        }
         self.detections_left_out += (detections.len() - self.used.len()) as u64;
         self.taken.clear();
         self.taken.resize(self.used.len(), false);
@@ -179,7 +166,7 @@ impl Tracker {
     fn cover(&mut self, counts: impl Fn(&Tracklet) -> bool) {
         self.boxes.clear();
         for (i, tracklet) in self.tracklets.iter_mut().enumerate() {
-            tracklet.covered = 0.0; tracklet.behind = 0.0;
+            tracklet.covered = 0.0;
             if tracklet.confirmed() {
                 self.boxes.push((tracklet.filter.bbox(), i));
             }
@@ -188,10 +175,7 @@ impl Tracker {
         for (k, &(a, i)) in self.boxes.iter().enumerate() {
             for &(b, j) in self.boxes[k + 1..].iter().take_while(|(b, _)| b.left < a.right()) {
                 let iou = a.iou(b);
-                let inter = a.intersection(b);
                 for (one, other) in [(i, j), (j, i)] {
-                    let (p,q)= if one==i {(a,b)} else {(b,a)}; let part=inter/p.area(); if q.bottom()>p.bottom() && part > self.tracklets[one].behind && counts(&self.tracklets[other]) { self.tracklets[one].behind = part; }
-                    if self.options.x6 > 0.0 { let (p,q)= if one==i {(a,b)} else {(b,a)}; if p.bottom() > q.bottom() + (self.options.x6-1.0) * p.height { continue; } }
                     if iou > self.tracklets[one].covered && counts(&self.tracklets[other]) {
                         self.tracklets[one].covered = iou;
                     }
@@ -202,20 +186,14 @@ impl Tracker {
 
     /// Pairs tracks with detections, stage by stage, and updates or misses each track.
     fn associate(&mut self, now: Time) {
-        self.corrections.clear();
-        let Options { overlap_s, .. } = self.options;
-        let sure_score = self.options.sure_score();
+        let (overlap_s, sure_score) = (self.options.overlap_s, self.options.sure_score());
         let followed = |t: &Tracklet| t.sure && t.unseen_s(now) <= overlap_s;
         self.pair_by_overlap(now, followed, |d| d.score >= sure_score);
         self.pair_by_overlap(now, followed, |d| d.score < sure_score);
-        self.pair_by_distance(now);
+        self.pair_by_distance(now, sure_score);
         self.pair_by_overlap(now, |t| !t.sure, |_| true);
-        let camera = self.camera_motion();
         for tracklet in self.tracklets.iter_mut().filter(|t| !t.seen) {
-            tracklet.misses = tracklet.misses.saturating_add(1); tracklet.rate *= 0.8; tracklet.nmiss+=1;
-            if let Some(motion) = camera {
-                tracklet.filter.shift(motion);
-            }
+            tracklet.misses = tracklet.misses.saturating_add(1);
         }
     }
 
@@ -225,13 +203,14 @@ impl Tracker {
         takes_part: impl Fn(&Tracklet) -> bool,
         fits: impl Fn(&Detection) -> bool,
     ) {
-        let Options { iou_min, direction_cost, tentative_cost, .. } = self.options;
+        let Options { iou_min, stray_cost, tentative_cost, motion, .. } = self.options;
         let widest = self.used.iter().map(|d| d.bbox.width).fold(0.0, f64::max);
         for (row, tracklet) in self.tracklets.iter().enumerate() {
             if tracklet.seen || !takes_part(tracklet) {
                 continue;
             }
             let (expected, class) = (tracklet.filter.bbox(), tracklet.class());
+            let doubt = if tracklet.confirmed() { 0.0 } else { tentative_cost };
             let first = self.used.partition_point(|d| d.bbox.left < expected.left - widest);
             for (column, d) in self.used.iter().enumerate().skip(first) {
                 if d.bbox.left > expected.right() {
@@ -242,39 +221,8 @@ impl Tracker {
                 }
                 let iou = expected.iou(d.bbox);
                 if iou >= iou_min && iou > 0.0 {
-                    let doubt = if tracklet.confirmed() { 0.0 } else { tentative_cost };
-                    let mut cost = direction_cost * tracklet.turn(d.bbox) + doubt + self.options.x3 * tracklet.behind;
-                    let (top, bot) = (expected.top.max(d.bbox.top), expected.bottom().min(d.bbox.bottom()));
-                    let hiou = ((bot-top)/(expected.height + d.bbox.height - (bot-top))).max(0.0);
-                    let sim = iou * hiou.powf(self.options.x4);
-                    if self.options.x5 > 0.0 { cost += self.options.x5 * tracklet.filter.distance(d.bbox, &self.options.motion).0.min(20.0)/20.0; }
-                    if self.options.x8 > 0.0 { cost += self.options.x8 * (d.bbox.height/expected.height).ln().abs().min(1.0); }
-                    self.assignment.pairs.push(Pair { row, column, benefit: (PAIR_WORTH + sim - cost).max(1e-6) });
-                }
-            }
-        }
-        self.take(now);
-    }
-
-    /// Looks for lost tracks, and for those whose object jumped, among the sure detections left.
-    fn pair_by_distance(&mut self, now: Time) {
-        let _now = now;
-        let Options { gate, size_gate, motion, .. } = self.options;
-        let sure_score = self.options.sure_score();
-        for (row, tracklet) in self.tracklets.iter().enumerate() {
-            if self.options.x13 > 0.0 && tracklet.unseen_s(_now) > self.options.x13 { continue; }
-            if tracklet.seen || !(tracklet.confirmed() || tracklet.sure && tracklet.misses == 0) {
-                continue;
-            }
-            let (class, height) = (tracklet.class(), tracklet.filter.bbox().height);
-            for (column, d) in self.used.iter().enumerate() {
-                if self.taken[column] || d.score < sure_score || !class.compatible(d.class) {
-                    continue;
-                }
-                let (distance, spread) = tracklet.filter.distance(d.bbox, &motion);
-                if tracklet.misses as f64 > 0.0 && 0.5 * (distance + spread) > self.options.x1 { continue; }
-                if distance < gate && (d.bbox.height / height).ln().abs() < size_gate {
-                    let benefit = PAIR_WORTH - 0.5 * (distance + spread);
+                    let stray = tracklet.filter.fit(d.bbox, &motion).distance.min(STRAY_MAX);
+                    let benefit = PAIR_WORTH + iou - stray_cost * stray - doubt;
                     self.assignment.pairs.push(Pair { row, column, benefit });
                 }
             }
@@ -282,41 +230,45 @@ impl Tracker {
         self.take(now);
     }
 
+    /// Looks for lost tracks, and for those whose object jumped, among the sure detections left.
+    fn pair_by_distance(&mut self, now: Time, sure_score: f64) {
+        let motion = self.options.motion;
+        for (row, tracklet) in self.tracklets.iter().enumerate() {
+            if tracklet.seen || !(tracklet.confirmed() || tracklet.sure && tracklet.misses == 0) {
+                continue;
+            }
+            let class = tracklet.class();
+            for (column, d) in self.used.iter().enumerate() {
+                if self.taken[column] || d.score < sure_score || !class.compatible(d.class) {
+                    continue;
+                }
+                if let Some(benefit) = self.worth_of(tracklet.filter.fit(d.bbox, &motion)) {
+                    self.assignment.pairs.push(Pair { row, column, benefit });
+                }
+            }
+        }
+        self.take(now);
+    }
+
+    /// What it is worth that a lost object is found with this fit, if that is more likely than a new object.
+    fn worth_of(&self, fit: Fit) -> Option<f64> {
+        if fit.distance >= self.options.gate {
+            return None;
+        }
+        let log_likelihood = fit.log_likelihood();
+        (log_likelihood > self.options.birth_density.ln()).then_some(PAIR_WORTH + log_likelihood)
+    }
+
     /// Solves the assignment and gives each chosen track its detection.
     fn take(&mut self, now: Time) {
         for &(row, column) in self.assignment.solve(self.tracklets.len(), self.used.len()) {
-            let tracklet = &mut self.tracklets[row];
-            let steady = tracklet.misses == 0 && tracklet.hits >= CAMERA_HITS_MIN;
-            let correction = tracklet.hit(&self.used[column], now, &self.options);
+            self.tracklets[row].hit(&self.used[column], now, &self.options);
             self.taken[column] = true;
-            if steady {
-                self.corrections.push(correction);
-            }
         }
-    }
-
-    /// Its share of the median correction of the tracks seen: what they have in common is the camera.
-    fn camera_motion(&mut self) -> Option<Correction> {
-        if self.corrections.len() < CAMERA_TRACKS_MIN {
-            return None;
-        }
-        let share = self.options.camera_share;
-        let corrections = &mut self.corrections;
-        let middle = corrections.len() / 2;
-        let mut median = |of: fn(&Correction) -> f64| {
-            let (_, m, _) = corrections.select_nth_unstable_by(middle, |a, b| of(a).total_cmp(&of(b)));
-            share * of(m)
-        };
-        Some(Correction {
-            place: Point::new(median(|c| c.place.x), median(|c| c.place.y)),
-            velocity: Point::new(median(|c| c.velocity.x), median(|c| c.velocity.y)),
-        })
     }
 
     /// Every detection that no track took begins one.
     fn begin(&mut self, now: Time) {
-        if self.options.x11 > 0.0 { for k in 0..self.used.len() { if !self.taken[k] && self.tracklets.iter().any(|t| t.seen && t.confirmed() && t.filter.bbox().intersection(self.used[k].bbox) > self.options.x11 * self.used[k].bbox.area()) { self.taken[k] = true; } } }
-        if self.options.x12 > 0.0 { for k in 0..self.used.len() { if !self.taken[k] && self.tracklets.iter().any(|t| t.seen && t.confirmed() && t.filter.bbox().iou(self.used[k].bbox) > self.options.x12) { self.taken[k] = true; } } }
         let free = self.used.iter().zip(&self.taken).filter(|(_, taken)| !**taken).map(|(d, _)| d);
         for detection in free {
             if self.tracklets.len() < OBJECTS_MAX {
@@ -329,23 +281,19 @@ impl Tracker {
 
     /// Confirms the tracks that have enough evidence: as a lost track, or with an id of their own.
     fn confirm(&mut self, ids: &mut dyn IdSource) {
-        let Options { min_hits, evidence_min, gate, size_gate, motion, .. } = self.options;
+        let Options { min_hits, evidence_min, .. } = self.options;
         let ready = |t: &Tracklet| {
             // What was never seen clearly has to last for twice as long.
             let enough = if t.sure { evidence_min } else { 2.0 * evidence_min };
             !t.confirmed() && t.misses == 0 && t.hits >= min_hits && t.evidence >= enough
         };
         for (row, new) in self.tracklets.iter().enumerate().filter(|(_, t)| ready(t)) {
-            let height = new.filter.bbox().height;
             for (column, lost) in self.tracklets.iter().enumerate() {
                 let apart = lost.confirmed() && lost.misses > 0 && lost.last_seen.mono_ns < new.born.mono_ns;
                 if !apart || !lost.class().compatible(new.class()) {
                     continue;
                 }
-                let (distance, spread) = lost.filter.distance_to(&new.filter, &motion);
-                if 0.5 * (distance + spread) > self.options.x1 + self.options.x2 { continue; }
-                if distance < gate && (height / lost.filter.bbox().height).ln().abs() < size_gate {
-                    let benefit = PAIR_WORTH - 0.5 * (distance + spread);
+                if let Some(benefit) = self.worth_of(lost.filter.fit_of(&new.filter)) {
                     self.assignment.pairs.push(Pair { row, column, benefit });
                 }
             }
@@ -364,25 +312,22 @@ impl Tracker {
     }
 
     /// Reports and ends.
-    fn report(&mut self, now: Time) {
+    fn report(&mut self, view: Size, now: Time) {
         self.tracks.clear();
         self.ended.clear();
-        let Options { max_age_frames, lost_s, covered_s, covered_iou, .. } = self.options;
-        let (tracks, ended, view) = (&mut self.tracks, &mut self.ended, self.view); let bottom=self.bottom; let x14=self.options.x14;
+        let Options { max_age_frames, lost_s, exit_s, covered_s, covered_iou, .. } = self.options;
+        let (tracks, ended) = (&mut self.tracks, &mut self.ended);
         self.tracklets.retain_mut(|tracklet| {
             let unseen_s = tracklet.unseen_s(now);
             let Some(id) = tracklet.id else { return tracklet.misses == 0 };
-            let x = tracklet.filter.bbox().center().x;
-            let left = tracklet.misses > 0 && (x < view.0 || x > view.1);
-            let short = self.options.x9 > 0.0 && tracklet.misses > 0 && unseen_s > self.options.x9 * tracklet.last_seen.since(tracklet.first_seen).as_secs_f64();
-            let bb = tracklet.filter.bbox(); let edge = self.options.x10 > 0.0 && tracklet.misses > 0 && unseen_s > self.options.x10 && (bb.left < view.0 + 0.1*bb.width || bb.right() > view.1 - 0.1*bb.width);
-            if left || short || edge || tracklet.misses > max_age_frames && unseen_s > lost_s {
+            let left_view = tracklet.misses > 0 && unseen_s > exit_s && tracklet.is_at_edge(view);
+            if left_view || tracklet.misses > max_age_frames && unseen_s > lost_s {
                 ended.push(id);
                 return false;
             }
             let covered = unseen_s <= covered_s && tracklet.covered > covered_iou;
             if tracklet.misses == 0 || covered {
-                tracks.push(tracklet.report(id, now, x14));
+                tracks.push(tracklet.report(id, now));
             }
             true
         });

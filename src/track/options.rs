@@ -25,10 +25,13 @@ pub struct Options {
     pub overlap_s: f64,
     /// Greatest squared Mahalanobis distance at which a detection may be a lost track.
     pub gate: f64,
-    /// Greatest |ln| of the ratio of the heights of a lost track and a detection.
-    pub size_gate: f64,
-    /// What a detection right behind the direction of motion costs, as overlap (0..1).
-    pub direction_cost: f64,
+    /// New objects that are expected in each frame, for each cube of place and height, in heights: what a
+    /// lost track explains worse than this is a new object.
+    pub birth_density: f64,
+    /// A track that was lost at the edge of the view is given up after this, seconds.
+    pub exit_s: f64,
+    /// What each unit of squared Mahalanobis distance costs, as overlap (0..1).
+    pub stray_cost: f64,
     /// What a track that is not yet confirmed costs against one that is, as overlap (0..1).
     pub tentative_cost: f64,
     /// How much worse a measurement becomes under full overlap: noise × (1 + this · overlap).
@@ -37,36 +40,6 @@ pub struct Options {
     pub covered_s: f64,
     /// Overlap (`IoU`, 0..1) from which a track is covered by another.
     pub covered_iou: f64,
-    /// The part of the seen tracks' median correction that unseen tracks make too (a moving camera).
-    pub camera_share: f64,
-    /// x
-    pub x1: f64,
-    /// x
-    pub x2: f64,
-    /// x
-    pub x3: f64,
-    /// x
-    pub x4: f64,
-    /// x
-    pub x5: f64,
-    /// x
-    pub x6: f64,
-    /// x
-    pub x7: f64,
-    /// x
-    pub x8: f64,
-    /// x
-    pub x9: f64,
-    /// x
-    pub x10: f64,
-    /// x
-    pub x11: f64,
-    /// x
-    pub x12: f64,
-    /// x
-    pub x13: f64,
-    /// x
-    pub x14: f64,
 
     /// The score (0..1) at which a detection is as likely clutter as an object.
     pub clutter_score: f64,
@@ -79,8 +52,6 @@ pub struct Options {
 pub struct Motion {
     /// Of a detected centre and height.
     pub place_noise: f64,
-    /// x
-    pub own: f64,
     /// Of a detected height.
 
     pub height_noise: f64,
@@ -88,8 +59,6 @@ pub struct Motion {
     pub width_noise: f64,
     /// Of a new object's speed, heights per second. A person walks at about 0.8 and sprints at 4.
     pub speed_start: f64,
-    /// Of the speed of a track just confirmed, heights per second.
-    pub velocity_noise: f64,
     /// How far speed wanders in one second, heights per second.
     pub speed_drift: f64,
     /// How far place wanders beside its velocity in one second: a detector's errors last for longer
@@ -117,14 +86,13 @@ impl Default for Options {
             sure_odds: 2.2,
             overlap_s: 0.7,
             gate: 9.0,
-            size_gate: 0.35,
-            direction_cost: 0.2,
+            birth_density: 0.15,
+            exit_s: 0.1,
+            stray_cost: 0.025,
             tentative_cost: 0.2,
             occlusion_noise: 2.0,
             covered_s: 0.4,
             covered_iou: 0.3,
-            camera_share: 0.5,
-            x1: -1.0, x2: 1.0, x3: 0.0, x4: 0.0, x5: 0.5, x6: 0.0, x7: 0.0, x8: 0.0, x9: 0.0, x10: 0.1, x11: 0.0, x12: 0.0, x13: 0.0, x14: 0.0,
             clutter_score: 0.3,
             motion: Motion::default(),
         }
@@ -135,10 +103,9 @@ impl Default for Motion {
     fn default() -> Self {
         Self {
             place_noise: 0.06,
-            own: -1.0, height_noise: 0.08,
+            height_noise: 0.08,
             width_noise: 0.08,
             speed_start: 2.0,
-            velocity_noise: 0.4,
             speed_drift: 0.3,
             place_drift: 0.15,
             rise_share: 0.3,

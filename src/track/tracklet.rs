@@ -1,9 +1,9 @@
 //! One object, from its first detection until it is given up: its filter, its votes, its evidence.
 
-use super::filter::{BoxFilter, Correction};
+use super::filter::BoxFilter;
 use super::options::Options;
 use crate::base::Time;
-use crate::model::{BBox, Class, Detection, Point, Track};
+use crate::model::{Class, Detection, Size, Track};
 
 const CLASSES: [Class; 6] =
     [Class::Person, Class::Vehicle, Class::Face, Class::Package, Class::Animal, Class::Unknown];
@@ -25,12 +25,10 @@ pub(super) struct Tracklet {
     pub(super) id: Option<u32>,
     class_score: [f64; CLASSES.len()],
     confidence: f64,
-    pub(super) first_seen: Time,
+    first_seen: Time,
     /// When this tracklet itself began; `first_seen` may be that of a lost track it goes on.
     pub(super) born: Time,
     pub(super) last_seen: Time,
-    /// Where it was detected last.
-    last_center: Point,
     pub(super) hits: u32,
     pub(super) misses: u32,
     pub(super) evidence: f64,
@@ -42,7 +40,6 @@ pub(super) struct Tracklet {
     pub(super) joined: bool,
     /// Overlap with the other track that covers it most, 0..1.
     pub(super) covered: f64,
-    pub(super) behind: f64, pub(super) mean_p: f64, pub(super) rate: f64, pub(super) fit: f64, pub(super) nis: f64, pub(super) nmiss: u32, pub(super) dbox: BBox,
 }
 
 impl Tracklet {
@@ -55,14 +52,13 @@ impl Tracklet {
             first_seen: now,
             born: now,
             last_seen: now,
-            last_center: detection.bbox.center(),
             hits: 0,
             misses: 0,
             evidence: 0.0,
             sure: false,
             seen: true,
             joined: false,
-            covered: 0.0, behind: 0.0, mean_p: detection.score, rate: 1.0, fit: 1.0, nis: 0.0, nmiss: 0, dbox: detection.bbox,
+            covered: 0.0,
         };
         new.count(detection, now, options);
         new
@@ -74,21 +70,18 @@ impl Tracklet {
         self.seen = false;
     }
 
-    pub(super) fn hit(&mut self, detection: &Detection, now: Time, options: &Options) -> Correction {
-        let worse = 1.0 + options.occlusion_noise * self.covered + options.x7 * (1.0 - detection.score);
-        self.fit = self.filter.bbox().iou(detection.bbox); self.nis = self.filter.distance(detection.bbox,&options.motion).0; self.rate = 0.8*self.rate+0.2; self.mean_p = 0.8*self.mean_p+0.2*detection.score;
-        let correction = self.filter.update(detection.bbox, worse, &options.motion);
+    pub(super) fn hit(&mut self, detection: &Detection, now: Time, options: &Options) {
+        let worse = 1.0 + options.occlusion_noise * self.covered;
+        self.filter.update(detection.bbox, worse, &options.motion);
         self.count(detection, now, options);
-        correction
     }
 
     fn count(&mut self, detection: &Detection, now: Time, options: &Options) {
-        self.confidence = detection.score; self.dbox = detection.bbox;
+        self.confidence = detection.score;
         self.hits = self.hits.saturating_add(1);
         self.misses = 0;
         self.seen = true;
         self.last_seen = now;
-        self.last_center = detection.bbox.center();
         self.evidence += evidence(detection.score, options);
         self.sure |= detection.score >= options.sure_score();
         // A detection of score zero still is one vote among its like.
@@ -110,7 +103,6 @@ impl Tracklet {
         }
     }
 
-    pub(super) fn confidence_raw(&self)->f64 {self.confidence}
     pub(super) fn confirmed(&self) -> bool {
         self.id.is_some()
     }
@@ -126,28 +118,19 @@ impl Tracklet {
         known.max_by(|a, b| a.1.total_cmp(&b.1)).map_or(Class::Unknown, |(c, _)| *c)
     }
 
-    /// How far `bbox` lies off the direction of motion, 0 (ahead) to 1 (behind); what hardly moves
-    /// has no direction.
-    pub(super) fn turn(&self, bbox: BBox) -> f64 {
-        /// Slower than this (heights per second) is standing, nearer (heights) is no step.
-        const SPEED_MIN: f64 = 0.2;
-        const STEP: f64 = 0.1;
-        let height = self.filter.bbox().height;
-        let (v, step) = (self.filter.velocity(), bbox.center() - self.last_center);
-        let (speed, length) = (v.norm(), step.norm());
-        if speed < SPEED_MIN * height || length <= 0.0 {
-            return 0.0;
-        }
-        let cosine = (v.x * step.x + v.y * step.y) / (speed * length);
-        cosine.clamp(-1.0, 1.0).acos() / std::f64::consts::PI * (length / (STEP * height)).min(1.0)
+    /// Whether it may be leaving the picture: its box reaches the left or right end of it.
+    pub(super) fn is_at_edge(&self, view: Size) -> bool {
+        /// Nearer than this, in widths, is at the edge.
+        const EDGE: f64 = 0.1;
+        let (b, edge) = (self.filter.bbox(), EDGE * self.filter.bbox().width);
+        b.left < edge || b.right() > f64::from(view.width) - edge
     }
 
-    pub(super) fn report(&self, id: u32, now: Time, w: f64) -> Track {
-        let b=self.filter.bbox(); let d=self.dbox; let w = if self.misses==0 {w} else {0.0}; let m=|a:f64,b:f64| a*(1.0-w)+b*w; let bbox=BBox::new(m(b.left,d.left),m(b.top,d.top),m(b.width,d.width),m(b.height,d.height));
+    pub(super) fn report(&self, id: u32, now: Time) -> Track {
         Track {
             id,
             class: self.class(),
-            bbox,
+            bbox: self.filter.bbox(),
             confidence: self.confidence,
             foot: self.filter.foot(),
             first_seen: self.first_seen,
