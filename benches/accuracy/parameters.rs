@@ -36,7 +36,7 @@ pub const PARAMETERS: &[Parameter] = parameters![
     overlap_s,
     gate,
     birth_density,
-    exit_s,
+    exit_s,x1,x2,x3,x4,
     stray_cost,
     tentative_cost,
     occlusion_noise,

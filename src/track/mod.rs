@@ -74,9 +74,6 @@ pub const OBJECTS_MAX: usize = 1_000;
 const PLACE_MAX_PX: f64 = 1e6;
 /// What any pair is worth beside how well it fits: more pairs come before better ones.
 const PAIR_WORTH: f64 = 100.0;
-/// Beyond this squared Mahalanobis distance a detection is no worse.
-const STRAY_MAX: f64 = 20.0;
-
 /// Follows the objects of one camera.
 #[derive(Debug)]
 pub struct Tracker {
@@ -220,10 +217,12 @@ impl Tracker {
                     continue;
                 }
                 let iou = expected.iou(d.bbox);
-                if iou >= iou_min && iou > 0.0 {
-                    let stray = tracklet.filter.fit(d.bbox, &motion).distance.min(STRAY_MAX);
-                    let benefit = PAIR_WORTH + iou - stray_cost * stray - doubt;
-                    self.assignment.pairs.push(Pair { row, column, benefit });
+                if iou > iou_min {
+                    let stray = tracklet.filter.fit(d.bbox, &motion).distance;
+                    let benefit = iou - stray_cost * stray - doubt - iou_min;
+                    if benefit > 0.0 {
+                        self.assignment.pairs.push(Pair { row, column, benefit });
+                    }
                 }
             }
         }

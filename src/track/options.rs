@@ -30,6 +30,15 @@ pub struct Options {
     pub birth_density: f64,
     /// A track that was lost at the edge of the view is given up after this, seconds.
     pub exit_s: f64,
+    /// x
+    pub x1: f64,
+    /// x
+    pub x2: f64,
+    /// x
+    pub x3: f64,
+    /// x
+    pub x4: f64,
+
     /// What each unit of squared Mahalanobis distance costs, as overlap (0..1).
     pub stray_cost: f64,
     /// What a track that is not yet confirmed costs against one that is, as overlap (0..1).
@@ -78,7 +87,7 @@ impl Options { pub(super) fn sure_score(&self)->f64 { 1.0/(1.0+(-self.sure_odds)
 impl Default for Options {
     fn default() -> Self {
         Self {
-            iou_min: 0.3,
+            iou_min: 0.2,
             max_age_frames: 30,
             min_hits: 3,
             evidence_min: 8.5,
@@ -87,8 +96,8 @@ impl Default for Options {
             overlap_s: 0.7,
             gate: 9.0,
             birth_density: 0.15,
-            exit_s: 0.1,
-            stray_cost: 0.025,
+            exit_s: 0.1, x1: 0.0, x2: 0.0, x3: 0.0, x4: 0.0,
+            stray_cost: 0.015,
             tentative_cost: 0.2,
             occlusion_noise: 2.0,
             covered_s: 0.4,
