@@ -94,7 +94,7 @@ impl Default for Options {
             lost_s: 3.0,
             sure_odds: 2.2,
             overlap_s: 0.7,
-            gate: 9.0,
+            gate: 16.0,
             birth_density: 0.15,
             exit_s: 0.1, x1: 0.0, x2: 0.0, x3: 0.0, x4: 0.0,
             stray_cost: 0.015,
