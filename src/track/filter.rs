@@ -57,6 +57,30 @@ impl Axis {
     }
 }
 
+/// What a step does to every filter alike, so that it is worked out once per frame.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pace {
+    dt_s: f64,
+    /// Of the place and of the size: seconds that the rate counts, and the part of it that is left.
+    go: (f64, f64),
+    grow: (f64, f64),
+}
+
+impl Pace {
+    /// A step of `dt_s` seconds. What is not `seen` keeps its size, and its velocity ever less: who
+    /// is hidden may stop or turn.
+    pub(super) fn new(dt_s: f64, seen: bool, m: &Model) -> Self {
+        let dt_s = dt_s.min(STEP_MAX_S);
+        let fading = |life_s: f64| {
+            let keep = (-dt_s / life_s).exp();
+            (life_s * (1.0 - keep), keep)
+        };
+        let go = if seen { (dt_s, 1.0) } else { fading(m.heading_s) };
+        let grow = if seen { fading(m.growth_s) } else { (0.0, 0.0) };
+        Self { dt_s, go, grow }
+    }
+}
+
 /// How well a measurement fits what is expected.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Fit {
@@ -66,20 +90,16 @@ pub(super) struct Fit {
     volume: f64,
 }
 
-impl Default for Fit {
-    fn default() -> Self {
-        Self { distance: 0.0, volume: 1.0 }
-    }
-}
-
 impl Fit {
+    const NONE: Self = Self { distance: 0.0, volume: 1.0 };
+
     fn add(&mut self, off: f64, variance: f64, height: f64) {
         self.distance += off * off / variance;
         self.volume *= variance / (height * height);
     }
 
-    /// ln of the probability density, for each cube of centre and height, in heights.
-    pub(super) fn log_likelihood(&self) -> f64 {
+    /// ln of the probability density, for each cube of place and height, in heights.
+    pub(super) fn log_density(&self) -> f64 {
         /// ln of (2π)^(3/2).
         const NORMAL: f64 = 2.756_815_599_614_018;
         -0.5 * (self.distance + self.volume.ln()) - NORMAL
@@ -108,22 +128,14 @@ impl BoxFilter {
         }
     }
 
-    /// Moves the state `dt_s` seconds ahead. What is not `seen` keeps its size,
-    /// and its velocity ever less: who is hidden may stop or turn.
-    pub(super) fn predict(&mut self, dt_s: f64, seen: bool, m: &Model) {
-        let dt_s = dt_s.min(STEP_MAX_S);
-        let h = self.height.x;
+    /// Moves the state ahead by a step.
+    pub(super) fn predict(&mut self, pace: &Pace, m: &Model) {
+        let (dt_s, h) = (pace.dt_s, self.height.x);
         let (place, rate) = (m.place_drift * h, m.speed_drift * h);
-        let fading = |life_s: f64| {
-            let keep = (-dt_s / life_s).exp();
-            (life_s * (1.0 - keep), keep)
-        };
-        let go = if seen { (dt_s, 1.0) } else { fading(m.heading_s) };
-        let grow = if seen { fading(m.growth_s) } else { (0.0, 0.0) };
-        self.x.predict(dt_s, go, place, rate);
-        self.y.predict(dt_s, go, m.rise_share * place, m.rise_share * rate);
+        self.x.predict(dt_s, pace.go, place, rate);
+        self.y.predict(dt_s, pace.go, m.rise_share * place, m.rise_share * rate);
         for axis in [&mut self.width, &mut self.height] {
-            axis.predict(dt_s, grow, m.size_share * place, m.size_share * rate);
+            axis.predict(dt_s, pace.grow, m.size_share * place, m.size_share * rate);
             axis.x = axis.x.max(SIDE_MIN_PX);
         }
     }
@@ -145,7 +157,7 @@ impl BoxFilter {
     pub(super) fn fit(&self, bbox: BBox, m: &Model) -> Fit {
         let (c, h) = (bbox.center(), self.height.x);
         let (place, tall) = ((m.place_noise * h).powi(2), (m.height_noise * h).powi(2));
-        let mut fit = Fit::default();
+        let mut fit = Fit::NONE;
         fit.add(c.x - self.x.x, self.x.xx + place, h);
         fit.add(c.y - self.y.x, self.y.xx + place, h);
         fit.add(bbox.height - self.height.x, self.height.xx + tall, h);
@@ -155,7 +167,7 @@ impl BoxFilter {
     /// How well another filter fits, its velocity too: is that the object that this one lost?
     pub(super) fn fit_of(&self, new: &Self) -> Fit {
         let h = self.height.x;
-        let mut fit = Fit::default();
+        let mut fit = Fit::NONE;
         for (old, new) in [(&self.x, &new.x), (&self.y, &new.y), (&self.height, &new.height)] {
             fit.add(new.x - old.x, old.xx + new.xx, h);
         }
@@ -165,9 +177,15 @@ impl BoxFilter {
         fit
     }
 
-    /// Velocity of the centre, pixels per second.
-    pub(super) fn velocity(&self) -> Point {
-        Point::new(self.x.v, self.y.v)
+    /// The variance with which a detection or another filter's centre is expected along x at most,
+    /// square pixels.
+    pub(super) fn variance_x(&self, m: &Model) -> f64 {
+        self.x.xx + (2.0 * m.place_noise * self.height.x).powi(2)
+    }
+
+    /// Pixels.
+    pub(super) fn center(&self) -> Point {
+        Point::new(self.x.x, self.y.x)
     }
 
     pub(super) fn bbox(&self) -> BBox {
@@ -201,10 +219,10 @@ mod tests {
         let at = |t: f64| BBox::new(100.0 + 30.0 * t, 50.0 + 10.0 * t, 30.0, 80.0);
         let mut f = BoxFilter::new(at(0.0), &m);
         for i in 1..=40 {
-            f.predict(0.1, true, &m);
+            f.predict(&Pace::new(0.1, true, &m), &m);
             f.update(at(f64::from(i) * 0.1), 1.0, &m);
         }
-        f.predict(1.0, true, &m);
+        f.predict(&Pace::new(1.0, true, &m), &m);
         assert!(f.bbox().iou(at(5.0)) > 0.9, "{:?}", f.bbox());
         let foot = f.foot();
         assert!(foot.velocity.distance(Point::new(30.0, 10.0)) < 3.0, "{foot:?}");
@@ -215,8 +233,8 @@ mod tests {
         let m = Model::default();
         let b = BBox::new(0.0, 0.0, 30.0, 80.0);
         let (mut one, mut many) = (BoxFilter::new(b, &m), BoxFilter::new(b, &m));
-        one.predict(2.0, true, &m);
-        (0..200).for_each(|_| many.predict(0.01, true, &m));
+        one.predict(&Pace::new(2.0, true, &m), &m);
+        (0..200).for_each(|_| many.predict(&Pace::new(0.01, true, &m), &m));
         let (one, many) = (one.foot().cov, many.foot().cov);
         assert!((one - many).norm() < 0.02 * one.norm());
     }
@@ -229,7 +247,7 @@ mod tests {
             let m = Model::default();
             let mut f = BoxFilter::new(BBox::new(0.0, 0.0, 30.0, 80.0), &m);
             for (dt, x, w, h) in steps {
-                f.predict(dt, dt < 2.0, &m);
+                f.predict(&Pace::new(dt, dt < 2.0, &m), &m);
                 f.update(BBox::new(x, -x, w, h), 1.0 + dt, &m);
                 for a in [f.x, f.y, f.width, f.height] {
                     prop_assert!(a.xx > 0.0 && a.vv > 0.0 && a.xv * a.xv <= a.xx * a.vv * (1.0 + 1e-9));

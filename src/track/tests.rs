@@ -6,6 +6,9 @@ use crate::model::Class;
 use proptest::prelude::*;
 use std::time::Duration;
 
+/// The picture, wide enough that nothing is near its ends unless a test wants it.
+const VIEW: Size = Size { width: 10_000, height: 1_000 };
+
 struct Run {
     tracker: Tracker,
     ids: CountingIds,
@@ -26,7 +29,7 @@ impl Run {
 
     fn step(&mut self, detections: &[Detection]) -> Vec<u32> {
         self.now = self.now + self.dt;
-        self.tracker.step(detections, self.now, &mut self.ids);
+        self.tracker.step(detections, VIEW, self.now, &mut self.ids);
         self.tracker.tracks().iter().map(|t| t.id).collect()
     }
 }
@@ -147,7 +150,7 @@ fn nothing_is_allocated_after_the_first_frames() {
     let frames: Vec<_> = (0..300).map(crowd).collect();
     let step = |run: &mut Run, d: &[Detection]| {
         run.now = run.now + run.dt;
-        run.tracker.step(d, run.now, &mut run.ids);
+        run.tracker.step(d, VIEW, run.now, &mut run.ids);
     };
     frames[..20].iter().for_each(|d| step(&mut run, d));
     // Leaving and coming back included.

@@ -1,10 +1,11 @@
 //! One object, from its first detection until it is given up: its filter, its votes, its evidence.
 
-use super::filter::BoxFilter;
+use super::filter::{BoxFilter, Pace};
 use super::options::Options;
 use crate::base::Time;
 use crate::model::{Class, Detection, Size, Track};
 
+/// In the order of their declaration: a class is its own index.
 const CLASSES: [Class; 6] =
     [Class::Person, Class::Vehicle, Class::Face, Class::Package, Class::Animal, Class::Unknown];
 
@@ -13,16 +14,21 @@ const SCORE_LIMITS: (f64, f64) = (0.005, 0.995);
 
 /// What one detection of this score says for the object being there, in natural units.
 fn evidence(score: f64, options: &Options) -> f64 {
-    let log_odds = |p: f64| (p / (1.0 - p)).ln();
     let bound = |p: f64| p.clamp(SCORE_LIMITS.0, SCORE_LIMITS.1);
-    log_odds(bound(score)) - log_odds(bound(options.clutter_score))
+    let (p, clutter) = (bound(score), bound(options.clutter_score));
+    // The difference of the log odds, with one logarithm.
+    (p * (1.0 - clutter) / ((1.0 - p) * clutter)).ln()
 }
 
 #[derive(Debug, Clone)]
 pub(super) struct Tracklet {
+    /// Of its birth: no two have the same.
+    pub(super) number: u64,
     pub(super) filter: BoxFilter,
     /// Known once it is confirmed.
     pub(super) id: Option<u32>,
+    /// The class with most votes; `Unknown` only when nothing else was ever seen.
+    pub(super) class: Class,
     class_score: [f64; CLASSES.len()],
     confidence: f64,
     first_seen: Time,
@@ -43,10 +49,12 @@ pub(super) struct Tracklet {
 }
 
 impl Tracklet {
-    pub(super) fn new(detection: &Detection, now: Time, options: &Options) -> Self {
+    pub(super) fn new(number: u64, detection: &Detection, now: Time, options: &Options) -> Self {
         let mut new = Self {
+            number,
             filter: BoxFilter::new(detection.bbox, &options.motion),
             id: None,
+            class: detection.class,
             class_score: [0.0; CLASSES.len()],
             confidence: detection.score,
             first_seen: now,
@@ -65,8 +73,8 @@ impl Tracklet {
     }
 
     /// Moves to the next frame, in which it has not been seen yet.
-    pub(super) fn predict(&mut self, dt_s: f64, options: &Options) {
-        self.filter.predict(dt_s, self.misses == 0, &options.motion);
+    pub(super) fn predict(&mut self, seen: &Pace, unseen: &Pace, options: &Options) {
+        self.filter.predict(if self.misses == 0 { seen } else { unseen }, &options.motion);
         self.seen = false;
     }
 
@@ -85,11 +93,9 @@ impl Tracklet {
         self.evidence += evidence(detection.score, options);
         self.sure |= detection.score >= options.sure_score();
         // A detection of score zero still is one vote among its like.
-        let weight = detection.score.max(1e-3);
-        for (class, score) in CLASSES.iter().zip(&mut self.class_score) {
-            if *class == detection.class {
-                *score += weight;
-            }
+        self.class_score[detection.class as usize] += detection.score.max(1e-3);
+        if detection.class != self.class {
+            self.class = self.voted();
         }
     }
 
@@ -101,10 +107,18 @@ impl Tracklet {
         for (score, more) in self.class_score.iter_mut().zip(lost.class_score) {
             *score += more;
         }
+        self.class = self.voted();
     }
 
     pub(super) fn confirmed(&self) -> bool {
         self.id.is_some()
+    }
+
+    /// It has not been confirmed yet, and there is enough evidence now. What was never seen clearly
+    /// has to last for twice as long.
+    pub(super) fn ready(&self, options: &Options) -> bool {
+        let enough = if self.sure { options.evidence_min } else { 2.0 * options.evidence_min };
+        !self.confirmed() && self.misses == 0 && self.hits >= options.min_hits && self.evidence >= enough
     }
 
     /// Seconds since its last detection.
@@ -112,8 +126,7 @@ impl Tracklet {
         now.since(self.last_seen).as_secs_f64()
     }
 
-    /// The class with most votes; `Unknown` only when nothing else was ever seen.
-    pub(super) fn class(&self) -> Class {
+    fn voted(&self) -> Class {
         let known = CLASSES.iter().zip(self.class_score).filter(|(c, s)| **c != Class::Unknown && *s > 0.0);
         known.max_by(|a, b| a.1.total_cmp(&b.1)).map_or(Class::Unknown, |(c, _)| *c)
     }
@@ -122,14 +135,14 @@ impl Tracklet {
     pub(super) fn is_at_edge(&self, view: Size) -> bool {
         /// Nearer than this, in widths, is at the edge.
         const EDGE: f64 = 0.1;
-        let (b, edge) = (self.filter.bbox(), EDGE * self.filter.bbox().width);
-        b.left < edge || b.right() > f64::from(view.width) - edge
+        let b = self.filter.bbox();
+        b.left < EDGE * b.width || b.right() > f64::from(view.width) - EDGE * b.width
     }
 
     pub(super) fn report(&self, id: u32, now: Time) -> Track {
         Track {
             id,
-            class: self.class(),
+            class: self.class,
             bbox: self.filter.bbox(),
             confidence: self.confidence,
             foot: self.filter.foot(),
