@@ -99,7 +99,7 @@ pub struct Tracker {
     /// track has taken.
     used: Vec<Detection>,
     widest: f64,
-    sure_score: f64,
+    odds: Vec<f64>, low: f64, low0: f64, step: f64,
     taken: Vec<bool>,
     /// The tracks' boxes by their left edge.
     placed: Vec<Placed>,
@@ -133,7 +133,7 @@ impl Tracker {
             assignment: Assignment::default(),
             used: Vec::new(),
             widest: 0.0,
-            sure_score: options.sure_score(),
+            odds: Vec::new(), low: options.sure_odds, low0: options.sure_odds, step: 0.0,
             taken: Vec::new(),
             placed: Vec::new(),
             overlaps: Default::default(),
@@ -172,6 +172,7 @@ impl Tracker {
             self.note_expected(now);
         }
         self.associate(now);
+        self.low += self.options.x2*self.step; self.low0=self.low; self.step=0.0;
         self.begin(now);
         self.confirm(ids);
         self.cover_unseen(now);
@@ -212,10 +213,12 @@ impl Tracker {
             self.widest = self.widest.max(d.bbox.width);
         }
         self.detections_left_out += (detections.len() - self.used.len()) as u64;
+        let shift=self.shift(); self.odds.clear(); self.odds.extend(self.used.iter().map(|d| tracklet::log_odds(d.score)+shift));
         self.taken.clear();
         self.taken.resize(self.used.len(), false);
     }
 
+    fn shift(&self) -> f64 { if self.options.x2<=0.0 {0.0} else {(self.options.sure_odds - self.low).clamp(0.0,5.0)} }
     /// Puts the tracks' boxes in order.
     fn place(&mut self) {
         self.placed.clear();
@@ -277,12 +280,12 @@ impl Tracker {
     }
 
     /// The stage by overlap in which a track and a detection may meet, as an index.
-    fn stage_of(&self, tracklet: &Tracklet, detection: &Detection, now: Time) -> Option<usize> {
+    fn stage_of(&self, tracklet: &Tracklet, odds: f64, now: Time) -> Option<usize> {
         if !tracklet.sure {
             return Some(2);
         }
         let followed = tracklet.unseen_s(now) <= self.options.overlap_s;
-        followed.then_some(usize::from(detection.score < self.sure_score))
+        followed.then_some(usize::from(odds < self.options.sure_odds))
     }
 
     /// Finds the pairs of all the stages by overlap at once: boxes only change when they are taken.
@@ -304,7 +307,7 @@ impl Tracker {
                     continue;
                 }
                 if let Ok(worth) = gate::overlap(tracklet, expected, d, &self.options)
-                    && let Some(stage) = self.stage_of(tracklet, d, now)
+                    && let Some(stage) = self.stage_of(tracklet, self.odds[column], now)
                 {
                     self.overlaps[stage].push(Pair { row, column, worth });
                 }
@@ -328,7 +331,7 @@ impl Tracker {
     /// Looks for lost tracks, and for those whose object jumped, among the sure detections left.
     fn pair_by_distance(&mut self, now: Time) {
         let (used, taken) = (&self.used, &self.taken);
-        let sure = |&c: &usize| !taken[c] && used[c].score >= self.sure_score;
+        let sure = |&c: &usize| !taken[c] && self.odds[c] >= self.options.sure_odds;
         self.columns.clear();
         self.columns.extend((0..used.len()).filter(sure));
         if self.columns.is_empty() {
@@ -362,7 +365,8 @@ impl Tracker {
         for &(row, column) in self.assignment.chosen() {
             let tracklet = &mut self.tracklets[self.placed[row].tracklet];
             let detection = self.used[column];
-            tracklet.hit(&detection, now, &self.options);
+            let o=self.odds[column]; if tracklet.hits>=2 { let x=tracklet::log_odds(detection.score); self.step += if x < self.low0 { self.options.x1-1.0 } else { self.options.x1 }; }
+            tracklet.hit(&detection, o, now, &self.options);
             self.taken[column] = true;
             if let Some(log) = &mut self.log {
                 log.note(tracklet, Note::Hit { stage, detection, bbox: tracklet.filter.bbox() });
@@ -372,14 +376,13 @@ impl Tracker {
 
     /// Every detection that no track took begins one.
     fn begin(&mut self, now: Time) {
-        let free = self.used.iter().zip(&self.taken).filter(|(_, taken)| !**taken).map(|(d, _)| d);
-        for detection in free {
+        for c in 0..self.used.len() { if self.taken[c] {continue;} let (detection, odds) = (&self.used[c], self.odds[c]);
             if self.tracklets.len() >= OBJECTS_MAX {
                 self.detections_left_out += 1;
                 continue;
             }
             self.born += 1;
-            let tracklet = Tracklet::new(self.born, detection, now, &self.options);
+            let tracklet = Tracklet::new(self.born, detection, odds, now, &self.options);
             if let Some(log) = &mut self.log {
                 log.note(&tracklet, Note::Born(*detection));
             }
@@ -499,16 +502,16 @@ impl Tracker {
         let options = &self.options;
         self.note_candidates(&mut log, BY_OVERLAP[stage], |t, d| {
             let expected = t.filter.bbox();
-            (self.stage_of(t, d, now) == Some(stage)).then(|| gate::overlap(t, expected, d, options))
+            (self.stage_of(t, tracklet::log_odds(d.score)+self.shift(), now) == Some(stage)).then(|| gate::overlap(t, expected, d, options))
         });
         self.log = Some(log);
     }
 
     fn note_distances(&mut self) {
         let Some(mut log) = self.log.take() else { return };
-        let (options, sure_score) = (&self.options, self.sure_score);
+        let options = &self.options;
         self.note_candidates(&mut log, Stage::Distance, |t, d| {
-            (may_be_far(t) && d.score >= sure_score).then(|| gate::found(t, d, options))
+            (may_be_far(t) && tracklet::log_odds(d.score)+self.shift() >= options.sure_odds).then(|| gate::found(t, d, options))
         });
         self.log = Some(log);
     }

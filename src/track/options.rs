@@ -96,7 +96,7 @@ impl Default for Options {
             overlap_s: 0.7,
             gate: 16.0,
             birth_density: 0.15,
-            exit_s: 0.1, x1: 0.0, x2: 0.0, x3: 0.0, x4: 0.0,
+            exit_s: 0.1, x1: 0.2, x2: 0.05, x3: 0.0, x4: 0.0,
             stray_cost: 0.015,
             tentative_cost: 0.2,
             occlusion_noise: 2.0,

@@ -12,12 +12,10 @@ const CLASSES: [Class; 6] =
 /// No single detection is surer, or less sure, than this.
 const SCORE_LIMITS: (f64, f64) = (0.005, 0.995);
 
-/// What one detection of this score says for the object being there, in natural units.
-fn evidence(score: f64, options: &Options) -> f64 {
-    let bound = |p: f64| p.clamp(SCORE_LIMITS.0, SCORE_LIMITS.1);
-    let (p, clutter) = (bound(score), bound(options.clutter_score));
-    // The difference of the log odds, with one logarithm.
-    (p * (1.0 - clutter) / ((1.0 - p) * clutter)).ln()
+/// ln of the odds that a score stands for.
+pub(super) fn log_odds(score: f64) -> f64 {
+    let p = score.clamp(SCORE_LIMITS.0, SCORE_LIMITS.1);
+    (p / (1.0 - p)).ln()
 }
 
 #[derive(Debug, Clone)]
@@ -49,7 +47,7 @@ pub(super) struct Tracklet {
 }
 
 impl Tracklet {
-    pub(super) fn new(number: u64, detection: &Detection, now: Time, options: &Options) -> Self {
+    pub(super) fn new(number: u64, detection: &Detection, odds: f64, now: Time, options: &Options) -> Self {
         let mut new = Self {
             number,
             filter: BoxFilter::new(detection.bbox, &options.motion),
@@ -68,7 +66,7 @@ impl Tracklet {
             joined: false,
             covered: 0.0,
         };
-        new.count(detection, now, options);
+        new.count(detection, odds, now, options);
         new
     }
 
@@ -78,20 +76,20 @@ impl Tracklet {
         self.seen = false;
     }
 
-    pub(super) fn hit(&mut self, detection: &Detection, now: Time, options: &Options) {
+    pub(super) fn hit(&mut self, detection: &Detection, odds: f64, now: Time, options: &Options) {
         let worse = 1.0 + options.occlusion_noise * self.covered;
         self.filter.update(detection.bbox, worse, &options.motion);
-        self.count(detection, now, options);
+        self.count(detection, odds, now, options);
     }
 
-    fn count(&mut self, detection: &Detection, now: Time, options: &Options) {
+    fn count(&mut self, detection: &Detection, odds: f64, now: Time, options: &Options) {
         self.confidence = detection.score;
         self.hits = self.hits.saturating_add(1);
         self.misses = 0;
         self.seen = true;
         self.last_seen = now;
-        self.evidence += evidence(detection.score, options);
-        self.sure |= detection.score >= options.sure_score();
+        self.evidence += odds - log_odds(options.clutter_score);
+        self.sure |= odds >= options.sure_odds;
         // A detection of score zero still is one vote among its like.
         self.class_score[detection.class as usize] += detection.score.max(1e-3);
         if detection.class != self.class {
