@@ -63,6 +63,7 @@ mod explain;
 mod filter;
 mod gate;
 mod options;
+mod scale;
 #[cfg(test)]
 mod tests;
 mod tracklet;
@@ -76,6 +77,7 @@ use crate::model::{BBox, Detection, Size, Track};
 use assignment::{Assignment, Pair};
 use explain::{Log, NEAR_HEIGHTS};
 use filter::Pace;
+use scale::Scale;
 use tracklet::Tracklet;
 
 /// Most objects followed at once, detections used per frame included: a detector gone mad costs no
@@ -84,6 +86,9 @@ pub const OBJECTS_MAX: usize = 1_000;
 
 /// A box that reaches farther than this is an error, not a measurement, pixels.
 const PLACE_MAX_PX: f64 = 1e6;
+/// From this hit on a detection is one of many of an object, and tells how the detector scores.
+const CONTINUED_HITS_MIN: u32 = 2;
+
 /// The stages that go by overlap, each with its own pairs.
 const BY_OVERLAP: [Stage; 3] = [Stage::Sure, Stage::Doubtful, Stage::Tentative];
 
@@ -95,11 +100,12 @@ pub struct Tracker {
     born: u64,
     last: Option<Time>,
     assignment: Assignment,
-    /// The detections of this frame by their left edge, the widest one's width, and which of them a
-    /// track has taken.
+    scale: Scale,
+    /// The detections of this frame by their left edge, their odds, the widest one's width, and which of
+    /// them a track has taken.
     used: Vec<Detection>,
+    odds: Vec<f64>,
     widest: f64,
-    odds: Vec<f64>, low: f64, low0: f64, step: f64,
     taken: Vec<bool>,
     /// The tracks' boxes by their left edge.
     placed: Vec<Placed>,
@@ -133,7 +139,8 @@ impl Tracker {
             assignment: Assignment::default(),
             used: Vec::new(),
             widest: 0.0,
-            odds: Vec::new(), low: options.sure_odds, low0: options.sure_odds, step: 0.0,
+            scale: Scale::new(&options),
+            odds: Vec::new(),
             taken: Vec::new(),
             placed: Vec::new(),
             overlaps: Default::default(),
@@ -172,7 +179,6 @@ impl Tracker {
             self.note_expected(now);
         }
         self.associate(now);
-        self.low += self.options.x2*self.step; self.low0=self.low; self.step=0.0;
         self.begin(now);
         self.confirm(ids);
         self.cover_unseen(now);
@@ -213,12 +219,13 @@ impl Tracker {
             self.widest = self.widest.max(d.bbox.width);
         }
         self.detections_left_out += (detections.len() - self.used.len()) as u64;
-        let shift=self.shift(); self.odds.clear(); self.odds.extend(self.used.iter().map(|d| tracklet::log_odds(d.score)+shift));
+        self.scale.settle();
+        self.odds.clear();
+        self.odds.extend(self.used.iter().map(|d| self.scale.odds(d.score)));
         self.taken.clear();
         self.taken.resize(self.used.len(), false);
     }
 
-    fn shift(&self) -> f64 { if self.options.x2<=0.0 {0.0} else {(self.options.sure_odds - self.low).clamp(0.0,5.0)} }
     /// Puts the tracks' boxes in order.
     fn place(&mut self) {
         self.placed.clear();
@@ -365,8 +372,10 @@ impl Tracker {
         for &(row, column) in self.assignment.chosen() {
             let tracklet = &mut self.tracklets[self.placed[row].tracklet];
             let detection = self.used[column];
-            let o=self.odds[column]; if tracklet.hits>=2 { let x=tracklet::log_odds(detection.score); self.step += if x < self.low0 { self.options.x1-1.0 } else { self.options.x1 }; }
-            tracklet.hit(&detection, o, now, &self.options);
+            if tracklet.hits >= CONTINUED_HITS_MIN {
+                self.scale.learn(detection.score);
+            }
+            tracklet.hit(&detection, self.odds[column], now, &self.options);
             self.taken[column] = true;
             if let Some(log) = &mut self.log {
                 log.note(tracklet, Note::Hit { stage, detection, bbox: tracklet.filter.bbox() });
@@ -376,7 +385,8 @@ impl Tracker {
 
     /// Every detection that no track took begins one.
     fn begin(&mut self, now: Time) {
-        for c in 0..self.used.len() { if self.taken[c] {continue;} let (detection, odds) = (&self.used[c], self.odds[c]);
+        let all = self.used.iter().zip(&self.odds).zip(&self.taken);
+        for ((detection, &odds), _) in all.filter(|(_, taken)| !**taken) {
             if self.tracklets.len() >= OBJECTS_MAX {
                 self.detections_left_out += 1;
                 continue;
@@ -502,7 +512,7 @@ impl Tracker {
         let options = &self.options;
         self.note_candidates(&mut log, BY_OVERLAP[stage], |t, d| {
             let expected = t.filter.bbox();
-            (self.stage_of(t, tracklet::log_odds(d.score)+self.shift(), now) == Some(stage)).then(|| gate::overlap(t, expected, d, options))
+            (self.stage_of(t, self.scale.odds(d.score), now) == Some(stage)).then(|| gate::overlap(t, expected, d, options))
         });
         self.log = Some(log);
     }
@@ -511,7 +521,7 @@ impl Tracker {
         let Some(mut log) = self.log.take() else { return };
         let options = &self.options;
         self.note_candidates(&mut log, Stage::Distance, |t, d| {
-            (may_be_far(t) && tracklet::log_odds(d.score)+self.shift() >= options.sure_odds).then(|| gate::found(t, d, options))
+            (may_be_far(t) && self.scale.odds(d.score) >= options.sure_odds).then(|| gate::found(t, d, options))
         });
         self.log = Some(log);
     }

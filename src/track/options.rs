@@ -19,8 +19,12 @@ pub struct Options {
     pub evidence_min: f64,
     /// Seconds without a detection that a confirmed track survives at least.
     pub lost_s: f64,
-    /// From this score on (0..1) a detection is sure: it is paired first, and may find a lost track.
+    /// From these odds on (ln, on the detector's learned scale) a detection is sure: it is paired first,
+    /// and may find a lost track. 2.2 is a score of 0.9.
     pub sure_odds: f64,
+    /// The part of a track's detections that may fall short of `sure_odds` (0..1): where more do, the
+    /// detector's scores are low, and its scale is moved.
+    pub doubt_share: f64,
     /// A track unseen for no longer than this is looked for by overlap; then by distance and size.
     pub overlap_s: f64,
     /// Greatest squared Mahalanobis distance at which a detection may be a lost track.
@@ -30,14 +34,6 @@ pub struct Options {
     pub birth_density: f64,
     /// A track that was lost at the edge of the view is given up after this, seconds.
     pub exit_s: f64,
-    /// x
-    pub x1: f64,
-    /// x
-    pub x2: f64,
-    /// x
-    pub x3: f64,
-    /// x
-    pub x4: f64,
 
     /// What each unit of squared Mahalanobis distance costs, as overlap (0..1).
     pub stray_cost: f64,
@@ -50,8 +46,8 @@ pub struct Options {
     /// Overlap (`IoU`, 0..1) from which a track is covered by another.
     pub covered_iou: f64,
 
-    /// The score (0..1) at which a detection is as likely clutter as an object.
-    pub clutter_score: f64,
+    /// The odds (ln) at which a detection is as likely clutter as an object; -0.85 is a score of 0.3.
+    pub clutter_odds: f64,
     /// What the filter assumes of motion and measurement.
     pub motion: Motion,
 }
@@ -83,7 +79,6 @@ pub struct Motion {
     pub growth_s: f64,
 }
 
-impl Options { pub(super) fn sure_score(&self)->f64 { 1.0/(1.0+(-self.sure_odds).exp()) } }
 impl Default for Options {
     fn default() -> Self {
         Self {
@@ -93,16 +88,17 @@ impl Default for Options {
             evidence_min: 8.5,
             lost_s: 3.0,
             sure_odds: 2.2,
+            doubt_share: 0.25,
             overlap_s: 0.7,
             gate: 16.0,
             birth_density: 0.15,
-            exit_s: 0.1, x1: 0.2, x2: 0.05, x3: 0.0, x4: 0.0,
+            exit_s: 0.1,
             stray_cost: 0.015,
             tentative_cost: 0.2,
             occlusion_noise: 2.0,
             covered_s: 0.4,
             covered_iou: 0.3,
-            clutter_score: 0.3,
+            clutter_odds: -0.85,
             motion: Motion::default(),
         }
     }

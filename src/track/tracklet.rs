@@ -9,15 +9,6 @@ use crate::model::{Class, Detection, Size, Track};
 const CLASSES: [Class; 6] =
     [Class::Person, Class::Vehicle, Class::Face, Class::Package, Class::Animal, Class::Unknown];
 
-/// No single detection is surer, or less sure, than this.
-const SCORE_LIMITS: (f64, f64) = (0.005, 0.995);
-
-/// ln of the odds that a score stands for.
-pub(super) fn log_odds(score: f64) -> f64 {
-    let p = score.clamp(SCORE_LIMITS.0, SCORE_LIMITS.1);
-    (p / (1.0 - p)).ln()
-}
-
 #[derive(Debug, Clone)]
 pub(super) struct Tracklet {
     /// Of its birth: no two have the same.
@@ -88,7 +79,7 @@ impl Tracklet {
         self.misses = 0;
         self.seen = true;
         self.last_seen = now;
-        self.evidence += odds - log_odds(options.clutter_score);
+        self.evidence += odds - options.clutter_odds;
         self.sure |= odds >= options.sure_odds;
         // A detection of score zero still is one vote among its like.
         self.class_score[detection.class as usize] += detection.score.max(1e-3);
