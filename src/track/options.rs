@@ -85,11 +85,11 @@ impl Default for Options {
             iou_min: 0.2,
             max_age_frames: 30,
             min_hits: 3,
-            evidence_min: 8.5,
+            evidence_min: 11.0,
             lost_s: 3.0,
-            sure_odds: 2.2,
+            sure_odds: 2.5,
             doubt_share: 0.25,
-            overlap_s: 0.7,
+            overlap_s: 0.6,
             gate: 16.0,
             birth_density: 0.15,
             exit_s: 0.1,
@@ -97,7 +97,7 @@ impl Default for Options {
             tentative_cost: 0.2,
             occlusion_noise: 2.0,
             covered_s: 0.4,
-            covered_iou: 0.3,
+            covered_iou: 0.25,
             clutter_odds: -0.85,
             motion: Motion::default(),
         }
@@ -107,15 +107,15 @@ impl Default for Options {
 impl Default for Motion {
     fn default() -> Self {
         Self {
-            place_noise: 0.06,
-            height_noise: 0.08,
-            width_noise: 0.08,
+            place_noise: 0.065,
+            height_noise: 0.09,
+            width_noise: 0.07,
             speed_start: 2.0,
             speed_drift: 0.3,
-            place_drift: 0.15,
-            rise_share: 0.3,
-            size_share: 0.5,
-            heading_s: 2.0,
+            place_drift: 0.165,
+            rise_share: 0.25,
+            size_share: 0.6,
+            heading_s: 2.5,
             growth_s: 0.7,
         }
     }
