@@ -138,6 +138,16 @@ impl Perception {
         })
     }
 
+    /// From now on notes why the track of this id goes as it goes.
+    pub fn explain(&mut self, track: u32) {
+        self.tracker.explain(track);
+    }
+
+    /// What was noted of it in the last frame, and of the tracks that have no id yet.
+    pub fn explanation(&self) -> &[track::Entry] {
+        self.tracker.explanation()
+    }
+
     fn place(&self, track: &crate::model::Track) -> SceneTrack {
         SceneTrack {
             track: *track,

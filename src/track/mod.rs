@@ -59,6 +59,7 @@
 //! *does* belongs to `behavior`, where it stands on the ground to `pipeline`.
 
 mod assignment;
+mod edges;
 mod explain;
 mod filter;
 mod gate;
@@ -75,6 +76,7 @@ pub use options::{Motion, Options};
 use crate::base::{IdSource, Time};
 use crate::model::{BBox, Detection, Size, Track};
 use assignment::{Assignment, Pair};
+use edges::Edges;
 use explain::{Log, NEAR_HEIGHTS};
 use filter::Pace;
 use scale::Scale;
@@ -101,14 +103,16 @@ pub struct Tracker {
     last: Option<Time>,
     assignment: Assignment,
     scale: Scale,
-    /// The detections of this frame by their left edge, their odds, the widest one's width, and which of
-    /// them a track has taken.
+    /// Left edges that are brought in order, and whose they are.
+    order: Vec<(f64, usize)>,
+    /// The detections of this frame by their left edge, their odds, and which of them a track has taken.
     used: Vec<Detection>,
+    used_edges: Edges,
     odds: Vec<f64>,
-    widest: f64,
     taken: Vec<bool>,
     /// The tracks' boxes by their left edge.
     placed: Vec<Placed>,
+    placed_edges: Edges,
     /// The pairs of each stage by overlap; a row is a place in `placed`, a column one in `used`.
     overlaps: [Vec<Pair>; BY_OVERLAP.len()],
     /// Pairs of another kind, and the columns among which they are searched.
@@ -137,12 +141,14 @@ impl Tracker {
             born: 0,
             last: None,
             assignment: Assignment::default(),
+            order: Vec::new(),
             used: Vec::new(),
-            widest: 0.0,
+            used_edges: Edges::default(),
             scale: Scale::new(&options),
             odds: Vec::new(),
             taken: Vec::new(),
             placed: Vec::new(),
+            placed_edges: Edges::default(),
             overlaps: Default::default(),
             pairs: Vec::new(),
             columns: Vec::new(),
@@ -174,7 +180,7 @@ impl Tracker {
             tracklet.predict(&seen, &unseen, &self.options);
         }
         self.place();
-        self.cover(|_| true);
+        self.cover();
         if self.log.is_some() {
             self.note_expected(now);
         }
@@ -201,23 +207,28 @@ impl Tracker {
     }
 
     fn select(&mut self, detections: &[Detection]) {
-        let sane = |d: &&Detection| {
+        let sane = |d: &Detection| {
             let b = d.bbox;
             let near = [b.left, b.top, b.width, b.height].iter().all(|x| x.abs() <= PLACE_MAX_PX);
             near && d.score.is_finite() && b.width > 0.0 && b.height > 0.0
         };
-        self.used.clear();
-        self.used.extend(detections.iter().filter(sane));
+        let all = detections.iter().enumerate();
+        self.order.clear();
+        self.order.extend(all.filter(|(_, d)| sane(d)).map(|(i, d)| (d.bbox.left, i)));
         // One order, whatever the detector's: by score where some must go, then by place.
-        if self.used.len() > OBJECTS_MAX {
-            self.used.sort_unstable_by(|a, b| b.score.total_cmp(&a.score).then_with(|| by_place(a, b)));
-            self.used.truncate(OBJECTS_MAX);
+        if self.order.len() > OBJECTS_MAX {
+            self.order.sort_unstable_by(|a, b| {
+                let (a, b) = (&detections[a.1], &detections[b.1]);
+                b.score.total_cmp(&a.score).then_with(|| by_place(a, b))
+            });
+            self.order.truncate(OBJECTS_MAX);
         }
-        self.used.sort_unstable_by(by_place);
-        self.widest = 0.0;
-        for d in &self.used {
-            self.widest = self.widest.max(d.bbox.width);
-        }
+        self.order.sort_unstable_by(|a, b| {
+            a.0.total_cmp(&b.0).then_with(|| by_place(&detections[a.1], &detections[b.1]))
+        });
+        self.used.clear();
+        self.used.extend(self.order.iter().map(|&(_, i)| detections[i]));
+        self.used_edges.fill(self.used.iter().map(|d| d.bbox));
         self.detections_left_out += (detections.len() - self.used.len()) as u64;
         self.scale.settle();
         self.odds.clear();
@@ -228,46 +239,53 @@ impl Tracker {
 
     /// Puts the tracks' boxes in order.
     fn place(&mut self) {
+        let tracklets = &self.tracklets;
+        self.order.clear();
+        self.order.extend(tracklets.iter().enumerate().map(|(i, t)| (t.filter.bbox().left, i)));
+        self.order.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
         self.placed.clear();
-        self.placed.extend(self.tracklets.iter().enumerate().map(|(tracklet, t)| Placed {
-            bbox: t.filter.bbox(),
-            tracklet,
-            confirmed: t.confirmed(),
+        self.placed.extend(self.order.iter().map(|&(_, tracklet)| {
+            let t = &tracklets[tracklet];
+            Placed { bbox: t.filter.bbox(), tracklet, confirmed: t.confirmed() }
         }));
-        let key = |p: &Placed| (p.bbox.left, p.tracklet);
-        self.placed.sort_unstable_by(|a, b| {
-            let ((a, i), (b, j)) = (key(a), key(b));
-            a.total_cmp(&b).then(i.cmp(&j))
-        });
+        self.placed_edges.fill(self.placed.iter().map(|p| p.bbox));
     }
 
-    /// Measures how much each confirmed track is covered by the others for which `counts` holds.
-    fn cover(&mut self, counts: impl Fn(&Tracklet) -> bool) {
-        self.tracklets.iter_mut().for_each(|t| t.covered = 0.0);
-        for (k, a) in self.placed.iter().enumerate().filter(|(_, a)| a.confirmed) {
-            let (right, bottom) = (a.bbox.right(), a.bbox.bottom());
-            for b in self.placed[k + 1..].iter().take_while(|b| b.bbox.left < right) {
-                if !b.confirmed || b.bbox.top >= bottom || b.bbox.bottom() <= a.bbox.top {
-                    continue;
-                }
-                let iou = a.bbox.iou(b.bbox);
-                for (one, other) in [(a.tracklet, b.tracklet), (b.tracklet, a.tracklet)] {
-                    if iou > self.tracklets[one].covered && counts(&self.tracklets[other]) {
-                        self.tracklets[one].covered = iou;
-                    }
+    /// Measures how much each confirmed track is covered by another.
+    fn cover(&mut self) {
+        for (row, a) in self.placed.iter().enumerate().filter(|(_, a)| a.confirmed) {
+            for &other in self.placed_edges.meeting(a.bbox, row + 1) {
+                let b = &self.placed[other];
+                if b.confirmed {
+                    let iou = a.bbox.iou(b.bbox);
+                    self.tracklets[a.tracklet].cover(iou);
+                    self.tracklets[b.tracklet].cover(iou);
                 }
             }
         }
     }
 
-    /// The same after the update, for what is unseen, by what is seen; asked only where it can be
-    /// reported.
+    /// The same after the update, for what is unseen, by what is seen; only where it may be reported.
     fn cover_unseen(&mut self, now: Time) {
         let covered_s = self.options.covered_s;
         let asked = |t: &Tracklet| t.confirmed() && t.misses > 0 && t.unseen_s(now) <= covered_s;
-        if self.tracklets.iter().any(asked) {
-            self.place();
-            self.cover(|t| t.misses == 0);
+        if !self.tracklets.iter().any(asked) {
+            return;
+        }
+        self.place();
+        let mut first = 0;
+        for a in &self.placed {
+            if !asked(&self.tracklets[a.tracklet]) {
+                continue;
+            }
+            self.tracklets[a.tracklet].covered = 0.0;
+            first = self.placed_edges.first_reaching(a.bbox.left, first);
+            for &other in self.placed_edges.meeting(a.bbox, first) {
+                let b = &self.placed[other];
+                if b.confirmed && self.tracklets[b.tracklet].misses == 0 {
+                    self.tracklets[a.tracklet].cover(a.bbox.iou(b.bbox));
+                }
+            }
         }
     }
 
@@ -286,35 +304,17 @@ impl Tracker {
         }
     }
 
-    /// The stage by overlap in which a track and a detection may meet, as an index.
-    fn stage_of(&self, tracklet: &Tracklet, odds: f64, now: Time) -> Option<usize> {
-        if !tracklet.sure {
-            return Some(2);
-        }
-        let followed = tracklet.unseen_s(now) <= self.options.overlap_s;
-        followed.then_some(usize::from(odds < self.options.sure_odds))
-    }
-
     /// Finds the pairs of all the stages by overlap at once: boxes only change when they are taken.
     fn search_overlaps(&mut self, now: Time) {
         self.overlaps.iter_mut().for_each(Vec::clear);
         let mut first = 0;
         for (row, placed) in self.placed.iter().enumerate() {
             let (expected, tracklet) = (placed.bbox, &self.tracklets[placed.tracklet]);
-            let (right, bottom) = (expected.right(), expected.bottom());
-            let leftmost = expected.left - self.widest;
-            while self.used.get(first).is_some_and(|d| d.bbox.left < leftmost) {
-                first += 1;
-            }
-            for (column, d) in self.used.iter().enumerate().skip(first) {
-                if d.bbox.left > right {
-                    break;
-                }
-                if d.bbox.top >= bottom || d.bbox.bottom() <= expected.top {
-                    continue;
-                }
+            first = self.used_edges.first_reaching(expected.left, first);
+            for &column in self.used_edges.meeting(expected, first) {
+                let d = &self.used[column];
                 if let Ok(worth) = gate::overlap(tracklet, expected, d, &self.options)
-                    && let Some(stage) = self.stage_of(tracklet, self.odds[column], now)
+                    && let Some(stage) = stage_of(tracklet, self.odds[column], now, &self.options)
                 {
                     self.overlaps[stage].push(Pair { row, column, worth });
                 }
@@ -351,7 +351,7 @@ impl Tracker {
                 continue;
             }
             let (x, reach) = (tracklet.filter.center().x, gate::reach(tracklet, &self.options));
-            let leftmost = x - reach - self.widest / 2.0;
+            let leftmost = x - reach - self.used_edges.widest() / 2.0;
             let first = self.columns.partition_point(|&c| used[c].bbox.left < leftmost);
             let near = self.columns[first..].iter().take_while(|c| used[**c].bbox.left <= x + reach);
             for &column in near {
@@ -512,7 +512,8 @@ impl Tracker {
         let options = &self.options;
         self.note_candidates(&mut log, BY_OVERLAP[stage], |t, d| {
             let expected = t.filter.bbox();
-            (self.stage_of(t, self.scale.odds(d.score), now) == Some(stage)).then(|| gate::overlap(t, expected, d, options))
+            let stands = stage_of(t, self.scale.odds(d.score), now, options) == Some(stage);
+            stands.then(|| gate::overlap(t, expected, d, options))
         });
         self.log = Some(log);
     }
@@ -544,6 +545,15 @@ impl Tracker {
             }
         }
     }
+}
+
+/// The stage by overlap in which a track and a detection may meet, as an index.
+fn stage_of(tracklet: &Tracklet, odds: f64, now: Time, options: &Options) -> Option<usize> {
+    if !tracklet.sure {
+        return Some(2);
+    }
+    let followed = tracklet.unseen_s(now) <= options.overlap_s;
+    followed.then_some(usize::from(odds < options.sure_odds))
 }
 
 /// Whether a track is looked for by distance: a lost one, or a new one that jumped.

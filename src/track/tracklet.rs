@@ -65,6 +65,14 @@ impl Tracklet {
     pub(super) fn predict(&mut self, seen: &Pace, unseen: &Pace, options: &Options) {
         self.filter.predict(if self.misses == 0 { seen } else { unseen }, &options.motion);
         self.seen = false;
+        self.covered = 0.0;
+    }
+
+    /// Another track overlaps it this much.
+    pub(super) fn cover(&mut self, iou: f64) {
+        if iou > self.covered {
+            self.covered = iou;
+        }
     }
 
     pub(super) fn hit(&mut self, detection: &Detection, odds: f64, now: Time, options: &Options) {
