@@ -9,6 +9,12 @@ use crate::model::{Class, Detection, Size, Track};
 const CLASSES: [Class; 6] =
     [Class::Person, Class::Vehicle, Class::Face, Class::Package, Class::Animal, Class::Unknown];
 
+/// What the latest detection counts in the mean of the odds.
+const LATEST_SHARE: f64 = 0.2;
+/// What a unit of the mean odds counts for in those of the confidence; `calibration` of
+/// `benches/accuracy` measures it.
+const ODDS_SHARE: f64 = 0.6;
+
 #[derive(Debug, Clone)]
 pub(super) struct Tracklet {
     /// Of its birth: no two have the same.
@@ -19,7 +25,8 @@ pub(super) struct Tracklet {
     /// The class with most votes; `Unknown` only when nothing else was ever seen.
     pub(super) class: Class,
     class_score: [f64; CLASSES.len()],
-    confidence: f64,
+    /// Of its detections, the last few counting most.
+    mean_odds: f64,
     first_seen: Time,
     /// When this tracklet itself began; `first_seen` may be that of a lost track it goes on.
     pub(super) born: Time,
@@ -45,7 +52,7 @@ impl Tracklet {
             id: None,
             class: detection.class,
             class_score: [0.0; CLASSES.len()],
-            confidence: detection.score,
+            mean_odds: odds,
             first_seen: now,
             born: now,
             last_seen: now,
@@ -82,7 +89,7 @@ impl Tracklet {
     }
 
     fn count(&mut self, detection: &Detection, odds: f64, now: Time, options: &Options) {
-        self.confidence = detection.score;
+        self.mean_odds += LATEST_SHARE * (odds - self.mean_odds);
         self.hits = self.hits.saturating_add(1);
         self.misses = 0;
         self.seen = true;
@@ -136,12 +143,18 @@ impl Tracklet {
         b.left < EDGE * b.width || b.right() > f64::from(view.width) - EDGE * b.width
     }
 
+    /// The probability that there is an object where the track is reported, 0..1: a logistic of the mean
+    /// odds. They count for less than they say, as a detector that errs does so in many frames.
+    fn confidence(&self) -> f64 {
+        1.0 / (1.0 + (-ODDS_SHARE * self.mean_odds).exp())
+    }
+
     pub(super) fn report(&self, id: u32, now: Time) -> Track {
         Track {
             id,
             class: self.class,
             bbox: self.filter.bbox(),
-            confidence: self.confidence,
+            confidence: self.confidence(),
             foot: self.filter.foot(),
             first_seen: self.first_seen,
             last_seen: now,
