@@ -25,9 +25,11 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use omnisight::base::{CountingIds, Time};
-use omnisight::model::{BBox, Class, Detection};
+use omnisight::model::{BBox, Class, Detection, Size};
 use omnisight::track::{Options, Tracker};
 
+/// The picture.
+const VIEW: Size = Size { width: 1920, height: 1080 };
 const SIZES: [usize; 4] = [10, 100, 500, 1_000];
 const RATE_HZ: f64 = 25.0;
 /// Frames of the crowd; they are played forth and back, so that nobody jumps.
@@ -57,13 +59,12 @@ impl Noise {
 
 /// People of 60 pixels who walk through a picture of 1920x1080 and turn at its edges.
 fn crowd(people: usize) -> Vec<Vec<Detection>> {
-    const PICTURE: (f64, f64) = (1920.0, 1080.0);
     const HEIGHT: f64 = 60.0;
     let mut noise = Noise(0x9E37_79B9_7F4A_7C15);
     // Place and speed (heights per second) of each.
     let mut walkers: Vec<_> = (0..people)
         .map(|_| {
-            let place = [noise.between(0.0, PICTURE.0), noise.between(0.0, PICTURE.1)];
+            let place = [noise.between(0.0, f64::from(VIEW.width)), noise.between(0.0, f64::from(VIEW.height))];
             let speed = [noise.between(-1.2, 1.2), noise.between(-0.4, 0.4)];
             (place, speed)
         })
@@ -77,7 +78,7 @@ fn crowd(people: usize) -> Vec<Vec<Detection>> {
     let mut frame = || {
         let mut seen = Vec::with_capacity(people + people / 10);
         for (place, speed) in &mut walkers {
-            for (axis, limit) in [PICTURE.0, PICTURE.1].into_iter().enumerate() {
+            for (axis, limit) in [f64::from(VIEW.width), f64::from(VIEW.height)].into_iter().enumerate() {
                 place[axis] += speed[axis] * HEIGHT / RATE_HZ;
                 if !(0.0..=limit).contains(&place[axis]) {
                     speed[axis] = -speed[axis];
@@ -90,7 +91,7 @@ fn crowd(people: usize) -> Vec<Vec<Detection>> {
         }
         for _ in 0..people {
             if noise.unit() < 0.05 {
-                let place = [noise.between(0.0, PICTURE.0), noise.between(0.0, PICTURE.1)];
+                let place = [noise.between(0.0, f64::from(VIEW.width)), noise.between(0.0, f64::from(VIEW.height))];
                 let score = noise.between(0.3, 1.0);
                 seen.push(detection(place, score, &mut noise));
             }
@@ -122,7 +123,7 @@ impl<'a> Ours<'a> {
 impl Contender for Ours<'_> {
     fn step(&mut self, frame: usize) {
         self.now = self.now + Duration::from_secs_f64(1.0 / RATE_HZ);
-        self.tracker.step(&self.frames[frame], self.now, &mut self.ids);
+        self.tracker.step(&self.frames[frame], VIEW, self.now, &mut self.ids);
         black_box(self.tracker.tracks());
     }
 }
@@ -284,7 +285,7 @@ fn sequences(root: &Path, rounds: usize) {
                 let started = Instant::now();
                 for detections in &frames {
                     now = now + Duration::from_secs_f64(1.0 / rate_hz);
-                    tracker.step(detections, now, &mut ids);
+                    tracker.step(detections, VIEW, now, &mut ids);
                     black_box(tracker.tracks());
                 }
                 started.elapsed().as_secs_f64()

@@ -163,9 +163,10 @@ pub fn parse_rows(mut input: impl BufRead) -> io::Result<(Rows, Faults)> {
             }
         }
     }
-    if rows.iter().any(|(_, _, d): &(u32, u64, Detection)| !(0.0..=1.0).contains(&d.score)) {
+    let greatest = rows.iter().map(|(_, _, d): &(u32, u64, Detection)| d.score).fold(0.0, f64::max);
+    if greatest > 1.0 || rows.iter().any(|(_, _, d)| d.score < 0.0) {
         for (.., detection) in &mut rows {
-            detection.score = 1.0;
+            detection.score = if greatest > 0.0 { detection.score.max(0.0) / greatest } else { 1.0 };
         }
     }
     rows.sort_by_key(|&(frame, ..)| frame);

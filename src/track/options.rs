@@ -19,16 +19,24 @@ pub struct Options {
     pub evidence_min: f64,
     /// Seconds without a detection that a confirmed track survives at least.
     pub lost_s: f64,
-    /// From this score on (0..1) a detection is sure: it is paired first, and may find a lost track.
-    pub sure_score: f64,
+    /// From these odds on (ln, on the detector's learned scale) a detection is sure: it is paired first,
+    /// and may find a lost track. 2.2 is a score of 0.9.
+    pub sure_odds: f64,
+    /// The part of a track's detections that may fall short of `sure_odds` (0..1): where more do, the
+    /// detector's scores are low, and its scale is moved.
+    pub doubt_share: f64,
     /// A track unseen for no longer than this is looked for by overlap; then by distance and size.
     pub overlap_s: f64,
     /// Greatest squared Mahalanobis distance at which a detection may be a lost track.
     pub gate: f64,
-    /// Greatest |ln| of the ratio of the heights of a lost track and a detection.
-    pub size_gate: f64,
-    /// What a detection right behind the direction of motion costs, as overlap (0..1).
-    pub direction_cost: f64,
+    /// New objects that are expected in each frame, for each cube of place and height, in heights: what a
+    /// lost track explains worse than this is a new object.
+    pub birth_density: f64,
+    /// A track that was lost at the edge of the view is given up after this, seconds.
+    pub exit_s: f64,
+
+    /// What each unit of squared Mahalanobis distance costs, as overlap (0..1).
+    pub stray_cost: f64,
     /// What a track that is not yet confirmed costs against one that is, as overlap (0..1).
     pub tentative_cost: f64,
     /// How much worse a measurement becomes under full overlap: noise × (1 + this · overlap).
@@ -37,10 +45,9 @@ pub struct Options {
     pub covered_s: f64,
     /// Overlap (`IoU`, 0..1) from which a track is covered by another.
     pub covered_iou: f64,
-    /// The part of the seen tracks' median correction that unseen tracks make too (a moving camera).
-    pub camera_share: f64,
-    /// The score (0..1) at which a detection is as likely clutter as an object.
-    pub clutter_score: f64,
+
+    /// The odds (ln) at which a detection is as likely clutter as an object; -0.85 is a score of 0.3.
+    pub clutter_odds: f64,
     /// What the filter assumes of motion and measurement.
     pub motion: Motion,
 }
@@ -50,17 +57,20 @@ pub struct Options {
 pub struct Motion {
     /// Of a detected centre and height.
     pub place_noise: f64,
+    /// Of a detected height.
+
+    pub height_noise: f64,
     /// Of a detected width: people swing arms and legs.
     pub width_noise: f64,
     /// Of a new object's speed, heights per second. A person walks at about 0.8 and sprints at 4.
     pub speed_start: f64,
-    /// Of the speed of a track just confirmed, heights per second.
-    pub velocity_noise: f64,
     /// How far speed wanders in one second, heights per second.
     pub speed_drift: f64,
     /// How far place wanders beside its velocity in one second: a detector's errors last for longer
     /// than a frame, and a body sways.
     pub place_drift: f64,
+    /// Speed and drift up and down the picture as a part of those across it.
+    pub rise_share: f64,
     /// Speed and drift of width and height as a part of those of the place.
     pub size_share: f64,
     /// Seconds after which the velocity of an unseen object has fallen to 1/e.
@@ -72,22 +82,23 @@ pub struct Motion {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            iou_min: 0.3,
+            iou_min: 0.2,
             max_age_frames: 30,
             min_hits: 3,
-            evidence_min: 8.5,
+            evidence_min: 11.0,
             lost_s: 3.0,
-            sure_score: 0.9,
-            overlap_s: 0.7,
-            gate: 9.0,
-            size_gate: 0.35,
-            direction_cost: 0.2,
+            sure_odds: 2.5,
+            doubt_share: 0.25,
+            overlap_s: 0.6,
+            gate: 16.0,
+            birth_density: 0.15,
+            exit_s: 0.1,
+            stray_cost: 0.015,
             tentative_cost: 0.2,
             occlusion_noise: 2.0,
             covered_s: 0.4,
-            covered_iou: 0.3,
-            camera_share: 0.5,
-            clutter_score: 0.3,
+            covered_iou: 0.25,
+            clutter_odds: -0.85,
             motion: Motion::default(),
         }
     }
@@ -96,14 +107,15 @@ impl Default for Options {
 impl Default for Motion {
     fn default() -> Self {
         Self {
-            place_noise: 0.08,
-            width_noise: 0.08,
+            place_noise: 0.065,
+            height_noise: 0.09,
+            width_noise: 0.07,
             speed_start: 2.0,
-            velocity_noise: 0.4,
             speed_drift: 0.3,
-            place_drift: 0.2,
-            size_share: 0.5,
-            heading_s: 2.0,
+            place_drift: 0.165,
+            rise_share: 0.25,
+            size_share: 0.6,
+            heading_s: 2.5,
             growth_s: 0.7,
         }
     }

@@ -6,6 +6,9 @@ use crate::model::Class;
 use proptest::prelude::*;
 use std::time::Duration;
 
+/// The picture, wide enough that nothing is near its ends unless a test wants it.
+const VIEW: Size = Size { width: 10_000, height: 1_000 };
+
 struct Run {
     tracker: Tracker,
     ids: CountingIds,
@@ -26,7 +29,7 @@ impl Run {
 
     fn step(&mut self, detections: &[Detection]) -> Vec<u32> {
         self.now = self.now + self.dt;
-        self.tracker.step(detections, self.now, &mut self.ids);
+        self.tracker.step(detections, VIEW, self.now, &mut self.ids);
         self.tracker.tracks().iter().map(|t| t.id).collect()
     }
 }
@@ -166,7 +169,7 @@ fn nothing_is_allocated_once_the_tables_have_grown() {
                 run.now = run.now + run.dt;
                 // Everybody leaves for a moment and comes back.
                 let detections: &[_] = if i % 50 == 30 { &[] } else { frame };
-                run.tracker.step(detections, run.now, &mut run.ids);
+                run.tracker.step(detections, VIEW, run.now, &mut run.ids);
             }
         };
         (0..3).for_each(|_| play());
