@@ -130,6 +130,7 @@ struct Placed {
     bbox: BBox,
     tracklet: usize,
     confirmed: bool,
+    covered: f64,
 }
 
 impl Tracker {
@@ -246,22 +247,29 @@ impl Tracker {
         self.placed.clear();
         self.placed.extend(self.order.iter().map(|&(_, tracklet)| {
             let t = &tracklets[tracklet];
-            Placed { bbox: t.filter.bbox(), tracklet, confirmed: t.confirmed() }
+            Placed { bbox: t.filter.bbox(), tracklet, confirmed: t.confirmed(), covered: 0.0 }
         }));
         self.placed_edges.fill(self.placed.iter().map(|p| p.bbox));
     }
 
     /// Measures how much each confirmed track is covered by another.
     fn cover(&mut self) {
-        for (row, a) in self.placed.iter().enumerate().filter(|(_, a)| a.confirmed) {
+        for row in 0..self.placed.len() {
+            let a = self.placed[row];
+            if !a.confirmed {
+                continue;
+            }
             for &other in self.placed_edges.meeting(a.bbox, row + 1) {
-                let b = &self.placed[other];
+                let b = &mut self.placed[other];
                 if b.confirmed {
                     let iou = a.bbox.iou(b.bbox);
-                    self.tracklets[a.tracklet].cover(iou);
-                    self.tracklets[b.tracklet].cover(iou);
+                    b.covered = b.covered.max(iou);
+                    self.placed[row].covered = self.placed[row].covered.max(iou);
                 }
             }
+        }
+        for placed in &self.placed {
+            self.tracklets[placed.tracklet].covered = placed.covered;
         }
     }
 
@@ -522,7 +530,8 @@ impl Tracker {
         let Some(mut log) = self.log.take() else { return };
         let options = &self.options;
         self.note_candidates(&mut log, Stage::Distance, |t, d| {
-            (may_be_far(t) && self.scale.odds(d.score) >= options.sure_odds).then(|| gate::found(t, d, options))
+            (may_be_far(t) && self.scale.odds(d.score) >= options.sure_odds)
+                .then(|| gate::found(t, d, options))
         });
         self.log = Some(log);
     }
