@@ -73,7 +73,7 @@ mod tests {
     #[test]
     fn low_scores_become_sure_once_tracks_have_taken_enough_of_them() {
         let scale = after(&[0.3, 0.35, 0.4, 0.45]);
-        assert!(scale.odds(0.35) > Options::default().sure_odds, "{scale:?}");
+        assert!(scale.odds(0.4) > Options::default().sure_odds, "{scale:?}");
         assert!(scale.odds(0.1) < Options::default().sure_odds, "{scale:?}");
     }
 
