@@ -152,7 +152,7 @@ impl Perception {
         }
         self.expect(dt_s);
         self.detector.detect(frame, &mut self.detections)?;
-        self.tracker.step(&self.detections, now, self.track_ids.as_mut());
+        self.tracker.step(&self.detections, frame.size, now, self.track_ids.as_mut());
         let mut tracks: Vec<SceneTrack> = self.tracker.tracks().iter().map(|t| self.place(t)).collect();
         for seen in &mut tracks {
             if let Some(ground) = &seen.ground {
@@ -194,6 +194,16 @@ impl Perception {
             BBox { left: track.bbox.left + by.x, top: track.bbox.top + by.y, ..track.bbox }
         }));
         self.detector.expect(Some(&self.expected));
+    }
+
+    /// From now on notes why the track of this id goes as it goes.
+    pub fn explain(&mut self, track: u32) {
+        self.tracker.explain(track);
+    }
+
+    /// What was noted of it in the last frame, and of the tracks that have no id yet.
+    pub fn explanation(&self) -> &[track::Entry] {
+        self.tracker.explanation()
     }
 
     fn place(&self, track: &crate::model::Track) -> SceneTrack {

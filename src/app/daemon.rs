@@ -104,6 +104,8 @@ async fn supervise(
                 Request::Restart => break Ok(After::Restart),
                 Request::Reload(job) => {
                     let outcome = reload.as_mut().map(|reload| reload.reload_outcome(&camera));
+                    #[cfg(feature = "broker")]
+                    renew_access(broker.as_ref(), reload.as_ref());
                     job.finish(outcome);
                 }
                 Request::Set(settings, job) => {
@@ -116,6 +118,8 @@ async fn supervise(
                 platform::reloading();
                 // Told to the log; whoever sent the signal waits for no answer.
                 let _ = reload.as_mut().map(|reload| reload.reload(&camera));
+                #[cfg(feature = "broker")]
+                renew_access(broker.as_ref(), reload.as_ref());
                 platform::ready();
             }
             error = broker_failure(#[cfg(feature = "broker")] &mut broker) => break Err(error),
@@ -142,6 +146,16 @@ async fn supervise(
     )
     .await;
     outcome.and_then(|after| stopped.map(|()| after))
+}
+
+/// Lets the embedded broker go by the users and rules of the configuration in force.
+#[cfg(feature = "broker")]
+fn renew_access(broker: Option<&Broker>, reload: Option<&Reload>) {
+    if let (Some(broker), Some(reload)) = (broker, reload)
+        && let Some(options) = &reload.config().broker
+    {
+        broker.set_access(options);
+    }
 }
 
 /// Stops cameras, waits for their parts and goodbyes, then stops the broker: all under the deadline; a
@@ -234,16 +248,34 @@ async fn tick(ticker: &mut Option<tokio::time::Interval>) {
     }
 }
 
-/// Runs the embedded broker alone until it is told to stop, or fails.
+/// Runs the embedded broker alone until it is told to stop, or fails. At SIGHUP `again` reads users,
+/// passwords and access list anew; where that fails, the former stay.
 #[cfg(feature = "broker")]
-pub async fn run_broker(options: broker::Options) -> Result<(), Error> {
+pub async fn run_broker(
+    options: broker::Options,
+    again: impl Fn() -> Result<broker::Options, config::Faults>,
+) -> Result<(), Error> {
     let mut signals = StopSignals::new()?;
+    let mut hangup = signal(SignalKind::hangup())?;
     let mut broker = broker::start(options).await?;
     platform::ready();
     platform::status(&format!("listening on {}", broker.local_addr()));
-    tokio::select! {
-        () = signals.next() => {}
-        error = broker.failed() => return Err(error.into()),
+    loop {
+        tokio::select! {
+            () = signals.next() => break,
+            error = broker.failed() => return Err(error.into()),
+            Some(()) = hangup.recv() => {
+                platform::reloading();
+                match again() {
+                    Ok(options) => {
+                        broker.set_access(&options);
+                        tracing::info!("users, passwords and access list reloaded; the rest needs a restart");
+                    }
+                    Err(faults) => tracing::error!("configuration not reloaded: {faults}"),
+                }
+                platform::ready();
+            }
+        }
     }
     platform::stopping();
     tokio::select! {

@@ -7,6 +7,7 @@
 mod check;
 #[cfg(feature = "broker")]
 mod demo;
+mod explain;
 mod log;
 mod observer;
 #[cfg(feature = "broker")]

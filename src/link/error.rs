@@ -36,6 +36,14 @@ pub enum Error {
         /// What is wrong, and what to do.
         fault: TlsFault,
     },
+    /// What answered does not speak MQTT in a WebSocket at this path.
+    #[error("broker {broker} does not speak MQTT in a WebSocket there: {detail}")]
+    NoWebSocket {
+        /// The broker.
+        broker: String,
+        /// What was seen.
+        detail: String,
+    },
     /// It did not answer in time.
     #[error("broker {broker} did not answer in time: {}", .phase.unanswered())]
     Timeout {
@@ -65,7 +73,9 @@ pub enum Error {
         detail: Option<String>,
     },
     /// It closed the connection where its answer to the CONNECT was due.
-    #[error("broker {broker} closed the connection without a word")]
+    #[error(
+        "broker {broker} closed the connection without a word (a port that wants TLS does that: mqtts://)"
+    )]
     Wordless {
         /// The broker.
         broker: String,
@@ -108,6 +118,7 @@ impl Error {
             Self::Options { .. } => "options",
             Self::Unreachable { .. } => "unreachable",
             Self::Tls { fault, .. } => fault.word(),
+            Self::NoWebSocket { .. } => "no websocket there",
             Self::Timeout { .. } => "timeout",
             Self::Refused { refusal, .. } | Self::Ended { refusal, .. } => refusal.word(),
             Self::Wordless { .. } => "closed without a word",

@@ -168,6 +168,11 @@ pub enum TlsFault {
     /// Nobody we trust signed it.
     #[error("nobody that this camera trusts has signed the broker's certificate; name its CA with tls_ca")]
     UnknownCa,
+    /// A CA of a name that we trust signed it, with another key.
+    #[error(
+        "the broker's certificate is signed by a CA with the name of one that this camera trusts, but with another key; was the CA made anew? Name the present one with tls_ca"
+    )]
+    OtherCa,
     /// A CA's own certificate is used as a server's.
     #[error(
         "the broker shows the certificate of a CA as its own; it needs one for a server, signed by that CA"
@@ -242,7 +247,7 @@ impl TlsFault {
             Self::Identity { .. } => "tls own certificate unusable",
             Self::ServerName { .. } => "tls server name",
             Self::WrongName { .. } => "tls wrong name",
-            Self::UnknownCa => "tls unknown ca",
+            Self::UnknownCa | Self::OtherCa => "tls unknown ca",
             Self::CaAsServer => "tls ca used as server",
             Self::Expired { .. } => "tls certificate expired",
             Self::NotYetValid { .. } => "tls certificate not yet valid",
@@ -412,6 +417,7 @@ fn fault(error: &rustls::Error, min: &'static str) -> TlsFault {
             | AlertDescription::CertificateExpired
             | AlertDescription::CertificateRevoked
             | AlertDescription::CertificateUnknown
+            | AlertDescription::DecryptError
             | AlertDescription::AccessDenied => {
                 TlsFault::ClientCertificateRefused { detail: format!("{alert:?}") }
             }
@@ -433,6 +439,7 @@ fn certificate_fault(error: &CertificateError) -> TlsFault {
             TlsFault::WrongName { wanted: "its host".to_owned(), has: "another name".to_owned() }
         }
         CertificateError::UnknownIssuer => TlsFault::UnknownCa,
+        CertificateError::BadSignature => TlsFault::OtherCa,
         CertificateError::ExpiredContext { time, not_after } => {
             TlsFault::Expired { until: date(*not_after), now: date(*time) }
         }

@@ -24,9 +24,13 @@ const USUAL: (i64, i64) = (-1, 365);
 
 impl Authority {
     fn new() -> Self {
+        Self::named("the test's own CA")
+    }
+
+    fn named(name: &str) -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::CommonName, "the test's own CA");
+        params.distinguished_name.push(DnType::CommonName, name);
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
         let authority = Self { folder: tempfile::tempdir().unwrap(), issuer };
         authority.write("ca.pem", &authority.issuer.pem());
@@ -167,10 +171,11 @@ async fn mistakes_with_the_brokers_certificate_are_named() {
     if !Mosquitto::installed() {
         return;
     }
-    let (ca, other) = (Authority::new(), Authority::new());
+    let (ca, anew, other) = (Authority::new(), Authority::new(), Authority::named("another CA"));
     for (names, days, trust, word, says) in [
         (["other.example"], USUAL, &ca, "tls wrong name", "other.example"),
         (["127.0.0.1"], USUAL, &other, "tls unknown ca", "tls_ca"),
+        (["127.0.0.1"], USUAL, &anew, "tls unknown ca", "was the CA made anew?"),
         (["127.0.0.1"], (-30, -1), &ca, "tls certificate expired", "this camera's clock says 20"),
         (["127.0.0.1"], (2, 30), &ca, "tls certificate not yet valid", "is the clock of this camera right?"),
     ] {
@@ -251,7 +256,7 @@ async fn the_wrong_kind_of_port_is_named_from_both_sides() {
     fails(&secure(port, ca.trust()), "tls handshake closed", "does not speak TLS").await;
     drop(plain);
     let (_broker, port) = ca.broker(&ca.sign("server", &["127.0.0.1"], USUAL), "");
-    fails(&link_options(port), "port wants tls", "use mqtts://").await;
+    fails(&link_options(port), "closed without a word", "mqtts://").await;
 }
 
 /// A process that is ended when dropped.
@@ -296,20 +301,46 @@ async fn a_broker_with_too_old_a_tls_is_named() {
     assert!(error.to_string().contains("tls_min_version is 1.3"), "{error}");
 }
 
+#[cfg(feature = "broker")]
 #[tokio::test(flavor = "multi_thread")]
 async fn mqtt_in_a_websocket_works_with_tls_and_without() {
-    if !Mosquitto::installed() {
-        return;
-    }
+    use omnisight::broker;
+
     let ca = Authority::new();
-    let websocket = Some("/mqtt".to_owned());
-    let port = free_port();
-    let plain = Mosquitto::start(ca.folder.path(), port, "protocol websockets\nallow_anonymous true\n");
-    connects(&Options { websocket: websocket.clone(), ..link_options(port) }).await;
-    // The right port, the wrong protocol.
-    fails(&link_options(port), "protocol error", "").await;
-    drop(plain);
     let server = ca.sign("server", &["127.0.0.1"], USUAL);
-    let (_broker, port) = ca.broker(&server, "protocol websockets");
-    connects(&Options { websocket, ..secure(port, ca.trust()) }).await;
+    let free = (std::net::Ipv4Addr::LOCALHOST, 0).into();
+    let tls =
+        broker::TlsFiles { certificate: server.certificate_file, key: server.key_file, client_ca: None };
+    let broker = broker::start(broker::Options {
+        listen: free,
+        websocket_listen: Some(free),
+        websocket_tls_listen: Some(free),
+        tls: Some(tls),
+        allow_anonymous: true,
+        ..broker::Options::default()
+    })
+    .await
+    .unwrap();
+    let websocket = Some("/mqtt".to_owned());
+    let port = broker.websocket_addr().unwrap().port();
+    connects(&Options { websocket: websocket.clone(), ..link_options(port) }).await;
+    let port = broker.websocket_tls_addr().unwrap().port();
+    connects(&Options { websocket: websocket.clone(), ..secure(port, ca.trust()) }).await;
+    // The right broker, the wrong port.
+    let port = broker.local_addr().port();
+    fails(&Options { websocket, ..link_options(port) }, "no websocket there", "").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plaintext_connect_that_is_answered_with_a_tls_alert_is_named() {
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let answers = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        // A fatal alert: protocol version.
+        tokio::io::AsyncWriteExt::write_all(&mut stream, &[0x15, 3, 1, 0, 2, 2, 70]).await.unwrap();
+        stream
+    });
+    fails(&link_options(port), "port wants tls", "use mqtts://").await;
+    drop(answers);
 }

@@ -141,11 +141,7 @@ impl Target {
     }
 
     fn not_upgraded(&self, error: &WsError) -> Error {
-        let broker = self.broker.clone();
-        match error {
-            WsError::Io(error) => Error::Lost { broker, detail: error.to_string() },
-            error => Error::Protocol { broker, detail: format!("no WebSocket for MQTT there: {error}") },
-        }
+        Error::NoWebSocket { broker: self.broker.clone(), detail: error.to_string() }
     }
 }
 
