@@ -47,7 +47,7 @@ async fn a_paused_camera_ends_its_tracks_and_looks_at_nothing_until_it_is_resume
         let _program = camera.run();
         ear.status("running").await;
         let seen = tracks.track().await.track_id;
-        ear.say(OWN, "{\"command\":\"pause\"}");
+        assert_eq!(ear.ask("{\"command\":\"pause\"}").await["state"], "done");
         ear.status("paused").await;
         tracks
             .until(|delivery| {
@@ -61,7 +61,7 @@ async fn a_paused_camera_ends_its_tracks_and_looks_at_nothing_until_it_is_resume
         // Nothing is a hard thing to wait for: ten frames' time.
         tokio::time::sleep(std::time::Duration::from_secs(1)).await;
         assert_eq!(frames(&ear.ask("{\"command\":\"status\"}").await), before);
-        ear.say(OWN, "{\"command\":\"resume\"}");
+        assert_eq!(ear.ask("{\"command\":\"resume\"}").await["state"], "done");
         ear.status("running").await;
         let again = |reply: &Value| frames(reply) > before;
         while !again(&ear.ask("{\"command\":\"status\"}").await) {}
