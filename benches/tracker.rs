@@ -63,7 +63,8 @@ fn crowd(people: usize) -> Vec<Vec<Detection>> {
     // Place and speed (heights per second) of each.
     let mut walkers: Vec<_> = (0..people)
         .map(|_| {
-            let place = [noise.between(0.0, f64::from(VIEW.width)), noise.between(0.0, f64::from(VIEW.height))];
+            let place =
+                [noise.between(0.0, f64::from(VIEW.width)), noise.between(0.0, f64::from(VIEW.height))];
             let speed = [noise.between(-1.2, 1.2), noise.between(-0.4, 0.4)];
             (place, speed)
         })
@@ -90,7 +91,8 @@ fn crowd(people: usize) -> Vec<Vec<Detection>> {
         }
         for _ in 0..people {
             if noise.unit() < 0.05 {
-                let place = [noise.between(0.0, f64::from(VIEW.width)), noise.between(0.0, f64::from(VIEW.height))];
+                let place =
+                    [noise.between(0.0, f64::from(VIEW.width)), noise.between(0.0, f64::from(VIEW.height))];
                 let score = noise.between(0.3, 1.0);
                 seen.push(detection(place, score, &mut noise));
             }

@@ -32,7 +32,8 @@ impl Sequence {
         };
         let (rate_hz, frames) = (value("frameRate")?, value("seqLength")? as usize);
         let truth_text = fs::read_to_string(folder.join("gt/gt.txt")).ok()?;
-        let (rows, _) = parse_rows(BufReader::new(File::open(folder.join("det").join(detections)).ok()?)).ok()?;
+        let (rows, _) =
+            parse_rows(BufReader::new(File::open(folder.join("det").join(detections)).ok()?)).ok()?;
         let mut truths = vec![Vec::new(); frames];
         for line in truth_text.lines() {
             let columns: Vec<f64> = line.split(',').filter_map(|c| c.trim().parse().ok()).collect();

@@ -3,7 +3,8 @@
 //! Exact, by shortest augmenting paths (Jonker & Volgenant 1987) searched along the pairs there are
 //! (Dijkstra 1959, with prices that keep every cost above zero), never over a full matrix. A search
 //! never leaves its connected component, so components are solved apart without being looked for, and
-//! a pair that nobody contests is taken at once. Rows and columns may stay alone. Rows are taken in order and ties go to the first column: the same pairs, the same result.
+//! a pair that nobody contests is taken at once. Rows and columns may stay alone. Rows are taken in order
+//! and ties go to the first column: the same pairs, the same result.
 //!
 //! With n rows and e pairs a search takes at most e log e, all of them n e log e; in a crowd most rows
 //! find their best column free, and the others search among a few neighbours. All buffers are reused.

@@ -81,7 +81,14 @@ pub struct Tracker {
 
 impl Default for Tracker {
     fn default() -> Self {
-        Self { iou_min: 0.21, max_age_frames: 30, lost_s: 3.0, min_hits: 3, evidence_min: 12.0, tracks_max: 50 }
+        Self {
+            iou_min: 0.21,
+            max_age_frames: 30,
+            lost_s: 3.0,
+            min_hits: 3,
+            evidence_min: 12.0,
+            tracks_max: 50,
+        }
     }
 }
 
