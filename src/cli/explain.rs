@@ -142,7 +142,7 @@ mod tests {
         let (told, _) = story(&frames);
         assert_told_in_order(
             &told,
-            &["21 #2 born of ", "#1 ends: a new track goes on under its id\n", "#2 goes on as the lost 1\n"],
+            &["#1 ends: a new track goes on under its id\n", "21 #2 born of ", "#2 goes on as the lost 1\n"],
         );
     }
 

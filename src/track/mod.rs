@@ -60,8 +60,9 @@
 //! `filter`, the pairing in `assignment`, and what is noted for `replay --explain` in `explain`.
 //!
 //! Who may belong to whom is searched along x: tracks and detections are kept from left to right, and
-//! only what is within reach is looked at. A frame in which n objects are spread out costs n log n; one
-//! in which all are in the same place, which no picture shows, n² pairs and their assignment.
+//! only what is within reach is looked at. A frame in which n objects are spread out costs little more
+//! than n log n (`benches/tracker.rs`). The worst is that all are in one place, which no picture shows but
+//! a detector gone mad may: n² pairs and their assignment, at [`OBJECTS_MAX`] half a second to a second.
 //!
 //! Pure: detections, a time and a source of ids come in; confirmed tracks and ended ids can be read
 //! until the next step. The order of the detections changes nothing. Steps are real seconds and noise
@@ -141,6 +142,7 @@ struct Placed {
     bbox: BBox,
     tracklet: usize,
     confirmed: bool,
+    covered: f64,
 }
 
 impl Tracker {
@@ -257,22 +259,29 @@ impl Tracker {
         self.placed.clear();
         self.placed.extend(self.order.iter().map(|&(_, tracklet)| {
             let t = &tracklets[tracklet];
-            Placed { bbox: t.filter.bbox(), tracklet, confirmed: t.confirmed() }
+            Placed { bbox: t.filter.bbox(), tracklet, confirmed: t.confirmed(), covered: 0.0 }
         }));
         self.placed_edges.fill(self.placed.iter().map(|p| p.bbox));
     }
 
     /// Measures how much each confirmed track is covered by another.
     fn cover(&mut self) {
-        for (row, a) in self.placed.iter().enumerate().filter(|(_, a)| a.confirmed) {
+        for row in 0..self.placed.len() {
+            let a = self.placed[row];
+            if !a.confirmed {
+                continue;
+            }
             for &other in self.placed_edges.meeting(a.bbox, row + 1) {
-                let b = &self.placed[other];
+                let b = &mut self.placed[other];
                 if b.confirmed {
                     let iou = a.bbox.iou(b.bbox);
-                    self.tracklets[a.tracklet].cover(iou);
-                    self.tracklets[b.tracklet].cover(iou);
+                    b.covered = b.covered.max(iou);
+                    self.placed[row].covered = self.placed[row].covered.max(iou);
                 }
             }
+        }
+        for placed in &self.placed {
+            self.tracklets[placed.tracklet].covered = placed.covered;
         }
     }
 

@@ -143,23 +143,51 @@ fn the_ground_position_of_a_walk_is_near_its_foot() {
     assert!((foot.velocity.x - 20.0).abs() < 2.0 && foot.velocity.y.abs() < 2.0, "{foot:?}");
 }
 
+/// `people` who walk to and fro in a dense crowd, some missed, some seen double, some wholly false.
+fn crowd(people: u32, frame: u32) -> Vec<Detection> {
+    // Small even numbers that look like noise (Knuth's multiplicative hash).
+    let chance = |i: u32, salt: u32| (i * 7919 + frame * 104_729 + salt).wrapping_mul(2_654_435_761) >> 22;
+    (0..people)
+        .flat_map(|i| {
+            let step = f64::from(frame.min(120 - frame)) * f64::from(i % 7) / 3.0;
+            let (x, y) = (f64::from(i * 37 % 1900) + step, f64::from(i * 53 % 1000));
+            let seen = Detection { bbox: BBox::new(x, y, 24.0, 60.0), ..person(0.0, 0.97) };
+            let noise = Detection { bbox: BBox::new(y, x / 2.0, 24.0, 60.0), ..person(0.0, 0.6) };
+            [(chance(i, 1) > 50).then_some(seen), (chance(i, 2) < 50).then_some(noise)]
+        })
+        .flatten()
+        .collect()
+}
+
 #[test]
-fn nothing_is_allocated_after_the_first_frames() {
+fn nothing_is_allocated_once_the_tables_have_grown() {
+    for people in [40, 950] {
+        let frames: Vec<_> = (0..120).map(|frame| crowd(people, frame)).collect();
+        let mut run = Run::at_fps(10.0);
+        let mut play = || {
+            for (i, frame) in frames.iter().enumerate() {
+                run.now = run.now + run.dt;
+                // Everybody leaves for a moment and comes back.
+                let detections: &[_] = if i % 50 == 30 { &[] } else { frame };
+                run.tracker.step(detections, VIEW, run.now, &mut run.ids);
+            }
+        };
+        (0..3).for_each(|_| play());
+        let info = allocation_counter::measure(play);
+        assert_eq!(info.count_total, 0, "{people}");
+        assert!(run.tracker.tracks().len() > people as usize / 2, "{}", run.tracker.tracks().len());
+    }
+}
+
+#[test]
+fn a_thousand_in_one_place_are_paired_and_bounded() {
     let mut run = Run::at_fps(10.0);
-    let crowd = |f: i32| -> Vec<_> { (0..40).map(|i| person(f64::from(i * 60 + f), 0.97)).collect() };
-    let frames: Vec<_> = (0..300).map(crowd).collect();
-    let step = |run: &mut Run, d: &[Detection]| {
-        run.now = run.now + run.dt;
-        run.tracker.step(d, VIEW, run.now, &mut run.ids);
+    let heap = |frame: u32| -> Vec<_> {
+        let jitter = |i: u32| f64::from((i * 7919 + frame * 31) % 13);
+        (0..1_000).map(|i| person(jitter(i), 0.97)).collect()
     };
-    // Leaving and coming back included.
-    let mut play = |frames: &[Vec<Detection>]| {
-        frames.iter().enumerate().for_each(|(i, d)| step(&mut run, if i % 9 == 4 { &[] } else { d }));
-    };
-    play(&frames[..20]);
-    let info = allocation_counter::measure(|| play(&frames[20..]));
-    assert_eq!(run.tracker.tracks().len(), 40);
-    assert_eq!(info.count_total, 0);
+    let seen: Vec<_> = (0..5).map(|frame| run.step(&heap(frame)).len()).collect();
+    assert_eq!(seen, [0, 0, 1_000, 1_000, 1_000]);
 }
 
 #[test]

@@ -72,7 +72,6 @@ impl Tracklet {
     pub(super) fn predict(&mut self, seen: &Pace, unseen: &Pace, options: &Options) {
         self.filter.predict(if self.misses == 0 { seen } else { unseen }, &options.motion);
         self.seen = false;
-        self.covered = 0.0;
     }
 
     /// Another track overlaps it this much.
