@@ -1,7 +1,7 @@
 //! How good the tracker is: its scores, what each ingredient gives, and how little its numbers matter.
 //!
 //! ```text
-//! OMNISIGHT_DATA=FOLDER cargo bench --bench tracker_accuracy -- [STUDY] [--det FILE] [--set NAME=VALUE]...
+//! OMNISIGHT_MOT=FOLDER cargo bench --bench tracker_accuracy -- [STUDY] [--det FILE] [--set NAME=VALUE]...
 //! ```
 //!
 //! FOLDER holds MOTChallenge sequences (`SEQ/seqinfo.ini`, `SEQ/gt/gt.txt`, `SEQ/det/FILE`); without it
@@ -51,8 +51,8 @@ fn main() {
             _ => study = argument,
         }
     }
-    let Some(root) = std::env::var_os("OMNISIGHT_DATA").map(PathBuf::from) else {
-        println!("skipped: OMNISIGHT_DATA names no folder of MOTChallenge sequences");
+    let Some(root) = std::env::var_os("OMNISIGHT_MOT").map(PathBuf::from) else {
+        println!("skipped: OMNISIGHT_MOT names no folder of MOTChallenge sequences");
         return;
     };
     let sequences = sequences::read_all(&root, &detections);

@@ -28,7 +28,7 @@
 //! What each ingredient gives, on the seven MOT15 sequences with `det_sort_frcnn.txt` at 7-30 frames/s,
 //! one left out at a time; on the right the median over 60 draws in which every number of [`Options`]
 //! is off by up to 25 %. Less than 0.5 HOTA, 1 IDF1 or 6 switches is noise. The table is made by
-//! `OMNISIGHT_DATA=MOT15 cargo bench --bench tracker_accuracy -- ablation`.
+//! `OMNISIGHT_MOT=MOT15 cargo bench --bench tracker_accuracy -- ablation`.
 //!
 //! | left out | HOTA | MOTA | IDF1 | switches | draws: HOTA | MOTA | IDF1 | switches |
 //! |---|---|---|---|---|---|---|---|---|
@@ -56,7 +56,7 @@
 //! a stopped beside a moving hypothesis for the lost, the bottom of the picture as an exit, a shorter
 //! memory for short tracks, no births on top of a track, reports drawn toward the detection.
 //!
-//! In one place stand: which pairs may be and what they cost in `gate`, the filter's arithmetic in
+//! In one place stand: which pairs may be and what they are worth in `gate`, the filter's arithmetic in
 //! `filter`, the pairing in `assignment`, and what is noted for `replay --explain` in `explain`.
 //!
 //! Who may belong to whom is searched along x: tracks and detections are kept from left to right, and
