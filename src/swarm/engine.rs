@@ -22,9 +22,7 @@ use super::publish::{self, Publisher, event_message, millis, track_message};
 use super::topic::{Family, Prefix, Topic};
 use super::wire::{COUNT_MAX, Count, MILLIS_MAX, Millis, Real};
 use crate::base::Time;
-use crate::model::{
-    CameraId, ContentType, Delivery, Envelope, MessageClass, Polygon, Qos, Scene, SceneTrack, Transition,
-};
+use crate::model::{CameraId, Delivery, Envelope, MessageClass, Polygon, Qos, Scene, SceneTrack, Transition};
 
 /// Between two of one kind that are named for the log.
 const NAMED_INTERVAL: Duration = Duration::from_mins(1);
@@ -40,6 +38,22 @@ pub struct Options {
     pub peers: peers::Options,
     /// Presence leaves at least so often.
     pub status_interval: Duration,
+}
+
+/// What of the [`Options`] can be changed while taking part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tuning {
+    /// What leaves, and how often.
+    pub publish: publish::Options,
+    /// What is kept of others, and how long.
+    pub peers: peers::Options,
+}
+
+impl Options {
+    /// What of them can be changed while taking part.
+    pub fn tuning(&self) -> Tuning {
+        Tuning { publish: self.publish, peers: self.peers }
+    }
 }
 
 impl Default for Options {
@@ -157,6 +171,14 @@ impl Engine {
         }
     }
 
+    /// Goes by other limits from now on. What is known of others, and was published, stays.
+    pub fn tune(&mut self, tuning: Tuning) {
+        self.publisher.set_options(tuning.publish);
+        self.peers.set_options(tuning.peers);
+        self.options.publish = tuning.publish;
+        self.options.peers = tuning.peers;
+    }
+
     /// Takes one input; what is to be done is added to `out`.
     pub fn handle(&mut self, input: Input<'_>, now: Time, out: &mut Vec<Action>) {
         match input {
@@ -165,7 +187,7 @@ impl Engine {
                 if self.publisher.admit(event) {
                     let message = event_message(&self.identity.camera, self.boot_ms(), event);
                     let topic = self.options.prefix.event(&self.identity.camera, event.id);
-                    self.send(&message, topic, MessageClass::Event, event.severity.number(), now, out);
+                    self.send(&message, topic, event.severity.number(), now, out);
                 }
             }
             Input::Transition(Transition::TrackEnded { last, .. }) => {
@@ -208,7 +230,7 @@ impl Engine {
         let mut buffer = Vec::new();
         codec::encode(&self.offline(now), &mut buffer)?;
         let topic = self.options.prefix.status(&self.identity.camera);
-        Ok(envelope(Family::Status, topic, &buffer, MessageClass::Presence, 0))
+        Ok(envelope(Family::Status, topic, &buffer, 0))
     }
 
     /// The last message of a process that ends in order.
@@ -218,8 +240,8 @@ impl Engine {
         Ok(farewell)
     }
 
-    /// The topic filters of the swarm, each with its QoS.
-    pub fn subscriptions(&self) -> [(String, Qos); 5] {
+    /// The topic filters of the swarm, each with the class of what it brings and its QoS.
+    pub fn subscriptions(&self) -> [(MessageClass, String, Qos); 5] {
         self.options.prefix.subscriptions()
     }
 
@@ -256,7 +278,7 @@ impl Engine {
         message.ended = ended;
         let topic = self.options.prefix.track(&self.identity.camera, seen.track.id);
         let priority = (seen.behavior.threat.clamp(0.0, 1.0) * 100.0) as u8;
-        if self.send(&message, topic, MessageClass::Track, priority, now, out) {
+        if self.send(&message, topic, priority, now, out) {
             self.seq += 1;
         }
     }
@@ -265,7 +287,7 @@ impl Engine {
         self.last_status = Some(now);
         let message = self.online(now);
         let topic = self.options.prefix.status(&self.identity.camera);
-        self.send(&message, topic, MessageClass::Presence, 0, now, out);
+        self.send(&message, topic, 0, now, out);
     }
 
     /// Encodes and gives out a message; whether it leaves.
@@ -273,7 +295,6 @@ impl Engine {
         &mut self,
         message: &M,
         topic: String,
-        class: MessageClass,
         priority: u8,
         now: Time,
         out: &mut Vec<Action>,
@@ -281,7 +302,7 @@ impl Engine {
         match codec::encode(message, &mut self.buffer) {
             Ok(()) => {
                 self.counters.sent[M::FAMILY as usize] += 1;
-                out.push(Action::Send(envelope(M::FAMILY, topic, &self.buffer, class, priority)));
+                out.push(Action::Send(envelope(M::FAMILY, topic, &self.buffer, priority)));
                 true
             }
             Err(error) => {
@@ -389,14 +410,6 @@ fn is_json(content_type: &str) -> bool {
     ["application/json", "text/json", "text/plain", ""].iter().any(|t| kind.eq_ignore_ascii_case(t))
 }
 
-fn envelope(family: Family, topic: String, payload: &[u8], class: MessageClass, priority: u8) -> Envelope {
-    Envelope {
-        topic,
-        payload: Bytes::copy_from_slice(payload),
-        content_type: ContentType::Json,
-        class,
-        qos: family.qos(),
-        retain: family.retained(),
-        priority,
-    }
+fn envelope(family: Family, topic: String, payload: &[u8], priority: u8) -> Envelope {
+    Envelope { priority, ..Envelope::new(family.class(), topic, Bytes::copy_from_slice(payload)) }
 }

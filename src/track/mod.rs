@@ -161,6 +161,11 @@ impl Tracker {
         }
     }
 
+    /// Goes by other options from the next frame on; the tracks that live stay.
+    pub fn set_options(&mut self, options: Options) {
+        self.options = options;
+    }
+
     /// From now on notes why the track of this id, and those that may become it, go as they go.
     pub fn explain(&mut self, id: u32) {
         self.log = Some(Log { wanted: id, entries: Vec::new() });
