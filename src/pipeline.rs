@@ -142,7 +142,7 @@ impl Perception {
             self.ground = self.ground.resized(frame.size);
         }
         self.detector.detect(frame, &mut self.detections)?;
-        self.tracker.step(&self.detections, now, self.track_ids.as_mut());
+        self.tracker.step(&self.detections, frame.size, now, self.track_ids.as_mut());
         let mut tracks: Vec<SceneTrack> = self.tracker.tracks().iter().map(|t| self.place(t)).collect();
         for seen in &mut tracks {
             if let Some(ground) = &seen.ground {

@@ -64,6 +64,7 @@ const PURE: &[&str] = &[
     "link/outbox/index",
     "link/outbox/log",
     "link/outbox/queue",
+    "link/outbox/rate",
     "link/outbox/row",
 ];
 

@@ -108,6 +108,12 @@ async fn supervise(
                 platform::reloading();
                 // Told to the log; whoever sent the signal waits for no answer.
                 let _ = reload.as_mut().map(|reload| reload.reload(&camera));
+                #[cfg(feature = "broker")]
+                if let (Some(broker), Some(reload)) = (&broker, &reload)
+                    && let Some(options) = &reload.config().broker
+                {
+                    broker.set_access(options);
+                }
                 platform::ready();
             }
             error = broker_failure(#[cfg(feature = "broker")] &mut broker) => break Err(error),
@@ -226,16 +232,34 @@ async fn tick(ticker: &mut Option<tokio::time::Interval>) {
     }
 }
 
-/// Runs the embedded broker alone until it is told to stop, or fails.
+/// Runs the embedded broker alone until it is told to stop, or fails. At SIGHUP `again` reads users,
+/// passwords and access list anew; where that fails, the former stay.
 #[cfg(feature = "broker")]
-pub async fn run_broker(options: broker::Options) -> Result<(), Error> {
+pub async fn run_broker(
+    options: broker::Options,
+    again: impl Fn() -> Result<broker::Options, config::Faults>,
+) -> Result<(), Error> {
     let mut signals = StopSignals::new()?;
+    let mut hangup = signal(SignalKind::hangup())?;
     let mut broker = broker::start(options).await?;
     platform::ready();
     platform::status(&format!("listening on {}", broker.local_addr()));
-    tokio::select! {
-        () = signals.next() => {}
-        error = broker.failed() => return Err(error.into()),
+    loop {
+        tokio::select! {
+            () = signals.next() => break,
+            error = broker.failed() => return Err(error.into()),
+            Some(()) = hangup.recv() => {
+                platform::reloading();
+                match again() {
+                    Ok(options) => {
+                        broker.set_access(&options);
+                        tracing::info!("users, passwords and access list reloaded; the rest needs a restart");
+                    }
+                    Err(faults) => tracing::error!("configuration not reloaded: {faults}"),
+                }
+                platform::ready();
+            }
+        }
     }
     platform::stopping();
     tokio::select! {

@@ -17,6 +17,8 @@ pub(super) const SUBSCRIPTIONS_REFUSED: &str = "subscriptions_refused";
 pub(super) const SHARED_STATUS: &str = "shared_status";
 /// Ids may not survive a restart: the state file can't be written.
 pub(super) const STATE_UNSAVED: &str = "state_unsaved";
+/// A link is too slow for every track: each leaves less often.
+pub(super) const LINK_SLOW: &str = "link_slow";
 /// The outbox can't use its disk: what waits for a broker is in memory alone, and less of it.
 pub(super) const OUTBOX_IN_MEMORY: &str = "outbox_in_memory";
 /// The outbox is full: the least important messages give way to newer ones.
@@ -40,6 +42,9 @@ pub(super) fn in_force(
     }
     if links.iter().any(|(_, link)| link.counters.subscriptions_refused > 0) {
         modes.push(SUBSCRIPTIONS_REFUSED);
+    }
+    if links.iter().any(|(_, link)| link.is_slow()) {
+        modes.push(LINK_SLOW);
     }
     if state_unsaved {
         modes.push(STATE_UNSAVED);

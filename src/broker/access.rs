@@ -6,28 +6,59 @@
 use std::future::{Future, ready};
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use mqtt5::broker::{AuthProvider, AuthResult};
 use mqtt5::packet::connect::ConnectPacket;
 use mqtt5::protocol::v5::reason_codes::ReasonCode;
 
+use super::Options;
 use super::acl::{Acl, Client};
 use super::passwords::{Passwords, same};
 use crate::base::Secret;
 
-/// See the module.
+/// See the module. What it goes by can be replaced while clients are connected: it counts for the next
+/// CONNECT, SUBSCRIBE and PUBLISH.
 pub(super) struct Access {
-    pub(super) users: Vec<(String, Secret)>,
-    pub(super) passwords: Arc<Passwords>,
-    pub(super) acl: Option<Acl>,
-    pub(super) allow_anonymous: bool,
+    rules: RwLock<Arc<Rules>>,
+}
+
+struct Rules {
+    users: Vec<(String, Secret)>,
+    passwords: Passwords,
+    acl: Option<Acl>,
+    allow_anonymous: bool,
+}
+
+impl Rules {
+    fn of(options: &Options) -> Arc<Self> {
+        Arc::new(Self {
+            users: options.users.clone(),
+            passwords: options.passwords.clone(),
+            acl: options.acl.clone(),
+            allow_anonymous: options.allow_anonymous,
+        })
+    }
 }
 
 type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 impl Access {
-    async fn admit(&self, connect: &ConnectPacket) -> AuthResult {
+    pub(super) fn new(options: &Options) -> Self {
+        Self { rules: RwLock::new(Rules::of(options)) }
+    }
+
+    pub(super) fn replace(&self, options: &Options) {
+        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Rules::of(options);
+    }
+
+    fn rules(&self) -> Arc<Rules> {
+        Arc::clone(&self.rules.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Rules {
+    async fn admit(self: Arc<Self>, connect: &ConnectPacket) -> AuthResult {
         let Some(username) = &connect.username else {
             return if self.allow_anonymous {
                 AuthResult::success()
@@ -39,21 +70,22 @@ impl Access {
         let known = |(name, secret): &(String, Secret)| {
             name == username && same(secret.reveal().as_bytes(), password)
         };
-        if self.users.iter().any(known) || self.is_in_the_file(username, password).await {
+        if self.users.iter().any(known) || self.hashed(username, password).await {
             AuthResult::success_with_user(username.clone())
         } else {
             AuthResult::fail(ReasonCode::BadUsernameOrPassword)
         }
     }
 
-    async fn is_in_the_file(&self, username: &str, password: &[u8]) -> bool {
+    async fn hashed(self: &Arc<Self>, username: &str, password: &[u8]) -> bool {
         if !self.passwords.knows(username) {
             return false;
         }
         // Hashing is work that would hold up other connections.
-        let passwords = Arc::clone(&self.passwords);
+        let rules = Arc::clone(self);
         let (username, password) = (username.to_owned(), password.to_vec());
-        tokio::task::spawn_blocking(move || passwords.admit(&username, &password)).await.unwrap_or(false)
+        let admitted = tokio::task::spawn_blocking(move || rules.passwords.admit(&username, &password)).await;
+        admitted.unwrap_or(false)
     }
 }
 
@@ -63,11 +95,11 @@ impl AuthProvider for Access {
         connect: &'a ConnectPacket,
         _client_addr: SocketAddr,
     ) -> Answer<'a, mqtt5::Result<AuthResult>> {
-        Box::pin(async move { Ok(self.admit(connect).await) })
+        Box::pin(async move { Ok(self.rules().admit(connect).await) })
     }
 
     fn authorize_publish<'a>(&'a self, id: &str, user: Option<&'a str>, topic: &'a str) -> Answer<'a, bool> {
-        let may = self.acl.as_ref().is_none_or(|acl| acl.may_publish(Client { user, id }, topic));
+        let may = self.rules().acl.as_ref().is_none_or(|acl| acl.may_publish(Client { user, id }, topic));
         Box::pin(ready(may))
     }
 
@@ -77,7 +109,7 @@ impl AuthProvider for Access {
         user: Option<&'a str>,
         filter: &'a str,
     ) -> Answer<'a, bool> {
-        let may = self.acl.as_ref().is_none_or(|acl| acl.may_subscribe(Client { user, id }, filter));
+        let may = self.rules().acl.as_ref().is_none_or(|acl| acl.may_subscribe(Client { user, id }, filter));
         Box::pin(ready(may))
     }
 }

@@ -225,6 +225,7 @@ impl Error {
 /// A running broker. Dropping it ends it without a flush; [`Broker::stop`] ends it in order.
 pub struct Broker {
     addresses: Vec<(Wire, SocketAddr)>,
+    access: Arc<Access>,
     server: Server,
 }
 
@@ -243,18 +244,13 @@ pub async fn start(options: Options) -> Result<Broker, Error> {
         addresses.push((wire, listener.local_addr().map_err(failed)?));
         listeners.push((wire, listener));
     }
-    let access = Access {
-        users: options.users.clone(),
-        passwords: Arc::new(options.passwords.clone()),
-        acl: options.acl.clone(),
-        allow_anonymous: options.allow_anonymous,
-    };
+    let access = Arc::new(Access::new(&options));
     let config = configuration(&options);
-    let server = Server::start(&options, config, Arc::new(access), acceptor, listeners).await?;
+    let server = Server::start(&options, config, Arc::clone(&access) as _, acceptor, listeners).await?;
     for (wire, address) in &addresses {
         tracing::info!(%address, ?wire, "broker listens");
     }
-    Ok(Broker { addresses, server })
+    Ok(Broker { addresses, access, server })
 }
 
 impl Broker {
@@ -276,6 +272,12 @@ impl Broker {
     /// Where it listens for WebSocket with TLS.
     pub fn websocket_tls_addr(&self) -> Option<SocketAddr> {
         self.address(Wire::WebSocketTls)
+    }
+
+    /// Goes by the users, passwords and access list of these options from now on, for the next CONNECT,
+    /// SUBSCRIBE and PUBLISH. Who is connected stays; the other options count for nothing here.
+    pub fn set_access(&self, options: &Options) {
+        self.access.replace(options);
     }
 
     fn address(&self, wanted: Wire) -> Option<SocketAddr> {

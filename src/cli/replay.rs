@@ -39,7 +39,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FILE")]
     ground: Option<PathBuf>,
     /// Print, frame by frame, why the track of this id goes as it goes: where it was expected, which
-    /// detections it could take at which cost, which were refused and why, what was chosen.
+    /// detections it could take and what they are worth, which were refused and why, what was chosen.
     #[arg(long, value_name = "ID")]
     explain: Option<u32>,
     /// Detector, tracker and so on as in this configuration instead of the defaults.

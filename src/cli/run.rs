@@ -69,6 +69,7 @@ pub(super) fn broker(arguments: &BrokerArguments, log: &log::Arguments) -> Resul
     if let Some(listen) = arguments.listen {
         options.listen = listen;
     }
+    let former = options.clone();
     if let Some(folder) = &options.data_dir {
         tracing::info!("sessions and retained messages are kept in {}", folder.display());
     } else {
@@ -77,7 +78,11 @@ pub(super) fn broker(arguments: &BrokerArguments, log: &log::Arguments) -> Resul
         );
     }
     let runtime = runtime()?;
-    let done = runtime.block_on(daemon::run_broker(options));
+    let again = || match &arguments.config {
+        Some(path) => Ok(config::load_broker(path, super::variables().chain(log.as_variables()))?.options),
+        None => Ok(former.clone()),
+    };
+    let done = runtime.block_on(daemon::run_broker(options, again));
     runtime.shutdown_background();
     Ok(done?)
 }

@@ -8,6 +8,10 @@ use super::Loaded;
 const SWARM: [&str; 4] =
     ["swarm.track_rate_hz", "swarm.publish_severity", "swarm.peers_max", "swarm.stale_after_s"];
 
+/// Who may do what at the embedded broker.
+#[cfg(feature = "broker")]
+const ACCESS: [&str; 3] = ["broker.users", "broker.password_file", "broker.acl_file"];
+
 /// The effective configuration with its secrets in clear, for comparing; never shown.
 #[derive(Clone, Default)]
 pub(super) struct Clear(Json);
@@ -44,7 +48,7 @@ impl Changes {
 
 impl Loaded {
     /// Takes over from `new` what a running daemon can: tracker, behaviour, prediction and zones, what
-    /// the swarm publishes and keeps, and the log's level. The rest stays as it is in force, and is named
+    /// the swarm publishes and keeps, the log's level, and who may do what at the embedded broker. The rest stays as it is in force, and is named
     /// again at every reload until the restart.
     pub fn adopt(&mut self, new: &Self) -> Changes {
         let before = self.clear.0.clone();
@@ -64,6 +68,13 @@ impl Loaded {
             keys.extend(SWARM);
         }
         mine.log.level = other.log.level;
+        #[cfg(feature = "broker")]
+        if let (Some(mine), Some(other)) = (&mut mine.broker, &other.broker) {
+            mine.users.clone_from(&other.users);
+            mine.passwords.clone_from(&other.passwords);
+            mine.acl.clone_from(&other.acl);
+            keys.extend(ACCESS);
+        }
         for key in keys {
             take_over(&mut self.clear.0, &new.clear.0, key);
         }

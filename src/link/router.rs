@@ -63,6 +63,16 @@ pub struct Route {
     pub control: Option<(String, LinkSender)>,
 }
 
+impl Route {
+    /// The connection of a lane, with its name in the store.
+    fn lane(&self, lane: Lane) -> (&str, &LinkSender) {
+        match (&self.control, lane) {
+            (Some((name, control)), Lane::Control) => (name, control),
+            _ => (&self.name, &self.data),
+        }
+    }
+}
+
 /// Where surfaces put their messages; cheap to clone, usable from any thread.
 #[derive(Clone)]
 pub struct Router {
@@ -88,17 +98,20 @@ impl Router {
         if envelope.class.handling().durable
             && let Some(outbox) = &self.outbox
         {
-            let positions = routes.filter_map(|route| {
-                let control = route.control.as_ref().filter(|_| envelope.lane == Lane::Control);
-                outbox.position(control.map_or(&route.name, |(name, _)| name))
-            });
-            let links = positions.fold(0, |links, position| links | 1 << position);
-            outbox.put(envelope, links);
+            let mut links = 0;
+            for (name, sender) in routes.map(|route| route.lane(envelope.lane)) {
+                match outbox.position(name) {
+                    Some(position) => links |= 1 << position,
+                    None => sender.send(envelope.clone()),
+                }
+            }
+            if links != 0 {
+                outbox.put(envelope, links);
+            }
             return;
         }
         while let Some(route) = routes.next() {
-            let control = route.control.as_ref().filter(|_| envelope.lane == Lane::Control);
-            let sender = control.map_or(&route.data, |(_, sender)| sender);
+            let (_, sender) = route.lane(envelope.lane);
             if routes.peek().is_none() {
                 sender.send(envelope);
                 return;

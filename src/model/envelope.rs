@@ -21,6 +21,11 @@ pub enum Qos {
     ExactlyOnce,
 }
 
+impl Qos {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::AtMostOnce, Self::AtLeastOnce, Self::ExactlyOnce];
+}
+
 /// What family a message belongs to: decides how it is kept when it can't be sent at once.
 ///
 /// The order is the order of leaving: of what waits on one connection, the first class goes first.

@@ -3,8 +3,7 @@
 //! Exact, by shortest augmenting paths (Jonker & Volgenant 1987) searched along the pairs there are
 //! (Dijkstra 1959, with prices that keep every cost above zero), never over a full matrix. A search
 //! never leaves its connected component, so components are solved apart without being looked for, and
-//! a pair that nobody contests is taken without asking what it is worth. Rows and columns may stay
-//! alone. Rows are taken in order and ties go to the first column: the same pairs, the same result.
+//! a pair that nobody contests is taken at once. Rows and columns may stay alone. Rows are taken in order and ties go to the first column: the same pairs, the same result.
 //!
 //! With n rows and e pairs a search takes at most e log e, all of them n e log e; in a crowd most rows
 //! find their best column free, and the others search among a few neighbours. All buffers are reused.
@@ -12,13 +11,13 @@
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 
-/// That `row` and `column` may go together, and how well they fit.
+/// That `row` and `column` may go together, and what that is worth.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Pair {
     pub(super) row: usize,
     pub(super) column: usize,
-    /// Whatever the benefit is made of: an overlap, a distance.
-    pub(super) fit: f64,
+    /// Beside staying alone; finite, above zero.
+    pub(super) worth: f64,
 }
 
 /// A row that has to compete, its pairs, and what it has.
@@ -84,10 +83,9 @@ pub(super) struct Assignment {
 }
 
 impl Assignment {
-    /// Chooses among `pairs`, which come by row and then column, of columns below `columns`. What a pair
-    /// is worth (finite) is asked only where it matters; what is worth less than nothing stays apart,
-    /// should anybody contest it. What was chosen can be read until the next one is solved.
-    pub(super) fn solve(&mut self, pairs: &[Pair], columns: usize, benefit: impl Fn(&Pair) -> f64) {
+    /// Chooses among `pairs`, which come by row and then column, of columns below `columns`. What was
+    /// chosen can be read until the next one is solved.
+    pub(super) fn solve(&mut self, pairs: &[Pair], columns: usize) {
         debug_assert!(pairs.is_sorted_by_key(|p| (p.row, p.column)));
         self.chosen.clear();
         if pairs.is_empty() {
@@ -108,7 +106,7 @@ impl Assignment {
                 continue;
             }
             let first = self.edges.len();
-            self.edges.extend(of_row.iter().map(|p| Edge { column: p.column, cost: -benefit(p) }));
+            self.edges.extend(of_row.iter().map(|p| Edge { column: p.column, cost: -p.worth }));
             let price = self.edges[first..].iter().map(|e| e.cost).fold(0.0, f64::min);
             self.lines.push(Line { row: of_row[0].row, first, end: self.edges.len(), price, slot: None });
         }
@@ -228,10 +226,10 @@ mod tests {
         let mut pairs = Vec::new();
         for (row, line) in m.iter().enumerate() {
             for (column, &benefit) in line.iter().enumerate().filter(|(_, b)| **b > 0.0) {
-                pairs.push(Pair { row, column, fit: benefit });
+                pairs.push(Pair { row, column, worth: benefit });
             }
         }
-        a.solve(&pairs, columns, |p| p.fit);
+        a.solve(&pairs, columns);
         a.chosen().to_vec()
     }
 
@@ -267,11 +265,11 @@ mod tests {
             picks in proptest::collection::vec((0usize..120, 0usize..120, 0.1..1.0f64), 50..1500),
         ) {
             let all: std::collections::BTreeMap<_, _> =
-                picks.into_iter().map(|(r, c, fit)| ((r % n, c % n), fit)).collect();
+                picks.into_iter().map(|(r, c, worth)| ((r % n, c % n), worth)).collect();
             let pairs: Vec<Pair> =
-                all.iter().map(|(&(row, column), &fit)| Pair { row, column, fit }).collect();
+                all.iter().map(|(&(row, column), &worth)| Pair { row, column, worth }).collect();
             let mut a = Assignment::default();
-            a.solve(&pairs, n, |p| p.fit);
+            a.solve(&pairs, n);
             let worth: f64 = a.chosen().iter().map(|chosen| all[chosen]).sum();
             // Uncontested pairs have no line: with them the prices would need theirs, their benefit.
             let contested: f64 = a.lines.iter().filter_map(|l| Some(all[&(l.row, l.slot?)])).sum();

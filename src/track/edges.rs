@@ -52,7 +52,7 @@ impl Edges {
         for (index, (top, low)) in edges.enumerate() {
             // Written always, kept where it counts.
             self.meeting[count] = first + index;
-            count += usize::from((*top < bottom) & (*low > b.top));
+            count += usize::from(*top < bottom) & usize::from(*low > b.top);
         }
         &self.meeting[..count]
     }

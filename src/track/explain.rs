@@ -37,15 +37,6 @@ impl fmt::Display for Stage {
     }
 }
 
-/// What a pair that was not refused is worth: it is chosen for its cost against others.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Fit {
-    /// Overlap (`IoU`, 0..1), or the squared Mahalanobis distance where the stage goes by distance.
-    pub measure: f64,
-    /// What the assignment minimises over all pairs of the stage.
-    pub cost: f64,
-}
-
 /// Why a track ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
@@ -80,8 +71,10 @@ pub enum Note {
         stage: Stage,
         /// What.
         detection: Detection,
-        /// Whether it may be.
-        verdict: Result<Fit, Refusal>,
+        /// What it is worth beside staying alone, which the stage's pairs make the most of; or why it can't
+        /// be. Overlap (`IoU`) above what is needed, or by distance: how much likelier than a new object,
+        /// as a logarithm.
+        verdict: Result<f64, Refusal>,
     },
     /// It took this detection; where it is now.
     Hit {
@@ -97,12 +90,7 @@ pub enum Note {
     /// It got an id of its own.
     Confirmed(u32),
     /// It goes on as the lost track of this id.
-    Joined {
-        /// The id.
-        id: u32,
-        /// Squared Mahalanobis distance to where the lost track is expected.
-        distance: f64,
-    },
+    Joined(u32),
     /// It ended.
     Ended(End),
 }
@@ -126,10 +114,9 @@ impl fmt::Display for Note {
                 write!(f, "expected at {}, last seen {unseen_s:.2} s ago, covered {covered:.2}", place(bbox))
             }
             Self::Candidate { stage, detection, verdict } => {
-                let name = if *stage == Stage::Distance { "distance" } else { "overlap" };
                 write!(f, "  {stage}: {} ", seen(detection))?;
                 match verdict {
-                    Ok(fit) => write!(f, "{name} {:.2}, cost {:.2}", fit.measure, fit.cost),
+                    Ok(worth) => write!(f, "worth {worth:.2}"),
                     Err(refusal) => write!(f, "refused: {refusal}"),
                 }
             }
@@ -138,7 +125,7 @@ impl fmt::Display for Note {
             }
             Self::Missed(frames) => write!(f, "takes nothing, {frames} in a row"),
             Self::Confirmed(id) => write!(f, "confirmed as {id}"),
-            Self::Joined { id, distance } => write!(f, "goes on as the lost {id}, distance {distance:.2}"),
+            Self::Joined(id) => write!(f, "goes on as the lost {id}"),
             Self::Ended(end) => f.write_str(match end {
                 End::Unconfirmed => "ends: missed before it was confirmed",
                 End::Left => "ends: left the picture",

@@ -44,17 +44,16 @@ impl Axis {
         self.vv = keep * keep * self.vv + q;
     }
 
-    /// Takes a measurement; returns how far place and rate moved.
-    fn update(&mut self, z: f64, noise: f64) -> (f64, f64) {
+    /// Takes a measurement.
+    fn update(&mut self, z: f64, noise: f64) {
         let s = self.xx + noise * noise;
         let (k_x, k_v) = (self.xx / s, self.xv / s);
-        let (dx, dv) = (k_x * (z - self.x), k_v * (z - self.x));
-        self.x += dx;
-        self.v += dv;
+        let off = z - self.x;
+        self.x += k_x * off;
+        self.v += k_v * off;
         self.vv -= k_v * self.xv;
         self.xv *= 1.0 - k_x;
         self.xx *= 1.0 - k_x;
-        (dx, dv)
     }
 }
 
@@ -82,11 +81,29 @@ impl Pace {
     }
 }
 
-/// How far the centre and its velocity were moved, pixels and pixels per second.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Correction {
-    pub(super) place: Point,
-    pub(super) velocity: Point,
+/// How well a measurement fits what is expected.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Fit {
+    /// Squared Mahalanobis distance.
+    pub(super) distance: f64,
+    /// Determinant of the spread of centre and height, in heights.
+    volume: f64,
+}
+
+impl Fit {
+    const NONE: Self = Self { distance: 0.0, volume: 1.0 };
+
+    fn add(&mut self, off: f64, variance: f64, height: f64) {
+        self.distance += off * off / variance;
+        self.volume *= variance / (height * height);
+    }
+
+    /// ln of the probability density, for each cube of place and height, in heights.
+    pub(super) fn log_density(&self) -> f64 {
+        /// ln of (2π)^(3/2).
+        const NORMAL: f64 = 2.756_815_599_614_018;
+        -0.5 * (self.distance + self.volume.ln()) - NORMAL
+    }
 }
 
 /// A box, where it goes, and how sure that is.
@@ -105,9 +122,9 @@ impl BoxFilter {
         let growth = m.size_share * m.speed_start * h / 2.0;
         Self {
             x: Axis::new(c.x, noise, m.speed_start * h),
-            y: Axis::new(c.y, noise, m.speed_start * h),
+            y: Axis::new(c.y, noise, m.rise_share * m.speed_start * h),
             width: Axis::new(bbox.width.max(SIDE_MIN_PX), 2.0 * m.width_noise * h, growth),
-            height: Axis::new(h, noise, growth),
+            height: Axis::new(h, 2.0 * m.height_noise * h, growth),
         }
     }
 
@@ -115,9 +132,8 @@ impl BoxFilter {
     pub(super) fn predict(&mut self, pace: &Pace, m: &Model) {
         let (dt_s, h) = (pace.dt_s, self.height.x);
         let (place, rate) = (m.place_drift * h, m.speed_drift * h);
-        for axis in [&mut self.x, &mut self.y] {
-            axis.predict(dt_s, pace.go, place, rate);
-        }
+        self.x.predict(dt_s, pace.go, place, rate);
+        self.y.predict(dt_s, pace.go, m.rise_share * place, m.rise_share * rate);
         for axis in [&mut self.width, &mut self.height] {
             axis.predict(dt_s, pace.grow, m.size_share * place, m.size_share * rate);
             axis.x = axis.x.max(SIDE_MIN_PX);
@@ -125,68 +141,51 @@ impl BoxFilter {
     }
 
     /// Takes a detected box whose noise is `worse` times the usual.
-    pub(super) fn update(&mut self, bbox: BBox, worse: f64, m: &Model) -> Correction {
+    pub(super) fn update(&mut self, bbox: BBox, worse: f64, m: &Model) {
         let (c, h) = (bbox.center(), self.height.x);
         let noise = worse * m.place_noise * h;
-        let (x, v_x) = self.x.update(c.x, noise);
-        let (y, v_y) = self.y.update(c.y, noise);
+        self.x.update(c.x, noise);
+        self.y.update(c.y, noise);
         self.width.update(bbox.width, worse * m.width_noise * h);
-        self.height.update(bbox.height, noise);
+        self.height.update(bbox.height, worse * m.height_noise * h);
         for axis in [&mut self.width, &mut self.height] {
             axis.x = axis.x.max(SIDE_MIN_PX);
         }
-        Correction { place: Point::new(x, y), velocity: Point::new(v_x, v_y) }
     }
 
-    /// Moves the box as the camera seems to have moved.
-    pub(super) fn shift(&mut self, by: Correction) {
-        self.x.x += by.place.x;
-        self.y.x += by.place.y;
-        self.x.v += by.velocity.x;
-        self.y.v += by.velocity.y;
+    /// How well a detected box fits, by its centre and height.
+    pub(super) fn fit(&self, bbox: BBox, m: &Model) -> Fit {
+        let (c, h) = (bbox.center(), self.height.x);
+        let (place, tall) = ((m.place_noise * h).powi(2), (m.height_noise * h).powi(2));
+        let mut fit = Fit::NONE;
+        fit.add(c.x - self.x.x, self.x.xx + place, h);
+        fit.add(c.y - self.y.x, self.y.xx + place, h);
+        fit.add(bbox.height - self.height.x, self.height.xx + tall, h);
+        fit
     }
 
-    /// Squared Mahalanobis distance of a box's centre and height.
-    pub(super) fn distance(&self, bbox: BBox, m: &Model) -> f64 {
-        let (c, noise) = (bbox.center(), self.place_variance(m));
-        let axes = [(&self.x, c.x), (&self.y, c.y), (&self.height, bbox.height)];
-        axes.iter().map(|(axis, z)| (z - axis.x).powi(2) / (axis.xx + noise)).sum()
+    /// How well another filter fits, its velocity too: is that the object that this one lost?
+    pub(super) fn fit_of(&self, new: &Self) -> Fit {
+        let h = self.height.x;
+        let mut fit = Fit::NONE;
+        for (old, new) in [(&self.x, &new.x), (&self.y, &new.y), (&self.height, &new.height)] {
+            fit.add(new.x - old.x, old.xx + new.xx, h);
+        }
+        for (old, new) in [(&self.x, &new.x), (&self.y, &new.y)] {
+            fit.distance += (new.v - old.v).powi(2) / (old.vv + new.vv);
+        }
+        fit
     }
 
-    /// The same of another filter, its velocity too: is that the object that this one lost?
-    pub(super) fn distance_to(&self, new: &Self, m: &Model) -> f64 {
-        let noise = self.place_variance(m);
-        let axes = [(&self.x, &new.x), (&self.y, &new.y), (&self.height, &new.height)];
-        let place: f64 = axes.iter().map(|(old, new)| (new.x - old.x).powi(2) / (old.xx + noise)).sum();
-        let noise = (m.velocity_noise * self.height.x).powi(2);
-        let axes = [(&self.x, &new.x), (&self.y, &new.y)];
-        place + axes.iter().map(|(old, new)| (new.v - old.v).powi(2) / (old.vv + noise)).sum::<f64>()
-    }
-
-    /// ln of the volume in which it may be found, in heights: with a squared distance it makes the
-    /// negative log-likelihood, but for a constant, times two.
-    pub(super) fn spread(&self, m: &Model) -> f64 {
-        let (h, noise) = (self.height.x, self.place_variance(m));
-        [&self.x, &self.y, &self.height].iter().map(|axis| (axis.xx + noise) / (h * h)).product::<f64>().ln()
-    }
-
-    /// The variance with which a detection's centre is expected along x, square pixels.
+    /// The variance with which a detection or another filter's centre is expected along x at most,
+    /// square pixels.
     pub(super) fn variance_x(&self, m: &Model) -> f64 {
-        self.x.xx + self.place_variance(m)
-    }
-
-    fn place_variance(&self, m: &Model) -> f64 {
-        (m.place_noise * self.height.x).powi(2)
+        self.x.xx + (2.0 * m.place_noise * self.height.x).powi(2)
     }
 
     /// Pixels.
     pub(super) fn center(&self) -> Point {
         Point::new(self.x.x, self.y.x)
-    }
-
-    /// Velocity of the centre, pixels per second.
-    pub(super) fn velocity(&self) -> Point {
-        Point::new(self.x.v, self.y.v)
     }
 
     pub(super) fn bbox(&self) -> BBox {

@@ -1,13 +1,14 @@
-//! Which pairs may be, and what they cost: all of the arithmetic that decides about a pair.
+//! Which pairs may be, and what they are worth: all of the arithmetic that decides about a pair.
 //!
-//! A gate looks at one track and one detection and gives a measure or a refusal. It is cheap, for it
-//! is asked of every pair that is near. A cost may be dearer: it is asked only of pairs that others
-//! contest. Both are asked after the boxes have been predicted and before any track of the stage is
-//! updated.
+//! A gate looks at one track and one detection, or at a lost and a new track, and gives what the pair is
+//! worth beside staying alone, or a refusal. It is asked of every pair that is near, so the cheap
+//! questions come first. All are asked after the boxes have been predicted and before any track of the
+//! stage is updated.
 
 use std::fmt;
 
 use super::Options;
+use super::filter::Fit;
 use super::tracklet::Tracklet;
 use crate::model::{BBox, Class, Detection};
 
@@ -16,26 +17,28 @@ use crate::model::{BBox, Class, Detection};
 pub enum Refusal {
     /// They are of classes that exclude each other: this is the track's.
     Class(Class),
-    /// They overlap by less than `iou_min` (`IoU`, 0..1).
+    /// They overlap by no more than `iou_min` (`IoU`, 0..1), after what their distance costs.
     Overlap(f64),
     /// Their squared Mahalanobis distance is not below `gate`.
     Distance(f64),
-    /// Their heights differ by this factor, more than `size_gate` allows.
-    Size(f64),
+    /// A new object is likelier: the density of finding the track here, for each cube of place and
+    /// height, in heights, is not above `birth_density`.
+    New(f64),
 }
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Class(class) => write!(f, "the track is a {class}"),
-            Self::Overlap(iou) => write!(f, "overlap {iou:.2}"),
+            Self::Overlap(overlap) => write!(f, "overlap {overlap:.2}"),
             Self::Distance(distance) => write!(f, "distance {distance:.1}"),
-            Self::Size(factor) => write!(f, "{factor:.2} times as high"),
+            Self::New(density) => write!(f, "likelier new, density {density:.3}"),
         }
     }
 }
 
-/// Overlap (`IoU`) of a track, expected at `expected`, and a detection.
+/// How much more a track, expected at `expected`, and a detection overlap than they must: `IoU`, less
+/// what their distance and a doubtful track cost.
 pub(super) fn overlap(
     tracklet: &Tracklet,
     expected: BBox,
@@ -46,45 +49,29 @@ pub(super) fn overlap(
         return Err(Refusal::Class(tracklet.class));
     }
     let iou = expected.iou(detection.bbox);
-    if iou >= options.iou_min && iou > 0.0 { Ok(iou) } else { Err(Refusal::Overlap(iou)) }
-}
-
-/// What the stages by overlap minimise.
-pub(super) fn overlap_cost(
-    tracklet: &Tracklet,
-    detection: &Detection,
-    iou: f64,
-    options: &Options,
-) -> f64 {
+    if iou <= options.iou_min {
+        return Err(Refusal::Overlap(iou));
+    }
     let doubt = if tracklet.confirmed() { 0.0 } else { options.tentative_cost };
-    options.direction_cost * tracklet.turn(detection.bbox) + doubt - iou
+    let stray = tracklet.filter.fit(detection.bbox, &options.motion).distance;
+    let net = iou - options.stray_cost * stray - doubt;
+    if net > options.iou_min { Ok(net - options.iou_min) } else { Err(Refusal::Overlap(net)) }
 }
 
-/// Squared Mahalanobis distance of a track and a detection.
-pub(super) fn distance(
-    tracklet: &Tracklet,
-    detection: &Detection,
-    options: &Options,
-) -> Result<f64, Refusal> {
+/// How much likelier it is, as a logarithm, that a detection is this track than that it is new.
+pub(super) fn found(tracklet: &Tracklet, detection: &Detection, options: &Options) -> Result<f64, Refusal> {
     if !tracklet.class.compatible(detection.class) {
         return Err(Refusal::Class(tracklet.class));
     }
-    let distance = tracklet.filter.distance(detection.bbox, &options.motion);
-    near(distance, detection.bbox.height / tracklet.filter.bbox().height, options)
+    likelier_than_new(tracklet.filter.fit(detection.bbox, &options.motion), options)
 }
 
-/// What the stage by distance minimises.
-pub(super) fn distance_cost(tracklet: &Tracklet, distance: f64, options: &Options) -> f64 {
-    0.5 * (distance + tracklet.filter.spread(&options.motion))
-}
-
-/// Squared Mahalanobis distance of a lost track and a new one that may be it.
+/// How much likelier it is, as a logarithm, that a new track is this lost one than that it is new.
 pub(super) fn join(lost: &Tracklet, new: &Tracklet, options: &Options) -> Result<f64, Refusal> {
     if !lost.class.compatible(new.class) {
         return Err(Refusal::Class(lost.class));
     }
-    let distance = lost.filter.distance_to(&new.filter, &options.motion);
-    near(distance, new.filter.bbox().height / lost.filter.bbox().height, options)
+    likelier_than_new(lost.filter.fit_of(&new.filter), options)
 }
 
 /// How far from a track's centre, along x, a detection or a new track may be at most, pixels.
@@ -93,12 +80,11 @@ pub(super) fn reach(tracklet: &Tracklet, options: &Options) -> f64 {
     (options.gate * tracklet.filter.variance_x(&options.motion)).sqrt() * (1.0 + 1e-9)
 }
 
-fn near(distance: f64, height_ratio: f64, options: &Options) -> Result<f64, Refusal> {
-    if distance >= options.gate || distance.is_nan() {
-        Err(Refusal::Distance(distance))
-    } else if height_ratio.ln().abs() < options.size_gate {
-        Ok(distance)
-    } else {
-        Err(Refusal::Size(height_ratio))
+fn likelier_than_new(fit: Fit, options: &Options) -> Result<f64, Refusal> {
+    if fit.distance >= options.gate || fit.distance.is_nan() {
+        return Err(Refusal::Distance(fit.distance));
     }
+    let log_density = fit.log_density();
+    let worth = log_density - options.birth_density.ln();
+    if worth > 0.0 { Ok(worth) } else { Err(Refusal::New(log_density.exp())) }
 }

@@ -49,8 +49,9 @@
 //! `filter`, the pairing in `assignment`, and what is noted for `replay --explain` in `explain`.
 //!
 //! Who may belong to whom is searched along x: tracks and detections are kept from left to right, and
-//! only what is within reach is looked at. A frame in which n objects are spread out costs n log n; one
-//! in which all are in the same place, which no picture shows, n² pairs and their assignment.
+//! only what is within reach is looked at. A frame in which n objects are spread out costs little more
+//! than n log n (`benches/tracker.rs`). The worst is that all are in one place, which no picture shows but
+//! a detector gone mad may: n² pairs and their assignment, at [`OBJECTS_MAX`] half a second to a second.
 //!
 //! Pure: detections, a time and a source of ids come in; confirmed tracks and ended ids can be read
 //! until the next step. The order of the detections changes nothing. Steps are real seconds and noise
@@ -64,20 +65,22 @@ mod explain;
 mod filter;
 mod gate;
 mod options;
+mod scale;
 #[cfg(test)]
 mod tests;
 mod tracklet;
 
-pub use explain::{End, Entry, Fit, Note, Stage};
+pub use explain::{End, Entry, Note, Stage};
 pub use gate::Refusal;
 pub use options::{Motion, Options};
 
 use crate::base::{IdSource, Time};
-use crate::model::{BBox, Detection, Point, Track};
+use crate::model::{BBox, Detection, Size, Track};
 use assignment::{Assignment, Pair};
 use edges::Edges;
 use explain::{Log, NEAR_HEIGHTS};
-use filter::{Correction, Pace};
+use filter::Pace;
+use scale::Scale;
 use tracklet::Tracklet;
 
 /// Most objects followed at once, detections used per frame included: a detector gone mad costs no
@@ -86,12 +89,8 @@ pub const OBJECTS_MAX: usize = 1_000;
 
 /// A box that reaches farther than this is an error, not a measurement, pixels.
 const PLACE_MAX_PX: f64 = 1e6;
-/// What any pair is worth beside how well it fits: more pairs come before better ones.
-const PAIR_WORTH: f64 = 100.0;
-/// Fewer tracks than this say nothing of the camera.
-const CAMERA_TRACKS_MIN: usize = 3;
-/// A track with fewer hits is still finding its speed, and says nothing of the camera.
-const CAMERA_HITS_MIN: u32 = 5;
+/// From this hit on a detection is one of many of an object, and tells how the detector scores.
+const CONTINUED_HITS_MIN: u32 = 2;
 
 /// The stages that go by overlap, each with its own pairs.
 const BY_OVERLAP: [Stage; 3] = [Stage::Sure, Stage::Doubtful, Stage::Tentative];
@@ -104,11 +103,13 @@ pub struct Tracker {
     born: u64,
     last: Option<Time>,
     assignment: Assignment,
+    scale: Scale,
     /// Left edges that are brought in order, and whose they are.
     order: Vec<(f64, usize)>,
-    /// The detections of this frame by their left edge, and which of them a track has taken.
+    /// The detections of this frame by their left edge, their odds, and which of them a track has taken.
     used: Vec<Detection>,
     used_edges: Edges,
+    odds: Vec<f64>,
     taken: Vec<bool>,
     /// The tracks' boxes by their left edge.
     placed: Vec<Placed>,
@@ -118,10 +119,6 @@ pub struct Tracker {
     /// Pairs of another kind, and the columns among which they are searched.
     pairs: Vec<Pair>,
     columns: Vec<usize>,
-    corrections: Vec<Correction>,
-    values: Vec<f64>,
-    /// The left and right ends of all that was ever detected.
-    view: (f64, f64),
     tracks: Vec<Track>,
     ended: Vec<u32>,
     detections_left_out: u64,
@@ -134,6 +131,7 @@ struct Placed {
     bbox: BBox,
     tracklet: usize,
     confirmed: bool,
+    covered: f64,
 }
 
 impl Tracker {
@@ -148,15 +146,14 @@ impl Tracker {
             order: Vec::new(),
             used: Vec::new(),
             used_edges: Edges::default(),
+            scale: Scale::new(&options),
+            odds: Vec::new(),
             taken: Vec::new(),
             placed: Vec::new(),
             placed_edges: Edges::default(),
             overlaps: Default::default(),
             pairs: Vec::new(),
             columns: Vec::new(),
-            corrections: Vec::new(),
-            values: Vec::new(),
-            view: (f64::INFINITY, f64::NEG_INFINITY),
             tracks: Vec::new(),
             ended: Vec::new(),
             detections_left_out: 0,
@@ -179,9 +176,9 @@ impl Tracker {
         self.log.as_ref().map_or(&[], |log| &log.entries)
     }
 
-    /// Takes the detections of the frame captured at `now`. Boxes that are not finite or have no
-    /// area are left out.
-    pub fn step(&mut self, detections: &[Detection], now: Time, ids: &mut dyn IdSource) {
+    /// Takes the detections of the frame captured at `now`, a picture of the size `view`. Boxes that are
+    /// not finite or have no area are left out.
+    pub fn step(&mut self, detections: &[Detection], view: Size, now: Time, ids: &mut dyn IdSource) {
         self.select(detections);
         let dt_s = self.last.map_or(0.0, |last| now.since(last).as_secs_f64());
         self.last = Some(now);
@@ -198,7 +195,7 @@ impl Tracker {
         self.begin(now);
         self.confirm(ids);
         self.cover_unseen(now);
-        self.report(now);
+        self.report(view, now);
     }
 
     /// The confirmed tracks that were detected in the last frame, or that another covers, by id.
@@ -239,10 +236,10 @@ impl Tracker {
         self.used.clear();
         self.used.extend(self.order.iter().map(|&(_, i)| detections[i]));
         self.used_edges.fill(self.used.iter().map(|d| d.bbox));
-        for d in &self.used {
-            self.view = (self.view.0.min(d.bbox.left), self.view.1.max(d.bbox.right()));
-        }
         self.detections_left_out += (detections.len() - self.used.len()) as u64;
+        self.scale.settle();
+        self.odds.clear();
+        self.odds.extend(self.used.iter().map(|d| self.scale.odds(d.score)));
         self.taken.clear();
         self.taken.resize(self.used.len(), false);
     }
@@ -256,22 +253,29 @@ impl Tracker {
         self.placed.clear();
         self.placed.extend(self.order.iter().map(|&(_, tracklet)| {
             let t = &tracklets[tracklet];
-            Placed { bbox: t.filter.bbox(), tracklet, confirmed: t.confirmed() }
+            Placed { bbox: t.filter.bbox(), tracklet, confirmed: t.confirmed(), covered: 0.0 }
         }));
         self.placed_edges.fill(self.placed.iter().map(|p| p.bbox));
     }
 
     /// Measures how much each confirmed track is covered by another.
     fn cover(&mut self) {
-        for (row, a) in self.placed.iter().enumerate().filter(|(_, a)| a.confirmed) {
+        for row in 0..self.placed.len() {
+            let a = self.placed[row];
+            if !a.confirmed {
+                continue;
+            }
             for &other in self.placed_edges.meeting(a.bbox, row + 1) {
-                let b = &self.placed[other];
+                let b = &mut self.placed[other];
                 if b.confirmed {
                     let iou = a.bbox.iou(b.bbox);
-                    self.tracklets[a.tracklet].cover(iou);
-                    self.tracklets[b.tracklet].cover(iou);
+                    b.covered = b.covered.max(iou);
+                    self.placed[row].covered = self.placed[row].covered.max(iou);
                 }
             }
+        }
+        for placed in &self.placed {
+            self.tracklets[placed.tracklet].covered = placed.covered;
         }
     }
 
@@ -301,18 +305,13 @@ impl Tracker {
 
     /// Pairs tracks with detections, stage by stage, and updates or misses each track.
     fn associate(&mut self, now: Time) {
-        self.corrections.clear();
         self.search_overlaps(now);
         self.pair_by_overlap(0, now);
         self.pair_by_overlap(1, now);
         self.pair_by_distance(now);
         self.pair_by_overlap(2, now);
-        let camera = self.camera_motion();
         for tracklet in self.tracklets.iter_mut().filter(|t| !t.seen) {
             tracklet.misses = tracklet.misses.saturating_add(1);
-            if let Some(motion) = camera {
-                tracklet.filter.shift(motion);
-            }
             if let Some(log) = &mut self.log {
                 log.note(tracklet, Note::Missed(tracklet.misses));
             }
@@ -328,10 +327,10 @@ impl Tracker {
             first = self.used_edges.first_reaching(expected.left, first);
             for &column in self.used_edges.meeting(expected, first) {
                 let d = &self.used[column];
-                if let Ok(fit) = gate::overlap(tracklet, expected, d, &self.options)
-                    && let Some(stage) = stage_of(tracklet, d, now, &self.options)
+                if let Ok(worth) = gate::overlap(tracklet, expected, d, &self.options)
+                    && let Some(stage) = stage_of(tracklet, self.odds[column], now, &self.options)
                 {
-                    self.overlaps[stage].push(Pair { row, column, fit });
+                    self.overlaps[stage].push(Pair { row, column, worth });
                 }
             }
         }
@@ -345,11 +344,7 @@ impl Tracker {
         if self.log.is_some() {
             self.note_overlaps(stage, now);
         }
-        let cost = |p: &Pair| {
-            let tracklet = &self.tracklets[self.placed[p.row].tracklet];
-            gate::overlap_cost(tracklet, &self.used[p.column], p.fit, &self.options)
-        };
-        self.assignment.solve(&pairs, self.used.len(), |p| PAIR_WORTH - cost(p));
+        self.assignment.solve(&pairs, self.used.len());
         self.overlaps[stage] = pairs;
         self.take(BY_OVERLAP[stage], now);
     }
@@ -357,7 +352,7 @@ impl Tracker {
     /// Looks for lost tracks, and for those whose object jumped, among the sure detections left.
     fn pair_by_distance(&mut self, now: Time) {
         let (used, taken) = (&self.used, &self.taken);
-        let sure = |&c: &usize| !taken[c] && used[c].score >= self.options.sure_score;
+        let sure = |&c: &usize| !taken[c] && self.odds[c] >= self.options.sure_odds;
         self.columns.clear();
         self.columns.extend((0..used.len()).filter(sure));
         if self.columns.is_empty() {
@@ -374,19 +369,15 @@ impl Tracker {
             let first = self.columns.partition_point(|&c| used[c].bbox.left < leftmost);
             let near = self.columns[first..].iter().take_while(|c| used[**c].bbox.left <= x + reach);
             for &column in near {
-                if let Ok(fit) = gate::distance(tracklet, &used[column], &self.options) {
-                    self.pairs.push(Pair { row, column, fit });
+                if let Ok(worth) = gate::found(tracklet, &used[column], &self.options) {
+                    self.pairs.push(Pair { row, column, worth });
                 }
             }
         }
         if self.log.is_some() {
             self.note_distances();
         }
-        let cost = |p: &Pair| {
-            let tracklet = &self.tracklets[self.placed[p.row].tracklet];
-            gate::distance_cost(tracklet, p.fit, &self.options)
-        };
-        self.assignment.solve(&self.pairs, self.used.len(), |p| PAIR_WORTH - cost(p));
+        self.assignment.solve(&self.pairs, self.used.len());
         self.take(Stage::Distance, now);
     }
 
@@ -394,50 +385,28 @@ impl Tracker {
     fn take(&mut self, stage: Stage, now: Time) {
         for &(row, column) in self.assignment.chosen() {
             let tracklet = &mut self.tracklets[self.placed[row].tracklet];
-            let steady = tracklet.misses == 0 && tracklet.hits >= CAMERA_HITS_MIN;
             let detection = self.used[column];
-            let correction = tracklet.hit(&detection, now, &self.options);
-            self.taken[column] = true;
-            if steady {
-                self.corrections.push(correction);
+            if tracklet.hits >= CONTINUED_HITS_MIN {
+                self.scale.learn(detection.score);
             }
+            tracklet.hit(&detection, self.odds[column], now, &self.options);
+            self.taken[column] = true;
             if let Some(log) = &mut self.log {
                 log.note(tracklet, Note::Hit { stage, detection, bbox: tracklet.filter.bbox() });
             }
         }
     }
 
-    /// Its share of the median correction of the tracks seen: what they have in common is the camera.
-    fn camera_motion(&mut self) -> Option<Correction> {
-        let moved = |t: &Tracklet| !t.seen && t.confirmed();
-        if self.corrections.len() < CAMERA_TRACKS_MIN || !self.tracklets.iter().any(moved) {
-            return None;
-        }
-        let (corrections, values) = (&self.corrections, &mut self.values);
-        let share = self.options.camera_share;
-        let mut median = |of: fn(&Correction) -> f64| {
-            values.clear();
-            values.extend(corrections.iter().map(of));
-            let middle = values.len() / 2;
-            let (_, m, _) = values.select_nth_unstable_by(middle, f64::total_cmp);
-            share * *m
-        };
-        Some(Correction {
-            place: Point::new(median(|c| c.place.x), median(|c| c.place.y)),
-            velocity: Point::new(median(|c| c.velocity.x), median(|c| c.velocity.y)),
-        })
-    }
-
     /// Every detection that no track took begins one.
     fn begin(&mut self, now: Time) {
-        let free = self.used.iter().zip(&self.taken).filter(|(_, taken)| !**taken).map(|(d, _)| d);
-        for detection in free {
+        let all = self.used.iter().zip(&self.odds).zip(&self.taken);
+        for ((detection, &odds), _) in all.filter(|(_, taken)| !**taken) {
             if self.tracklets.len() >= OBJECTS_MAX {
                 self.detections_left_out += 1;
                 continue;
             }
             self.born += 1;
-            let tracklet = Tracklet::new(self.born, detection, now, &self.options);
+            let tracklet = Tracklet::new(self.born, detection, odds, now, &self.options);
             if let Some(log) = &mut self.log {
                 log.note(&tracklet, Note::Born(*detection));
             }
@@ -483,22 +452,20 @@ impl Tracker {
                     break;
                 }
                 if lost.last_seen.mono_ns < new.born.mono_ns
-                    && let Ok(fit) = gate::join(lost, new, options)
+                    && let Ok(worth) = gate::join(lost, new, options)
                 {
-                    self.pairs.push(Pair { row, column, fit });
+                    self.pairs.push(Pair { row, column, worth });
                 }
             }
         }
-        let cost = |p: &Pair| gate::distance_cost(&tracklets[p.row], p.fit, options);
-        self.assignment.solve(&self.pairs, self.columns.len(), |p| PAIR_WORTH - cost(p));
+        self.assignment.solve(&self.pairs, self.columns.len());
         for &(lost, column) in self.assignment.chosen() {
             let Ok([lost, new]) = self.tracklets.get_disjoint_mut([lost, self.columns[column]]) else {
                 continue;
             };
             if let (Some(log), Some(id)) = (&mut self.log, lost.id) {
-                let distance = lost.filter.distance_to(&new.filter, &self.options.motion);
                 log.note(lost, Note::Ended(End::Joined));
-                log.note(new, Note::Joined { id, distance });
+                log.note(new, Note::Joined(id));
             }
             new.join(lost);
             lost.joined = true;
@@ -506,11 +473,11 @@ impl Tracker {
     }
 
     /// Reports and ends.
-    fn report(&mut self, now: Time) {
+    fn report(&mut self, view: Size, now: Time) {
         self.tracks.clear();
         self.ended.clear();
-        let Options { max_age_frames, lost_s, covered_s, covered_iou, .. } = self.options;
-        let (tracks, ended, view, log) = (&mut self.tracks, &mut self.ended, self.view, &mut self.log);
+        let Options { max_age_frames, lost_s, exit_s, covered_s, covered_iou, .. } = self.options;
+        let (tracks, ended, log) = (&mut self.tracks, &mut self.ended, &mut self.log);
         let mut end = |tracklet: &Tracklet, end| {
             if let Some(log) = log {
                 log.note(tracklet, Note::Ended(end));
@@ -525,8 +492,8 @@ impl Tracker {
                 tracks.push(tracklet.report(id, now));
                 return true;
             }
-            let (x, unseen_s) = (tracklet.filter.center().x, tracklet.unseen_s(now));
-            if x < view.0 || x > view.1 {
+            let unseen_s = tracklet.unseen_s(now);
+            if unseen_s > exit_s && tracklet.is_at_edge(view) {
                 ended.push(id);
                 return end(tracklet, End::Left);
             }
@@ -559,10 +526,8 @@ impl Tracker {
         let options = &self.options;
         self.note_candidates(&mut log, BY_OVERLAP[stage], |t, d| {
             let expected = t.filter.bbox();
-            (stage_of(t, d, now, options) == Some(stage)).then(|| {
-                let fit = |iou| Fit { measure: iou, cost: gate::overlap_cost(t, d, iou, options) };
-                gate::overlap(t, expected, d, options).map(fit)
-            })
+            let stands = stage_of(t, self.scale.odds(d.score), now, options) == Some(stage);
+            stands.then(|| gate::overlap(t, expected, d, options))
         });
         self.log = Some(log);
     }
@@ -571,10 +536,8 @@ impl Tracker {
         let Some(mut log) = self.log.take() else { return };
         let options = &self.options;
         self.note_candidates(&mut log, Stage::Distance, |t, d| {
-            (may_be_far(t) && d.score >= options.sure_score).then(|| {
-                let fit = |far| Fit { measure: far, cost: gate::distance_cost(t, far, options) };
-                gate::distance(t, d, options).map(fit)
-            })
+            (may_be_far(t) && self.scale.odds(d.score) >= options.sure_odds)
+                .then(|| gate::found(t, d, options))
         });
         self.log = Some(log);
     }
@@ -584,7 +547,7 @@ impl Tracker {
         &self,
         log: &mut Log,
         stage: Stage,
-        judge: impl Fn(&Tracklet, &Detection) -> Option<Result<Fit, Refusal>>,
+        judge: impl Fn(&Tracklet, &Detection) -> Option<Result<f64, Refusal>>,
     ) {
         for tracklet in self.tracklets.iter().filter(|t| !t.seen) {
             let bbox = tracklet.filter.bbox();
@@ -600,12 +563,12 @@ impl Tracker {
 }
 
 /// The stage by overlap in which a track and a detection may meet, as an index.
-fn stage_of(tracklet: &Tracklet, detection: &Detection, now: Time, options: &Options) -> Option<usize> {
+fn stage_of(tracklet: &Tracklet, odds: f64, now: Time, options: &Options) -> Option<usize> {
     if !tracklet.sure {
         return Some(2);
     }
     let followed = tracklet.unseen_s(now) <= options.overlap_s;
-    followed.then_some(usize::from(detection.score < options.sure_score))
+    followed.then_some(usize::from(odds < options.sure_odds))
 }
 
 /// Whether a track is looked for by distance: a lost one, or a new one that jumped.

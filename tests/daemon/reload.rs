@@ -76,3 +76,28 @@ async fn a_changed_password_is_told_by_its_key_and_not_shown() {
     assert_eq!(program.stop().await, Some(0));
     assert!(!program.log().contains("hush"), "{}", program.log());
 }
+
+#[cfg(feature = "broker")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_who_is_new_in_the_configuration_may_connect_to_the_embedded_broker() {
+    use crate::support::{free_port, link_options, with_password};
+    use omnisight::link::State;
+
+    let port = free_port();
+    let own = format!(
+        "[broker]\nenabled = true\nlisten = '127.0.0.1:{port}'\nusers = [{{ name = 'gate', password = 'one' }}]\n"
+    );
+    let camera = Camera::with_sections("gate", SMALL_PLAZA, &own);
+    let mut program = camera.run();
+    program.says("running").await;
+    let options = with_password(link_options(port), "yard", "two");
+    let refused = Peer::spawn(&options, "yard", None, &[]);
+    refused.status(|status| status.last_error.is_some()).await;
+    rewrite(&camera, "users = [", "users = [{ name = 'yard', password = 'two' }, ");
+    program.signal("HUP");
+    program.says("in force now: broker.users").await;
+    // A link of its own: the refused one has slowed down.
+    let admitted = Peer::spawn(&options, "yard-2", None, &[]);
+    admitted.status(|status| status.state == State::Connected).await;
+    assert_eq!(program.stop().await, Some(0), "{}", program.log());
+}

@@ -140,7 +140,7 @@ impl Sender {
     /// Over a store in this folder.
     pub fn durable(port: u16, id: &str, folder: &Path) -> Self {
         let outbox =
-            Outbox::open(OutboxOptions::new(folder.to_owned()), &["main"], Arc::new(SystemClock::new()));
+            Outbox::open(&OutboxOptions::new(folder.to_owned()), &["main"], Arc::new(SystemClock::new()));
         Self::start(&link_options(port), id, Some(outbox))
     }
 

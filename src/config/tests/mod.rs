@@ -182,7 +182,7 @@ fn the_effective_configuration_loads_again_and_holds_every_default() {
     let loaded = load_text(&with("[tracker]\nmin_hits = 2\n"), &[]).unwrap();
     let text = effective(&loaded).unwrap();
     assert_eq!(load_text(&text, &[]).unwrap().raw, loaded.raw, "{text}");
-    for line in ["min_hits = 2", "iou_min = 0.3", "fps = 10.0", "level = \"info\"", "step_s = 1.0"] {
+    for line in ["min_hits = 2", "iou_min = 0.21", "fps = 10.0", "level = \"info\"", "step_s = 1.0"] {
         assert!(text.contains(line), "{line} is not in:\n{text}");
     }
 }

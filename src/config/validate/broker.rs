@@ -99,5 +99,5 @@ fn is_topic_filter(filter: &str) -> bool {
         let last = i + 1 == levels.len();
         !level.contains(['+', '#', '\0']) || *level == "+" || (*level == "#" && last)
     };
-    !filter.is_empty() && filter.len() <= usize::from(u16::MAX) && levels.iter().enumerate().all(legal)
+    !filter.is_empty() && u16::try_from(filter.len()).is_ok() && levels.iter().enumerate().all(legal)
 }

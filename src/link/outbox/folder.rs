@@ -85,9 +85,11 @@ impl Disk for Folder {
     }
 
     fn create(&mut self, segment: u32) -> io::Result<()> {
-        // One of that name was begun and never got anything: an earlier try on a full disk.
-        self.head =
-            Some(OpenOptions::new().create(true).truncate(true).write(true).open(self.path(segment))?);
+        // Appending, so that what is cut off leaves no hole.
+        let head = OpenOptions::new().create(true).append(true).open(self.path(segment))?;
+        // One of that name would be what a try on a broken disk left.
+        head.set_len(0)?;
+        self.head = Some(head);
         self.named = false;
         Ok(())
     }

@@ -329,7 +329,9 @@ impl Index {
             let rows = &self.rows;
             self.writes.retain(|write| !matches!(write, Write::Put(id) if !rows.contains_key(id)));
             let unplaced: Vec<_> = self.unplaced.iter().map(|worth| worth.id).collect();
-            unplaced.into_iter().for_each(|id| self.show(id));
+            for id in unplaced {
+                self.show(id);
+            }
         }
     }
 
@@ -434,8 +436,8 @@ impl Index {
     /// An application has the message with this key; whether there was one.
     pub(super) fn acknowledge(&mut self, key: &str) -> bool {
         let by_application = |class: &MessageClass| class.handling().settled_by == SettledBy::Application;
-        let classes = MessageClass::ALL.into_iter().filter(by_application);
-        let found = classes.filter_map(|class| self.keys.get(&(class, key.into())).copied()).next();
+        let mut classes = MessageClass::ALL.into_iter().filter(by_application);
+        let found = classes.find_map(|class| self.keys.get(&(class, key.into())).copied());
         if let Some(id) = found {
             self.counters.settled += 1;
             self.remove(id);

@@ -67,17 +67,19 @@ impl<D: Disk> Keeper<D> {
         Ok(())
     }
 
-    /// Writes what the disk must learn; true when there was something.
+    /// Writes what the disk must learn; an error leaves all as it was.
     pub(super) fn commit(&mut self, index: &Mutex<Index>, now: Time) -> io::Result<()> {
         self.open(index, now)?;
         let Some(log) = &mut self.log else { return Ok(()) };
         let (mut batch, mut released) = (Batch::default(), Vec::new());
         let filled = lock(index).fill(&mut batch, &mut released);
-        released.into_iter().for_each(|place| log.release(place));
+        for place in released {
+            log.release(place);
+        }
         // Before anything is written: it may be what makes room on a full disk.
         log.delete_dead();
         write(log, &batch, filled, index, &mut self.counters)?;
-        let cleaned = log.to_clean(|id, place| lock(index).links_at(id, place))?;
+        let cleaned = log.clean(|id, place| lock(index).links_at(id, place))?;
         if let Some(batch) = cleaned {
             write(log, &batch, 0, index, &mut self.counters)?;
         }

@@ -4,7 +4,7 @@
 //! `Put` brings a row, `Done` takes one link off it, `Gone` takes the row away. A batch is one write and
 //! one sync. Segments are deleted from the oldest on, and only when nothing in them is wanted, so a `Done`
 //! or `Gone` always outlives the `Put` that it speaks of. When dead bytes outweigh living ones, the oldest
-//! segment's living rows are moved to the end ([`Log::to_clean`]).
+//! segment's living rows are moved to the end ([`Log::clean`]).
 //!
 //! - A batch that was cut off by the power is cut off the last segment at the next opening.
 //! - Damage anywhere else: what can still be read is kept, in a new segment, and the damaged file is set
@@ -120,7 +120,7 @@ enum Kind {
     Gone = 3,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 struct Segment {
     bytes: u64,
     living: u64,
@@ -234,9 +234,10 @@ impl<D: Disk> Log<D> {
         let before = self.segments.get(&head).map_or(0, |segment| segment.bytes) as u32;
         if let Err(error) = self.disk.append(&batch.bytes).and_then(|()| self.disk.sync()) {
             // What was half written must not come back as a row. Where even that fails it may, and is
-            // sent twice.
-            let _ = self.disk.truncate(head, before);
-            self.head = None;
+            // sent twice; another segment is begun then.
+            if self.disk.truncate(head, before).is_err() {
+                self.head = None;
+            }
             return Err(error);
         }
         if let Some(segment) = self.segments.get_mut(&head) {
@@ -244,7 +245,9 @@ impl<D: Disk> Log<D> {
         }
         let place = |offset: u32, bytes: u32| Place { segment: head, offset: before + offset, bytes };
         let places: Vec<_> = batch.puts.iter().map(|&(id, at, bytes)| (id, place(at, bytes))).collect();
-        places.iter().for_each(|(_, place)| self.note_living(*place));
+        for (_, place) in &places {
+            self.note_living(*place);
+        }
         Ok(places)
     }
 
@@ -252,8 +255,11 @@ impl<D: Disk> Log<D> {
         self.head = None;
         let number = self.segments.last_key_value().map_or(1, |(last, _)| last + 1);
         self.disk.create(number)?;
-        self.segments.insert(number, Segment::default());
-        self.disk.append(&HEADER)?;
+        if let Err(error) = self.disk.append(&HEADER) {
+            // Else each try on a full disk would leave a file.
+            let _ = self.disk.delete(number);
+            return Err(error);
+        }
         self.segments.insert(number, Segment { bytes: HEADER.len() as u64, living: 0 });
         self.head = Some(number);
         Ok(())
@@ -285,7 +291,7 @@ impl<D: Disk> Log<D> {
 
     /// The rows that must move before the oldest segment can be deleted, when it is time for that; `rows`
     /// says whether a row still lives at a place, and who has yet to send it.
-    pub(super) fn to_clean(
+    pub(super) fn clean(
         &mut self,
         rows: impl Fn(RowId, Place) -> Option<Vec<LinkId>>,
     ) -> io::Result<Option<Batch>> {
@@ -586,6 +592,24 @@ mod tests {
     }
 
     #[test]
+    fn a_full_disk_leaves_neither_files_nor_halves() {
+        let disk = FakeDisk::default();
+        let (mut log, _) = Log::open(disk.clone()).unwrap();
+        disk.inner.lock().unwrap().full = true;
+        assert!((0..3).all(|_| log.append(&batch(1..=1)).is_err()));
+        assert!(disk.inner.lock().unwrap().segments.is_empty());
+        disk.inner.lock().unwrap().full = false;
+        log.append(&batch(1..=1)).unwrap();
+        disk.inner.lock().unwrap().full = true;
+        assert!((0..3).all(|_| log.append(&batch(2..=2)).is_err()));
+        disk.inner.lock().unwrap().full = false;
+        log.append(&batch(3..=3)).unwrap();
+        let (_, found) = Log::open(disk.clone()).unwrap();
+        assert_eq!((ids(&found), found.torn_bytes, found.damaged_bytes), (vec![1, 3], 0, 0));
+        assert_eq!(disk.inner.lock().unwrap().segments.len(), 1);
+    }
+
+    #[test]
     fn rubbish_is_set_aside() {
         let disk = FakeDisk::default();
         let rubbish = (0..5_000_u32).map(|n| (n * 7) as u8).collect::<Vec<_>>();
@@ -608,7 +632,7 @@ mod tests {
                 log.release(dead);
             }
             let living = |id: RowId, at: Place| (id == old.0 && at == place).then(|| vec![LINK]);
-            if let Some(moved) = log.to_clean(living).unwrap() {
+            if let Some(moved) = log.clean(living).unwrap() {
                 log.release(place);
                 place = log.append(&moved).unwrap()[0].1;
             }

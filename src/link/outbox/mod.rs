@@ -27,6 +27,7 @@ mod index;
 mod keeper;
 mod log;
 mod queue;
+mod rate;
 mod row;
 
 use std::path::PathBuf;
@@ -46,6 +47,7 @@ pub use keeper::DiskCounters;
 use keeper::{Keeper, lock};
 pub(super) use queue::{Entry, Queues};
 pub use queue::{PerClass, QueueLimits, WaitingLimits};
+pub(super) use rate::TRACK_RATE_MAX_HZ;
 
 use crate::base::{Clock, Time};
 use crate::model::{Envelope, MessageClass};
@@ -133,6 +135,14 @@ struct LinkSeat {
     wake: Mutex<Option<Arc<Notify>>>,
 }
 
+#[derive(Debug, Default, PartialEq)]
+enum Life {
+    #[default]
+    Running,
+    Stopping,
+    Ended,
+}
+
 #[derive(Debug, Default)]
 struct Work {
     loads: Vec<RowId>,
@@ -140,8 +150,7 @@ struct Work {
     puts: bool,
     /// A removal does.
     removals: bool,
-    stop: bool,
-    ended: bool,
+    life: Life,
     failure: Option<String>,
     disk: DiskCounters,
 }
@@ -150,7 +159,7 @@ impl Outbox {
     /// Opens the store for the links of these names (the first `LINKS_MAX` of them), and starts its thread.
     /// Never fails: a disk that can't be used is a status. What is found on the disk is sent by the links
     /// that carried it then, as far as they are still there.
-    pub fn open(options: OutboxOptions, links: &[&str], clock: Arc<dyn Clock>) -> Self {
+    pub fn open(options: &OutboxOptions, links: &[&str], clock: Arc<dyn Clock>) -> Self {
         let names: Vec<_> = links.iter().take(LINKS_MAX).map(|&name| name.to_owned()).collect();
         let ids = names.iter().map(|name| LinkId::of(name)).collect();
         let shared = Arc::new(Shared {
@@ -178,7 +187,7 @@ impl Outbox {
         let spawned = std::thread::Builder::new().name("outbox".to_owned()).spawn(move || thread.run());
         if let Err(error) = spawned {
             shared.note_failure(&error);
-            shared.work().ended = true;
+            shared.work().life = Life::Ended;
         }
         Self { owner: Arc::new(Owner { shared, names, clock }) }
     }
@@ -233,10 +242,10 @@ impl Outbox {
     /// Blocks: not for an async task.
     pub fn close(&self, within: Duration) {
         let shared = &self.owner.shared;
-        shared.ask(|work| work.stop = true);
+        shared.stop();
         let deadline = Instant::now() + within;
         let mut work = shared.work();
-        while !work.ended {
+        while work.life != Life::Ended {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return;
@@ -248,7 +257,7 @@ impl Outbox {
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        self.shared.ask(|work| work.stop = true);
+        self.shared.stop();
     }
 }
 
@@ -260,6 +269,14 @@ impl Shared {
     fn ask(&self, change: impl FnOnce(&mut Work)) {
         change(&mut self.work());
         self.asked.notify_one();
+    }
+
+    fn stop(&self) {
+        self.ask(|work| {
+            if work.life == Life::Running {
+                work.life = Life::Stopping;
+            }
+        });
     }
 
     fn ask_for_removal(&self) {
@@ -381,7 +398,7 @@ impl Writer {
                     self.commit();
                     // Lets go of the folder first, so that whoever waited can open it.
                     drop(self.keeper);
-                    self.shared.work().ended = true;
+                    self.shared.work().life = Life::Ended;
                     self.shared.ended.notify_all();
                     return;
                 }
@@ -416,7 +433,7 @@ impl Writer {
             if !work.loads.is_empty() {
                 return Turn::Load(std::mem::take(&mut work.loads));
             }
-            if work.stop {
+            if work.life == Life::Stopping {
                 return Turn::End;
             }
             let delay = match (&work.failure, work.puts, work.removals) {

@@ -15,8 +15,10 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 
 use super::RowId;
+use super::rate::TrackRate;
 use crate::base::Time;
 use crate::model::{Envelope, MessageClass, Qos, Waiting};
 
@@ -109,20 +111,26 @@ pub(in crate::link) struct Entry {
     pub(in crate::link) row: Option<RowId>,
     /// When it is no longer worth sending.
     pub(in crate::link) deadline: Option<Time>,
+    /// Since when it could have left: it, or the one whose place it took.
+    pub(in crate::link) since: Time,
 }
 
 /// See the module.
 #[derive(Debug)]
 pub(in crate::link) struct Queues {
-    queues: [Queue; CLASSES],
+    /// In the order of leaving.
+    by_class: [Queue; CLASSES],
     last_seq: u64,
+    rate: TrackRate,
+    /// When each track last left; only while the rate is reduced.
+    last_left: HashMap<String, Time>,
 }
 
 impl Queues {
     /// Empty ones.
     pub(in crate::link) fn new(limits: WaitingLimits) -> Self {
-        let queues = MessageClass::ALL.map(|class| Queue::new(class, limits.of(class)));
-        Self { queues, last_seq: 0 }
+        let by_class = MessageClass::ALL.map(|class| Queue::new(class, limits.of(class)));
+        Self { by_class, last_seq: 0, rate: TrackRate::default(), last_left: HashMap::new() }
     }
 
     /// The number that marks a message as newer than all before.
@@ -135,13 +143,13 @@ impl Queues {
     pub(in crate::link) fn push(&mut self, envelope: Envelope, row: Option<RowId>, now: Time) {
         let deadline = envelope.expiry.map(|expiry| now + expiry);
         let seq = self.next_seq();
-        self.restore(Entry { seq, envelope, row, deadline });
+        self.restore(Entry { seq, envelope, row, deadline, since: now });
     }
 
     /// What was taken and did not arrive waits again, where it was; a newer one of its key, where only
     /// the newest counts, has its place.
     pub(in crate::link) fn restore(&mut self, entry: Entry) {
-        self.queues[entry.envelope.class as usize].insert(entry);
+        self.by_class[entry.envelope.class as usize].insert(entry);
     }
 
     /// The next to leave, with what is left of its time. With `acknowledged` false only a message of
@@ -153,37 +161,67 @@ impl Queues {
         now: Time,
         expired: &mut Vec<RowId>,
     ) -> Option<Entry> {
-        self.queues.iter_mut().find_map(|queue| queue.take(acknowledged, now, expired))
+        self.rate.tick(now);
+        for (class, queue) in MessageClass::ALL.into_iter().zip(&mut self.by_class) {
+            let taken = match self.rate.interval() {
+                Some(interval) if class == MessageClass::Track => {
+                    let last_left = &mut self.last_left;
+                    queue.take_paced(interval, last_left, now)
+                }
+                _ => queue.take(acknowledged, now, expired),
+            };
+            if taken.is_some() {
+                return taken;
+            }
+        }
+        None
+    }
+
+    /// A track that was taken is on its way; `since` is its entry's.
+    pub(in crate::link) fn track_sent(&mut self, since: Time, now: Time) {
+        self.rate.note(now.since(since), now);
+    }
+
+    /// How often each track may leave now, per second.
+    pub(in crate::link) fn track_rate_hz(&self) -> u32 {
+        self.rate.hz()
+    }
+
+    /// When a track that waits for its turn at a reduced rate may leave.
+    pub(in crate::link) fn next_turn(&self) -> Option<Time> {
+        let interval = self.rate.interval()?;
+        let waiting = self.by_class[MessageClass::Track as usize].waiting.values();
+        waiting.map(|entry| turn(entry, interval, &self.last_left)).min()
     }
 
     /// How many more rows of this class and priority may wait here.
     pub(in crate::link) fn room(&self, class: MessageClass, priority: u8) -> usize {
-        ROWS_MAX.saturating_sub(self.queues[class as usize].of_priority(priority))
+        ROWS_MAX.saturating_sub(self.by_class[class as usize].of_priority(priority))
     }
 
     /// Nothing waits.
     pub(in crate::link) fn is_empty(&self) -> bool {
-        self.queues.iter().all(|queue| queue.waiting.is_empty())
+        self.by_class.iter().all(|queue| queue.waiting.is_empty())
     }
 
     /// How many wait.
     pub(in crate::link) fn queued(&self) -> PerClass {
-        PerClass(self.queues.each_ref().map(|queue| queue.waiting.len() as u64))
+        PerClass(self.by_class.each_ref().map(|queue| queue.waiting.len() as u64))
     }
 
     /// How many were evicted since the start.
     pub(in crate::link) fn evicted(&self) -> PerClass {
-        PerClass(self.queues.each_ref().map(|queue| queue.evicted))
+        PerClass(self.by_class.each_ref().map(|queue| queue.evicted))
     }
 
     /// How many gave way to a newer one of their key since the start.
     pub(in crate::link) fn replaced(&self) -> PerClass {
-        PerClass(self.queues.each_ref().map(|queue| queue.replaced))
+        PerClass(self.by_class.each_ref().map(|queue| queue.replaced))
     }
 
     /// How many waited until they were no longer worth sending, since the start.
     pub(in crate::link) fn expired(&self) -> PerClass {
-        PerClass(self.queues.each_ref().map(|queue| queue.expired))
+        PerClass(self.by_class.each_ref().map(|queue| queue.expired))
     }
 }
 
@@ -221,7 +259,7 @@ impl Queue {
         }
     }
 
-    fn insert(&mut self, entry: Entry) {
+    fn insert(&mut self, mut entry: Entry) {
         let mut rank = Rank { urgency: Reverse(entry.envelope.priority), seq: entry.seq };
         let stored = entry.row.is_some();
         if self.newest_per_key && !stored {
@@ -233,7 +271,9 @@ impl Queue {
                 }
                 // The newer one inherits the turn: a key that changes often must not starve.
                 rank.seq = place.seq;
-                self.remove(place);
+                if let Some(older) = self.remove(place) {
+                    entry.since = older.since;
+                }
             }
             self.places.insert(entry.envelope.replacement_key().to_owned(), rank);
         }
@@ -265,6 +305,30 @@ impl Queue {
         }
     }
 
+    /// The next track whose last message is at least `interval` ago.
+    fn take_paced(
+        &mut self,
+        interval: Duration,
+        last_left: &mut HashMap<String, Time>,
+        now: Time,
+    ) -> Option<Entry> {
+        loop {
+            let due = |(_, entry): &(&Rank, &Entry)| turn(entry, interval, last_left) <= now;
+            let rank = *self.waiting.iter().find(due)?.0;
+            let mut entry = self.remove(rank)?;
+            if entry.deadline.is_some_and(|deadline| now >= deadline) {
+                self.expired += 1;
+                continue;
+            }
+            entry.since = turn(&entry, interval, last_left);
+            if last_left.len() >= self.limits.messages {
+                last_left.retain(|_, left| now.since(*left) < interval);
+            }
+            last_left.insert(entry.envelope.replacement_key().to_owned(), now);
+            return Some(entry);
+        }
+    }
+
     fn of_priority(&self, priority: u8) -> usize {
         let rank = |seq| Rank { urgency: Reverse(priority), seq };
         // A range is counted by walking it; the window is small.
@@ -288,14 +352,18 @@ impl Queue {
     }
 }
 
+/// When a track may leave at the earliest.
+fn turn(entry: &Entry, interval: Duration, last_left: &HashMap<String, Time>) -> Time {
+    let left = last_left.get(entry.envelope.replacement_key());
+    left.map_or(entry.since, |left| entry.since.max(*left + interval))
+}
+
 fn bytes(envelope: &Envelope) -> usize {
     envelope.topic.len() + envelope.payload.len()
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use bytes::Bytes;
     use proptest::prelude::*;
 
@@ -409,6 +477,31 @@ mod tests {
             ("2", Some(Duration::from_secs(1)))
         );
         assert_eq!(queues.expired().get(MessageClass::Track), 1);
+    }
+
+    #[test]
+    fn on_a_slow_link_each_track_leaves_less_often_and_as_it_is_then() {
+        let mut queues = queues(10);
+        let at = |ms| NOW + Duration::from_millis(ms);
+        queues.track_sent(NOW, at(1_000));
+        assert_eq!(queues.track_rate_hz(), 5);
+        let mut left = Vec::new();
+        for tick in 10..=20 {
+            let now = at(tick * 100);
+            for topic in ["1", "2"] {
+                queues.push(envelope(MessageClass::Track, topic, 0), None, now);
+            }
+            queues.push(envelope(MessageClass::Event, "e", 0), None, now);
+            while let Some(entry) = queues.take(true, now, &mut Vec::new()) {
+                left.push((tick, entry.envelope.topic));
+            }
+        }
+        let of =
+            |topic: &str| left.iter().filter(|(_, t)| t == topic).map(|(tick, _)| *tick).collect::<Vec<_>>();
+        assert_eq!((of("1"), of("2")), (vec![10, 12, 14, 16, 18, 20], vec![10, 12, 14, 16, 18, 20]));
+        assert_eq!(of("e").len(), 11);
+        queues.push(envelope(MessageClass::Track, "1", 0), None, at(2_000));
+        assert_eq!(queues.next_turn(), Some(at(2_200)));
     }
 
     #[test]

@@ -39,7 +39,9 @@ pub(super) fn encode(envelope: &Envelope, links: &[LinkId], put_ms: u64, out: &m
     let expiry_ms = envelope.expiry.map_or(0, |expiry| expiry.as_millis().clamp(1, u128::from(u64::MAX)));
     out.extend((expiry_ms as u64).to_le_bytes());
     out.extend((links.len() as u32).to_le_bytes());
-    links.iter().for_each(|link| out.extend(link.0.to_le_bytes()));
+    for link in links {
+        out.extend(link.0.to_le_bytes());
+    }
     text(Some(envelope.topic.as_bytes()), out);
     text(envelope.key.as_deref().map(str::as_bytes), out);
     text(envelope.response_topic.as_deref().map(str::as_bytes), out);
@@ -57,71 +59,81 @@ fn text(text: Option<&[u8]>, out: &mut Vec<u8>) {
     out.extend_from_slice(text.unwrap_or_default());
 }
 
+/// What was read is no row.
+struct NotARow;
+
 /// Reads a row; none when it is not one.
 pub(super) fn decode(bytes: &[u8]) -> Option<Stored> {
-    let mut rest = Rest(bytes);
-    let [class, content, flags, priority] = rest.take(4)?.try_into().ok()?;
-    let put_ms = rest.u64()?;
-    let expiry_ms = rest.u64()?;
+    read(Rest(bytes)).ok()
+}
+
+fn read(mut rest: Rest<'_>) -> Result<Stored, NotARow> {
+    let [class, content, flags, priority] = rest.take()?;
+    let put_ms = u64::from_le_bytes(rest.take()?);
+    let expiry_ms = u64::from_le_bytes(rest.take()?);
     let links = rest.list(|rest| rest.u32().map(LinkId))?;
-    let topic = rest.string()??;
+    let topic = rest.string()?.ok_or(NotARow)?;
     let key = rest.string()?;
     let response_topic = rest.string()?;
     let correlation_data = rest.text()?.map(Bytes::copy_from_slice);
-    let user_properties = rest.list(|rest| Some((rest.string()??, rest.string()??)))?;
+    let user_properties =
+        rest.list(|rest| Ok((rest.string()?.ok_or(NotARow)?, rest.string()?.ok_or(NotARow)?)))?;
+    let known_content = |kind: &ContentType| content_number(*kind) == content;
+    let known_class = |kind: &MessageClass| class_number(*kind) == class;
+    let known_qos = |qos: &Qos| qos_number(*qos) == flags & 3;
     let envelope = Envelope {
         topic,
         payload: Bytes::copy_from_slice(rest.0),
-        content_type: ContentType::ALL.into_iter().find(|kind| content_number(*kind) == content)?,
+        content_type: ContentType::ALL.into_iter().find(known_content).ok_or(NotARow)?,
         response_topic,
         correlation_data,
         user_properties,
-        class: MessageClass::ALL.into_iter().find(|kind| class_number(*kind) == class)?,
+        class: MessageClass::ALL.into_iter().find(known_class).ok_or(NotARow)?,
         lane: if flags >> 3 & 1 == 1 { Lane::Control } else { Lane::Data },
         priority,
-        qos: [Qos::AtMostOnce, Qos::AtLeastOnce, Qos::ExactlyOnce]
-            .into_iter()
-            .find(|qos| qos_number(*qos) == flags & 3)?,
+        qos: Qos::ALL.into_iter().find(known_qos).ok_or(NotARow)?,
         retain: flags >> 2 & 1 == 1,
         expiry: (expiry_ms > 0).then(|| Duration::from_millis(expiry_ms)),
         key,
     };
-    Some(Stored { links, put_ms, envelope })
+    Ok(Stored { links, put_ms, envelope })
 }
 
 struct Rest<'a>(&'a [u8]);
 
 impl<'a> Rest<'a> {
-    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(length)?;
+    fn take<const N: usize>(&mut self) -> Result<[u8; N], NotARow> {
+        let (taken, rest) = self.0.split_first_chunk().ok_or(NotARow)?;
         self.0 = rest;
-        Some(taken)
+        Ok(*taken)
     }
 
-    fn u32(&mut self) -> Option<u32> {
-        self.take(4)?.try_into().ok().map(u32::from_le_bytes)
+    fn u32(&mut self) -> Result<u32, NotARow> {
+        self.take().map(u32::from_le_bytes)
     }
 
-    fn u64(&mut self) -> Option<u64> {
-        self.take(8)?.try_into().ok().map(u64::from_le_bytes)
-    }
-
-    fn text(&mut self) -> Option<Option<&'a [u8]>> {
-        match self.u32()? {
-            NONE => Some(None),
-            length => self.take(length as usize).map(Some),
+    fn text(&mut self) -> Result<Option<&'a [u8]>, NotARow> {
+        let length = self.u32()?;
+        if length == NONE {
+            return Ok(None);
         }
+        let (text, rest) = self.0.split_at_checked(length as usize).ok_or(NotARow)?;
+        self.0 = rest;
+        Ok(Some(text))
     }
 
-    fn string(&mut self) -> Option<Option<String>> {
-        let text = self.text()?;
-        text.map_or(Some(None), |text| std::str::from_utf8(text).ok().map(|text| Some(text.to_owned())))
+    fn string(&mut self) -> Result<Option<String>, NotARow> {
+        let text = self.text()?.map(std::str::from_utf8).transpose().map_err(|_| NotARow)?;
+        Ok(text.map(ToOwned::to_owned))
     }
 
-    fn list<T>(&mut self, mut item: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<T>> {
+    fn list<T>(&mut self, mut item: impl FnMut(&mut Self) -> Result<T, NotARow>) -> Result<Vec<T>, NotARow> {
         let count = self.u32()? as usize;
         // An item takes four bytes at least, so a wrong count allocates nothing.
-        (count <= self.0.len() / 4).then(|| (0..count).map(|_| item(self)).collect())?
+        if count > self.0.len() / 4 {
+            return Err(NotARow);
+        }
+        (0..count).map(|_| item(self)).collect()
     }
 }
 

@@ -161,7 +161,9 @@ fn beyond_the_bounds_the_lowest_and_oldest_goes_and_is_counted_and_named_until_t
     bench.commit();
     let taken = bench.take(0);
     assert_eq!(taken.iter().map(|(_, e)| e.topic.as_str()).collect::<String>(), "023456789new");
-    taken.iter().for_each(|(id, _)| bench.settle(0, *id));
+    for (id, _) in &taken {
+        bench.settle(0, *id);
+    }
     assert!(!lock(&bench.index).is_full());
 }
 
@@ -354,7 +356,9 @@ proptest! {
                     model.disk_failed = false;
                     // What was not committed may be there all the same, when all of it reached the disk.
                     let there: BTreeSet<_> = [0, 1].into_iter().flat_map(|slot| bench.topics(slot)).collect();
-                    [0, 1].into_iter().for_each(|slot| lock(&bench.index).reset(slot));
+                    for slot in [0, 1] {
+                        lock(&bench.index).reset(slot);
+                    }
                     for (topic, (links, committed)) in &mut model.rows {
                         prop_assert!(!*committed || *links == 0 || there.contains(topic), "{topic} is lost");
                         *committed |= there.contains(topic);
@@ -417,7 +421,7 @@ fn options(dir: &std::path::Path) -> OutboxOptions {
 }
 
 fn open(dir: &std::path::Path) -> Outbox {
-    Outbox::open(options(dir), &["a"], Arc::new(SystemClock::new()))
+    Outbox::open(&options(dir), &["a"], Arc::new(SystemClock::new()))
 }
 
 /// Waits until a link is told that there is something, and takes it.
@@ -459,7 +463,7 @@ async fn where_no_folder_can_be_made_messages_are_sent_from_memory_and_the_reaso
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("outbox"), b"").unwrap();
     let clock = Arc::new(ManualClock::new(at(0)));
-    let outbox = Outbox::open(options(dir.path()), &["a"], clock);
+    let outbox = Outbox::open(&options(dir.path()), &["a"], clock);
     outbox.put(event("e", 0), 1);
     let rows = outbox.rows("a").unwrap();
     let wake = Arc::new(Notify::new());

@@ -47,7 +47,7 @@ use self::flight::{Answered, Flights, Resend};
 use self::pace::Pace;
 use self::receive::{Print, Receiving, fingerprint};
 use super::error::Phase;
-use super::outbox::{Entry, Outcome, PerClass, Queues, RowId, WaitingLimits};
+use super::outbox::{Entry, Outcome, PerClass, Queues, RowId, TRACK_RATE_MAX_HZ, WaitingLimits};
 use super::tls::Certificates;
 use super::transport::{Accepted, Answer, Event, Outgoing, Version};
 use super::{Error, Refusal};
@@ -215,10 +215,19 @@ pub struct Status {
     pub last_refused: Option<RefusedMessage>,
     /// What was counted.
     pub counters: Counters,
+    /// How often each track may leave now, per second: less on a slow link.
+    pub track_rate_hz: u32,
     /// Messages that wait to be sent.
     pub queued: PerClass,
     /// Messages that were sent and wait for the broker's acknowledgement.
     pub in_flight: u64,
+}
+
+impl Status {
+    /// Tracks leave less often than they are published.
+    pub fn is_slow(&self) -> bool {
+        self.track_rate_hz < TRACK_RATE_MAX_HZ
+    }
 }
 
 /// Why MQTT 3.1.1 is spoken though nobody asked for it.
@@ -279,6 +288,8 @@ struct Handed {
     seq: u64,
     class: MessageClass,
     bytes: usize,
+    /// Since when a track could have left.
+    track_since: Option<Time>,
     /// Whose loss is to be counted, or undone, when the connection breaks.
     fragile: Fragile,
 }
@@ -316,6 +327,7 @@ struct Present {
     broker: Accepted,
     keep_alive: Duration,
     aliases: Aliases,
+    began: Time,
     last_in: Time,
     last_out: Time,
     /// When the ping was sent that waits for a sign of life.
@@ -453,7 +465,11 @@ impl Session {
     /// When a `Tick` is due at the latest.
     pub(super) fn timer(&self) -> Option<Time> {
         let life = match (self.state, &self.present) {
-            (State::Connected, Some(present)) => Some(present.timer(&self.flights)),
+            (State::Connected, Some(present)) => {
+                let turn = self.queues.next_turn().filter(|_| self.takes_more());
+                let life = present.timer(&self.flights);
+                Some(turn.map_or(life, |turn| life.min(turn)))
+            }
             (State::Closed, _) => None,
             _ => Some(self.deadline),
         };
@@ -462,6 +478,17 @@ impl Session {
             _ => closing.deadline,
         });
         life.into_iter().chain(closing).min()
+    }
+
+    /// The transport may be handed more.
+    fn has_room(&self) -> bool {
+        self.handed.len() < HANDED_MAX && self.handed_bytes < HANDED_BYTES_MAX
+    }
+
+    /// What becomes due in the queues would be sent at once.
+    fn takes_more(&self) -> bool {
+        let flushing = self.closing.as_ref().is_none_or(|closing| closing.stage == Stage::Flushing);
+        flushing && self.has_room() && self.flights.all_sent()
     }
 
     /// Where it is.
@@ -485,6 +512,7 @@ impl Session {
             certificates: self.certificates,
             last_refused: self.last_refused.clone(),
             counters,
+            track_rate_hz: self.queues.track_rate_hz(),
             queued: self.queues.queued(),
             in_flight: self.flights.len() as u64,
         }
@@ -530,7 +558,7 @@ impl Session {
             Event::Connected(accepted) => self.on_connected(accepted, now, actions),
             Event::Disconnected(error) => self.on_disconnected(error, now, rng, actions),
             Event::Subscribed { packet_id, refused } => self.on_subscribed(packet_id, refused),
-            Event::Sent { messages } => self.on_sent(messages, actions),
+            Event::Sent { messages } => self.on_sent(messages, now, actions),
             Event::Acknowledged { packet_id, reason } => {
                 let answered = self.flights.acknowledged(packet_id);
                 self.on_answered(answered, reason, now, actions);
@@ -619,6 +647,7 @@ impl Session {
         self.present = Some(Present {
             keep_alive: keep_alive.unwrap_or(self.options.keep_alive),
             aliases: Aliases::new(broker.topic_alias_max),
+            began: now,
             last_in: now,
             last_out: now,
             pinged: None,
@@ -728,11 +757,14 @@ impl Session {
         self.last_refused = Some(RefusedMessage { topic, bytes, why });
     }
 
-    fn on_sent(&mut self, messages: usize, actions: &mut Vec<Action>) {
+    fn on_sent(&mut self, messages: usize, now: Time, actions: &mut Vec<Action>) {
         for _ in 0..messages {
             let Some(handed) = self.handed.pop_front() else { return };
             self.counters.sent += 1;
             self.handed_bytes -= handed.bytes;
+            if let Some(since) = handed.track_since {
+                self.queues.track_sent(since, now);
+            }
             if let Fragile::Kept(entry) = handed.fragile {
                 settle(entry.row, Outcome::Acknowledged, actions);
             }
@@ -810,7 +842,7 @@ impl Session {
         let max_packet_bytes = present.broker.max_packet_bytes;
         let mut expired = Vec::new();
         let flushing = self.closing.as_ref().is_none_or(|closing| closing.stage == Stage::Flushing);
-        while self.handed.len() < HANDED_MAX && self.handed_bytes < HANDED_BYTES_MAX {
+        while self.has_room() {
             if !self.flights.all_sent() {
                 if !self.resend(window, now, actions) {
                     break;
@@ -842,7 +874,7 @@ impl Session {
                 envelope.qos = qos;
                 let (seq, class, bytes) = (entry.seq, envelope.class, packet_bytes(&envelope));
                 self.handed_bytes += bytes;
-                self.handed.push_back(Handed { seq, class, bytes, fragile: Fragile::No });
+                self.handed.push_back(Handed { seq, class, bytes, track_since: None, fragile: Fragile::No });
                 let expiry_s = seconds_left(entry.deadline, now);
                 actions.push(Action::Publish(Outgoing {
                     envelope,
@@ -861,6 +893,8 @@ impl Session {
         let qos = entry.envelope.qos.min(present.broker.qos_max);
         let kept = (qos > Qos::AtMostOnce || entry.row.is_some()).then(|| entry.clone());
         let expiry_s = seconds_left(entry.deadline, now);
+        let track_since =
+            (entry.envelope.class == MessageClass::Track).then_some(entry.since.max(present.began));
         let (seq, mut envelope) = (entry.seq, entry.envelope);
         envelope.qos = qos;
         envelope.retain &= present.broker.retain;
@@ -884,7 +918,7 @@ impl Session {
             None => Fragile::Lost,
         };
         self.handed_bytes += bytes;
-        self.handed.push_back(Handed { seq, class, bytes, fragile });
+        self.handed.push_back(Handed { seq, class, bytes, track_since, fragile });
         actions.push(Action::Publish(Outgoing { envelope, packet_id, dup: false, alias, expiry_s }));
     }
 
@@ -895,7 +929,7 @@ impl Session {
             let seq = self.queues.next_seq();
             closing.stage = Stage::Farewell(seq);
             if let Some(envelope) = closing.farewell.take() {
-                self.hand_over(Entry { seq, envelope, row: None, deadline: None }, now, actions);
+                self.hand_over(Entry { seq, envelope, row: None, deadline: None, since: now }, now, actions);
             }
         }
         let Some(closing) = &mut self.closing else { return };
