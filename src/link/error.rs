@@ -73,7 +73,9 @@ pub enum Error {
         detail: Option<String>,
     },
     /// It closed the connection where its answer to the CONNECT was due.
-    #[error("broker {broker} closed the connection without a word (a port that wants TLS does that: mqtts://)")]
+    #[error(
+        "broker {broker} closed the connection without a word (a port that wants TLS does that: mqtts://)"
+    )]
     Wordless {
         /// The broker.
         broker: String,

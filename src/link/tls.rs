@@ -169,7 +169,9 @@ pub enum TlsFault {
     #[error("nobody that this camera trusts has signed the broker's certificate; name its CA with tls_ca")]
     UnknownCa,
     /// A CA of a name that we trust signed it, with another key.
-    #[error("the broker's certificate is signed by a CA with the name of one that this camera trusts, but with another key; was the CA made anew? Name the present one with tls_ca")]
+    #[error(
+        "the broker's certificate is signed by a CA with the name of one that this camera trusts, but with another key; was the CA made anew? Name the present one with tls_ca"
+    )]
     OtherCa,
     /// A CA's own certificate is used as a server's.
     #[error(

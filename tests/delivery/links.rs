@@ -26,13 +26,16 @@ fn cutter(size: Size, cuts: Arc<AtomicU32>) -> impl FnMut(&Seen) -> Verdict + Se
     let mut packets = 0;
     move |seen| {
         let cut = cuts.load(Ordering::Relaxed);
-        let wanted =
-            if cut % 2 == 0 { (From::Link, Packet::Publish) } else { (From::Broker, Packet::PubAck) };
+        let wanted = if cut.is_multiple_of(2) {
+            (From::Link, Packet::Publish)
+        } else {
+            (From::Broker, Packet::PubAck)
+        };
         if cut >= size.cuts || (seen.from, seen.kind) != wanted {
             return Verdict::Pass;
         }
         packets += 1;
-        if packets % step.max(1) != 0 {
+        if !u32::is_multiple_of(packets, step.max(1)) {
             return Verdict::Pass;
         }
         cuts.store(cut + 1, Ordering::Relaxed);
@@ -104,7 +107,7 @@ fn worst(mut seed: u64, faults: Arc<AtomicU32>, faults_max: u32) -> impl FnMut(&
         if !exchange.contains(&seen.kind) || faults.load(Ordering::Relaxed) >= faults_max {
             return Verdict::Pass;
         }
-        if next(&mut seed) % ONE_IN != 0 {
+        if !next(&mut seed).is_multiple_of(ONE_IN) {
             return Verdict::Pass;
         }
         faults.fetch_add(1, Ordering::Relaxed);

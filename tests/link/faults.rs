@@ -72,7 +72,10 @@ async fn qos_2_through_the_worst_that_a_network_does_arrives_exactly_once() {
                 let seen = proxy.seen();
                 let ids: Vec<_> = seen.iter().filter(|s| s.topic == **topic).map(|s| s.packet_id).collect();
                 for s in seen.iter().filter(|s| ids.contains(&s.packet_id) || s.kind == Kind::ConnAck) {
-                    eprintln!("{side} {} {:?} {:?} {} dup {} {} {:?}", s.connection, s.from, s.kind, s.packet_id, s.dup, s.topic, s.verdict);
+                    eprintln!(
+                        "{side} {} {:?} {:?} {} dup {} {} {:?}",
+                        s.connection, s.from, s.kind, s.packet_id, s.dup, s.topic, s.verdict
+                    );
                 }
             }
         }

@@ -309,7 +309,8 @@ async fn mqtt_in_a_websocket_works_with_tls_and_without() {
     let ca = Authority::new();
     let server = ca.sign("server", &["127.0.0.1"], USUAL);
     let free = (std::net::Ipv4Addr::LOCALHOST, 0).into();
-    let tls = broker::TlsFiles { certificate: server.certificate_file, key: server.key_file, client_ca: None };
+    let tls =
+        broker::TlsFiles { certificate: server.certificate_file, key: server.key_file, client_ca: None };
     let broker = broker::start(broker::Options {
         listen: free,
         websocket_listen: Some(free),
