@@ -41,7 +41,7 @@ pub struct Options {
 }
 
 /// What of the [`Options`] can be changed while taking part.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tuning {
     /// What leaves, and how often.
     pub publish: publish::Options,
