@@ -301,7 +301,7 @@ pub fn spawn(
                 }
                 continue;
             }
-            outputs.resting.send_if_modified(|resting| std::mem::take(resting));
+            outputs.resting.send_if_modified(std::mem::take);
             match capture.next(&mut frame, PATIENCE) {
                 Taken::Frame => {}
                 Taken::Pending if outputs.transitions.is_closed() => return,

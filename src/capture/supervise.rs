@@ -550,7 +550,7 @@ mod tests {
             times.push(frame.time);
         }
         wait_for(&capture, |status| status.state == State::Paused);
-        clock.advance(Duration::from_secs(60));
+        clock.advance(Duration::from_mins(1));
         capture.resume();
         while take(&capture, &mut frame) == Taken::Frame {
             times.push(frame.time);

@@ -120,11 +120,11 @@ impl Bench {
 }
 
 fn outgoing(actions: &[Action]) -> Vec<&Outgoing> {
-    let message = |action| match action {
-        &Action::Publish(ref message) => Some(message),
+    let messages = actions.iter().filter_map(|action| match action {
+        Action::Publish(message) => Some(message),
         _ => None,
-    };
-    actions.iter().filter_map(message).collect()
+    });
+    messages.collect()
 }
 
 fn published(actions: &[Action]) -> Vec<&str> {
@@ -515,7 +515,7 @@ fn tracks_that_were_with_a_broken_connection_are_counted_as_dropped() {
 #[test]
 fn a_perishable_message_carries_what_is_left_of_its_time() {
     let mut bench = Bench::new(options());
-    let perishable = Envelope { expiry: Some(Duration::from_secs(60)), ..event("v") };
+    let perishable = Envelope { expiry: Some(Duration::from_mins(1)), ..event("v") };
     bench.session.enqueue(perishable, bench.now);
     bench.now = bench.now + Duration::from_millis(20_500);
     bench.tick();
