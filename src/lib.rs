@@ -17,8 +17,8 @@
 //! `tests/imports.rs` reads the `use crate::` lines and holds this list.
 //!
 //! - [`base`] knows nothing of ours; [`model`] knows `base`.
-//! - `track`, `behavior`, `predict`, `swarm` and the session logic of `link` are pure: no tokio, no
-//!   I/O, no ambient time or randomness. `handle(input, now) -> actions`.
+//! - `track`, `behavior`, `predict`, `swarm`, `control`, `fleet` and the session logic of `link` are pure:
+//!   no tokio, no I/O, no ambient time or randomness. `handle(input, now) -> actions`.
 //! - `capture`, `inference`, `link`, `broker` know `model` and `base`, never each other.
 //! - [`picture`] draws a scene for people; it knows `model` and `base`, and only `app` and `cli` know it.
 //! - `config` knows the options of each part; no part knows `config`.
@@ -33,6 +33,7 @@ pub mod capture;
 pub mod cli;
 pub mod config;
 pub mod control;
+pub mod fleet;
 pub mod inference;
 pub mod link;
 pub mod model;

@@ -11,8 +11,8 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -23,7 +23,7 @@ use crate::behavior::{self, Analyzer};
 use crate::capture::{Capture, Taken};
 use crate::inference::{self, Detector};
 use crate::model::{
-    CameraId, Detection, Event, Forecast, Frame, GroundPlane, Scene, SceneTrack, Transition, Zone,
+    BBox, CameraId, Detection, Event, Forecast, Frame, GroundPlane, Scene, SceneTrack, Transition, Zone,
 };
 use crate::predict;
 use crate::track::{self, Tracker};
@@ -33,6 +33,8 @@ use crate::track::{self, Tracker};
 pub struct Options {
     /// How objects are found.
     pub detector: inference::Options,
+    /// Look closely only where objects are expected; can be switched while it runs.
+    pub crop: bool,
     /// How they are followed.
     pub tracker: track::Options,
     /// What their behaviour is called.
@@ -50,6 +52,7 @@ impl Options {
     pub fn new(ground: GroundPlane) -> Self {
         Self {
             detector: inference::Options::default(),
+            crop: false,
             tracker: track::Options::default(),
             behavior: behavior::Options::default(),
             prediction: predict::Options::default(),
@@ -84,6 +87,9 @@ impl Options {
 pub struct Perception {
     ground: GroundPlane,
     detector: Box<dyn Detector>,
+    crop: bool,
+    /// Where the tracks of the last frame are by now.
+    expected: Vec<BBox>,
     tracker_options: track::Options,
     tracker: Tracker,
     analyzer: Analyzer,
@@ -108,6 +114,8 @@ impl Perception {
     ) -> Result<Self, inference::Error> {
         Ok(Self {
             detector: inference::open(&options.detector, &options.ground)?,
+            crop: options.crop,
+            expected: Vec::new(),
             ground: options.ground,
             tracker: Tracker::new(options.tracker),
             tracker_options: options.tracker,
@@ -137,10 +145,12 @@ impl Perception {
         transitions: &mut Vec<Transition>,
     ) -> Result<Scene, inference::Error> {
         let now = frame.time;
+        let dt_s = self.last_frame.map_or(0.0, |last| now.since(last).as_secs_f64());
         self.last_frame = Some(now);
         if frame.size != self.ground.size() {
             self.ground = self.ground.resized(frame.size);
         }
+        self.expect(dt_s);
         self.detector.detect(frame, &mut self.detections)?;
         self.tracker.step(&self.detections, frame.size, now, self.track_ids.as_mut());
         let mut tracks: Vec<SceneTrack> = self.tracker.tracks().iter().map(|t| self.place(t)).collect();
@@ -170,6 +180,20 @@ impl Perception {
             tracks,
             detections: self.detections.len(),
         })
+    }
+
+    /// Tells the detector where objects will be `dt_s` after the last frame.
+    fn expect(&mut self, dt_s: f64) {
+        if !self.crop {
+            self.detector.expect(None);
+            return;
+        }
+        self.expected.clear();
+        self.expected.extend(self.tracker.tracks().iter().map(|track| {
+            let by = track.foot.velocity * dt_s;
+            BBox { left: track.bbox.left + by.x, top: track.bbox.top + by.y, ..track.bbox }
+        }));
+        self.detector.expect(Some(&self.expected));
     }
 
     /// From now on notes why the track of this id goes as it goes.
@@ -225,6 +249,39 @@ impl Perception {
     }
 }
 
+/// The adaptive region of interest of a running perception.
+#[derive(Debug, Default)]
+pub struct Crop {
+    on: AtomicBool,
+    region: Mutex<Option<BBox>>,
+}
+
+impl Crop {
+    /// Switched on or off from the start.
+    pub fn new(on: bool) -> Self {
+        Self { on: AtomicBool::new(on), region: Mutex::new(None) }
+    }
+
+    /// Switches it from the next frame on.
+    pub fn switch(&self, on: bool) {
+        self.on.store(on, Ordering::Relaxed);
+    }
+
+    /// Whether it is on.
+    pub fn is_on(&self) -> bool {
+        self.on.load(Ordering::Relaxed)
+    }
+
+    /// The part of the last frame that was looked at, pixels; none: all of it.
+    pub fn region(&self) -> Option<BBox> {
+        *self.region.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, region: Option<BBox>) {
+        *self.region.lock().unwrap_or_else(PoisonError::into_inner) = region;
+    }
+}
+
 /// What the perception thread did so far; readable from any thread.
 #[derive(Debug, Default)]
 pub struct Counters {
@@ -263,6 +320,8 @@ pub struct Outputs {
     pub sights: Option<watch::Sender<Option<Sight>>>,
     /// Whether the thread rests because the capture is paused.
     pub resting: watch::Sender<bool>,
+    /// Whether it looks closely only where objects are expected, and where that was.
+    pub crop: Arc<Crop>,
     /// What was done.
     pub counters: Arc<Counters>,
 }
@@ -314,11 +373,13 @@ pub fn spawn(
             {
                 perception.tune(tuning);
             }
+            perception.crop = outputs.crop.is_on();
             let started = Instant::now();
             let outcome = perception.step(&frame, &mut transitions);
             let busy_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
             outputs.counters.busy_us.fetch_add(busy_us, Ordering::Relaxed);
             perception.count(&outputs.counters);
+            outputs.crop.note(perception.detector.looked_at());
             match outcome {
                 Ok(scene) => {
                     refusing = false;

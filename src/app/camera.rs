@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Error;
 use super::links::{Links, SharedLinks, take};
-use super::orders::{Orders, Request, Setup};
+use super::orders::{Orders, REQUESTS_MAX, Request, Setup};
 use super::surface::{Surface, SurfaceReport, Swarm};
 use crate::base::Clock;
 use crate::capture::{self, Capture};
@@ -80,6 +80,7 @@ impl Camera {
         let ground = config.perception.ground.clone();
         let seen = swarm::Ground { calibrated: ground.is_calibrated(), footprint: ground.footprint() };
         let (track_ids, event_ids) = (store.track_ids(), store.event_ids());
+        let crop = Arc::new(pipeline::Crop::new(config.perception.crop));
         let perception = Perception::new(config.perception, Box::new(track_ids), Box::new(event_ids))
             .map_err(|source| Error::Detector { camera: id.to_string(), source })?;
         let (swarm, goodbye) = match config.swarm {
@@ -107,6 +108,7 @@ impl Camera {
             transitions: transitions_out,
             sights: sights_out,
             resting: resting_out,
+            crop: Arc::clone(&crop),
             counters: Arc::clone(&counters),
         };
         let (tune_perception, perception_tunings) = watch::channel(None);
@@ -116,7 +118,7 @@ impl Camera {
         let stop = CancellationToken::new();
         let (report_out, surface) = watch::channel(SurfaceReport::default());
         let (modes_out, modes) = watch::channel(Vec::new());
-        let (requests_out, requests) = mpsc::channel(1);
+        let (requests_out, requests) = mpsc::channel(REQUESTS_MAX);
         let answers = |link: &&BrokerLink| link.carries.classes.contains(&MessageClass::Reply);
         let ordering = config.links.iter().find(answers).map(|link| link.options.clone());
         if let (Some(options), Some(link)) = (config.control, ordering) {
@@ -129,6 +131,7 @@ impl Camera {
                 resting,
                 capture: Arc::clone(&capture),
                 counters: Arc::clone(&counters),
+                crop,
                 surface: surface.clone(),
                 requests: requests_out,
                 modes: modes_out,

@@ -99,21 +99,27 @@ async fn supervise(
     let outcome = loop {
         tokio::select! {
             () = signals.next() => break Ok(After::Exit),
-            request = camera.request() => break Ok(match request {
-                Request::Stop => After::Exit,
-                Request::Restart => After::Restart,
-            }),
+            request = camera.request() => match request {
+                Request::Stop => break Ok(After::Exit),
+                Request::Restart => break Ok(After::Restart),
+                Request::Reload(job) => {
+                    let outcome = reload.as_mut().map(|reload| reload.reload_outcome(&camera));
+                    #[cfg(feature = "broker")]
+                    renew_access(broker.as_ref(), reload.as_ref());
+                    job.finish(outcome);
+                }
+                Request::Set(settings, job) => {
+                    let outcome = reload.as_mut().map(|reload| reload.set(settings, &camera));
+                    job.finish(outcome);
+                }
+            },
             (name, end) = parts.next_end() => break judge(name, end, &camera).map(|()| After::Exit),
             Some(()) = hangup.recv() => {
                 platform::reloading();
                 // Told to the log; whoever sent the signal waits for no answer.
                 let _ = reload.as_mut().map(|reload| reload.reload(&camera));
                 #[cfg(feature = "broker")]
-                if let (Some(broker), Some(reload)) = (&broker, &reload)
-                    && let Some(options) = &reload.config().broker
-                {
-                    broker.set_access(options);
-                }
+                renew_access(broker.as_ref(), reload.as_ref());
                 platform::ready();
             }
             error = broker_failure(#[cfg(feature = "broker")] &mut broker) => break Err(error),
@@ -140,6 +146,16 @@ async fn supervise(
     )
     .await;
     outcome.and_then(|after| stopped.map(|()| after))
+}
+
+/// Lets the embedded broker go by the users and rules of the configuration in force.
+#[cfg(feature = "broker")]
+fn renew_access(broker: Option<&Broker>, reload: Option<&Reload>) {
+    if let (Some(broker), Some(reload)) = (broker, reload)
+        && let Some(options) = &reload.config().broker
+    {
+        broker.set_access(options);
+    }
 }
 
 /// Stops cameras, waits for their parts and goodbyes, then stops the broker: all under the deadline; a

@@ -1,7 +1,7 @@
 //! What the perception of a camera costs: frames a second, time on a frame, age of a scene.
 //!
 //! Means over the window since [`Meter::begin`]; while that is too short to say anything, over the window
-//! before. A number that nobody measured is left out.
+//! before, if there was one. A number that nobody measured is left out.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -21,13 +21,13 @@ pub(super) struct Meter {
     frames: u64,
     busy_us: u64,
     ages: (f64, u32),
-    before: Measured,
+    before: Option<Measured>,
 }
 
 impl Meter {
     /// A window that begins now, on counters that stand at zero.
     pub(super) fn new(now: Time) -> Self {
-        Self { began: now, frames: 0, busy_us: 0, ages: (0.0, 0), before: Measured::default() }
+        Self { began: now, frames: 0, busy_us: 0, ages: (0.0, 0), before: None }
     }
 
     /// A scene has arrived here.
@@ -39,13 +39,13 @@ impl Meter {
     /// The means up to now.
     pub(super) fn measured(&self, now: Time, counters: &Counters) -> Measured {
         let window = now.since(self.began);
-        if window < WINDOW_MIN {
-            return self.before;
+        if let (Some(before), true) = (self.before, window < WINDOW_MIN) {
+            return before;
         }
         let frames = counters.frames.load(Ordering::Relaxed).saturating_sub(self.frames);
         let busy_us = counters.busy_us.load(Ordering::Relaxed).saturating_sub(self.busy_us);
         Measured {
-            frames_hz: frames as f64 / window.as_secs_f64(),
+            frames_hz: frames as f64 / window.as_secs_f64().max(1e-3),
             inference_ms: (frames > 0).then(|| busy_us as f64 / 1000.0 / frames as f64),
             e2e_ms: (self.ages.1 > 0).then(|| self.ages.0 / f64::from(self.ages.1)),
         }
@@ -53,7 +53,7 @@ impl Meter {
 
     /// Begins the next window.
     pub(super) fn begin(&mut self, now: Time, counters: &Counters) {
-        self.before = self.measured(now, counters);
+        self.before = Some(self.measured(now, counters));
         self.frames = counters.frames.load(Ordering::Relaxed);
         self.busy_us = counters.busy_us.load(Ordering::Relaxed);
         self.began = now;

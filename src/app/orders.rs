@@ -23,8 +23,8 @@ use super::surface::SurfaceReport;
 use crate::base::{Clock, Readers, Time, replace_file, rfc3339};
 use crate::capture::Capture;
 use crate::control::{
-    self, Action, Activity, Command, Connection, Data, Desk, Outcome, Outgoing, Plane, Repeats, Ticket,
-    Topics, Truth,
+    self, Action, Activity, Command, Connection, Data, Desk, Outcome, Outgoing, Plane, Repeats, Settings,
+    Ticket, Topics, Truth,
 };
 use crate::link::{self, Carries, Client, Deliveries, LinkHandle, Route, Router};
 use crate::model::{CameraId, Delivery, Scene};
@@ -36,18 +36,40 @@ const TICK: Duration = Duration::from_millis(250);
 const REST_WITHIN: Duration = Duration::from_secs(5);
 /// How long the perception may take to hand over its last frame.
 const DRAIN_WITHIN: Duration = Duration::from_secs(3);
+/// Requests that wait for whoever runs the process.
+pub(super) const REQUESTS_MAX: usize = 8;
 /// A frame older than this is not recent.
 const RECENT: Duration = Duration::from_secs(5);
 /// The file with the ids of commands, in the state folder.
 const COMMANDS_FILE: &str = "commands.json";
 
 /// What is asked of whoever runs the process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Request {
     /// Drain and exit.
     Stop,
     /// Drain and start again.
     Restart,
+    /// Read the configuration again.
+    Reload(Job),
+    /// Set these values.
+    Set(Settings, Job),
+}
+
+/// A command that somebody else does.
+#[derive(Debug)]
+pub struct Job {
+    ticket: Ticket,
+    outcomes: mpsc::Sender<(Ticket, Outcome)>,
+}
+
+impl Job {
+    /// Tells how it went; none when it can't be done here.
+    pub(super) fn finish(self, outcome: Option<Outcome>) {
+        let nobody = || Outcome::failed("unavailable", "this camera has no configuration file to go by");
+        // There is room for as many as can be under way; a desk that is gone wants no answer.
+        let _ = self.outcomes.try_send((self.ticket, outcome.unwrap_or_else(nobody)));
+    }
 }
 
 /// A link with what comes in by it.
@@ -86,6 +108,7 @@ pub(super) struct Setup {
     pub(super) resting: watch::Receiver<bool>,
     pub(super) capture: Arc<Capture>,
     pub(super) counters: Arc<pipeline::Counters>,
+    pub(super) crop: Arc<pipeline::Crop>,
     pub(super) surface: watch::Receiver<SurfaceReport>,
     pub(super) requests: mpsc::Sender<Request>,
     /// The modes that are known here, for the swarm's status.
@@ -107,6 +130,9 @@ pub(super) struct Orders {
     data_link: Option<Wire>,
     router: Router,
     pending: Vec<Resting>,
+    /// What others have done.
+    jobs: mpsc::Sender<(Ticket, Outcome)>,
+    outcomes: mpsc::Receiver<(Ticket, Outcome)>,
     started: Time,
     last_frame: Option<Time>,
     next_metrics: Time,
@@ -122,7 +148,11 @@ impl Orders {
         let plane = Plane::new(topics.clone(), setup.options.plane.clone());
         let spawn = |id: String, will, subscriptions: Vec<_>| {
             // A session that is kept would bring commands that nobody waits for any more.
-            let clean = link::Options { session_expiry: Duration::ZERO, ..setup.link.clone() };
+            let clean = link::Options {
+                will_delay: Duration::ZERO,
+                session_expiry: Duration::ZERO,
+                ..setup.link.clone()
+            };
             let client = Client { id, will, subscriptions, rows: None };
             link::spawn(&clean, client, Arc::clone(&setup.clock)).map(Wire::new)
         };
@@ -143,6 +173,7 @@ impl Orders {
             Router::new(vec![Route { name, carries: Carries::default(), data, control: None }], None)
         };
         let router = setup.router.clone().or_else(|| data_link.as_ref().map(own));
+        let (jobs, outcomes) = mpsc::channel(control::RUNNING_MAX);
         let file = setup.state_dir.join(COMMANDS_FILE);
         let repeats = std::fs::read(file).map(|bytes| Repeats::from_json(&bytes, now)).unwrap_or_default();
         Ok(Self {
@@ -155,6 +186,8 @@ impl Orders {
             shared,
             data_link,
             pending: Vec::new(),
+            jobs,
+            outcomes,
             started: now,
             last_frame: None,
             next_metrics: now + control::METRICS_EVERY,
@@ -183,6 +216,11 @@ impl Orders {
                     Shared::Heard(delivery) => self.plane.heard_shared(&delivery),
                     Shared::Connected => self.tell(Connection::Shared),
                 },
+                Some((ticket, outcome)) = self.outcomes.recv() => {
+                    let mut actions = Vec::new();
+                    self.desk.finish(ticket, outcome, &mut actions);
+                    self.act(actions).await;
+                }
                 Ok(()) = self.setup.resting.changed() => self.rested().await,
                 fresh = self.setup.scenes.changed(), if perceiving => match fresh {
                     Ok(()) => self.scene(),
@@ -289,10 +327,12 @@ impl Orders {
     fn execute(&mut self, ticket: Ticket, command: &Command) -> Option<Outcome> {
         let now = self.now();
         match command {
-            Command::Pause => return self.rest(ticket, true),
-            Command::Resume => return self.rest(ticket, false),
-            Command::Stop => return self.ask(Request::Stop),
-            Command::Restart => return self.ask(Request::Restart),
+            Command::Pause => self.rest(ticket, true),
+            Command::Resume => self.rest(ticket, false),
+            Command::Stop => self.leave_by(Request::Stop),
+            Command::Restart => self.leave_by(Request::Restart),
+            Command::Reload => self.ask(Request::Reload(self.job(ticket))),
+            Command::Set(settings) => self.ask(Request::Set(settings.clone(), self.job(ticket))),
             Command::Status => {
                 let mut out = Vec::new();
                 self.plane.tell(now, &mut out);
@@ -308,10 +348,13 @@ impl Orders {
             }
             Command::Health => Some(Outcome::Done(Some(self.health_result(now)))),
             Command::StabilizationStats => Some(Outcome::Done(Some(self.stabilization_result()))),
-            Command::ToggleCrop { .. } | Command::Snapshot | Command::Reload | Command::Set(_) => {
-                let detail = format!("this version can't do {}", command.word().as_str());
-                Some(Outcome::failed("unavailable", detail))
+            Command::ToggleCrop { enabled } => {
+                let crop = &self.setup.crop;
+                crop.switch(enabled.unwrap_or(!crop.is_on()));
+                self.show();
+                Some(Outcome::Done(Some(json!({ "enabled": self.setup.crop.is_on() }))))
             }
+            Command::Snapshot => Some(Outcome::Rejected(control::Rejection::FramesNotAllowed)),
         }
     }
 
@@ -353,13 +396,28 @@ impl Orders {
         self.act(actions).await;
     }
 
-    fn ask(&mut self, request: Request) -> Option<Outcome> {
-        if self.setup.requests.try_send(request).is_err() {
-            return Some(Outcome::failed("unavailable", "nobody runs this camera who could do that"));
+    fn job(&self, ticket: Ticket) -> Job {
+        Job { ticket, outcomes: self.jobs.clone() }
+    }
+
+    /// Asks whoever runs the process; the outcome, when nobody can be asked.
+    fn ask(&self, request: Request) -> Option<Outcome> {
+        let unanswered = self.setup.requests.try_send(request).err()?;
+        Some(match unanswered {
+            mpsc::error::TrySendError::Full(_) => Outcome::Rejected(control::Rejection::Busy(REQUESTS_MAX)),
+            mpsc::error::TrySendError::Closed(_) => {
+                Outcome::failed("unavailable", "nobody runs this camera who could do that")
+            }
+        })
+    }
+
+    fn leave_by(&mut self, request: Request) -> Option<Outcome> {
+        let refused = self.ask(request);
+        if refused.is_none() {
+            self.leaving = true;
+            self.show();
         }
-        self.leaving = true;
-        self.show();
-        None
+        refused
     }
 
     fn scene(&mut self) {
@@ -368,7 +426,9 @@ impl Orders {
         let Some(scene) = scene else { return };
         let first = self.last_frame.replace(now).is_none();
         self.meter.scene(&scene, now);
-        for envelope in self.data.detections(&scene, None, now) {
+        let crop = &self.setup.crop;
+        let crop = crop.is_on().then(|| control::Crop(crop.region()));
+        for envelope in self.data.detections(&scene, crop, now) {
             self.router.send(envelope);
         }
         if first {
@@ -418,7 +478,7 @@ impl Orders {
         let mut modes = self.setup.surface.borrow().modes.clone();
         // Whoever reads it is on the broker.
         modes.retain(|mode| *mode != modes::BROKER_DOWN);
-        let truth = Truth { activity: self.activity(), modes, crop: false };
+        let truth = Truth { activity: self.activity(), modes, crop: self.setup.crop.is_on() };
         let (now, mut out) = (self.now(), Vec::new());
         self.plane.set_truth(truth, now, &mut out);
         self.send(out);

@@ -1,16 +1,31 @@
-//! Reading the configuration again while the daemon runs.
+//! Reading the configuration again while the daemon runs, and setting single values of it.
 //!
 //! All or nothing in what counts: a configuration with a fault in it changes nothing, and every fault is
 //! told. Of a good one, what can be changed while running is in force when [`Reload::reload`] returns
 //! (the perception takes it with its next frame); what can't is named. Links stay up. The same for
 //! SIGHUP and whoever else may ask.
+//!
+//! Settings made while running are kept in `settings.json` in the state folder and beat file and
+//! environment, at every start too. They are on disk before they are in force. Settings that no longer
+//! go together with the file are left out at the start, and said so.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
 
 use super::Camera;
+use crate::base::{Readers, replace_file};
 use crate::config::raw::Level;
-use crate::config::{Changes, Config, Faults, Loaded};
+use crate::config::{self, Changes, Config, Faults, Loaded};
+use crate::control::{Outcome, Rejection, Settings};
 
-/// Reads file and environment again.
-pub type Load = Box<dyn Fn() -> Result<Loaded, Faults> + Send>;
+/// The file of the settings, in the state folder.
+const SETTINGS_FILE: &str = "settings.json";
+/// Most settings that are kept.
+const KEPT_MAX: usize = 256;
+
+/// Reads file and environment again, with these settings on top.
+pub type Load = Box<dyn Fn(&Settings) -> Result<Loaded, Faults> + Send>;
 /// Sets the least important messages that are still written to the log.
 pub type SetLevel = Box<dyn Fn(Level) + Send>;
 
@@ -19,12 +34,37 @@ pub struct Reload {
     in_force: Loaded,
     load: Load,
     set_level: SetLevel,
+    settings: Settings,
+    file: PathBuf,
+}
+
+/// Loads the configuration with the settings that are kept in its state folder; without them, and with
+/// what is wrong with them, when they don't go together.
+pub fn load_with_settings(load: &Load) -> Result<(Loaded, Settings, Option<String>), Faults> {
+    let plain = load(&Settings::new())?;
+    match read(&plain.config.state_dir.join(SETTINGS_FILE)) {
+        Ok(settings) if settings.is_empty() => Ok((plain, settings, None)),
+        Ok(settings) => match load(&settings) {
+            Ok(loaded) => Ok((loaded, settings, None)),
+            Err(faults) => Ok((plain, Settings::new(), Some(faults.to_string()))),
+        },
+        Err(error) => Ok((plain, Settings::new(), Some(error))),
+    }
+}
+
+fn read(file: &Path) -> Result<Settings, String> {
+    let bytes = match std::fs::read(file) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Settings::new()),
+        read => read.map_err(|error| format!("{}: {error}", file.display()))?,
+    };
+    serde_json::from_slice(&bytes).map_err(|error| format!("{}: {error}", file.display()))
 }
 
 impl Reload {
-    /// `in_force` is what the daemon was started with.
-    pub fn new(in_force: Loaded, load: Load, set_level: SetLevel) -> Self {
-        Self { in_force, load, set_level }
+    /// `in_force` is what the daemon was started with, these settings included.
+    pub fn new(in_force: Loaded, settings: Settings, load: Load, set_level: SetLevel) -> Self {
+        let file = in_force.config.state_dir.join(SETTINGS_FILE);
+        Self { in_force, load, set_level, settings, file }
     }
 
     /// The configuration in force.
@@ -34,12 +74,63 @@ impl Reload {
 
     /// Reads the configuration again, applies what can be applied, and logs both.
     pub fn reload(&mut self, camera: &Camera) -> Result<Changes, Faults> {
-        let new = (self.load)().inspect_err(|faults| {
+        let new = (self.load)(&self.settings).inspect_err(|faults| {
             for fault in faults.list() {
                 tracing::error!(camera = %camera.id(), "configuration not reloaded: {fault}");
             }
         })?;
-        let changes = self.in_force.adopt(&new);
+        Ok(self.adopt(&new, camera))
+    }
+
+    /// The same, as the answer to a command.
+    pub(super) fn reload_outcome(&mut self, camera: &Camera) -> Outcome {
+        match self.reload(camera) {
+            Ok(Changes { applied, need_restart }) => {
+                Outcome::Done(Some(json!({ "applied": applied, "need_restart": need_restart })))
+            }
+            Err(faults) => faulty(&faults),
+        }
+    }
+
+    /// Sets these values, `null` takes one back; all of them or none. Without any, what is set is told.
+    pub(super) fn set(&mut self, change: Settings, camera: &Camera) -> Outcome {
+        if change.is_empty() {
+            return Outcome::Done(Some(json!({ "settings": self.shown() })));
+        }
+        let dead: Vec<&str> = change.keys().map(String::as_str).filter(|key| !config::is_live(key)).collect();
+        if !dead.is_empty() {
+            let detail =
+                format!("can't be set while running: {}; change the file and restart", dead.join(", "));
+            return Outcome::Rejected(Rejection::BadParameters(detail));
+        }
+        let mut settings = self.settings.clone();
+        for (key, value) in change {
+            if value.is_null() {
+                settings.remove(&key);
+            } else {
+                settings.insert(key, value);
+            }
+        }
+        if settings.len() > KEPT_MAX {
+            let detail = format!("at most {KEPT_MAX} settings are kept; take some back with null");
+            return Outcome::Rejected(Rejection::BadParameters(detail));
+        }
+        let new = match (self.load)(&settings) {
+            Ok(new) => new,
+            Err(faults) => return faulty(&faults),
+        };
+        let written = serde_json::to_vec(&settings).map_err(std::io::Error::from);
+        let written = written.and_then(|bytes| replace_file(&self.file, &bytes, Readers::OwnerOnly));
+        if let Err(error) = written {
+            return Outcome::failed("unsaved", format!("{}: {error}", self.file.display()));
+        }
+        self.settings = settings;
+        let changes = self.adopt(&new, camera);
+        Outcome::Done(Some(json!({ "applied": changes.applied, "settings": self.shown() })))
+    }
+
+    fn adopt(&mut self, new: &Loaded, camera: &Camera) -> Changes {
+        let changes = self.in_force.adopt(new);
         (self.set_level)(self.in_force.config.log.level);
         camera.tune(&self.in_force.config);
         let camera = camera.id();
@@ -52,6 +143,21 @@ impl Reload {
         if !changes.need_restart.is_empty() {
             tracing::warn!(%camera, "configuration reloaded: needs a restart: {}", changes.need_restart.join(", "));
         }
-        Ok(changes)
+        changes
     }
+
+    /// Every value that can be set, and where it comes from.
+    fn shown(&self) -> Value {
+        let shown = self
+            .in_force
+            .settings()
+            .map(|(key, value, origin)| (key.to_owned(), json!({ "value": value, "origin": origin })));
+        Value::Object(shown.collect())
+    }
+}
+
+fn faulty(faults: &Faults) -> Outcome {
+    let list: Vec<String> = faults.list().iter().map(ToString::to_string).collect();
+    let detail = format!("{} faults; nothing was changed", list.len());
+    Outcome::Failed { error: "faults", detail, result: Some(json!({ "faults": list })) }
 }

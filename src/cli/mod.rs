@@ -9,11 +9,13 @@ mod check;
 mod demo;
 mod explain;
 mod log;
+mod observer;
 #[cfg(feature = "broker")]
 mod picture;
 mod replay;
 mod run;
 mod secret;
+mod send;
 
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -48,6 +50,8 @@ enum Verb {
     Demo(demo::Arguments),
     /// Check a configuration: every fault, or the effective values with secrets hidden.
     Check(ConfigArguments),
+    /// Give a command to one camera or to all, and tell how it went.
+    Send(send::Arguments),
     /// Track a video or a file of detections as fast as it goes, and write MOTChallenge rows.
     Replay(replay::Arguments),
     /// Run the embedded broker alone.
@@ -91,6 +95,10 @@ enum Error {
     File { what: String, source: io::Error },
     #[error("{0}")]
     BadInput(String),
+    #[error("{0}")]
+    Unavailable(String),
+    #[error("not done: {0}")]
+    NotDone(String),
     #[error("standard output: {0}")]
     Output(#[from] io::Error),
 }
@@ -106,9 +114,9 @@ impl Error {
             #[cfg(feature = "broker")]
             Self::Broker(error) => error.kind(),
             Self::Secret(error) => error.kind(),
-            Self::File { .. } => ErrorKind::Unavailable,
+            Self::File { .. } | Self::Unavailable(_) => ErrorKind::Unavailable,
             Self::BadInput(_) => ErrorKind::BadInput,
-            Self::Output(_) => ErrorKind::Failed,
+            Self::NotDone(_) | Self::Output(_) => ErrorKind::Failed,
         }
     }
 }
@@ -143,6 +151,7 @@ fn act(cli: Cli) -> Result<(), Error> {
         #[cfg(feature = "broker")]
         Verb::Demo(arguments) => demo::run(&arguments, &cli.log),
         Verb::Check(arguments) => check::check(&arguments, &cli.log),
+        Verb::Send(arguments) => send::run(&arguments, &cli.log),
         Verb::Replay(arguments) => replay::run(&arguments, &cli.log),
         #[cfg(feature = "broker")]
         Verb::Broker(arguments) => run::broker(&arguments, &cli.log),
@@ -153,6 +162,12 @@ fn act(cli: Cli) -> Result<(), Error> {
 
 /// Loads the configuration; the command line's log settings beat file and environment.
 fn load(arguments: &ConfigArguments, log: &log::Arguments) -> Result<Loaded, Error> {
+    let path = find(arguments);
+    Ok(config::load(path.as_deref(), variables().chain(log.as_variables()))?)
+}
+
+/// The configuration's file; says so when there is none.
+fn find(arguments: &ConfigArguments) -> Option<PathBuf> {
     let path = config::find(arguments.config.as_deref());
     if path.is_none() {
         let _ = writeln!(
@@ -161,7 +176,7 @@ fn load(arguments: &ConfigArguments, log: &log::Arguments) -> Result<Loaded, Err
             config::SEARCHED.join(", ")
         );
     }
-    Ok(config::load(path.as_deref(), variables().chain(log.as_variables()))?)
+    path
 }
 
 /// The environment. What is no Unicode gets a replacement character: a value of ours is then refused

@@ -5,21 +5,26 @@ use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::sync::Arc;
 
-use super::{ConfigArguments, Error, load, log, runtime};
+use super::{ConfigArguments, Error, find, log, runtime};
 use crate::app::daemon::{self, After};
-use crate::app::reload::Reload;
+use crate::app::reload::{Load, Reload, load_with_settings};
 use crate::base::SystemClock;
 #[cfg(feature = "broker")]
 use crate::broker;
 use crate::config;
 
 pub(super) fn run(arguments: &ConfigArguments, log: &log::Arguments) -> Result<(), Error> {
-    let loaded = load(arguments, log)?;
+    let (path, log) = (find(arguments), log.clone());
+    let load: Load = Box::new(move |settings| {
+        config::load_with(path.as_deref(), super::variables().chain(log.as_variables()), settings)
+    });
+    let (loaded, settings, fault) = load_with_settings(&load)?;
     let set_level = log::start(loaded.config.log.level.as_str(), loaded.config.log.is_json());
-    let (path, log) = (config::find(arguments.config.as_deref()), log.clone());
-    let again = move || config::load(path.as_deref(), super::variables().chain(log.as_variables()));
+    if let Some(fault) = fault {
+        tracing::warn!("settings made while running are left out: {fault}");
+    }
     let set_level = Box::new(move |level: config::raw::Level| set_level(level.as_str()));
-    let reload = Reload::new(loaded, Box::new(again), set_level);
+    let reload = Reload::new(loaded, settings, load, set_level);
     let runtime = runtime()?;
     let done = runtime.block_on(daemon::run(reload, Arc::new(SystemClock::new())));
     // What was left behind by the deadline must not hold the process.

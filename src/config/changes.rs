@@ -1,12 +1,26 @@
 //! What a configuration that was read again changes, and which of it a running daemon can take over.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value as Json};
 
-use super::Loaded;
+use super::document::Node;
+use super::{Loaded, Place};
 
 /// What the swarm goes by from one moment to the next.
 const SWARM: [&str; 4] =
     ["swarm.track_rate_hz", "swarm.publish_severity", "swarm.peers_max", "swarm.stale_after_s"];
+
+/// The sections whose single values can be set while running.
+const LIVE_SECTIONS: [&str; 3] = ["tracker", "behavior", "prediction"];
+
+/// Whether a single value can be set while running; whatever else is changed needs file and restart.
+pub(super) fn is_live(key: &str) -> bool {
+    let section = key.split_once('.').map(|(section, _)| section);
+    section.is_some_and(|section| LIVE_SECTIONS.contains(&section))
+        || SWARM.contains(&key)
+        || key == "log.level"
+}
 
 /// Who may do what at the embedded broker.
 #[cfg(feature = "broker")]
@@ -30,6 +44,35 @@ impl Clear {
     }
 }
 
+/// Where a value comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Origin {
+    /// Nobody set it.
+    Default,
+    /// The configuration file.
+    File,
+    /// An environment variable.
+    Environment,
+    /// A setting made while running.
+    Runtime,
+}
+
+/// Where the values that can be set while running come from.
+pub(super) fn origins(root: &Node, effective: &Json) -> BTreeMap<String, Origin> {
+    let sections = effective.as_object().into_iter().flatten();
+    let keys = sections.flat_map(|(section, values)| {
+        values.as_object().into_iter().flatten().map(move |(name, _)| super::schema::join(section, name))
+    });
+    let origin = |key: &String| match root.written(key) {
+        None => Origin::Default,
+        Some(Place::Line { .. } | Place::File(_) | Place::Nowhere) => Origin::File,
+        Some(Place::Variable(_)) => Origin::Environment,
+        Some(Place::Runtime) => Origin::Runtime,
+    };
+    keys.filter(|key| is_live(key)).map(|key| (key.clone(), origin(&key))).collect()
+}
+
 /// The keys that differ, by their paths, in the order of their names.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Changes {
@@ -47,9 +90,17 @@ impl Changes {
 }
 
 impl Loaded {
+    /// The single values that can be set while running, with the place that each comes from.
+    pub fn settings(&self) -> impl Iterator<Item = (&str, &Json, Origin)> {
+        self.origins.iter().map(|(key, origin)| {
+            let (section, name) = key.split_once('.').unwrap_or((key, ""));
+            (key.as_str(), &self.clear.0[section][name], *origin)
+        })
+    }
+
     /// Takes over from `new` what a running daemon can: tracker, behaviour, prediction and zones, what
-    /// the swarm publishes and keeps, the log's level, and who may do what at the embedded broker. The rest stays as it is in force, and is named
-    /// again at every reload until the restart.
+    /// the swarm publishes and keeps, the log's level, and who may do what at the embedded broker. The
+    /// rest stays as it is in force, and is named again at every reload until the restart.
     pub fn adopt(&mut self, new: &Self) -> Changes {
         let before = self.clear.0.clone();
         let (mine, other) = (&mut self.config, &new.config);
@@ -68,6 +119,7 @@ impl Loaded {
             keys.extend(SWARM);
         }
         mine.log.level = other.log.level;
+        self.origins.clone_from(&new.origins);
         #[cfg(feature = "broker")]
         if let (Some(mine), Some(other)) = (&mut mine.broker, &other.broker) {
             mine.users.clone_from(&other.users);
@@ -149,6 +201,44 @@ fn walk(a: &Json, b: &Json, path: String, found: &mut Vec<String>) {
 mod tests {
     use super::*;
     use crate::config::tests::{env, file};
+
+    fn with_settings(settings: &[(&str, Json)]) -> Result<Loaded, crate::config::Faults> {
+        let file = file("[camera]\nid = 'gate'\n[capture]\nkind = 'synthetic'\n[tracker]\nmin_hits = 4\n");
+        let settings = settings.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
+        let env = env(&[("OMNISIGHT_TRACKER__LOST_S", "2.5"), ("OMNISIGHT_TRACKER__IOU_MIN", "0.5")]);
+        crate::config::load_with(Some(&file.path), env, &settings)
+    }
+
+    #[test]
+    fn a_setting_beats_the_environment_and_every_value_says_where_it_comes_from() {
+        let loaded = with_settings(&[("tracker.iou_min", 0.25.into())]).unwrap();
+        let of = |wanted: &str| {
+            let (_, value, origin) = loaded.settings().find(|(key, ..)| *key == wanted).unwrap();
+            (value.clone(), origin)
+        };
+        assert_eq!(of("tracker.iou_min"), (0.25.into(), Origin::Runtime));
+        assert_eq!(of("tracker.lost_s"), (2.5.into(), Origin::Environment));
+        assert_eq!(of("tracker.min_hits"), (4.into(), Origin::File));
+        assert_eq!(of("tracker.max_age_frames").1, Origin::Default);
+        assert!(loaded.settings().all(|(key, ..)| is_live(key)));
+        assert!(loaded.config.perception.tracker.iou_min < 0.3);
+    }
+
+    #[test]
+    fn settings_are_validated_as_a_whole_and_every_fault_is_named() {
+        let faults = with_settings(&[
+            ("tracker.iou_min", 7.into()),
+            ("tracker.iou_mix", 0.1.into()),
+            ("behavior.running_mps", "fast".into()),
+            ("prediction.retract_below", 0.9.into()),
+            ("prediction.horizon_s", Json::Object(Map::new())),
+        ])
+        .unwrap_err();
+        let told = faults.to_string();
+        for key in ["tracker.iou_min", "tracker.iou_mix", "behavior.running_mps", "prediction.horizon_s"] {
+            assert!(told.contains(&format!("runtime setting: {key}")), "{key}: {told}");
+        }
+    }
 
     const FILE: &str = "[camera]\nid = 'gate'\n[capture]\nkind = 'synthetic'\n[[broker_link]]\n\
                         url = 'mqtt://h'\nusername = 'u'\npassword = 'hush-1'\n";

@@ -51,6 +51,11 @@ impl Node {
         path.split('.').try_fold(self, |at, key| at.child(key).ok_or(at)).unwrap_or_else(|last| last)
     }
 
+    /// Where the value of a key was written; none when it stands nowhere.
+    pub(super) fn written(&self, path: &str) -> Option<&Place> {
+        path.split('.').try_fold(self, Self::child).map(|node| &node.place)
+    }
+
     fn child(&self, key: &str) -> Option<&Self> {
         match &self.value {
             Value::Table(entries) => entries.get(key).map(|e| &e.node),
@@ -188,6 +193,30 @@ pub(super) fn overlay(
     if let Err(problem) = root.put(path, node) {
         faults.push(place, path.join("."), problem);
     }
+}
+
+/// Puts a runtime setting on top of the document; `path` is dotted.
+pub(super) fn set(root: &mut Node, path: &str, value: &serde_json::Value, faults: &mut Faults) {
+    let parts: Vec<&str> = path.split('.').collect();
+    if let Err(problem) = root.put(&parts, runtime(value)) {
+        faults.push(Place::Runtime, path, problem);
+    }
+}
+
+fn runtime(value: &serde_json::Value) -> Node {
+    use serde_json::Value as Json;
+    let value = match value {
+        Json::Bool(value) => Value::Bool(*value),
+        Json::Number(number) => match (number.as_i64(), number.as_f64()) {
+            (Some(integer), _) => Value::Integer(integer),
+            (None, Some(real)) => Value::Real(real),
+            (None, None) => Value::Other(number.to_string()),
+        },
+        Json::String(text) => Value::Text(text.clone()),
+        Json::Array(values) => Value::Array(values.iter().map(runtime).collect()),
+        Json::Object(_) | Json::Null => Value::Other(value.to_string()),
+    };
+    Node { place: Place::Runtime, value }
 }
 
 /// The same value, written in one place.

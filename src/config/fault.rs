@@ -25,6 +25,8 @@ pub enum Place {
     File(Arc<Path>),
     /// In the environment variable of this name.
     Variable(Arc<str>),
+    /// Among the settings that were made while running.
+    Runtime,
     /// Nowhere: there is no configuration file.
     Nowhere,
 }
@@ -35,6 +37,7 @@ impl fmt::Display for Place {
             Self::Line { file, line, column } => write!(f, "{}:{line}:{column}", file.display()),
             Self::File(file) => write!(f, "{}", file.display()),
             Self::Variable(name) => write!(f, "{name}"),
+            Self::Runtime => f.write_str("runtime setting"),
             Self::Nowhere => f.write_str("(no configuration file)"),
         }
     }
@@ -151,7 +154,7 @@ impl Faults {
         let line = |f: &Fault| match &f.place {
             Place::Line { line, column, .. } => (*line, *column),
             Place::File(_) | Place::Nowhere => (0, 0),
-            Place::Variable(_) => (usize::MAX, 0),
+            Place::Variable(_) | Place::Runtime => (usize::MAX, 0),
         };
         self.list.sort_by_key(line);
         self

@@ -23,11 +23,12 @@ pub mod raw;
 mod schema;
 mod validate;
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use changes::Changes;
+pub use changes::{Changes, Origin};
 pub use fault::{Fault, Faults, Place, Problem};
 pub use masked::Masked;
 #[cfg(feature = "broker")]
@@ -35,6 +36,8 @@ pub use options::BrokerAlone;
 pub use options::{BrokerLink, Camera, Config};
 pub use schema::schema;
 
+use crate::control::Settings;
+use crate::link;
 use changes::Clear;
 use document::{Meaning, Node, Value};
 
@@ -54,6 +57,12 @@ pub struct Loaded {
     pub config: Config,
     raw: raw::Root,
     clear: Clear,
+    origins: BTreeMap<String, Origin>,
+}
+
+/// Whether a key's value can be set while running.
+pub fn is_live(key: &str) -> bool {
+    changes::is_live(key)
 }
 
 /// The file that was named, or the first of [`SEARCHED`] that exists; `None` when there is none.
@@ -64,20 +73,35 @@ pub fn find(named: Option<&Path>) -> Option<PathBuf> {
 
 /// Reads the file, if any, and the environment on top of it.
 pub fn load(path: Option<&Path>, env: impl Iterator<Item = (String, String)>) -> Result<Loaded, Faults> {
+    load_with(path, env, &Settings::new())
+}
+
+/// Reads the file, if any, the environment on top of it, and on top of both the settings that were made
+/// while running.
+pub fn load_with(
+    path: Option<&Path>,
+    env: impl Iterator<Item = (String, String)>,
+    settings: &Settings,
+) -> Result<Loaded, Faults> {
     let (schema, mut faults) = (schema(), Faults::default());
     let env: Vec<_> = env.collect();
     let credentials = credentials(&env);
-    let Some(root) = document(path, env.into_iter(), &schema, &mut faults) else {
+    let Some(mut root) = document(path, env.into_iter(), &schema, &mut faults) else {
         return Err(faults.sorted());
     };
+    for (key, value) in settings {
+        document::set(&mut root, key, value, &mut faults);
+    }
     let json = schema::check(&root, &schema, "", &mut faults);
     let config = validate::validate(&root, &json, credentials.as_deref(), &mut faults);
     let raw = serde_json::from_value::<raw::Root>(json.clone());
     match (config, raw) {
         (Ok(config), Ok(raw)) if faults.list().is_empty() => {
             // What has no JSON form is no number, and such were refused.
-            let clear = Clear::new(serde_json::to_value(&raw).unwrap_or_default(), &json);
-            Ok(Loaded { config, raw, clear })
+            let effective = serde_json::to_value(&raw).unwrap_or_default();
+            let origins = changes::origins(&root, &effective);
+            let clear = Clear::new(effective, &json);
+            Ok(Loaded { config, raw, clear, origins })
         }
         _ => Err(faults.sorted()),
     }
@@ -215,6 +239,12 @@ fn overlay(
         let meaning = if is_text { Meaning::Text } else { Meaning::Toml };
         document::overlay(root, name, &path, text, &meaning, faults);
     }
+}
+
+/// A link to the broker at `url`, for a user and the file with their password; the error says what is
+/// wrong.
+pub fn link_to(url: &str, credentials: (Option<&str>, Option<&Path>)) -> Result<link::Options, String> {
+    validate::link_to(url, credentials)
 }
 
 /// The folder that systemd gives a service, as `STATE_DIRECTORY` says it: the first of a list.

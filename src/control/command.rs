@@ -94,7 +94,7 @@ impl Word {
 
     /// It takes so long that whoever asked is told first that it was accepted.
     pub fn is_long(self) -> bool {
-        matches!(self, Self::Stop | Self::Restart | Self::Snapshot | Self::Reload | Self::Set)
+        matches!(self, Self::Stop | Self::Restart | Self::Reload | Self::Set)
     }
 
     /// The process ends by it.

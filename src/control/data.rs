@@ -67,6 +67,7 @@ pub struct Data {
 }
 
 #[derive(Serialize)]
+#[expect(clippy::struct_field_names, reason = "the names are those of the wire")]
 struct Detections<'a> {
     timestamp: String,
     detection_count: usize,
@@ -164,11 +165,6 @@ impl Data {
     /// A data plane that has sent nothing yet.
     pub fn new(topics: Topics, options: Options) -> Self {
         Self { topics, options, last_detections: None, message_id: 0 }
-    }
-
-    /// Set otherwise from now on.
-    pub fn set_options(&mut self, options: Options) {
-        self.options = options;
     }
 
     /// What a frame's scene is to the data plane: nothing when there is nothing in it, or too soon.

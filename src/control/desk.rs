@@ -30,14 +30,12 @@ pub struct Options {
     pub allow: Permissions,
     /// Commands a second through one door, 1 to 1,000.
     pub rate_per_s: u32,
-    /// Pictures may leave this camera.
-    pub frames_allowed: bool,
 }
 
 impl Default for Options {
-    /// Everything from everywhere, 20 a second, no pictures.
+    /// Everything from everywhere, 20 a second.
     fn default() -> Self {
-        Self { allow: Permissions::default(), rate_per_s: 20, frames_allowed: false }
+        Self { allow: Permissions::default(), rate_per_s: 20 }
     }
 }
 
@@ -134,15 +132,6 @@ impl Desk {
         }
     }
 
-    /// Other limits from now on.
-    pub fn set_options(&mut self, options: Options) {
-        if options.rate_per_s != self.options.rate_per_s {
-            let per_s = f64::from(options.rate_per_s.max(1));
-            self.limits = Door::ALL.map(|door| (door, RateLimit::new(per_s))).into();
-        }
-        self.options = options;
-    }
-
     /// Whether one more message may be read through this door; the answer to a row of those that may not
     /// is given by the desk.
     pub fn admit(&mut self, asker: &Asker, now: Time, actions: &mut Vec<Action>) -> bool {
@@ -205,9 +194,6 @@ impl Desk {
             Seen::New => {}
         }
         self.options.allow.check(door, word)?;
-        if word == Word::Snapshot && !self.options.frames_allowed {
-            return Err(Rejection::FramesNotAllowed);
-        }
         if self.stopping && !word.only_asks() {
             return Err(Rejection::Stopping);
         }
@@ -296,7 +282,7 @@ impl Desk {
     fn tell_limits(&mut self, now: Time, actions: &mut Vec<Action>) {
         for (door, limit) in &mut self.limits {
             let Some(asker) = self.limited.get(door) else { continue };
-            let Some(count) = limit.to_tell(now) else { continue };
+            let Some(count) = limit.tell_due(now) else { continue };
             let rejection = Rejection::RateLimited { count, per_s: self.options.rate_per_s };
             let reply = Reply::rejected(None, None, &rejection);
             actions.push(Action::Reply(asker.clone(), reply.clone()));

@@ -81,6 +81,10 @@ struct AuditLine<'a> {
     error: Option<&'a str>,
 }
 
+fn gone() -> Truth {
+    Truth { activity: Activity::Gone, ..Truth::default() }
+}
+
 impl Plane {
     /// A plane that has told nothing yet.
     pub fn new(topics: Topics, options: Options) -> Self {
@@ -116,16 +120,12 @@ impl Plane {
 
     /// What the broker publishes when the control connection is cut.
     pub fn will(&self, now: Time) -> Envelope {
-        self.status_as(&self.gone(), self.topics.own_status(), now)
+        self.status_as(&gone(), self.topics.own_status(), now)
     }
 
     /// The same for the shared connection.
     pub fn shared_will(&self, now: Time) -> Envelope {
-        self.status_as(&self.gone(), self.topics.shared_status(), now)
-    }
-
-    fn gone(&self) -> Truth {
-        Truth { activity: Activity::Gone, ..Truth::default() }
+        self.status_as(&gone(), self.topics.shared_status(), now)
     }
 
     /// Who asks by this delivery; nobody when it is no command topic.
@@ -158,11 +158,14 @@ impl Plane {
         self.foreign_shared
     }
 
-    /// What is so from now on; publishes it when it is news.
+    /// What is so from now on; publishes it when it is news. The shared status is only written for another
+    /// word: to answer somebody who writes there with the mode that they are there would be a quarrel.
     pub fn set_truth(&mut self, truth: Truth, now: Time, out: &mut Vec<Outgoing>) {
         self.truth = truth;
-        if self.told.as_ref() != Some(&self.truth) {
-            self.tell(now, out);
+        match &self.told {
+            Some(told) if *told == self.truth => {}
+            Some(told) if told.activity == self.truth.activity => self.tell_own(now, out),
+            _ => self.tell(now, out),
         }
     }
 
@@ -173,11 +176,15 @@ impl Plane {
 
     /// Publishes what is so, news or not: after a connect, and when somebody asks.
     pub fn tell(&mut self, now: Time, out: &mut Vec<Outgoing>) {
-        self.told = Some(self.truth.clone());
-        out.push((Connection::Control, self.status_as(&self.truth, self.topics.own_status(), now)));
+        self.tell_own(now, out);
         if self.options.shared_status {
             self.tell_shared(now, out);
         }
+    }
+
+    fn tell_own(&mut self, now: Time, out: &mut Vec<Outgoing>) {
+        self.told = Some(self.truth.clone());
+        out.push((Connection::Control, self.status_as(&self.truth, self.topics.own_status(), now)));
     }
 
     /// The same on the shared topic alone.

@@ -43,7 +43,7 @@ impl RateLimit {
     }
 
     /// How many were refused since this was last told, when it is time to tell it.
-    pub(super) fn to_tell(&mut self, now: Time) -> Option<u64> {
+    pub(super) fn tell_due(&mut self, now: Time) -> Option<u64> {
         let due = self.told.is_none_or(|told| now.since(told) >= TELL_EVERY);
         if self.refused == 0 || !due {
             return None;
@@ -67,13 +67,13 @@ mod tests {
         let (mut passed, mut told) = (0, Vec::new());
         for ms in 0..1000 {
             passed += u64::from(limit.take(at(ms)));
-            told.extend(limit.to_tell(at(ms)));
+            told.extend(limit.tell_due(at(ms)));
         }
         assert_eq!(passed, 40 + 19, "a burst of two seconds, and one second's worth");
         assert_eq!(told, [1]);
-        let rest = limit.to_tell(at(1_100)).unwrap();
+        let rest = limit.tell_due(at(1_100)).unwrap();
         assert_eq!(passed + told[0] + rest, 1000, "none is neither done nor counted");
-        assert_eq!(limit.to_tell(at(9_000)), None);
+        assert_eq!(limit.tell_due(at(9_000)), None);
     }
 
     #[test]

@@ -54,7 +54,7 @@ pub enum Rejection {
         door: Door,
     },
     /// Pictures don't leave this camera.
-    #[error("pictures may not leave this camera; see [control] full_frames")]
+    #[error("pictures do not leave this camera")]
     FramesNotAllowed,
     /// Too many in too short a time.
     #[error("{count} commands more than {per_s} a second were not done")]

@@ -34,21 +34,26 @@ impl ReplyState {
 }
 
 /// One reply.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Deserialize)]
 pub struct Reply {
     /// The sender's name for the command.
+    #[serde(default)]
     pub id: Option<String>,
     /// The word of the command, as far as it could be read.
+    #[serde(default)]
     pub command: Option<String>,
     /// How far it is.
     pub state: ReplyState,
     /// Per cent, 0..=100.
     pub progress: u8,
     /// What was asked for.
+    #[serde(default)]
     pub result: Option<Value>,
     /// A word for programs: why not.
+    #[serde(default)]
     pub error: Option<String>,
     /// A sentence for people: why not.
+    #[serde(default)]
     pub detail: Option<String>,
 }
 
@@ -141,6 +146,11 @@ impl Reply {
             },
             Outcome::Rejected(rejection) => Self::rejected(id, word, &rejection),
         }
+    }
+
+    /// Reads what [`Reply::to_json`] wrote.
+    pub fn from_json(bytes: &[u8]) -> Option<Self> {
+        serde_json::from_slice(bytes).ok()
     }
 
     /// Compact JSON, as of `epoch_ms`.

@@ -289,11 +289,13 @@ fn what_is_not_permitted_is_not_done_and_leaves_an_audit_line() {
 }
 
 #[test]
-fn a_snapshot_is_only_made_where_pictures_may_leave() {
-    assert_eq!(Rig::usual().say(r#"{"command":"snapshot"}"#).unwrap()["error"], "frames_not_allowed");
-    let desk = DeskOptions { frames_allowed: true, ..DeskOptions::default() };
-    let mut rig = Rig::new(desk, PlaneOptions::default());
-    assert_eq!(rig.say(r#"{"command":"snapshot"}"#).unwrap()["state"], "done");
+fn a_mode_is_told_on_the_own_topic_and_never_fought_out_on_the_shared_one() {
+    let mut rig = Rig::usual();
+    let mut out = Vec::new();
+    let truth = Truth { activity: Activity::Running, modes: vec!["shared_status"], crop: false };
+    rig.plane.set_truth(truth, at(0), &mut out);
+    let topics: Vec<&str> = out.iter().map(|(_, envelope)| envelope.topic.as_str()).collect();
+    assert_eq!(topics, ["inference/gate/control/status"]);
 }
 
 #[test]

@@ -12,12 +12,21 @@
 pub mod motion;
 
 use crate::base::{ErrorKind, Time};
-use crate::model::{Content, Detection, Frame, GroundPlane, Image};
+use crate::model::{BBox, Content, Detection, Frame, GroundPlane, Image};
 
 /// Finds objects in frames, one after the other.
 pub trait Detector: Send {
     /// Replaces what is in `found` by the detections of this picture, taken at `time`.
     fn detect_image(&mut self, image: &Image, time: Time, found: &mut Vec<Detection>) -> Result<(), Error>;
+
+    /// Objects are expected here, in pixels, and nearly nothing elsewhere; none: anywhere. A detector may
+    /// save work by it, but still looks at the whole picture once a second.
+    fn expect(&mut self, _boxes: Option<&[BBox]>) {}
+
+    /// The part of the last picture that was looked at, pixels; none: all of it.
+    fn looked_at(&self) -> Option<BBox> {
+        None
+    }
 
     /// Replaces what is in `found` by the detections of this frame.
     fn detect(&mut self, frame: &Frame, found: &mut Vec<Detection>) -> Result<(), Error> {

@@ -8,6 +8,7 @@ use crate::control::DataTopics;
 /// Commands from outside, the status, and the data plane.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Control {
     /// Take commands, tell the status, publish detections and metrics.
     pub enabled: bool,

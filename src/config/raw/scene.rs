@@ -22,11 +22,13 @@ pub struct Detector {
     /// What has not stirred for this long becomes part of the background.
     #[schemars(range(min = 10.0, max = 30_000.0))]
     pub hold_s: f64,
+    /// Look closely only where objects are expected: less work while they are in a part of the picture.
+    pub crop: bool,
 }
 
 impl Default for Detector {
     fn default() -> Self {
-        Self { kind: DetectorKind::Motion, roi: Vec::new(), ignore: Vec::new(), hold_s: 600.0 }
+        Self { kind: DetectorKind::Motion, roi: Vec::new(), ignore: Vec::new(), hold_s: 600.0, crop: false }
     }
 }
 

@@ -1,8 +1,9 @@
 //! The rules of `[[broker_link]]`: addresses and passwords.
 
+use std::path::Path;
 use std::time::Duration;
 
-use super::password::PasswordKeys;
+use super::password::{PasswordKeys, read_password};
 use super::url::Address;
 use super::{Checked, Faulty, Validator};
 use crate::base::BackoffOptions;
@@ -91,6 +92,19 @@ impl Validator<'_> {
     pub(super) fn url(&mut self, path: &str, url: &str) -> Checked<Address> {
         Address::parse(url).or_else(|reason| self.refuse(path, quoted(url), reason))
     }
+}
+
+/// A link for a person's tool.
+pub(in crate::config) fn link_to(
+    url: &str,
+    (username, password_file): (Option<&str>, Option<&Path>),
+) -> Result<link::Options, String> {
+    let Address { host, port, secure, websocket } =
+        Address::parse(url).map_err(|reason| format!("{}: {reason}", quoted(url)))?;
+    let password = password_file.map(read_password).transpose()?;
+    let credentials = username.map(|name| Credentials { username: name.to_owned(), password });
+    let tls = secure.then(link::TlsOptions::default);
+    Ok(link::Options { host, port, credentials, tls, websocket, ..link::Options::default() })
 }
 
 fn is_topic_filter(filter: &str) -> bool {

@@ -12,6 +12,8 @@ mod link_tls;
 mod password;
 mod url;
 
+pub(super) use broker::link_to;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -46,7 +48,7 @@ pub(super) fn validate(
     // First every section, so that each fault is found; then the whole.
     let camera = v.section("camera").and_then(|c| v.camera(c));
     let capture = v.section("capture").and_then(|c| v.capture(c));
-    let detector = v.section("detector").and_then(|d| v.detector(&d));
+    let detector = v.section::<raw::Detector>("detector").and_then(|d| Ok((v.detector(&d)?, d.crop)));
     let tracker = v.section::<raw::Tracker>("tracker");
     let calibration = v.section("calibration").and_then(|c| v.calibration(&c));
     let ground = match (&capture, calibration) {
@@ -68,11 +70,13 @@ pub(super) fn validate(
     v.texts_of_faulty_sections();
     #[cfg(not(feature = "broker"))]
     broker?;
+    let (detector, crop) = detector?;
     Ok(Config {
         camera: camera?,
         capture: capture?,
         perception: pipeline::Options {
-            detector: detector?,
+            detector,
+            crop,
             tracker: tracker.map(|t| tracker_options(&t))?,
             behavior: behavior?,
             prediction: prediction?,
@@ -395,11 +399,7 @@ impl Validator<'_> {
         let swarm_prefix = self.json_at("swarm.prefix").as_str().map(str::to_owned);
         Ok(raw.enabled.then_some(control::Options {
             prefix: raw.prefix,
-            desk: control::DeskOptions {
-                allow: allow?,
-                rate_per_s: raw.rate_per_s,
-                ..control::DeskOptions::default()
-            },
+            desk: control::DeskOptions { allow: allow?, rate_per_s: raw.rate_per_s },
             plane: control::PlaneOptions {
                 shared_status: raw.shared_status,
                 audit: raw.audit,

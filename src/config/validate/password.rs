@@ -68,7 +68,7 @@ impl Validator<'_> {
     }
 }
 
-fn read_password(file: &Path) -> Result<Secret, String> {
+pub(super) fn read_password(file: &Path) -> Result<Secret, String> {
     let mut text = String::new();
     let limit = PASSWORD_FILE_BYTES_MAX + 1;
     let read = std::fs::File::open(file).and_then(|f| f.take(limit).read_to_string(&mut text));

@@ -15,7 +15,8 @@
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg32;
 
-use super::picture::{Grid, LANES, Picture, scaled_chroma};
+use super::picture::{Grid, LANES, Picture, SPARSE_STEP, scaled_chroma};
+use super::window::Window;
 
 /// Values kept per pixel.
 const SAMPLES: usize = 16;
@@ -36,7 +37,7 @@ const RADIUS_PER_DEVIATION: u32 = 5;
 /// The same in units of the median deviation (0.67 standard deviations of normal noise).
 const RADIUS_PER_MEDIAN: f32 = 6.0;
 /// Pixels looked at for gain and noise: every so many-th in both directions.
-const GAIN_STEP: usize = 4;
+const GAIN_STEP: usize = SPARSE_STEP;
 /// Fewer comparable pixels say nothing about the gain.
 const GAIN_PIXELS_MIN: u32 = 64;
 /// What a camera's exposure control does from one frame to the next; the rest is another scene.
@@ -215,15 +216,40 @@ impl Background {
         }
     }
 
-    /// Writes 1 where the picture is not the background, 0 elsewhere and where `active` is 0.
-    pub(super) fn classify(&self, picture: &Picture, active: &[u8], changed: &mut [u8]) {
+    /// How many places of the sparse grid outside the window, `active` and not `restless`, do not look like
+    /// the background.
+    pub(super) fn stirring(
+        &self,
+        picture: &Picture,
+        window: Window,
+        active: &[u8],
+        restless: impl Fn(usize) -> bool,
+    ) -> usize {
+        let mut count = 0;
+        for row in (0..self.grid.height).step_by(SPARSE_STEP) {
+            for column in (0..self.grid.width).step_by(SPARSE_STEP) {
+                let at = row * self.grid.stride + column;
+                let off = picture.planes[0][at].abs_diff(self.mean[0][at]) > self.radius[at];
+                if off && !window.contains(row, column) && active[at] != 0 && !restless(at) {
+                    count += 1;
+                }
+            }
+        }
+        count
+    }
+
+    /// Writes 1 where the picture, within the window, is not the background, 0 elsewhere in it and where
+    /// `active` is 0.
+    pub(super) fn classify(&self, picture: &Picture, window: Window, active: &[u8], changed: &mut [u8]) {
         let lanes = self.grid.stride / LANES;
         let [luma, cb, cr] = picture.planes.each_ref().map(|p| p.as_chunks::<LANES>().0);
         let mean = self.mean.each_ref().map(|p| p.as_chunks::<LANES>().0);
         let radius = self.radius.as_chunks::<LANES>().0;
         let active = active.as_chunks::<LANES>().0;
         let samples = self.samples.as_chunks::<LANES>().0;
-        for (i, changed) in changed.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+        let changed = changed.as_chunks_mut::<LANES>().0;
+        for i in window.rows(self.grid).flat_map(|row| row.start / LANES..row.end / LANES) {
+            let changed = &mut changed[i];
             let now = [&luma[i], &cb[i], &cr[i]];
             let near = near(now, [&mean[0][i], &mean[1][i], &mean[2][i]], &radius[i]);
             *changed = std::array::from_fn(|k| !near[k] & active[i][k] & 1);
@@ -244,24 +270,38 @@ impl Background {
         }
     }
 
-    /// Learns from a picture: everywhere but under objects (`held`); mean only where nothing `changed`.
-    pub(super) fn learn(&mut self, picture: &Picture, held: &[u8], changed: &[u8], dt_s: f32) {
-        self.age_s += dt_s;
+    /// Learns from a picture, within the window: everywhere but under objects (`held`); mean only where
+    /// nothing `changed`.
+    pub(super) fn learn(
+        &mut self,
+        picture: &Picture,
+        window: Window,
+        held: &[u8],
+        changed: &[u8],
+        dt_s: f32,
+    ) {
+        if window.is_whole(self.grid) {
+            // A frame that is looked at whole makes up for those before it that were not.
+            self.age_s += dt_s;
+        }
         // At first the mean is an average over all frames so far.
         let life_s = MEAN_LIFE_S.min(self.age_s.max(0.5));
         let rate = 1.0 - (-dt_s * MEAN_ROWS as f32 / life_s).exp();
         let stride = self.grid.stride;
         for row in (self.phase..self.grid.height).step_by(MEAN_ROWS) {
+            if !(window.top..window.bottom).contains(&row) {
+                continue;
+            }
             self.learn_mean(
                 picture,
                 held,
                 changed,
-                row * stride..(row + 1) * stride,
+                row * stride + window.left..row * stride + window.right,
                 (rate * 65536.0) as i32,
             );
         }
         self.phase = (self.phase + 1) % MEAN_ROWS;
-        self.learn_samples(picture, held, dt_s);
+        self.learn_samples(picture, window, held, dt_s);
     }
 
     fn learn_mean(
@@ -302,7 +342,7 @@ impl Background {
         }
     }
 
-    fn learn_samples(&mut self, picture: &Picture, held: &[u8], dt_s: f32) {
+    fn learn_samples(&mut self, picture: &Picture, window: Window, held: &[u8], dt_s: f32) {
         let grid = self.grid;
         let life_s = SAMPLE_LIFE_S.min(self.age_s.max(2.0));
         let rate = (SAMPLES as f32 * dt_s / life_s).min(1.0);
@@ -316,7 +356,7 @@ impl Background {
             let (row, column) = (next as usize / grid.width, next as usize % grid.width);
             let at = row * grid.stride + column;
             let random = self.rng.next_u32();
-            if held[at] == 0 {
+            if held[at] == 0 && window.contains(row, column) {
                 let sample = random as usize & (SAMPLES - 1);
                 self.store(picture, at, (row, column), sample);
                 // And next door (the paper's 3.3), where no object stands.

@@ -8,6 +8,7 @@
 
 use super::background::Background;
 use super::picture::Picture;
+use super::window::Window;
 
 /// A shadow leaves between these parts of the light (gamma-encoded values).
 const SHADOW: (f32, f32) = (0.50, 0.97);
@@ -20,16 +21,22 @@ const REACH: usize = 2;
 /// So many of the four neighbours must be scaled like the pixel itself.
 const ALIKE_MIN: usize = 3;
 
-/// Clears what is only light from `changed`; `before` is a copy of it.
-pub(super) fn remove(picture: &Picture, background: &Background, before: &[u8], changed: &mut [u8]) {
+/// Clears what is only light from `changed`, within the window; `before` is a copy of it.
+pub(super) fn remove(
+    picture: &Picture,
+    background: &Background,
+    window: Window,
+    before: &[u8],
+    changed: &mut [u8],
+) {
     let grid = picture.grid;
-    for row in REACH..grid.height.saturating_sub(REACH) {
+    for row in window.top.max(REACH)..window.bottom.min(grid.height.saturating_sub(REACH)) {
         let start = row * grid.stride;
         let row_before = &before[start..start + grid.width];
         if !row_before.contains(&1) {
             continue;
         }
-        for column in REACH..grid.width.saturating_sub(REACH) {
+        for column in window.left.max(REACH)..window.right.min(grid.width.saturating_sub(REACH)) {
             let at = start + column;
             if before[at] == 1 && is_light(picture, background, before, at) {
                 changed[at] = 0;

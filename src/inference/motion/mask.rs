@@ -1,15 +1,16 @@
 //! Small-scale cleaning of a mask of zeros and ones.
 
 use super::picture::Grid;
+use super::window::Window;
 
 /// So many of the nine pixels around and including one must be set for it to be set: a median filter
 /// would ask for five, but legs of far people are only two pixels wide.
 const SET_MIN: u8 = 4;
 
-/// Removes specks and closes pinholes: a 3 x 3 rank filter. `sums` is one padded row.
-pub(super) fn clean(mask: &[u8], grid: Grid, sums: &mut [u8], cleaned: &mut [u8]) {
+/// Removes specks and closes pinholes in the window's rows: a 3 x 3 rank filter. `sums` is one padded row.
+pub(super) fn clean(mask: &[u8], grid: Grid, window: Window, sums: &mut [u8], cleaned: &mut [u8]) {
     let stride = grid.stride;
-    for row in 0..grid.height {
+    for row in window.top..window.bottom {
         let at = |row: usize| &mask[row * stride..(row + 1) * stride];
         let (above, here, below) = (at(row.saturating_sub(1)), at(row), at((row + 1).min(grid.height - 1)));
         let out = &mut cleaned[row * stride..(row + 1) * stride];

@@ -7,6 +7,9 @@
 //! someone who stands still stays; `review` finds what stays although nobody is there, and `flicker`
 //! what stirs although it belongs there.
 //!
+//! With the adaptive region of interest on, only a `window` around where objects are expected is looked at,
+//! but for one frame a second and whenever something stirs elsewhere.
+//!
 //! Everything is sized when the first picture of a size comes; after that a frame allocates nothing.
 //! When more than half of the picture changes at once, it is the light or the camera that changed: the
 //! background begins anew from that frame, which has no detections. Boxes are pixels of the picture,
@@ -24,6 +27,7 @@ mod scale;
 #[cfg(test)]
 mod tests;
 mod vehicle;
+mod window;
 
 use std::time::Duration;
 
@@ -34,6 +38,7 @@ use self::people::{Object, People};
 use self::picture::{Grid, Picture};
 use self::review::Review;
 use self::scale::Scale;
+use self::window::Window;
 use super::{Detector, Error};
 use crate::base::Time;
 use crate::model::{BBox, Class, Detection, GroundPlane, Image, Point, Polygon, Size};
@@ -47,6 +52,10 @@ const GAIN_MAX: f32 = 0.15;
 /// Longest step of time between two frames, in seconds: after a pause the light may have changed, but
 /// one frame must not replace all that was learned.
 const STEP_MAX_S: f32 = 1.0;
+/// The whole picture is looked at this often at least, seconds.
+const WHOLE_EVERY_S: f32 = 1.0;
+/// So many places of the sparse grid that stir outside the window are no noise.
+const STIRRING_MIN: usize = 3;
 /// A part of its box that a car seen from above fills and a person does not.
 const SOLID: f32 = 0.7;
 
@@ -74,6 +83,8 @@ pub struct Motion {
     options: Options,
     ground: GroundPlane,
     last: Option<Time>,
+    /// Where objects are expected, pixels; none: the whole picture is looked at.
+    expected: Option<Vec<BBox>>,
     state: Option<State>,
 }
 
@@ -82,7 +93,7 @@ impl Motion {
     pub fn new(options: &Options, ground: &GroundPlane) -> Result<Self, Error> {
         check("region", &options.regions)?;
         check("ignore", &options.ignore)?;
-        Ok(Self { options: options.clone(), ground: ground.clone(), last: None, state: None })
+        Ok(Self { options: options.clone(), ground: ground.clone(), last: None, expected: None, state: None })
     }
 }
 
@@ -109,8 +120,24 @@ impl Detector for Motion {
             Some(state) if state.size == size => state,
             state => state.insert(State::new(&self.options, &self.ground, size)),
         };
-        state.detect(image, dt_s.min(STEP_MAX_S), found);
+        state.detect(image, dt_s.min(STEP_MAX_S), self.expected.as_deref(), found);
         Ok(())
+    }
+
+    fn expect(&mut self, boxes: Option<&[BBox]>) {
+        match (boxes, &mut self.expected) {
+            (None, expected) => *expected = None,
+            (Some(boxes), Some(expected)) => {
+                expected.clear();
+                expected.extend_from_slice(boxes);
+            }
+            (Some(boxes), expected) => *expected = Some(boxes.to_vec()),
+        }
+    }
+
+    fn looked_at(&self) -> Option<BBox> {
+        let state = self.state.as_ref()?;
+        (!state.window.is_whole(state.grid)).then(|| state.window.bbox(state.grid))
     }
 }
 
@@ -123,6 +150,10 @@ struct State {
     background: Background,
     /// There is a background.
     begun: bool,
+    /// What was looked at in the last frame.
+    window: Window,
+    /// Since the whole picture was looked at, seconds.
+    blind_s: f32,
     /// 1 where something may be detected.
     active: Vec<u8>,
     active_count: usize,
@@ -152,6 +183,8 @@ impl State {
             picture: Picture::new(grid, size),
             background: Background::new(grid),
             begun: false,
+            window: Window::whole(grid),
+            blind_s: 0.0,
             active_count: active.iter().map(|&a| usize::from(a)).sum(),
             active,
             raw: plane(),
@@ -167,26 +200,27 @@ impl State {
         }
     }
 
-    fn detect(&mut self, image: &Image, dt_s: f32, found: &mut Vec<Detection>) {
-        self.picture.load(image);
+    fn detect(&mut self, image: &Image, dt_s: f32, expected: Option<&[BBox]>, found: &mut Vec<Detection>) {
+        self.blind_s += dt_s;
+        self.load(image, expected);
+        let (window, grid) = (self.window, self.grid);
         if !self.begun {
             self.begin();
             return;
         }
-        self.follow_gain();
         self.background.measure_noise(&self.picture);
-        self.background.classify(&self.picture, &self.active, &mut self.raw);
+        self.background.classify(&self.picture, window, &self.active, &mut self.raw);
         let quiet = !self.raw.contains(&1);
         self.unlit.copy_from_slice(&self.raw);
         if !quiet {
-            light::remove(&self.picture, &self.background, &self.raw, &mut self.unlit);
+            light::remove(&self.picture, &self.background, window, &self.raw, &mut self.unlit);
         }
         let count: usize = self.unlit.iter().map(|&c| usize::from(c)).sum();
         if count as f32 > SCENE_CHANGE * self.active_count as f32 {
             self.begin();
             return;
         }
-        mask::clean(&self.unlit, self.grid, &mut self.sums, &mut self.changed);
+        mask::clean(&self.unlit, grid, window, &mut self.sums, &mut self.changed);
         self.blobs.find(&self.changed, self.grid);
         if self.blobs.full {
             // Noise, not objects: it is learned, and then no longer noise.
@@ -195,16 +229,53 @@ impl State {
             self.people.find(&self.blobs, &self.raw, &self.scale);
         }
         self.hold();
-        self.flicker.release(&self.raw, quiet, dt_s, &mut self.held);
-        self.background.learn(&self.picture, &self.held, &self.raw, dt_s);
-        if self.review.look(&self.picture, &mut self.background, &self.raw, dt_s) {
-            self.note_sizes();
+        self.flicker.release(grid, window, &self.raw, quiet, dt_s, &mut self.held);
+        if window.is_whole(grid) {
+            // For the frames since the last whole one, too.
+            let dt_s = self.blind_s.min(STEP_MAX_S);
+            self.blind_s = 0.0;
+            self.background.learn(&self.picture, window, &self.held, &self.raw, dt_s);
+            if self.review.look(&self.picture, &mut self.background, &self.raw, dt_s) {
+                self.note_sizes();
+            }
+        } else {
+            self.background.learn(&self.picture, window, &self.held, &self.raw, dt_s);
         }
         found.extend(self.people.objects.iter().map(|object| self.detection(object)));
     }
 
+    /// Takes in as much of the picture as is to be looked at.
+    fn load(&mut self, image: &Image, expected: Option<&[BBox]>) {
+        let (grid, whole) = (self.grid, Window::whole(self.grid));
+        let last = self.window;
+        let due = !self.begun || self.blind_s >= WHOLE_EVERY_S;
+        self.window = match expected {
+            Some(boxes) if !due => Window::around(boxes, grid),
+            _ => whole,
+        };
+        self.picture.load(image, self.window);
+        if !self.begun {
+            return;
+        }
+        self.follow_gain();
+        let restless = |at| self.flicker.is_restless(at);
+        if self.window != whole
+            && self.background.stirring(&self.picture, self.window, &self.active, restless) >= STIRRING_MIN
+        {
+            self.window = whole;
+            self.picture.load(image, whole);
+            self.follow_gain();
+        }
+        if self.window != last {
+            // What is outside now has not changed.
+            self.raw.fill(0);
+            self.changed.fill(0);
+        }
+    }
+
     fn begin(&mut self) {
         self.begun = true;
+        self.blind_s = 0.0;
         self.background.reset(&self.picture);
         self.review.reset();
         self.flicker.reset();

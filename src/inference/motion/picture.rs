@@ -4,10 +4,14 @@
 //! lost, half a pixel of the work grid, is small against a person. Rows are padded to whole lanes of
 //! [`LANES`] samples, so that every loop over pixels runs over fixed-size arrays and vectorises.
 
+use super::window::Window;
 use crate::model::{Chroma, Image, Size};
 
 /// Samples that are handled together; rows are padded to a multiple of this.
 pub(super) const LANES: usize = 16;
+
+/// Of what lies outside the window every so many-th row is loaded, light only.
+pub(super) const SPARSE_STEP: usize = 4;
 
 /// Most pixels of the work grid: it bounds time and memory whatever the camera's resolution is.
 const WORK_PIXELS_MAX: u32 = 90_000;
@@ -58,12 +62,13 @@ impl Picture {
         Self { grid, planes: [plane(0), plane(128), plane(128)], sums: vec![0; size.width as usize] }
     }
 
-    /// Fills the planes from an image of the size that the grid was made for.
-    pub(super) fn load(&mut self, image: &Image) {
+    /// Fills the planes, within the window, from an image of the size that the grid was made for; of the
+    /// rest, the light in every [`SPARSE_STEP`]-th row.
+    pub(super) fn load(&mut self, image: &Image, window: Window) {
         let (grid, size) = (self.grid, image.size());
         let k = grid.factor;
         let [luma, cb, cr] = &mut self.planes;
-        shrink(image.luma(), size, (k, k), luma, grid, &mut self.sums);
+        shrink(image.luma(), size, (k, k), luma, grid, &mut self.sums, window, true);
         let (sx, sy) = match image.chroma() {
             Chroma::Mono => {
                 cb.fill(128);
@@ -78,9 +83,9 @@ impl Picture {
         let (from_cb, from_cr) = image.chroma_planes();
         for (from, to) in [(from_cb, cb), (from_cr, cr)] {
             if k % sx == 0 && k % sy == 0 {
-                shrink(from, chroma_size, (k / sx, k / sy), to, grid, &mut self.sums);
+                shrink(from, chroma_size, (k / sx, k / sy), to, grid, &mut self.sums, window, false);
             } else {
-                pick(from, chroma_size, (sx, sy), to, grid);
+                pick(from, chroma_size, (sx, sy), to, grid, window);
             }
         }
     }
@@ -103,17 +108,43 @@ pub(super) fn scaled_chroma(c: u8, by: i32) -> u8 {
     (128 + (((i32::from(c) - 128) * by + 128) >> 8)).clamp(0, 255) as u8
 }
 
+/// The columns of a row that are wanted; none.
+fn wanted(row: usize, grid: Grid, window: Window, sparse: bool) -> std::ops::Range<usize> {
+    if sparse && row.is_multiple_of(SPARSE_STEP) {
+        0..grid.width
+    } else if (window.top..window.bottom).contains(&row) {
+        window.left..window.right.min(grid.width)
+    } else {
+        0..0
+    }
+}
+
 /// Averages blocks of `block` (columns, rows) samples.
-fn shrink(from: &[u8], size: Size, block: (usize, usize), to: &mut [u8], grid: Grid, sums: &mut [u16]) {
+#[expect(clippy::too_many_arguments, reason = "the shapes of source and target, which no struct would name")]
+fn shrink(
+    from: &[u8],
+    size: Size,
+    block: (usize, usize),
+    to: &mut [u8],
+    grid: Grid,
+    sums: &mut [u16],
+    window: Window,
+    sparse: bool,
+) {
     let (width, (bx, by)) = (size.width as usize, block);
-    let sums = &mut sums[..width];
     for (row, to) in to.chunks_exact_mut(grid.stride).enumerate() {
-        let to = &mut to[..grid.width];
+        let columns = wanted(row, grid, window, sparse);
+        if columns.is_empty() {
+            continue;
+        }
+        let (left, right) = (columns.start * bx, columns.end * bx);
+        let to = &mut to[columns];
         let rows = &from[row * by * width..];
         match block {
-            (1, 1) => to.copy_from_slice(&rows[..grid.width]),
+            (1, 1) => to.copy_from_slice(&rows[left..right]),
             (2, 2) => {
                 let (upper, lower) = rows.split_at(width);
+                let (upper, lower) = (&upper[left..right], &lower[left..right]);
                 let pairs = upper.as_chunks::<2>().0.iter().zip(lower.as_chunks::<2>().0);
                 for (to, (a, b)) in to.iter_mut().zip(pairs) {
                     let sum = a.iter().chain(b).map(|&v| u16::from(v)).sum::<u16>();
@@ -121,9 +152,10 @@ fn shrink(from: &[u8], size: Size, block: (usize, usize), to: &mut [u8], grid: G
                 }
             }
             _ => {
+                let sums = &mut sums[left..right];
                 sums.fill(0);
                 for row in rows.chunks_exact(width).take(by) {
-                    sums.iter_mut().zip(row).for_each(|(sum, &v)| *sum += u16::from(v));
+                    sums.iter_mut().zip(&row[left..right]).for_each(|(sum, &v)| *sum += u16::from(v));
                 }
                 let n = (bx * by) as u32;
                 for (to, sums) in to.iter_mut().zip(sums.chunks_exact(bx)) {
@@ -135,12 +167,16 @@ fn shrink(from: &[u8], size: Size, block: (usize, usize), to: &mut [u8], grid: G
 }
 
 /// Takes the nearest sample, for grids that do not divide evenly.
-fn pick(from: &[u8], size: Size, (sx, sy): (usize, usize), to: &mut [u8], grid: Grid) {
+fn pick(from: &[u8], size: Size, (sx, sy): (usize, usize), to: &mut [u8], grid: Grid, window: Window) {
     let (width, height) = (size.width as usize, size.height as usize);
     let middle = |i: usize, s: usize| (i * grid.factor + grid.factor / 2) / s;
     for (row, to) in to.chunks_exact_mut(grid.stride).enumerate() {
+        let columns = wanted(row, grid, window, false);
+        if columns.is_empty() {
+            continue;
+        }
         let from = &from[middle(row, sy).min(height - 1) * width..][..width];
-        for (column, to) in to[..grid.width].iter_mut().enumerate() {
+        for (column, to) in columns.clone().zip(&mut to[columns]) {
             *to = from[middle(column, sx).min(width - 1)];
         }
     }

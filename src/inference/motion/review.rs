@@ -66,13 +66,15 @@ impl Review {
         if self.since_s < TICK_S {
             return false;
         }
+        // More than one when not every frame is looked at whole.
+        let passed = (self.since_s / TICK_S) as u16;
         self.since_s = 0.0;
         let mut any = false;
         let now = picture.planes[0].iter().zip(&background.radius);
         let kept = self.last.iter_mut().zip(&mut self.ticks).zip(&mut self.still);
         for (((&now, &radius), &changed), ((last, ticks), still)) in now.zip(changed).zip(kept) {
             let same = changed != 0 && now.abs_diff(*last) <= radius;
-            *ticks = if same { ticks.saturating_add(1) } else { 0 };
+            *ticks = if same { ticks.saturating_add(passed) } else { 0 };
             *still = u8::from(*ticks >= STILL_TICKS);
             any |= *still != 0;
             *last = now;

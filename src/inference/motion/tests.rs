@@ -379,6 +379,75 @@ fn a_picture_of_any_size_and_sampling_is_taken_also_in_the_middle_of_a_stream() 
     assert_eq!(watch.see(&Scene::with(&[(100, 90)])).len(), 1);
 }
 
+/// Expects objects where the last frame had them.
+fn expect_found(watch: &mut Watch) {
+    let boxes: Vec<BBox> = watch.found.iter().map(|found| found.bbox).collect();
+    watch.detector.expect(Some(&boxes));
+}
+
+#[test]
+fn where_everybody_is_in_a_corner_only_that_is_looked_at_and_they_are_found_as_before() {
+    let (mut whole, mut cropped) = (Watch::plain(), Watch::plain());
+    let scenes = (0..60).map(|i| Scene::with(&[(20 + i, 40)]));
+    let mut looked = Vec::new();
+    for watch in [&mut whole, &mut cropped] {
+        watch.see_empty(20);
+    }
+    for scene in scenes {
+        expect_found(&mut cropped);
+        let found: Vec<BBox> = cropped.see(&scene).iter().map(|found| found.bbox).collect();
+        looked.push(cropped.detector.looked_at());
+        let wanted: Vec<BBox> = whole.see(&scene).iter().map(|found| found.bbox).collect();
+        assert_eq!(found.len(), wanted.len());
+        for (found, wanted) in found.iter().zip(&wanted) {
+            assert!(found.iou(*wanted) > 0.9, "{found:?} {wanted:?}");
+        }
+    }
+    let part = looked.iter().filter(|looked| looked.is_some()).count();
+    assert!(part >= 60 - 60 / FPS as usize - 3, "{part} of 60 frames in part");
+    let areas = looked.iter().flatten().map(|region| region.area());
+    assert!(areas.fold(0.0, f64::max) < 0.4 * f64::from(SIZE.width * SIZE.height));
+}
+
+#[test]
+fn the_whole_picture_is_looked_at_every_second() {
+    let mut watch = Watch::plain();
+    watch.see_empty(20);
+    let mut since = 0;
+    for i in 0..100 {
+        expect_found(&mut watch);
+        watch.see(&Scene::with(&[(20 + i, 40)]));
+        since = if watch.detector.looked_at().is_some() { since + 1 } else { 0 };
+        assert!(since < FPS, "frame {i}");
+    }
+}
+
+#[test]
+fn who_comes_in_elsewhere_is_found_in_the_same_frame() {
+    let mut watch = Watch::plain();
+    watch.see_empty(20);
+    for i in 0..33 {
+        expect_found(&mut watch);
+        watch.see(&Scene::with(&[(20 + i, 40)]));
+    }
+    for _ in 0..2 {
+        expect_found(&mut watch);
+        watch.see(&Scene::with(&[(53, 40)]));
+    }
+    assert!(watch.detector.looked_at().is_some(), "only a part of the picture was looked at");
+    expect_found(&mut watch);
+    let found = watch.see(&Scene::with(&[(54, 40), (240, 150)])).to_vec();
+    assert!(found.iter().any(|found| found.bbox.iou(person_at(240, 150)) > 0.5), "{found:?}");
+}
+
+#[test]
+fn an_empty_picture_is_looked_at_whole() {
+    let mut watch = Watch::plain();
+    watch.detector.expect(Some(&[]));
+    watch.see_empty(30);
+    assert_eq!(watch.detector.looked_at(), None);
+}
+
 #[test]
 fn a_frame_allocates_nothing_once_the_detector_runs() {
     let mut watch = Watch::plain();

@@ -1,0 +1,115 @@
+//! The part of the work grid that is looked at.
+//!
+//! With the adaptive region of interest on, that is where objects are expected, with a margin, for all
+//! frames but one a second; what stirs outside is noticed on a sparse grid and makes the frame a whole one.
+//! Columns are whole lanes, so that loops over pixels stay vectors.
+
+use std::ops::Range;
+
+use super::picture::{Grid, LANES};
+use crate::model::BBox;
+
+/// Space around an expected box, as a part of its height.
+const MARGIN: f64 = 0.3;
+/// The same at least, pixels of the grid.
+const MARGIN_MIN: f64 = 6.0;
+/// A larger part of the grid is not worth the bother.
+const PART_MAX: f64 = 0.6;
+
+/// Rows and columns of the work grid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Window {
+    pub(super) top: usize,
+    pub(super) bottom: usize,
+    /// A multiple of [`LANES`].
+    pub(super) left: usize,
+    /// A multiple of [`LANES`].
+    pub(super) right: usize,
+}
+
+impl Window {
+    /// Everything.
+    pub(super) fn whole(grid: Grid) -> Self {
+        Self { top: 0, bottom: grid.height, left: 0, right: grid.stride }
+    }
+
+    /// Where these boxes (pixels of the picture) and their margins are; everything when that is not much
+    /// less, or there are none.
+    pub(super) fn around(boxes: &[BBox], grid: Grid) -> Self {
+        let k = grid.factor as f64;
+        let (mut left, mut top, mut right, mut bottom) = (f64::MAX, f64::MAX, 0.0_f64, 0.0_f64);
+        for b in boxes {
+            let margin = (b.height / k * MARGIN).max(MARGIN_MIN);
+            left = left.min(b.left / k - margin);
+            top = top.min(b.top / k - margin);
+            right = right.max(b.right() / k + margin);
+            bottom = bottom.max(b.bottom() / k + margin);
+        }
+        let (right, bottom) = (right.min(grid.width as f64), bottom.min(grid.height as f64));
+        // Written so that a NaN fails.
+        if !(left < right && top < bottom) {
+            return Self::whole(grid);
+        }
+        let window = Self {
+            top: top.max(0.0) as usize,
+            bottom: bottom.ceil() as usize,
+            left: left.max(0.0) as usize / LANES * LANES,
+            right: (right.ceil() as usize).next_multiple_of(LANES),
+        };
+        if window.pixels() as f64 > PART_MAX * grid.len() as f64 { Self::whole(grid) } else { window }
+    }
+
+    fn pixels(self) -> usize {
+        (self.bottom - self.top) * (self.right - self.left)
+    }
+
+    /// Whether it is everything.
+    pub(super) fn is_whole(self, grid: Grid) -> bool {
+        self == Self::whole(grid)
+    }
+
+    /// Whether this place is in it.
+    pub(super) fn contains(self, row: usize, column: usize) -> bool {
+        (self.top..self.bottom).contains(&row) && (self.left..self.right).contains(&column)
+    }
+
+    /// The places of its rows in a plane, one after the other.
+    pub(super) fn rows(self, grid: Grid) -> impl Iterator<Item = Range<usize>> {
+        (self.top..self.bottom).map(move |row| row * grid.stride + self.left..row * grid.stride + self.right)
+    }
+
+    /// The same in pixels of the picture.
+    pub(super) fn bbox(self, grid: Grid) -> BBox {
+        let k = grid.factor as f64;
+        let (left, right) = (self.left as f64, self.right.min(grid.width) as f64);
+        let (top, bottom) = (self.top as f64, self.bottom as f64);
+        BBox::new(left * k, top * k, (right - left) * k, (bottom - top) * k)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Size;
+
+    #[test]
+    fn a_window_holds_the_boxes_with_their_margin_in_whole_lanes() {
+        let grid = Grid::new(Size { width: 480, height: 360 });
+        let window = Window::around(&[BBox::new(40.0, 40.0, 40.0, 80.0)], grid);
+        assert_eq!(window, Window { top: 8, bottom: 72, left: 0, right: 64 });
+        assert_eq!(window.rows(grid).count(), 64);
+        assert!(window.contains(8, 0) && !window.contains(7, 0) && !window.contains(8, 64));
+        assert_eq!(window.bbox(grid), BBox::new(0.0, 16.0, 128.0, 128.0));
+    }
+
+    #[test]
+    fn no_boxes_far_ones_broken_ones_and_many_mean_everything() {
+        let grid = Grid::new(Size { width: 480, height: 360 });
+        let everywhere = [BBox::new(0.0, 0.0, 30.0, 60.0), BBox::new(440.0, 290.0, 30.0, 60.0)];
+        let nan = [BBox::new(f64::NAN, 0.0, 1.0, 1.0)];
+        let outside = [BBox::new(2e9, 0.0, 1.0, 1.0)];
+        for boxes in [&[][..], &everywhere, &nan, &outside] {
+            assert!(Window::around(boxes, grid).is_whole(grid), "{boxes:?}");
+        }
+    }
+}
