@@ -51,7 +51,6 @@
 //! [`OBJECTS_MAX`] tracks and detections; after the first frames nothing is allocated. What a track
 //! *does* belongs to `behavior`, where it stands on the ground to `pipeline`.
 
-mod assignment;
 mod filter;
 mod options;
 #[cfg(test)]
@@ -60,9 +59,8 @@ mod tracklet;
 
 pub use options::{Motion, Options};
 
-use crate::base::{IdSource, Time};
+use crate::base::{Assignment, IdSource, Pair, Time};
 use crate::model::{BBox, Detection, Point, Track};
-use assignment::{Assignment, Pair};
 use filter::Correction;
 use tracklet::Tracklet;
 

@@ -7,17 +7,20 @@
 
 /// That `row` and `column` may go together, and what that is worth (finite, above zero).
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Pair {
-    pub(super) row: usize,
-    pub(super) column: usize,
-    pub(super) benefit: f64,
+pub struct Pair {
+    /// One side.
+    pub row: usize,
+    /// The other side.
+    pub column: usize,
+    /// What it is worth.
+    pub benefit: f64,
 }
 
 /// Solves one assignment after the other.
-#[derive(Debug, Default)]
-pub(super) struct Assignment {
+#[derive(Debug, Clone, Default)]
+pub struct Assignment {
     /// The candidates: filled by the caller, taken by `solve`.
-    pub(super) pairs: Vec<Pair>,
+    pub pairs: Vec<Pair>,
     /// What was chosen.
     chosen: Vec<(usize, usize)>,
     /// Union-find over rows, then columns.
@@ -38,7 +41,7 @@ pub(super) struct Assignment {
 
 impl Assignment {
     /// Chooses among `pairs`, of `rows` and `columns`, and empties them. Returns (row, column).
-    pub(super) fn solve(&mut self, rows: usize, columns: usize) -> &[(usize, usize)] {
+    pub fn solve(&mut self, rows: usize, columns: usize) -> &[(usize, usize)] {
         self.chosen.clear();
         self.parent.clear();
         self.parent.extend(0..rows + columns);
