@@ -122,6 +122,12 @@ impl Estimate {
         }
     }
 
+    /// Slows down to this part of the velocity: who is out of sight may have stopped or turned.
+    pub(super) fn fade(&mut self, keep: f64) {
+        self.x[2] *= keep;
+        self.x[3] *= keep;
+    }
+
     /// The place now, or `dt_s` seconds from now on a straight line, without more doubt.
     pub(super) fn place(&self, dt_s: f64) -> Place {
         let (x, p) = (&self.x, &self.p);

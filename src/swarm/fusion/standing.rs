@@ -17,17 +17,17 @@ use crate::model::Point;
 
 /// Largest calibration offset that is corrected, metres.
 pub const BIAS_MAX_M: f64 = 0.5;
-/// Largest clock offset that is corrected, seconds.
-pub const CLOCK_MAX_S: f64 = 0.4;
+/// Largest lag that is told, seconds.
+pub const LAG_MAX_S: f64 = 1.0;
 /// Limits of the factor on a camera's claimed covariances.
 const NOISE_LIMITS: (f64, f64) = (0.04, 25.0);
 /// Residuals that are remembered: the older ones fade.
 const COMPARED_MEMORY: f64 = 400.0;
 /// What is assumed before anything was compared: standard deviations of a residual, of a calibration
-/// offset (metres), and of a clock offset (seconds).
+/// offset (metres), and of a lag (seconds).
 const RESIDUAL_SIGMA_M: f64 = 0.2;
 const BIAS_SIGMA_M: f64 = 0.1;
-const CLOCK_SIGMA_S: f64 = 0.1;
+const LAG_SIGMA_S: f64 = 0.1;
 const NOISE_GAIN: f64 = 0.02;
 const NOISE_LN_BEGIN: f64 = 0.0;
 /// Squared residual over its covariance that is still plausible.
@@ -50,8 +50,9 @@ pub(super) struct Standing {
     right: Vector3<f64>,
     /// Where it says people are, less where the others say so, metres.
     pub(super) bias_m: Point,
-    /// How far its clock is ahead of ours, seconds.
-    pub(super) clock_s: f64,
+    /// How far behind the others it says people are on their ways, seconds: a clock that is ahead, or a
+    /// filter that is slow. Told, and not corrected: arrivals tell clocks better (see `roster`).
+    pub(super) lag_s: f64,
     /// Natural logarithm of the factor on its covariances.
     noise_ln: f64,
     /// Judgements, fading.
@@ -73,7 +74,7 @@ impl Default for Standing {
             normal: Matrix3::zeros(),
             right: Vector3::zeros(),
             bias_m: Point::default(),
-            clock_s: 0.0,
+            lag_s: 0.0,
             noise_ln: NOISE_LN_BEGIN,
             agreed: 0.0,
             disagreed: 0.0,
@@ -106,6 +107,11 @@ impl Standing {
         (self.agreed + 1.0) / (self.agreed + self.disagreed + 2.0)
     }
 
+    /// How many residuals its offsets stand on, at most the memory's length.
+    fn trust(&self) -> f64 {
+        (self.compared as f64).min(COMPARED_MEMORY)
+    }
+
     /// Notes a frame.
     pub(super) fn scan(&mut self, at_ms: i64) {
         let gap_s = at_ms.saturating_sub(self.scanned_ms) as f64 * 1e-3;
@@ -116,14 +122,14 @@ impl Standing {
     }
 
     /// Takes in where it sees somebody less where the others do, with the covariance of that, and how
-    /// that person moves. `own` is the camera whose clock the table goes by.
-    pub(super) fn compare(&mut self, residual_m: Point, cov: Cov, velocity_mps: Point, own: bool) {
+    /// that person moves.
+    pub(super) fn compare(&mut self, residual_m: Point, cov: Cov, velocity_mps: Point) {
         self.compared += 1;
         let d2 = mahalanobis2(residual_m, cov);
         let (least, most) = NOISE_LIMITS;
         self.noise_ln = (self.noise_ln + NOISE_GAIN * (0.5 * d2 - 1.0).clamp(-1.0, 3.0)).clamp(least.ln(), most.ln());
         // The residual as it was before anything was corrected; what is far off is somebody else.
-        let raw = residual_m + self.bias_m - velocity_mps * self.clock_s;
+        let raw = residual_m + self.bias_m;
         let weight = 1.0 / (1.0 + d2 / PLAUSIBLE);
         let keep = 1.0 - 1.0 / COMPARED_MEMORY;
         self.normal *= keep;
@@ -133,12 +139,10 @@ impl Standing {
             self.right += row * (weight * y);
         }
         let ridge = |sigma: f64| (RESIDUAL_SIGMA_M / sigma).powi(2);
-        let clock = if own { 1e9 } else { ridge(CLOCK_SIGMA_S) };
-        let prior = Matrix3::from_diagonal(&Vector3::new(ridge(BIAS_SIGMA_M), ridge(BIAS_SIGMA_M), clock));
-        if let Some(solved) = (self.normal + prior).try_inverse().map(|inverse| inverse * self.right) {
+        let prior = Vector3::new(ridge(BIAS_SIGMA_M), ridge(BIAS_SIGMA_M), ridge(LAG_SIGMA_S));
+        if let Some(solved) = (self.normal + Matrix3::from_diagonal(&prior)).try_inverse().map(|inverse| inverse * self.right) {
             self.bias_m = limited(Point::new(solved[0], solved[1]), BIAS_MAX_M);
-            if std::env::var("NOCLOCK").is_err() { self.clock_s = solved[2].clamp(-CLOCK_MAX_S, CLOCK_MAX_S); }
-            if std::env::var("NOBIAS").is_ok() { self.bias_m = Point::default(); }
+            self.lag_s = solved[2].clamp(-LAG_MAX_S, LAG_MAX_S);
         }
     }
 
@@ -152,10 +156,26 @@ impl Standing {
         match self.muted_ms {
             None if self.agreed + self.disagreed >= JUDGED_MIN && disagreement > MUTE_ABOVE => {
                 self.muted_ms = Some(now_ms);
+                // What it is off by is no measure of its noise.
+                self.noise_ln = NOISE_LN_BEGIN;
             }
             Some(since) if disagreement < HEAR_BELOW && now_ms - since >= MUTED_MIN_MS => self.muted_ms = None,
             _ => {}
         }
+    }
+}
+
+/// Residuals say only how cameras differ: an error that all share is nobody's. So the offsets of the site's
+/// cameras have the mean zero.
+pub(super) fn centre(all: &mut [Standing]) {
+    let known = |s: &&mut Standing| s.compared > 0 && !s.is_muted();
+    let weight: f64 = all.iter_mut().filter(known).map(|s| s.trust()).sum();
+    if weight <= 0.0 {
+        return;
+    }
+    let mean = all.iter_mut().filter(known).fold(Point::default(), |sum, s| sum + s.bias_m * (s.trust() / weight));
+    for s in all {
+        s.bias_m = s.bias_m - mean;
     }
 }
 

@@ -16,8 +16,9 @@
 
 use super::identity;
 use super::motion::{Cov, Estimate, Place, Pool, det, mahalanobis2, plus, round, times};
-use super::standing::Standing;
-use super::{Options, Roster, Scan, Sight};
+use super::roster::Roster;
+use super::standing::{self, Standing};
+use super::{Options, Scan, Sight, millis};
 use crate::base::{Assignment, Pair};
 use crate::model::{Class, Point};
 
@@ -33,9 +34,13 @@ const SURPRISE_M: f64 = 0.8;
 /// What a track that was this person's before is worth, natural units, per time seen and at most.
 const BOUND_WORTH: f64 = 0.7;
 const BOUND_WORTH_MAX: f64 = 2.5;
-const CLUSTER_FIRST: f64 = 1.0;
 const STRAY_CLUSTER: f64 = 0.0005;
-const PAST_WORTH: f64 = 1.0;
+/// A report is borne out by others that see the same within this, metres.
+const BORNE_OUT_M: f64 = 1.5;
+/// Who is lost, natural units, and for every second of it; their velocity falls to 1/e in this time, seconds.
+const LOST_DOUBT: f64 = -3.5;
+const LOST_DOUBT_PER_S: f64 = -0.5;
+const FADE_S: f64 = 2.0;
 const SWITCH: f64 = -0.5;
 const AGREE: f64 = 2.0;
 const UNCONFIRMED: f64 = -1.5;
@@ -54,7 +59,9 @@ const EXIST_BEGIN: f64 = -3.0;
 const EXIST_MAX: f64 = 3.0;
 const EXIST_SHOWN: f64 = 0.0;
 const EXIST_TENTATIVE_MIN: f64 = -4.0;
-const EXIST_MIN: f64 = -5.0;
+const EXIST_MIN: f64 = -6.0;
+/// Who is not confirmed is looked for so long, milliseconds.
+const TENTATIVE_MS: i64 = 1_500;
 /// Being confirmed takes this much.
 const EXIST_CONFIRM: f64 = 1.0;
 /// What a camera that saw somebody a moment ago and now does not says: ln(1 - 0.9).
@@ -102,8 +109,6 @@ pub(super) struct Person {
     pub(super) confirmed: bool,
     class_votes: [f32; CLASSES.len()],
     pub(super) bindings: Vec<Binding>,
-    /// How long the same tables have disagreed about the name, steps.
-    renaming: u8,
 }
 
 const CLASSES: [Class; 6] =
@@ -124,6 +129,17 @@ impl Person {
     fn vote(&mut self, class: Class, weight: f64) {
         if let Some(votes) = CLASSES.iter().position(|c| *c == class).and_then(|i| self.class_votes.get_mut(i)) {
             *votes = 0.98 * *votes + weight.max(1e-3) as f32;
+        }
+    }
+
+    /// What being new, or lost, takes from every report of theirs, natural units.
+    fn doubt(&self, now_ms: i64) -> f64 {
+        if !self.confirmed {
+            UNCONFIRMED
+        } else if self.exists <= EXIST_SHOWN {
+            LOST_DOUBT + LOST_DOUBT_PER_S * (now_ms - self.seen_ms) as f64 * 1e-3
+        } else {
+            0.0
         }
     }
 
@@ -156,6 +172,15 @@ impl Person {
             }
             self.bindings.push(Binding { camera, track_id, seen_ms: now_ms, asked_ms: now_ms, hits: 1, claim, off_m, off2 });
         }
+    }
+
+    /// What the other cameras' tables call this person, one word for each camera.
+    fn claims(&self, now_ms: i64) -> Vec<u64> {
+        let newest = |b: &&Binding| self.bindings.iter().all(|o| o.camera != b.camera || o.seen_ms <= b.seen_ms);
+        let fresh = self.bindings.iter().filter(|b| b.claim != 0 && !Roster::is_own(b.camera) && now_ms - b.seen_ms <= CLAIM_MS);
+        let mut claims: Vec<u64> = fresh.filter(newest).map(|b| b.claim).collect();
+        claims.sort_unstable();
+        claims
     }
 
     fn unbind(&mut self, camera: u16, track_id: u32) {
@@ -211,7 +236,7 @@ impl Working {
 /// Everybody, and what is known of the cameras.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Table {
-    /// By id.
+    /// In no order that means anything.
     pub(super) people: Vec<Person>,
     pub(super) standing: Vec<Standing>,
     /// New ones for whom there was no room.
@@ -232,6 +257,9 @@ impl Table {
         for person in &mut self.people {
             let dt_s = (now_ms - person.at_ms) as f64 * 1e-3;
             person.estimate.predict(dt_s, options.acceleration_m2_s3);
+            if person.exists <= EXIST_SHOWN && dt_s > 0.0 {
+                person.estimate.fade((-dt_s / FADE_S).exp());
+            }
             person.exists = person.exists.min(EXIST_MAX) - if dt_s > 0.0 { 0.05 * dt_s } else { 0.0 };
             person.at_ms = now_ms.max(person.at_ms);
         }
@@ -241,23 +269,22 @@ impl Table {
         let seen = self.prepare(now_ms, scans, roster);
         let mut working: Vec<Working> = self.people.iter().map(working).collect();
         let mut of: Vec<Option<usize>> = vec![None; seen.len()];
-        if CLUSTER_FIRST > 0.5 {
-            self.pair_clusters(now_ms, scans, &seen, &mut working, &mut of, scratch);
-        }
+        self.pair_clusters(now_ms, scans, &seen, &mut working, &mut of, scratch);
         for _ in 0..options.rounds {
             self.pair(now_ms, scans, &seen, &mut working, &mut of, scratch);
         }
         self.begin(now_ms, scans, &seen, &mut working, &mut of, roster, options, scratch);
         self.learn(now_ms, scans, &seen, &working, &of, roster);
+        standing::centre(&mut self.standing);
         self.update(now_ms, scans, &seen, &working, &of, roster);
         self.merge(now_ms);
         self.settle_names(now_ms);
         self.people.retain(|p| {
             let unseen_ms = now_ms - p.seen_ms;
             if p.confirmed {
-                unseen_ms <= options.lost_ms && p.exists > EXIST_MIN
+                unseen_ms <= millis(options.lost_after)
             } else {
-                unseen_ms <= 1_500 && p.exists > EXIST_TENTATIVE_MIN
+                unseen_ms <= TENTATIVE_MS && p.exists > EXIST_TENTATIVE_MIN
             }
         });
     }
@@ -307,8 +334,9 @@ impl Table {
                 }
                 let affinity = |&i: &usize| person.affinity(scans[seen[i].scan].camera, seen[i].sight.track_id, now_ms);
                 let past: f64 = members[column].iter().map(affinity).sum::<f64>() / members[column].len() as f64;
-                let benefit = worth(off, plus(w.prior.cov, place.cov), STRAY_CLUSTER) + past * PAST_WORTH
-                    + if person.confirmed { 0.0 } else { UNCONFIRMED };
+                let benefit = worth(off, plus(w.prior.cov, place.cov), STRAY_CLUSTER)
+                    + past
+                    + person.doubt(now_ms);
                 if benefit > 0.0 {
                     scratch.assignment.pairs.push(Pair { row, column, benefit });
                 }
@@ -356,7 +384,7 @@ impl Table {
                     let known = w.without((of[own.start + column] == Some(row) && !s.muted).then_some(&at));
                     let worth = worth(at.at - known.at, plus(known.cov, at.cov), STRAY_PER_M2)
                         + person.affinity(scan.camera, s.sight.track_id, now_ms)
-                        + if person.confirmed { 0.0 } else { UNCONFIRMED };
+                        + person.doubt(now_ms);
                     if worth > 0.0 {
                         scratch.assignment.pairs.push(Pair { row, column, benefit: worth });
                     }
@@ -383,7 +411,7 @@ impl Table {
     }
 
     /// Clusters what is left over; a cluster is somebody new, or somebody lost.
-    #[allow(clippy::too_many_arguments)]
+    #[expect(clippy::too_many_arguments, reason = "one step of a step; a struct of all would be made for this call alone")]
     fn begin(
         &mut self,
         now_ms: i64,
@@ -396,13 +424,16 @@ impl Table {
         scratch: &mut Scratch,
     ) {
         let known = working.len();
-        let (pools, member) = clusters(scans, seen, |i| of[i].is_none() && !seen[i].muted, scratch);
+        let room = options.people_max.saturating_sub(known);
+        let (mut pools, member) = clusters(scans, seen, |i| of[i].is_none() && !seen[i].muted, scratch);
+        self.refused += pools.len().saturating_sub(room) as u64;
+        pools.truncate(room);
         for pool in &pools {
             let place = pool.place().unwrap_or(Place { at: Point::default(), cov: round(1.0) });
             working.push(Working { prior: place, velocity: Point::default(), pool: *pool, reports: 0 });
         }
         for (i, cluster) in member.into_iter().enumerate() {
-            if let Some(cluster) = cluster {
+            if let Some(cluster) = cluster.filter(|c| *c < room) {
                 of[i] = Some(known + cluster);
                 working[known + cluster].reports += 1;
             }
@@ -412,13 +443,6 @@ impl Table {
                 .filter(|&i| of[i] == Some(row))
                 .min_by_key(|&i| (roster.name(scans[seen[i].scan].camera), seen[i].sight.track_id));
             let Some((founder, place)) = founder.zip(working[row].pool.place()) else { continue };
-            if self.people.len() >= options.people_max {
-                self.refused += 1;
-                for o in of.iter_mut().filter(|o| **o == Some(row)) {
-                    *o = None;
-                }
-                // Keeps rows and people in step.
-            }
             let sight = seen[founder].sight;
             let camera = roster.name(scans[seen[founder].scan].camera);
             let founded_ms = sight.captured_ms;
@@ -432,7 +456,6 @@ impl Table {
                 confirmed: false,
                 class_votes: [0.0; CLASSES.len()],
                 bindings: Vec::new(),
-                renaming: 0,
             });
         }
     }
@@ -452,6 +475,7 @@ impl Table {
             let row = of[i];
             let w = row.map(|row| &working[row]);
             let others = w.map_or(0, |w| w.reports - u32::from(!s.muted));
+            let standing = &mut self.standing[usize::from(camera)];
             if let (Some(w), true) = (w, others > 0) {
                 let at = s.at_step(w.velocity);
                 let mut pool = w.pool;
@@ -460,20 +484,18 @@ impl Table {
                 }
                 if let Some(place) = pool.place() {
                     let off = at.at - place.at;
-                    let standing = &mut self.standing[usize::from(camera)];
-                    standing.compare(off, plus(at.cov, place.cov), w.velocity, roster.is_own(camera));
+                    let cov = plus(at.cov, place.cov);
+                    if !s.muted {
+                        standing.compare(off, cov, w.velocity);
+                    }
+                    standing.judge(off.norm() < BORNE_OUT_M && mahalanobis2(off, cov) < PLAUSIBLE, now_ms);
                 }
+                continue;
             }
             // Somebody that nobody else sees, where two others look.
-            let looking = || {
-                let mut others = scans.iter().filter(|o| o.camera != camera);
-                others.by_ref().filter(|o| {
-                    !self.standing[usize::from(o.camera)].is_muted() && roster.covers(o.camera, s.place.at)
-                }).count()
-            };
-            if others > 0 {
-                self.standing[usize::from(camera)].judge(true, now_ms);
-            } else if looking() >= 2 {
+            let muted = |o: &Scan| self.standing[usize::from(o.camera)].is_muted() || roster.is_muted(o.camera);
+            let looks = |o: &&&Scan| o.camera != camera && !muted(o) && roster.covers(o.camera, s.place.at);
+            if scans.iter().filter(looks).nth(1).is_some() {
                 self.standing[usize::from(camera)].judge(false, now_ms);
             }
         }
@@ -490,6 +512,11 @@ impl Table {
         roster: &Roster,
     ) {
         let mut evidence = vec![(0.0, 0u32); self.people.len()];
+        let mut bound: Vec<(u16, u32, usize)> = Vec::new();
+        for (row, person) in self.people.iter().enumerate() {
+            bound.extend(person.bindings.iter().map(|b| (b.camera, b.track_id, row)));
+        }
+        bound.sort_unstable();
         for (i, s) in seen.iter().enumerate() {
             let Some(row) = of[i].filter(|_| !s.muted) else { continue };
             let camera = scans[s.scan].camera;
@@ -497,16 +524,15 @@ impl Table {
             let at = s.at_step(w.velocity);
             let off = at.at - w.prior.at;
             let off2 = mahalanobis2(off, plus(w.prior.cov, at.cov));
-            for (other, person) in self.people.iter_mut().enumerate() {
-                if other != row {
-                    person.unbind(camera, s.sight.track_id);
-                }
+            let track = (camera, s.sight.track_id);
+            let from = bound.partition_point(|b| (b.0, b.1) < track);
+            for &(.., other) in bound[from..].iter().take_while(|b| (b.0, b.1) == track).filter(|b| b.2 != row) {
+                self.people[other].unbind(camera, s.sight.track_id);
             }
             let person = &mut self.people[row];
             person.bind(s, camera, now_ms, off.norm(), off2);
             person.vote(s.sight.class, s.sight.confidence);
-            let trust = if roster.is_own(camera) { 1.0 } else { 1.0 };
-            evidence[row].0 += trust * score(s.sight.confidence);
+            evidence[row].0 += score(s.sight.confidence);
             evidence[row].1 += 1;
         }
         for (row, person) in self.people.iter_mut().enumerate() {
@@ -551,7 +577,7 @@ impl Table {
                 person.exists += ABSENT * absent.count() as f64;
                 person.confirmed = person.exists >= EXIST_CONFIRM;
             }
-            person.exists = person.exists.min(EXIST_MAX);
+            person.exists = person.exists.clamp(EXIST_MIN, EXIST_MAX);
         }
     }
 
@@ -572,9 +598,59 @@ impl Table {
         }
     }
 
-    /// Comes to the same names as the other tables.
+    /// Comes to the same names as the other tables. Each camera's last report of somebody carries its own
+    /// table's name for them. A name that nobody here bears is taken over when it is the older one; two
+    /// who are called each other's names by most are called so here.
     fn settle_names(&mut self, now_ms: i64) {
-        let _ = (now_ms, CLAIM_MS);
+        let mut bearer: Vec<(u64, usize)> = self.people.iter().enumerate().map(|(i, p)| (p.id, i)).collect();
+        bearer.sort_unstable();
+        let find = |bearer: &[(u64, usize)], id| bearer.binary_search_by_key(&id, |b| b.0).ok().map(|at| bearer[at].1);
+        for row in 0..self.people.len() {
+            let claims = self.people[row].claims(now_ms);
+            let id = self.people[row].id;
+            let own = claims.iter().filter(|c| **c == id).count() + 1;
+            for &claim in claims.iter().filter(|c| **c != id) {
+                let others = claims.iter().filter(|c| **c == claim).count();
+                match find(&bearer, claim) {
+                    None if claim < id && identity::founding_ms(claim) <= now_ms + CLAIM_MS => {
+                        self.people[row].id = claim;
+                        bearer = self.people.iter().enumerate().map(|(i, p)| (p.id, i)).collect();
+                        bearer.sort_unstable();
+                        break;
+                    }
+                    Some(other) if others > own => {
+                        let theirs = self.people[other].claims(now_ms);
+                        let kept = theirs.iter().filter(|c| **c == claim).count() + 1;
+                        if theirs.iter().filter(|c| **c == id).count() > kept {
+                            self.people[row].id = claim;
+                            self.people[other].id = id;
+                            bearer = self.people.iter().enumerate().map(|(i, p)| (p.id, i)).collect();
+                            bearer.sort_unstable();
+                            break;
+                        }
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    /// The name of the person that a camera's track was last.
+    pub(super) fn name_of(&self, camera: u16, track_id: u32) -> Option<u64> {
+        let bound = self.people.iter().filter(|p| p.confirmed).flat_map(|p| {
+            p.bindings.iter().filter(|b| b.camera == camera && b.track_id == track_id).map(move |b| (b.seen_ms, p.id))
+        });
+        bound.max().map(|(_, id)| id)
+    }
+
+    /// Forgets all that is known of a camera.
+    pub(super) fn forget(&mut self, camera: u16) {
+        if let Some(standing) = self.standing.get_mut(usize::from(camera)) {
+            *standing = Standing::default();
+        }
+        for person in &mut self.people {
+            person.bindings.retain(|b| b.camera != camera);
+        }
     }
 }
 
