@@ -25,7 +25,8 @@ use super::topic::{Family, Prefix, Topic};
 use super::wire::{COUNT_MAX, Count, MILLIS_MAX, Millis, Real};
 use crate::base::Time;
 use crate::model::{
-    CameraId, ContentType, Delivery, Envelope, MessageClass, Point, Polygon, Qos, Scene, SceneTrack, Transition,
+    CameraId, ContentType, Delivery, Envelope, MessageClass, Point, Polygon, Qos, Scene, SceneTrack,
+    Transition,
 };
 
 /// Between two of one kind that are named for the log.
@@ -345,7 +346,11 @@ impl Engine {
         let app = self.app_counters.iter().map(|(name, n)| (Name::cut(name), *n));
         let own = self.counters.entries().map(|(name, n)| (Name::cut(&format!("swarm_{name}")), n));
         let site = self.site_counters().map(|(name, n)| (Name::cut(name), n));
-        let counted = app.chain(own).chain(site).filter(|(_, n)| *n > 0).map(|(name, n)| (name, Count(n.min(COUNT_MAX))));
+        let counted = app
+            .chain(own)
+            .chain(site)
+            .filter(|(_, n)| *n > 0)
+            .map(|(name, n)| (name, Count(n.min(COUNT_MAX))));
         StatusMessage {
             state: Presence::Online,
             encodings: List::cut([Name::cut("json")]),

@@ -40,7 +40,7 @@ const TICK: Duration = Duration::from_secs(1);
 const BEGIN_MS: u64 = 1_750_000_000_000;
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Arguments {
+pub(in super::super) struct Arguments {
     /// One folder per camera, each with `det.txt` (`MOTChallenge` rows) and `camera.json` (homography, width,
     /// height, fps).
     dir: PathBuf,
@@ -164,6 +164,8 @@ fn tracker() -> track::Options {
         sure_score: 0.0,
         iou_min: 0.15,
         gate: 0.0,
+        max_age_frames: 1,
+        lost_s: 1.0,
         motion: track::Motion { place_noise: 0.03, ..defaults.motion },
         ..defaults
     }
@@ -187,7 +189,8 @@ impl Site {
             cameras.push(Camera::open(folder, ahead_ms.round() as i64)?);
         }
         for _ in 0..arguments.liars.min(cameras.len() - 1) {
-            let honest: Vec<usize> = (1..cameras.len()).filter(|&i| cameras[i].lie_m == Point::default()).collect();
+            let honest: Vec<usize> =
+                (1..cameras.len()).filter(|&i| cameras[i].lie_m == Point::default()).collect();
             let angle = rng.random_range(0.0..std::f64::consts::TAU);
             cameras[honest[rng.random_range(0..honest.len())]].lie_m =
                 Point::new(LIE_M * angle.cos(), LIE_M * angle.sin());
@@ -336,10 +339,18 @@ impl Site {
         say("camera        offset_m       clock_s  lag_s   noise  agreement  muted")?;
         for c in self.cameras[0].engine.fusion().cameras() {
             let begin_ms = i64::try_from(BEGIN_MS).unwrap_or(i64::MAX);
-            let muted = c.muted_ms.map_or("-".to_owned(), |ms| format!("since {:.1} s", (ms - begin_ms) as f64 * 1e-3 - 1.0));
+            let muted = c
+                .muted_ms
+                .map_or("-".to_owned(), |ms| format!("since {:.1} s", (ms - begin_ms) as f64 * 1e-3 - 1.0));
             say(&format!(
                 "{:<12} {:>6.2} {:>6.2}  {:>7.3}  {:>6.3}  {:>5.2}  {:>9.2}  {muted}",
-                c.camera.as_str(), c.bias_m.x, c.bias_m.y, c.clock_s, c.lag_s, c.noise, c.agreement
+                c.camera.as_str(),
+                c.bias_m.x,
+                c.bias_m.y,
+                c.clock_s,
+                c.lag_s,
+                c.noise,
+                c.agreement
             ))?;
         }
         Ok(())

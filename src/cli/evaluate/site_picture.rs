@@ -47,8 +47,11 @@ impl Trails {
     /// The drawing.
     pub(super) fn draw(&self, cameras: &[(CameraId, Option<Polygon>)]) -> String {
         let points = || self.people.values().flatten().map(|(p, _)| *p);
-        let least = points().fold(Point::new(f64::INFINITY, f64::INFINITY), |a, p| Point::new(a.x.min(p.x), a.y.min(p.y)));
-        let most = points().fold(Point::new(f64::NEG_INFINITY, f64::NEG_INFINITY), |a, p| Point::new(a.x.max(p.x), a.y.max(p.y)));
+        let least = points()
+            .fold(Point::new(f64::INFINITY, f64::INFINITY), |a, p| Point::new(a.x.min(p.x), a.y.min(p.y)));
+        let most = points().fold(Point::new(f64::NEG_INFINITY, f64::NEG_INFINITY), |a, p| {
+            Point::new(a.x.max(p.x), a.y.max(p.y))
+        });
         if least.x > most.x {
             return "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"10\" height=\"10\"/>".to_owned();
         }
@@ -67,8 +70,12 @@ impl Trails {
         for (i, (id, footprint)) in cameras.iter().enumerate() {
             let color = COLORS[i % COLORS.len()];
             if let Some(footprint) = footprint {
-                let corners: Vec<String> =
-                    footprint.corners().iter().map(|c| at(*c)).map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
+                let corners: Vec<String> = footprint
+                    .corners()
+                    .iter()
+                    .map(|c| at(*c))
+                    .map(|(x, y)| format!("{x:.1},{y:.1}"))
+                    .collect();
                 let _ = write!(
                     svg,
                     "<polygon points=\"{}\" fill=\"{color}\" fill-opacity=\"0.04\" stroke=\"{color}\" stroke-opacity=\"0.6\"/>",
@@ -100,7 +107,12 @@ impl Trails {
                     let angle = i as f64 / cameras.len() as f64 * std::f64::consts::TAU;
                     let (dx, dy) = (5.0 * angle.cos(), 5.0 * angle.sin());
                     let color = COLORS[i % COLORS.len()];
-                    let _ = write!(svg, "<circle cx=\"{:.1}\" cy=\"{:.1}\" r=\"1.8\" fill=\"{color}\"/>", x + dx, y + dy);
+                    let _ = write!(
+                        svg,
+                        "<circle cx=\"{:.1}\" cy=\"{:.1}\" r=\"1.8\" fill=\"{color}\"/>",
+                        x + dx,
+                        y + dy
+                    );
                 }
             }
         }
@@ -112,7 +124,11 @@ impl Trails {
 /// A line every five metres, and what it stands for.
 fn grid(svg: &mut String, least: Point, most: Point, at: impl Fn(Point) -> (f64, f64)) {
     const EVERY_M: f64 = 5.0;
-    let steps = |from: f64, to: f64| (0..).map(move |i| (from / EVERY_M).ceil() * EVERY_M + EVERY_M * f64::from(i)).take_while(move |v| *v <= to);
+    let steps = |from: f64, to: f64| {
+        (0..)
+            .map(move |i| (from / EVERY_M).ceil() * EVERY_M + EVERY_M * f64::from(i))
+            .take_while(move |v| *v <= to)
+    };
     let mut line = |a: Point, b: Point, label: f64| {
         let ((ax, ay), (bx, by)) = (at(a), at(b));
         let _ = write!(

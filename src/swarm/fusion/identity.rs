@@ -22,7 +22,8 @@ pub(super) fn founded(camera: &CameraId, track_id: u32, captured_ms: i64) -> u64
     let tenths = u64::try_from(captured_ms.saturating_sub(BEGIN_MS) / 100).unwrap_or(0).clamp(1, TENTHS_MAX);
     // FNV-1a, folded to the bits that are wanted.
     let bytes = camera.as_str().bytes().chain([0]).chain(track_id.to_be_bytes());
-    let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
+    let hash =
+        bytes.fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
     let folded = (hash ^ (hash >> HASH_BITS) ^ (hash >> (2 * HASH_BITS))) & ((1 << HASH_BITS) - 1);
     (tenths << HASH_BITS) | folded
 }

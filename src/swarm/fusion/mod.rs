@@ -116,14 +116,13 @@ pub struct Sight {
 }
 
 impl Sight {
-    /// Whether it can be reckoned with: finite, no farther than a thousand kilometres, a covariance that
-    /// is one.
+    /// Whether it can be reckoned with: finite, no farther than a thousand kilometres, no variance negative.
     fn is_usable(&self) -> bool {
         let [xx, xy, yy] = self.cov_m2;
         // Written so that a NaN fails.
         [self.position_m.x, self.position_m.y].iter().all(|v| v.abs() <= REACH_MAX_M)
             && [xx, yy].iter().all(|v| (0.0..=REACH_MAX_M).contains(v))
-            && xy * xy <= xx * yy * (1.0 + 1e-3) + 1e-9
+            && xy.abs() <= REACH_MAX_M
             && (0.0..=1.0).contains(&self.confidence)
     }
 }
@@ -341,7 +340,11 @@ impl Fusion {
                 self.counters.late += sights.len() as u64;
                 continue;
             }
-            let scan = self.scans.entry((at_ms, camera)).or_insert_with(|| Scan { camera, at_ms, sights: Vec::new() });
+            let scan = self.scans.entry((at_ms, camera)).or_insert_with(|| Scan {
+                camera,
+                at_ms,
+                sights: Vec::new(),
+            });
             for sight in sights {
                 let inserted = insert(&mut scan.sights, sight);
                 self.counters.count(inserted);
@@ -378,7 +381,9 @@ impl Fusion {
     /// Lets go of what is older than the window.
     fn finalise(&mut self, now_ms: i64) {
         let keep_from = self.newest_ms.min(now_ms).saturating_sub(millis(self.options.window));
-        while self.moments.front().is_some_and(|(end_ms, _)| *end_ms <= keep_from) || self.moments.len() > MOMENTS_MAX {
+        while self.moments.front().is_some_and(|(end_ms, _)| *end_ms <= keep_from)
+            || self.moments.len() > MOMENTS_MAX
+        {
             let Some((end_ms, table)) = self.moments.pop_front() else { break };
             self.base = table;
             self.final_ms = end_ms - 1;
@@ -395,8 +400,13 @@ impl Fusion {
     /// Everybody who is there at this time (milliseconds since the epoch on our clock), by number.
     pub fn at(&self, at_ms: i64) -> Vec<Person> {
         let lost_ms = millis(self.options.lost_after);
-        let mut people: Vec<Person> =
-            self.table().people.iter().filter(|p| p.is_shown() && at_ms.saturating_sub(p.seen_ms) <= lost_ms).map(|p| self.person(p, at_ms)).collect();
+        let mut people: Vec<Person> = self
+            .table()
+            .people
+            .iter()
+            .filter(|p| p.is_shown() && at_ms.saturating_sub(p.seen_ms) <= lost_ms)
+            .map(|p| self.person(p, at_ms))
+            .collect();
         people.sort_unstable_by_key(|p| p.global_id);
         people
     }

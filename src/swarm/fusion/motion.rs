@@ -143,11 +143,6 @@ impl Estimate {
         Point::new(self.x[2], self.x[3])
     }
 
-    /// The velocity's covariance.
-    pub(super) fn velocity_cov(&self) -> Cov {
-        [self.p[(2, 2)], self.p[(2, 3)], self.p[(3, 3)]]
-    }
-
     /// Takes in a measured place. What lies farther off than `plausible` (squared innovation over its
     /// covariance) makes it forget first: people turn and stop harder than any white noise (fading memory).
     pub(super) fn update(&mut self, measured: &Place, plausible: f64) {

@@ -89,7 +89,8 @@ impl Roster {
             self.members.push(member(name, now_ms));
             return u16::try_from(self.members.len() - 1).ok().map(|i| (i, false));
         }
-        let (i, stalest) = self.members.iter_mut().enumerate().skip(1).min_by_key(|(i, m)| (m.heard_ms, *i))?;
+        let (i, stalest) =
+            self.members.iter_mut().enumerate().skip(1).min_by_key(|(i, m)| (m.heard_ms, *i))?;
         if now_ms - stalest.heard_ms < FORGET_MS {
             return None;
         }

@@ -19,6 +19,8 @@ use crate::model::Point;
 pub const BIAS_MAX_M: f64 = 0.5;
 /// Largest lag that is told, seconds.
 pub const LAG_MAX_S: f64 = 1.0;
+/// Smaller offsets are left alone: they differ from place to place, and may be everybody else's.
+const BIAS_DOUBT_M: f64 = 0.2;
 /// Limits of the factor on a camera's claimed covariances.
 const NOISE_LIMITS: (f64, f64) = (0.04, 25.0);
 /// Residuals that are remembered: the older ones fade.
@@ -87,6 +89,12 @@ impl Default for Standing {
 }
 
 impl Standing {
+    /// What is taken off its positions: what its offset has beyond what may be chance, metres.
+    pub(super) fn correction_m(&self) -> Point {
+        let length = self.bias_m.norm();
+        if length > BIAS_DOUBT_M { self.bias_m * (1.0 - BIAS_DOUBT_M / length) } else { Point::default() }
+    }
+
     /// The factor on its claimed covariances.
     pub(super) fn noise(&self) -> f64 {
         self.noise_ln.exp()
@@ -127,20 +135,26 @@ impl Standing {
         self.compared += 1;
         let d2 = mahalanobis2(residual_m, cov);
         let (least, most) = NOISE_LIMITS;
-        self.noise_ln = (self.noise_ln + NOISE_GAIN * (0.5 * d2 - 1.0).clamp(-1.0, 3.0)).clamp(least.ln(), most.ln());
+        self.noise_ln =
+            (self.noise_ln + NOISE_GAIN * (0.5 * d2 - 1.0).clamp(-1.0, 3.0)).clamp(least.ln(), most.ln());
         // The residual as it was before anything was corrected; what is far off is somebody else.
-        let raw = residual_m + self.bias_m;
+        let raw = residual_m + self.correction_m();
         let weight = 1.0 / (1.0 + d2 / PLAUSIBLE);
         let keep = 1.0 - 1.0 / COMPARED_MEMORY;
         self.normal *= keep;
         self.right *= keep;
-        for (row, y) in [(Vector3::new(1.0, 0.0, -velocity_mps.x), raw.x), (Vector3::new(0.0, 1.0, -velocity_mps.y), raw.y)] {
+        for (row, y) in [
+            (Vector3::new(1.0, 0.0, -velocity_mps.x), raw.x),
+            (Vector3::new(0.0, 1.0, -velocity_mps.y), raw.y),
+        ] {
             self.normal += row * row.transpose() * weight;
             self.right += row * (weight * y);
         }
         let ridge = |sigma: f64| (RESIDUAL_SIGMA_M / sigma).powi(2);
         let prior = Vector3::new(ridge(BIAS_SIGMA_M), ridge(BIAS_SIGMA_M), ridge(LAG_SIGMA_S));
-        if let Some(solved) = (self.normal + Matrix3::from_diagonal(&prior)).try_inverse().map(|inverse| inverse * self.right) {
+        if let Some(solved) =
+            (self.normal + Matrix3::from_diagonal(&prior)).try_inverse().map(|inverse| inverse * self.right)
+        {
             self.bias_m = limited(Point::new(solved[0], solved[1]), BIAS_MAX_M);
             self.lag_s = solved[2].clamp(-LAG_MAX_S, LAG_MAX_S);
         }
@@ -159,7 +173,9 @@ impl Standing {
                 // What it is off by is no measure of its noise.
                 self.noise_ln = NOISE_LN_BEGIN;
             }
-            Some(since) if disagreement < HEAR_BELOW && now_ms - since >= MUTED_MIN_MS => self.muted_ms = None,
+            Some(since) if disagreement < HEAR_BELOW && now_ms - since >= MUTED_MIN_MS => {
+                self.muted_ms = None
+            }
             _ => {}
         }
     }
@@ -173,7 +189,8 @@ pub(super) fn centre(all: &mut [Standing]) {
     if weight <= 0.0 {
         return;
     }
-    let mean = all.iter_mut().filter(known).fold(Point::default(), |sum, s| sum + s.bias_m * (s.trust() / weight));
+    let mean =
+        all.iter_mut().filter(known).fold(Point::default(), |sum, s| sum + s.bias_m * (s.trust() / weight));
     for s in all {
         s.bias_m = s.bias_m - mean;
     }

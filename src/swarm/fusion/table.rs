@@ -46,6 +46,8 @@ const AGREE: f64 = 2.0;
 const UNCONFIRMED: f64 = -1.5;
 /// A binding not renewed for so long is forgotten, milliseconds.
 const BINDING_MS: i64 = 3_000;
+/// No track has this number.
+const NO_TRACK: u32 = 0;
 /// Tracks that one person is bound to at most.
 const BINDINGS_MAX: usize = 24;
 /// What no number of cameras averages away: variance, m².
@@ -127,7 +129,9 @@ impl Person {
     }
 
     fn vote(&mut self, class: Class, weight: f64) {
-        if let Some(votes) = CLASSES.iter().position(|c| *c == class).and_then(|i| self.class_votes.get_mut(i)) {
+        if let Some(votes) =
+            CLASSES.iter().position(|c| *c == class).and_then(|i| self.class_votes.get_mut(i))
+        {
             *votes = 0.98 * *votes + weight.max(1e-3) as f32;
         }
     }
@@ -163,28 +167,52 @@ impl Person {
         let claim = seen.sight.global_id.unwrap_or(0);
         let (off_m, off2) = (off_m as f32, off2 as f32);
         if let Some(b) = self.bindings.iter_mut().find(|b| b.camera == camera && b.track_id == track_id) {
-            *b = Binding { seen_ms: now_ms, asked_ms: now_ms, hits: b.hits.saturating_add(1), claim, off_m, off2, ..*b };
+            *b = Binding {
+                seen_ms: now_ms,
+                asked_ms: now_ms,
+                hits: b.hits.saturating_add(1),
+                claim,
+                off_m,
+                off2,
+                ..*b
+            };
         } else {
             if self.bindings.len() >= BINDINGS_MAX
                 && let Some(oldest) = (0..self.bindings.len()).min_by_key(|&i| self.bindings[i].seen_ms)
             {
                 self.bindings.swap_remove(oldest);
             }
-            self.bindings.push(Binding { camera, track_id, seen_ms: now_ms, asked_ms: now_ms, hits: 1, claim, off_m, off2 });
+            self.bindings.push(Binding {
+                camera,
+                track_id,
+                seen_ms: now_ms,
+                asked_ms: now_ms,
+                hits: 1,
+                claim,
+                off_m,
+                off2,
+            });
         }
     }
 
     /// What the other cameras' tables call this person, one word for each camera.
     fn claims(&self, now_ms: i64) -> Vec<u64> {
-        let newest = |b: &&Binding| self.bindings.iter().all(|o| o.camera != b.camera || o.seen_ms <= b.seen_ms);
-        let fresh = self.bindings.iter().filter(|b| b.claim != 0 && !Roster::is_own(b.camera) && now_ms - b.seen_ms <= CLAIM_MS);
+        let newest =
+            |b: &&Binding| self.bindings.iter().all(|o| o.camera != b.camera || o.seen_ms <= b.seen_ms);
+        let fresh = self
+            .bindings
+            .iter()
+            .filter(|b| b.claim != 0 && !Roster::is_own(b.camera) && now_ms - b.seen_ms <= CLAIM_MS);
         let mut claims: Vec<u64> = fresh.filter(newest).map(|b| b.claim).collect();
         claims.sort_unstable();
         claims
     }
 
+    /// The track is somebody else's now. That its camera saw this person stays known.
     fn unbind(&mut self, camera: u16, track_id: u32) {
-        self.bindings.retain(|b| b.camera != camera || b.track_id != track_id);
+        for b in self.bindings.iter_mut().filter(|b| b.camera == camera && b.track_id == track_id) {
+            (b.track_id, b.claim) = (NO_TRACK, 0);
+        }
     }
 }
 
@@ -252,7 +280,14 @@ pub(super) struct Scratch {
 
 impl Table {
     /// Takes the scans of one moment, in the order of their cameras' names.
-    pub(super) fn step(&mut self, now_ms: i64, scans: &[&Scan], roster: &Roster, options: &Options, scratch: &mut Scratch) {
+    pub(super) fn step(
+        &mut self,
+        now_ms: i64,
+        scans: &[&Scan],
+        roster: &Roster,
+        options: &Options,
+        scratch: &mut Scratch,
+    ) {
         self.standing.resize(roster.len(), Standing::default());
         for person in &mut self.people {
             let dt_s = (now_ms - person.at_ms) as f64 * 1e-3;
@@ -269,6 +304,9 @@ impl Table {
         let seen = self.prepare(now_ms, scans, roster);
         let mut working: Vec<Working> = self.people.iter().map(working).collect();
         let mut of: Vec<Option<usize>> = vec![None; seen.len()];
+        scratch.by_x.clear();
+        scratch.by_x.extend(working.iter().enumerate().map(|(i, w)| (w.prior.at.x, i)));
+        sort_by_x(&mut scratch.by_x);
         self.pair_clusters(now_ms, scans, &seen, &mut working, &mut of, scratch);
         for _ in 0..options.rounds {
             self.pair(now_ms, scans, &seen, &mut working, &mut of, scratch);
@@ -296,9 +334,12 @@ impl Table {
             let standing = &self.standing[usize::from(scan.camera)];
             let dt_s = (scan.at_ms - now_ms) as f64 * 1e-3;
             for sight in &scan.sights {
-                let cov = plus(times(sight.cov_m2, standing.noise()), round(REPORT_M2));
+                let [xx, xy, yy] = sight.cov_m2;
+                // Rounding, or a fault, may have made it no covariance.
+                let xy = xy.clamp(-0.99 * (xx * yy).sqrt(), 0.99 * (xx * yy).sqrt());
+                let cov = plus(times([xx, xy, yy], standing.noise()), round(REPORT_M2));
                 if cov[0] + cov[2] < 2.0 * VAGUE_M * VAGUE_M {
-                    let place = Place { at: sight.position_m - standing.bias_m, cov };
+                    let place = Place { at: sight.position_m - standing.correction_m(), cov };
                     let muted = standing.is_muted() || roster.is_muted(scan.camera);
                     all.push(Seen { scan: i, sight, place, dt_s, muted });
                 }
@@ -327,16 +368,19 @@ impl Table {
         }
         for (column, pool) in pools.iter().enumerate() {
             let Some(place) = pool.place() else { continue };
-            for (row, (w, person)) in working.iter().zip(&self.people).enumerate() {
+            let from = scratch.by_x.partition_point(|(x, _)| *x < place.at.x - REACH_M);
+            for &(_, row) in scratch.by_x[from..].iter().take_while(|(x, _)| *x <= place.at.x + REACH_M) {
+                let (w, person) = (&working[row], &self.people[row]);
                 let off = place.at - w.prior.at;
-                if off.x.abs() > REACH_M || off.y.abs() > REACH_M {
+                if off.y.abs() > REACH_M {
                     continue;
                 }
-                let affinity = |&i: &usize| person.affinity(scans[seen[i].scan].camera, seen[i].sight.track_id, now_ms);
-                let past: f64 = members[column].iter().map(affinity).sum::<f64>() / members[column].len() as f64;
-                let benefit = worth(off, plus(w.prior.cov, place.cov), STRAY_CLUSTER)
-                    + past
-                    + person.doubt(now_ms);
+                let affinity =
+                    |&i: &usize| person.affinity(scans[seen[i].scan].camera, seen[i].sight.track_id, now_ms);
+                let past: f64 =
+                    members[column].iter().map(affinity).sum::<f64>() / members[column].len() as f64;
+                let benefit =
+                    worth(off, plus(w.prior.cov, place.cov), STRAY_CLUSTER) + past + person.doubt(now_ms);
                 if benefit > 0.0 {
                     scratch.assignment.pairs.push(Pair { row, column, benefit });
                 }
@@ -362,9 +406,6 @@ impl Table {
         of: &mut [Option<usize>],
         scratch: &mut Scratch,
     ) {
-        scratch.by_x.clear();
-        scratch.by_x.extend(working.iter().enumerate().map(|(i, w)| (w.prior.at.x, i)));
-        scratch.by_x.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
         let mut first = 0;
         for (scan_index, scan) in scans.iter().enumerate() {
             let count = seen[first..].iter().take_while(|s| s.scan == scan_index).count();
@@ -377,7 +418,9 @@ impl Table {
                         break;
                     }
                     let (w, person) = (&working[row], &self.people[row]);
-                    if (w.prior.at.y - s.place.at.y).abs() > REACH_M || !person.class().compatible(s.sight.class) {
+                    if (w.prior.at.y - s.place.at.y).abs() > REACH_M
+                        || !person.class().compatible(s.sight.class)
+                    {
                         continue;
                     }
                     let at = s.at_step(w.velocity);
@@ -411,7 +454,10 @@ impl Table {
     }
 
     /// Clusters what is left over; a cluster is somebody new, or somebody lost.
-    #[expect(clippy::too_many_arguments, reason = "one step of a step; a struct of all would be made for this call alone")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one step of a step; a struct of all would be made for this call alone"
+    )]
     fn begin(
         &mut self,
         now_ms: i64,
@@ -439,16 +485,17 @@ impl Table {
             }
         }
         for row in known..working.len() {
-            let founder = (0..seen.len())
-                .filter(|&i| of[i] == Some(row))
-                .min_by_key(|&i| (roster.name(scans[seen[i].scan].camera), seen[i].sight.track_id));
-            let Some((founder, place)) = founder.zip(working[row].pool.place()) else { continue };
-            let sight = seen[founder].sight;
-            let camera = roster.name(scans[seen[founder].scan].camera);
-            let founded_ms = sight.captured_ms;
+            let reports = (0..seen.len()).filter(|&i| of[i] == Some(row)).map(|i| &seen[i]);
+            let name = |s: &Seen<'_>| {
+                let camera = roster.name(scans[s.scan].camera);
+                identity::founded(camera, s.sight.track_id, s.sight.captured_ms)
+            };
+            // The least of all names that its reports would give: who misses one of them makes a larger
+            // name, or the same, and takes over ours.
+            let id = reports.map(name).min().unwrap_or_default();
             self.people.push(Person {
-                id: identity::founded(camera, sight.track_id, founded_ms),
-                estimate: Estimate::begin(&place, options.speed_sigma_mps),
+                id,
+                estimate: Estimate::begin(&working[row].prior, options.speed_sigma_mps),
                 at_ms: now_ms,
                 seen_ms: now_ms,
                 founded_ms: now_ms,
@@ -493,7 +540,8 @@ impl Table {
                 continue;
             }
             // Somebody that nobody else sees, where two others look.
-            let muted = |o: &Scan| self.standing[usize::from(o.camera)].is_muted() || roster.is_muted(o.camera);
+            let muted =
+                |o: &Scan| self.standing[usize::from(o.camera)].is_muted() || roster.is_muted(o.camera);
             let looks = |o: &&&Scan| o.camera != camera && !muted(o) && roster.covers(o.camera, s.place.at);
             if scans.iter().filter(looks).nth(1).is_some() {
                 self.standing[usize::from(camera)].judge(false, now_ms);
@@ -511,7 +559,7 @@ impl Table {
         of: &[Option<usize>],
         roster: &Roster,
     ) {
-        let mut evidence = vec![(0.0, 0u32); self.people.len()];
+        let mut evidence = vec![(0.0, 0u32, 0.0); self.people.len()];
         let mut bound: Vec<(u16, u32, usize)> = Vec::new();
         for (row, person) in self.people.iter().enumerate() {
             bound.extend(person.bindings.iter().map(|b| (b.camera, b.track_id, row)));
@@ -526,18 +574,23 @@ impl Table {
             let off2 = mahalanobis2(off, plus(w.prior.cov, at.cov));
             let track = (camera, s.sight.track_id);
             let from = bound.partition_point(|b| (b.0, b.1) < track);
-            for &(.., other) in bound[from..].iter().take_while(|b| (b.0, b.1) == track).filter(|b| b.2 != row) {
+            for &(.., other) in
+                bound[from..].iter().take_while(|b| (b.0, b.1) == track).filter(|b| b.2 != row)
+            {
                 self.people[other].unbind(camera, s.sight.track_id);
             }
             let person = &mut self.people[row];
             person.bind(s, camera, now_ms, off.norm(), off2);
             person.vote(s.sight.class, s.sight.confidence);
-            evidence[row].0 += score(s.sight.confidence);
+            // Of a camera that the others do not bear out little is believed.
+            let trust = (2.0 * self.standing[usize::from(camera)].agreement()).min(1.0);
+            evidence[row].0 += trust * score(s.sight.confidence);
+            evidence[row].2 = f64::max(evidence[row].2, trust);
             evidence[row].1 += 1;
         }
         for (row, person) in self.people.iter_mut().enumerate() {
             let w = &working[row];
-            let (score, hits) = evidence[row];
+            let (score, hits, trust) = evidence[row];
             if hits > 0
                 && let Some(measured) = w.pool.place()
             {
@@ -549,14 +602,17 @@ impl Table {
                 person.seen_ms = now_ms;
                 // Agreement of independent views, or with the forecast, is worth what chance would not give.
                 let agreeing = f64::from(hits - 1) + if fresh { 0.0 } else { 0.7 };
-                person.exists += score + AGREE * agreeing;
+                person.exists += score + AGREE * agreeing * trust;
             }
             let here = person.estimate.place(0.0).at;
             let standing = &self.standing;
             let mut missed = 0.0;
             // A camera misses somebody once, whatever it called them before.
-            let newest = |b: &Binding, all: &[Binding]| all.iter().all(|o| o.camera != b.camera || o.seen_ms <= b.seen_ms);
-            let asked: Vec<bool> = person.bindings.iter().map(|b| b.seen_ms != now_ms && newest(b, &person.bindings)).collect();
+            let newest = |b: &Binding, all: &[Binding]| {
+                all.iter().all(|o| o.camera != b.camera || o.seen_ms <= b.seen_ms)
+            };
+            let asked: Vec<bool> =
+                person.bindings.iter().map(|b| b.seen_ms != now_ms && newest(b, &person.bindings)).collect();
             for (b, _) in person.bindings.iter_mut().zip(asked).filter(|(_, asked)| *asked) {
                 let scanned = scans.iter().any(|s| s.camera == b.camera);
                 let cadence_ms = standing[usize::from(b.camera)].cadence_s * 1e3;
@@ -604,7 +660,9 @@ impl Table {
     fn settle_names(&mut self, now_ms: i64) {
         let mut bearer: Vec<(u64, usize)> = self.people.iter().enumerate().map(|(i, p)| (p.id, i)).collect();
         bearer.sort_unstable();
-        let find = |bearer: &[(u64, usize)], id| bearer.binary_search_by_key(&id, |b| b.0).ok().map(|at| bearer[at].1);
+        let find = |bearer: &[(u64, usize)], id| {
+            bearer.binary_search_by_key(&id, |b| b.0).ok().map(|at| bearer[at].1)
+        };
         for row in 0..self.people.len() {
             let claims = self.people[row].claims(now_ms);
             let id = self.people[row].id;
@@ -638,7 +696,10 @@ impl Table {
     /// The name of the person that a camera's track was last.
     pub(super) fn name_of(&self, camera: u16, track_id: u32) -> Option<u64> {
         let bound = self.people.iter().filter(|p| p.confirmed).flat_map(|p| {
-            p.bindings.iter().filter(|b| b.camera == camera && b.track_id == track_id).map(move |b| (b.seen_ms, p.id))
+            p.bindings
+                .iter()
+                .filter(|b| b.camera == camera && b.track_id == track_id)
+                .map(move |b| (b.seen_ms, p.id))
         });
         bound.max().map(|(_, id)| id)
     }
@@ -669,18 +730,30 @@ fn clusters(
     };
     let mut order: Vec<(f64, usize)> = (0..scans.len()).map(|i| (vague(i), i)).collect();
     order.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-    let mut pools: Vec<(Pool, Class)> = Vec::new();
+    let mut pools: Vec<(Pool, Class, Place)> = Vec::new();
+    let mut by_x: Vec<(f64, usize)> = Vec::new();
+    let mut of_scan: Vec<Vec<usize>> = vec![Vec::new(); scans.len()];
+    for i in (0..seen.len()).filter(|&i| takes_part(i)) {
+        of_scan[seen[i].scan].push(i);
+    }
     let mut member: Vec<Option<usize>> = vec![None; seen.len()];
     for round in 0..2 {
         for &(_, scan) in &order {
-            let own: Vec<usize> = (0..seen.len()).filter(|&i| seen[i].scan == scan && takes_part(i)).collect();
+            let own = &of_scan[scan];
+            by_x.clear();
+            by_x.extend(pools.iter().enumerate().map(|(row, (.., place))| (place.at.x, row)));
+            sort_by_x(&mut by_x);
             for (column, &i) in own.iter().enumerate() {
-                for (row, (pool, class)) in pools.iter().enumerate() {
-                    let mut others = *pool;
+                let x = seen[i].place.at.x;
+                let from = by_x.partition_point(|(at, _)| *at < x - REACH_M);
+                for &(_, row) in by_x[from..].iter().take_while(|(at, _)| *at <= x + REACH_M) {
+                    let (pool, class, mut place) = pools[row];
                     if member[i] == Some(row) {
+                        let mut others = pool;
                         others.add(&seen[i].place, -1.0);
+                        let Some(without) = others.place() else { continue };
+                        place = without;
                     }
-                    let Some(place) = others.place() else { continue };
                     let off = seen[i].place.at - place.at;
                     if off.norm() < REACH_M && class.compatible(seen[i].sight.class) {
                         let benefit = worth(off, plus(place.cov, seen[i].place.cov), STRAY_PER_M2);
@@ -702,10 +775,15 @@ fn clusters(
                     pools[before].0.add(&seen[i].place, -1.0);
                 }
                 let row = after.unwrap_or_else(|| {
-                    pools.push((Pool::default(), seen[i].sight.class));
+                    pools.push((Pool::default(), seen[i].sight.class, seen[i].place));
                     pools.len() - 1
                 });
                 pools[row].0.add(&seen[i].place, 1.0);
+                for row in [member[i], Some(row)].into_iter().flatten() {
+                    let (pool, _, place) = &mut pools[row];
+                    // An empty one lies nowhere.
+                    *place = pool.place().unwrap_or(Place { at: Point::new(f64::INFINITY, 0.0), ..*place });
+                }
                 member[i] = Some(row);
             }
         }
@@ -717,7 +795,7 @@ fn clusters(
     }
     let mut number = vec![0usize; pools.len()];
     let mut kept = Vec::new();
-    for (row, (pool, _)) in pools.into_iter().enumerate() {
+    for (row, (pool, ..)) in pools.into_iter().enumerate() {
         number[row] = kept.len();
         if count[row] > 0 {
             kept.push(pool);
@@ -732,14 +810,21 @@ fn same(a: &Person, b: &Person, now_ms: i64) -> bool {
     if off.x.abs() > MERGE_M || off.norm() > MERGE_M {
         return false;
     }
-    let lately = |p: &Person| p.bindings.iter().filter(move |b| now_ms - b.seen_ms <= APART_MS).map(|b| b.camera).collect::<Vec<_>>();
+    let lately = |p: &Person| {
+        p.bindings
+            .iter()
+            .filter(move |b| now_ms - b.seen_ms <= APART_MS)
+            .map(|b| b.camera)
+            .collect::<Vec<_>>()
+    };
     let (of_a, of_b) = (lately(a), lately(b));
     !of_a.iter().any(|c| of_b.contains(c))
 }
 
 /// The older takes over what is known of the other.
 fn absorb(kept: &mut Person, other: Person, now_ms: i64) {
-    let fresher = (other.confirmed, other.seen_ms, other.exists) > (kept.confirmed, kept.seen_ms, kept.exists);
+    let fresher =
+        (other.confirmed, other.seen_ms, other.exists) > (kept.confirmed, kept.seen_ms, kept.exists);
     if fresher {
         kept.estimate = other.estimate;
     }
@@ -757,14 +842,24 @@ fn absorb(kept: &mut Person, other: Person, now_ms: i64) {
     kept.bindings.truncate(BINDINGS_MAX);
 }
 
+fn sort_by_x(places: &mut [(f64, usize)]) {
+    places.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+}
+
 fn working(person: &Person) -> Working {
-    Working { prior: person.estimate.place(0.0), velocity: person.estimate.velocity(), pool: Pool::default(), reports: 0 }
+    Working {
+        prior: person.estimate.place(0.0),
+        velocity: person.estimate.velocity(),
+        pool: Pool::default(),
+        reports: 0,
+    }
 }
 
 /// ln of how much likelier it is that the two are one than that one of them is a stray. Heavy tails: most
 /// moves are as forecast, some are not at all.
 fn worth(off: Point, cov: Cov, stray_per_m2: f64) -> f64 {
-    let density = |cov: Cov| (-0.5 * mahalanobis2(off, cov)).exp() / (std::f64::consts::TAU * det(cov).sqrt());
+    let density =
+        |cov: Cov| (-0.5 * mahalanobis2(off, cov)).exp() / (std::f64::consts::TAU * det(cov).sqrt());
     let wide = plus(cov, round(SURPRISE_M * SURPRISE_M));
     let p = (1.0 - SURPRISE_PART) * density(cov) + SURPRISE_PART * density(wide);
     (p.max(1e-12) / stray_per_m2).ln()
