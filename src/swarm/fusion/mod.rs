@@ -310,11 +310,7 @@ impl Fusion {
         }
         self.roster.tell_clocks();
         let Some(dirty_ms) = self.place() else { return };
-        // The moment that the earliest new report belongs to, and all after it, are done again.
-        while self.moments.back().is_some_and(|(end_ms, _)| *end_ms > dirty_ms) {
-            self.moments.pop_back();
-            self.counters.redone += 1;
-        }
+        self.go_back(dirty_ms);
         let (mut from, mut table) = match self.moments.back() {
             Some((end_ms, table)) => (*end_ms, table.clone()),
             None => (self.final_ms.saturating_add(1), self.base.clone()),
@@ -327,6 +323,23 @@ impl Fusion {
         }
         self.scratch = scratch;
         self.finalise(now_ms);
+    }
+
+    /// Undoes the moments that a report at this time changes: the one that it belongs to, and all after it.
+    fn go_back(&mut self, dirty_ms: i64) {
+        while self.moments.back().is_some_and(|(end_ms, _)| *end_ms > dirty_ms) {
+            let before = self.moments.len().checked_sub(2).and_then(|i| self.moments.get(i));
+            let from = before.map_or(self.final_ms.saturating_add(1), |(end_ms, _)| *end_ms);
+            // Where a camera's next frame has come, the moment ends sooner, and may have been all in it.
+            let end = self.moment(from).filter(|(.., scans)| scans.iter().all(|s| s.at_ms < dirty_ms));
+            let end_ms = end.map(|(end_ms, ..)| end_ms);
+            if let (Some(end_ms), Some(last)) = (end_ms, self.moments.back_mut()) {
+                last.0 = end_ms;
+                return;
+            }
+            self.moments.pop_back();
+            self.counters.redone += 1;
+        }
     }
 
     /// Gives the new reports their places in time; the earliest place that changed.

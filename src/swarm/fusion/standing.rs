@@ -174,7 +174,7 @@ impl Standing {
                 self.noise_ln = NOISE_LN_BEGIN;
             }
             Some(since) if disagreement < HEAR_BELOW && now_ms - since >= MUTED_MIN_MS => {
-                self.muted_ms = None
+                self.muted_ms = None;
             }
             _ => {}
         }

@@ -484,7 +484,7 @@ impl Table {
                 working[known + cluster].reports += 1;
             }
         }
-        for row in known..working.len() {
+        for (row, new) in working.iter().enumerate().skip(known) {
             let reports = (0..seen.len()).filter(|&i| of[i] == Some(row)).map(|i| &seen[i]);
             let name = |s: &Seen<'_>| {
                 let camera = roster.name(scans[s.scan].camera);
@@ -495,7 +495,7 @@ impl Table {
             let id = reports.map(name).min().unwrap_or_default();
             self.people.push(Person {
                 id,
-                estimate: Estimate::begin(&working[row].prior, options.speed_sigma_mps),
+                estimate: Estimate::begin(&new.prior, options.speed_sigma_mps),
                 at_ms: now_ms,
                 seen_ms: now_ms,
                 founded_ms: now_ms,
