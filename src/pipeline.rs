@@ -6,7 +6,8 @@
 //! `watch`, event transitions and ended tracks, which must not be skipped, by a bounded queue. When
 //! that queue is full the thread waits, and the capture drops frames instead.
 //!
-//! A frame that the detector refuses is counted and named, and the next one is tried.
+//! A frame that the detector refuses is counted and named, and the next one is tried. While the capture is
+//! paused the thread rests: all tracks have ended, no picture is looked at, and [`Outputs::resting`] says so.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -58,10 +59,32 @@ impl Options {
     }
 }
 
+/// What of the [`Options`] can be changed between two frames.
+#[derive(Debug, Clone)]
+pub struct Tuning {
+    /// How detections are followed.
+    pub tracker: track::Options,
+    /// What their behaviour is called.
+    pub behavior: behavior::Options,
+    /// How far ahead is looked.
+    pub prediction: predict::Options,
+    /// Named places.
+    pub zones: Vec<Zone>,
+}
+
+impl Options {
+    /// What of them can be changed between two frames.
+    pub fn tuning(&self) -> Tuning {
+        let Self { tracker, behavior, prediction, zones, .. } = self.clone();
+        Tuning { tracker, behavior, prediction, zones }
+    }
+}
+
 /// One camera's perception.
 pub struct Perception {
     ground: GroundPlane,
     detector: Box<dyn Detector>,
+    tracker_options: track::Options,
     tracker: Tracker,
     analyzer: Analyzer,
     predictor: predict::Engine,
@@ -72,6 +95,8 @@ pub struct Perception {
     /// Each living track as it was last seen, without its forecast; bounded by `track::OBJECTS_MAX`.
     last_seen: BTreeMap<u32, SceneTrack>,
     last_frame: Option<Time>,
+    /// What trackers before the present one left out.
+    left_out_before: u64,
 }
 
 impl Perception {
@@ -85,6 +110,7 @@ impl Perception {
             detector: inference::open(&options.detector, &options.ground)?,
             ground: options.ground,
             tracker: Tracker::new(options.tracker),
+            tracker_options: options.tracker,
             analyzer: Analyzer::new(options.behavior),
             predictor: predict::Engine::new(options.prediction, options.zones),
             track_ids,
@@ -93,7 +119,15 @@ impl Perception {
             events: Vec::new(),
             last_seen: BTreeMap::new(),
             last_frame: None,
+            left_out_before: 0,
         })
+    }
+
+    /// Goes by other limits from the next frame on. What is followed, remembered and predicted stays.
+    pub fn tune(&mut self, tuning: Tuning) {
+        self.tracker.set_options(tuning.tracker);
+        self.analyzer.set_options(tuning.behavior);
+        self.predictor.set_options(tuning.prediction, tuning.zones);
     }
 
     /// Takes the next frame. What must not be skipped is added to `transitions`.
@@ -108,7 +142,7 @@ impl Perception {
             self.ground = self.ground.resized(frame.size);
         }
         self.detector.detect(frame, &mut self.detections)?;
-        self.tracker.step(&self.detections, now, self.track_ids.as_mut());
+        self.tracker.step(&self.detections, frame.size, now, self.track_ids.as_mut());
         let mut tracks: Vec<SceneTrack> = self.tracker.tracks().iter().map(|t| self.place(t)).collect();
         for seen in &mut tracks {
             if let Some(ground) = &seen.ground {
@@ -138,6 +172,16 @@ impl Perception {
         })
     }
 
+    /// From now on notes why the track of this id goes as it goes.
+    pub fn explain(&mut self, track: u32) {
+        self.tracker.explain(track);
+    }
+
+    /// What was noted of it in the last frame, and of the tracks that have no id yet.
+    pub fn explanation(&self) -> &[track::Entry] {
+        self.tracker.explanation()
+    }
+
     fn place(&self, track: &crate::model::Track) -> SceneTrack {
         SceneTrack {
             track: *track,
@@ -145,6 +189,21 @@ impl Perception {
             behavior: crate::model::Behavior::default(),
             forecast: Forecast::default(),
         }
+    }
+
+    /// Nobody looks for a while: the tracks that live end with the last frame, and what was predicted of
+    /// them will not come. The background is kept.
+    fn rest(&mut self, transitions: &mut Vec<Transition>) {
+        let Some(now) = self.last_frame else { return };
+        let ended: Vec<u32> = self.last_seen.keys().copied().collect();
+        self.predictor.step(&mut [], &ended, now, self.event_ids.as_mut(), &mut self.events);
+        transitions.extend(self.events.drain(..).map(Transition::Event));
+        for id in ended {
+            self.analyzer.forget(id);
+        }
+        self.finish(transitions);
+        self.left_out_before += self.tracker.detections_left_out();
+        self.tracker = Tracker::new(self.tracker_options);
     }
 
     /// No frame comes any more: the tracks that live end with the last one.
@@ -159,7 +218,8 @@ impl Perception {
         let predict::Counters { tracks_refused, candidates_refused, keys_refused, keys_evicted } =
             self.predictor.counters();
         let events_not_followed = tracks_refused + candidates_refused + keys_refused + keys_evicted;
-        counters.detections_left_out.store(self.tracker.detections_left_out(), Ordering::Relaxed);
+        let left_out = self.left_out_before + self.tracker.detections_left_out();
+        counters.detections_left_out.store(left_out, Ordering::Relaxed);
         counters.histories_evicted.store(self.analyzer.evicted(), Ordering::Relaxed);
         counters.events_not_followed.store(events_not_followed, Ordering::Relaxed);
     }
@@ -180,6 +240,12 @@ pub struct Counters {
     pub histories_evicted: AtomicU64,
     /// Possible events, and tracks, that were not looked at because there were too many.
     pub events_not_followed: AtomicU64,
+    /// Detections in all frames.
+    pub detections: AtomicU64,
+    /// Those of them that belonged to a confirmed track, counted by the tracks that were seen.
+    pub detections_tracked: AtomicU64,
+    /// Confirmed tracks that ended.
+    pub tracks_ended: AtomicU64,
     /// Turns of the loop, with or without a frame: stands still only when the thread hangs.
     pub turns: AtomicU64,
 }
@@ -195,6 +261,8 @@ pub struct Outputs {
     pub transitions: mpsc::Sender<Transition>,
     /// The last frame beside its scene, for whoever draws pictures; none when nobody does.
     pub sights: Option<watch::Sender<Option<Sight>>>,
+    /// Whether the thread rests because the capture is paused.
+    pub resting: watch::Sender<bool>,
     /// What was done.
     pub counters: Arc<Counters>,
 }
@@ -202,61 +270,100 @@ pub struct Outputs {
 /// How long one wait for a frame lasts at most, so that the thread sees that nobody listens any more.
 const PATIENCE: Duration = Duration::from_millis(250);
 
-/// Runs the perception on a thread of its own until the capture ends or nobody listens.
+/// Runs the perception on a thread of its own until the capture ends or nobody listens; the newest
+/// tuning counts from the next frame on.
 pub fn spawn(
     capture: Arc<Capture>,
     camera: &CameraId,
     mut perception: Perception,
+    mut tunings: watch::Receiver<Option<Tuning>>,
     outputs: Outputs,
 ) -> io::Result<JoinHandle<()>> {
     let mut frame = Frame::empty(camera.clone());
     let camera = camera.clone();
     std::thread::Builder::new().name(format!("perception-{camera}")).spawn(move || {
         let mut transitions = Vec::new();
-        let counters = Arc::clone(&outputs.counters);
         let mut refusing = false;
         loop {
-            counters.turns.fetch_add(1, Ordering::Relaxed);
+            outputs.counters.turns.fetch_add(1, Ordering::Relaxed);
+            if capture.is_paused() {
+                if !*outputs.resting.borrow() {
+                    perception.rest(&mut transitions);
+                    if !outputs.hand_over(&mut transitions) {
+                        return;
+                    }
+                    outputs.scenes.send_replace(None);
+                    outputs.resting.send_replace(true);
+                }
+                capture.wait_unpaused(PATIENCE);
+                if outputs.transitions.is_closed() {
+                    return;
+                }
+                continue;
+            }
+            outputs.resting.send_if_modified(|resting| std::mem::take(resting));
             match capture.next(&mut frame, PATIENCE) {
                 Taken::Frame => {}
                 Taken::Pending if outputs.transitions.is_closed() => return,
                 Taken::Pending => continue,
                 Taken::Ended => break,
             }
+            // Nobody who could tune any more is no reason to stop.
+            if tunings.has_changed().unwrap_or(false)
+                && let Some(tuning) = tunings.borrow_and_update().clone()
+            {
+                perception.tune(tuning);
+            }
             let started = Instant::now();
             let outcome = perception.step(&frame, &mut transitions);
             let busy_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
-            counters.busy_us.fetch_add(busy_us, Ordering::Relaxed);
-            perception.count(&counters);
+            outputs.counters.busy_us.fetch_add(busy_us, Ordering::Relaxed);
+            perception.count(&outputs.counters);
             match outcome {
                 Ok(scene) => {
                     refusing = false;
-                    counters.frames.fetch_add(1, Ordering::Relaxed);
-                    let scene = Arc::new(scene);
-                    if let Some(sights) = &outputs.sights {
-                        sights.send_replace(Some(Arc::new((frame.clone(), Arc::clone(&scene)))));
-                    }
-                    outputs.scenes.send_replace(Some(scene));
+                    outputs.show(scene, &frame);
                 }
                 Err(error) => {
                     // The first of a row of bad frames is worth a line, the rest a number.
-                    counters.refused.fetch_add(1, Ordering::Relaxed);
+                    outputs.counters.refused.fetch_add(1, Ordering::Relaxed);
                     if !std::mem::replace(&mut refusing, true) {
                         tracing::warn!(%camera, seq = frame.seq, %error, "frame refused");
                     }
                 }
             }
-            for transition in transitions.drain(..) {
-                if outputs.transitions.blocking_send(transition).is_err() {
-                    return;
-                }
-            }
-        }
-        perception.finish(&mut transitions);
-        for transition in transitions {
-            if outputs.transitions.blocking_send(transition).is_err() {
+            if !outputs.hand_over(&mut transitions) {
                 return;
             }
         }
+        perception.finish(&mut transitions);
+        outputs.hand_over(&mut transitions);
     })
+}
+
+impl Outputs {
+    fn show(&self, scene: Scene, frame: &Frame) {
+        let counters = &self.counters;
+        counters.frames.fetch_add(1, Ordering::Relaxed);
+        counters.detections.fetch_add(scene.detections as u64, Ordering::Relaxed);
+        let tracked = scene.tracks.len().min(scene.detections) as u64;
+        counters.detections_tracked.fetch_add(tracked, Ordering::Relaxed);
+        let scene = Arc::new(scene);
+        if let Some(sights) = &self.sights {
+            sights.send_replace(Some(Arc::new((frame.clone(), Arc::clone(&scene)))));
+        }
+        self.scenes.send_replace(Some(scene));
+    }
+
+    /// Waits while the queue is full; false when nobody listens any more.
+    fn hand_over(&self, transitions: &mut Vec<Transition>) -> bool {
+        for transition in transitions.drain(..) {
+            let ended = matches!(transition, Transition::TrackEnded { .. });
+            self.counters.tracks_ended.fetch_add(u64::from(ended), Ordering::Relaxed);
+            if self.transitions.blocking_send(transition).is_err() {
+                return false;
+            }
+        }
+        true
+    }
 }

@@ -11,6 +11,14 @@ pub fn ready() {
     notify(&[NotifyState::Ready]);
 }
 
+/// The daemon reads its configuration again (`Type=notify-reload`); [`ready`] says when it is done.
+pub fn reloading() {
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => notify(&[NotifyState::Reloading, now]),
+        Err(error) => tracing::debug!(%error, "no monotonic clock for the service manager"),
+    }
+}
+
 /// The daemon is on its way out.
 pub fn stopping() {
     notify(&[NotifyState::Stopping]);

@@ -9,13 +9,13 @@
 //!
 //! Does not belong here: messages that wait for a broker, and secrets; they have files of their own.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::base::{IdSource, Time};
+use crate::base::{IdSource, Readers, Time, replace_file};
 
 /// Ids reserved by one write.
 const RANGE: u32 = 1_000;
@@ -171,15 +171,7 @@ fn read(path: &Path) -> io::Result<Option<Saved>> {
 }
 
 fn replace(path: &Path, saved: &Saved) -> io::Result<()> {
-    let beside = path.with_extension("json.new");
-    let mut file = File::create(&beside)?;
-    file.write_all(serde_json::to_string(saved)?.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&beside, path)?;
-    match path.parent() {
-        Some(dir) => File::open(dir)?.sync_all(),
-        None => Ok(()),
-    }
+    replace_file(path, serde_json::to_string(saved)?.as_bytes(), Readers::AsUsual)
 }
 
 #[cfg(test)]

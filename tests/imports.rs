@@ -18,11 +18,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("behavior", &["base", "model"]),
     ("predict", &["base", "model"]),
     ("swarm", &["base", "model"]),
+    ("control", &["base", "model"]),
     ("link", &["base", "model"]),
     ("broker", &["base", "model"]),
     ("picture", &["base", "model"]),
     ("platform", &["base", "model"]),
     ("store", &["base"]),
+    ("secrets", &["base"]),
     ("supervisor", &["base"]),
     ("pipeline", &["base", "model", "capture", "inference", "track", "behavior", "predict"]),
     (
@@ -37,8 +39,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "predict",
             "pipeline",
             "swarm",
+            "control",
             "link",
             "broker",
+            "secrets",
         ],
     ),
     ("app", &[EVERYTHING_BUT_CLI]),
@@ -50,7 +54,19 @@ const EVERYTHING: &str = "*";
 const EVERYTHING_BUT_CLI: &str = "* but cli";
 
 /// Parts and files that take `now` and randomness as arguments and touch nothing outside.
-const PURE: &[&str] = &["track", "behavior", "predict", "swarm", "link/session", "link/outbox"];
+const PURE: &[&str] = &[
+    "track",
+    "behavior",
+    "predict",
+    "swarm",
+    "control",
+    "link/session",
+    "link/outbox/index",
+    "link/outbox/log",
+    "link/outbox/queue",
+    "link/outbox/rate",
+    "link/outbox/row",
+];
 
 /// What a pure part must not name.
 const IMPURE: &[&str] = &[

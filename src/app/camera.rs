@@ -1,20 +1,21 @@
 //! One running camera: its threads, its task, and what it reports.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::Error;
+use super::links::{Links, SharedLinks, take};
+use super::orders::{Orders, Request, Setup};
 use super::surface::{Surface, SurfaceReport, Swarm};
 use crate::base::Clock;
 use crate::capture::{self, Capture};
-use crate::config::Config;
-use crate::link::{self, LinkHandle, Router};
-use crate::model::{CameraId, Envelope, GroundPlane};
+use crate::config::{BrokerLink, Config};
+use crate::link::OutboxOptions;
+use crate::model::{CameraId, Envelope, GroundPlane, MessageClass};
 use crate::pipeline::{self, Perception, Sight};
 use crate::store::Store;
 use crate::supervisor::Supervisor;
@@ -32,12 +33,15 @@ pub struct Camera {
     sights: Option<watch::Receiver<Option<Sight>>>,
     ground: GroundPlane,
     goodbye: Option<Goodbye>,
+    requests: mpsc::Receiver<Request>,
     stop: CancellationToken,
+    tune_perception: watch::Sender<Option<pipeline::Tuning>>,
+    tune_swarm: watch::Sender<Option<swarm::Tuning>>,
 }
 
 /// What is left to do for a surface that did not live to say goodbye itself.
 struct Goodbye {
-    link: SharedLink,
+    links: SharedLinks,
     will: Envelope,
 }
 
@@ -60,7 +64,7 @@ pub struct Report {
 
 impl Camera {
     /// Starts a camera on the present tokio runtime; its parts are registered with `parts` as
-    /// `perception` and `surface`, with the camera's id behind them. The capture restarts its source by
+    /// `perception`, `surface` and `orders`, with the camera's id behind them. The capture restarts its source by
     /// itself, and ends the perception when it can't.
     ///
     /// `keep_sights` keeps the last frame for [`Camera::sight`].
@@ -78,15 +82,17 @@ impl Camera {
         let (track_ids, event_ids) = (store.track_ids(), store.event_ids());
         let perception = Perception::new(config.perception, Box::new(track_ids), Box::new(event_ids))
             .map_err(|source| Error::Detector { camera: id.to_string(), source })?;
-        let (swarm, goodbye) = match (config.swarm, config.link) {
-            (Some(swarm), Some(link)) => {
-                let (swarm, goodbye) = join_swarm(swarm, &link, &id, seen, &store, clock)?;
+        let (swarm, goodbye) = match config.swarm {
+            Some(swarm) if !config.links.is_empty() => {
+                let engine = swarm_engine(swarm, &id, seen, &store);
+                let (swarm, goodbye) = join_swarm(engine, &config.links, config.outbox, &id, clock)?;
                 (Some(swarm), Some(goodbye))
             }
             _ => (None, None),
         };
         let (scenes_out, scenes) = watch::channel(None);
         let (transitions_out, transitions) = mpsc::channel(TRANSITIONS_MAX);
+        let (resting_out, resting) = watch::channel(false);
         let (sights_out, sights) = if keep_sights {
             let (sender, receiver) = watch::channel(None);
             (Some(sender), Some(receiver))
@@ -100,12 +106,38 @@ impl Camera {
             scenes: scenes_out,
             transitions: transitions_out,
             sights: sights_out,
+            resting: resting_out,
             counters: Arc::clone(&counters),
         };
-        let thread = pipeline::spawn(Arc::clone(&capture), &id, perception, outputs)?;
+        let (tune_perception, perception_tunings) = watch::channel(None);
+        let (tune_swarm, swarm_tunings) = watch::channel(None);
+        let thread = pipeline::spawn(Arc::clone(&capture), &id, perception, perception_tunings, outputs)?;
         parts.watch_thread(format!("perception {id}"), thread);
         let stop = CancellationToken::new();
         let (report_out, surface) = watch::channel(SurfaceReport::default());
+        let (modes_out, modes) = watch::channel(Vec::new());
+        let (requests_out, requests) = mpsc::channel(1);
+        let answers = |link: &&BrokerLink| link.carries.classes.contains(&MessageClass::Reply);
+        let ordering = config.links.iter().find(answers).map(|link| link.options.clone());
+        if let (Some(options), Some(link)) = (config.control, ordering) {
+            let orders = Orders::start(Setup {
+                camera: id.clone(),
+                options,
+                link,
+                router: swarm.as_ref().map(|swarm| swarm.links.router.clone()),
+                scenes: scenes.clone(),
+                resting,
+                capture: Arc::clone(&capture),
+                counters: Arc::clone(&counters),
+                surface: surface.clone(),
+                requests: requests_out,
+                modes: modes_out,
+                state_dir: config.state_dir,
+                clock: Arc::clone(clock),
+                stop: stop.clone(),
+            })?;
+            parts.spawn(format!("orders {id}"), orders.run());
+        }
         let task = Surface {
             camera: id.clone(),
             swarm,
@@ -116,11 +148,25 @@ impl Camera {
             store,
             clock: Arc::clone(clock),
             report: report_out,
+            modes,
             stop: stop.clone(),
+            tunings: swarm_tunings,
             newest_event: 0,
         };
         parts.spawn(format!("surface {id}"), task.run());
-        Ok(Self { id, capture, counters, surface, sights, ground, goodbye, stop })
+        Ok(Self {
+            id,
+            capture,
+            counters,
+            surface,
+            sights,
+            ground,
+            goodbye,
+            requests,
+            stop,
+            tune_perception,
+            tune_swarm,
+        })
     }
 
     /// Which camera it is.
@@ -162,16 +208,28 @@ impl Camera {
         self.sights.as_ref().and_then(|sights| sights.borrow().clone())
     }
 
-    /// Closes the link of a camera whose surface is gone without having done so: the broker publishes
+    /// What is asked of whoever runs the process, by command. Waits for ever when nobody can ask.
+    pub async fn request(&mut self) -> Request {
+        match self.requests.recv().await {
+            Some(request) => request,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Closes the links of a camera whose surface is gone without having done so: the broker publishes
     /// nothing by itself when a client leaves in order, so the will is sent as the goodbye.
     pub async fn say_goodbye_if_owed(&mut self) {
-        let Some(Goodbye { link, will }) = self.goodbye.take() else { return };
-        if let Some(mut link) = take(&link) {
-            if let Ok(Some(message)) = timeout(Duration::ZERO, link.ended()).await {
-                tracing::error!(camera = %self.id, "the link panicked: {message}");
-            }
-            link.close(Some(will), GOODBYE_WITHIN).await;
+        let Some(Goodbye { links, will }) = self.goodbye.take() else { return };
+        if let Some(open) = take(&links) {
+            open.close(Some(will), GOODBYE_WITHIN).await;
         }
+    }
+
+    /// Goes by what of this configuration can be changed while running: tracker, behaviour, prediction,
+    /// zones, what the swarm publishes and keeps. From the next frame on.
+    pub fn tune(&self, config: &Config) {
+        self.tune_perception.send_replace(Some(config.perception.tuning()));
+        self.tune_swarm.send_replace(config.swarm.as_ref().map(swarm::Options::tuning));
     }
 
     /// Begins the stop: no more frames; the surface says goodbye when the last one is through. The
@@ -182,37 +240,32 @@ impl Camera {
     }
 }
 
-fn join_swarm(
+fn swarm_engine(
     options: swarm::Options,
-    link: &link::Options,
     id: &CameraId,
     ground: swarm::Ground,
     store: &Store,
-    clock: &Arc<dyn Clock>,
-) -> Result<(Swarm, Goodbye), Error> {
+) -> swarm::Engine {
     let identity = swarm::Identity {
         camera: id.clone(),
         boot_ms: store.boot_ms(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         ground,
     };
-    let engine = swarm::Engine::new(options, identity);
-    let will = engine.will(clock.now())?;
-    let subscriptions = engine.subscriptions();
-    let (link, deliveries) =
-        link::spawn(link, id.as_str(), Some(will.clone()), &subscriptions, Arc::clone(clock))?;
-    let router = Router::new(vec![link.sender()]);
-    let (status, connects) = (link.status(), link.connects());
-    let link = Arc::new(Mutex::new(Some(link)));
-    let goodbye = Goodbye { link: Arc::clone(&link), will };
-    Ok((Swarm { engine, router, link, status, connects, deliveries }, goodbye))
+    swarm::Engine::new(options, identity)
 }
 
-/// A link that whoever closes it takes out.
-pub(super) type SharedLink = Arc<Mutex<Option<LinkHandle>>>;
-
-pub(super) fn take(link: &SharedLink) -> Option<LinkHandle> {
-    link.lock().unwrap_or_else(PoisonError::into_inner).take()
+fn join_swarm(
+    engine: swarm::Engine,
+    links: &[BrokerLink],
+    outbox: OutboxOptions,
+    id: &CameraId,
+    clock: &Arc<dyn Clock>,
+) -> Result<(Swarm, Goodbye), Error> {
+    let will = engine.will(clock.now())?;
+    let links = Links::start(links, outbox, id, &engine, &will, clock)?;
+    let goodbye = Goodbye { links: Arc::clone(&links.open), will };
+    Ok((Swarm { engine, links }, goodbye))
 }
 
 /// How long a camera may take to say goodbye.

@@ -1,6 +1,7 @@
 //! The daemon: one camera, its embedded broker if it has one, the service manager, and signals.
 //!
-//! It runs until SIGTERM or SIGINT, until a recording that is its source has ended, or until a part
+//! SIGHUP reads the configuration again (`reload`). It runs until SIGTERM or SIGINT, until a command asks
+//! for its end, until a recording that is its source has ended, or until a part
 //! fails that can't be restarted. Then it drains under [`STOP_WITHIN`]; a second signal forces.
 
 use std::sync::Arc;
@@ -9,12 +10,13 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use super::{Camera, Error};
+use super::reload::Reload;
+use super::{Camera, Error, Request};
 use crate::base::Clock;
 #[cfg(feature = "broker")]
 use crate::broker::{self, Broker};
 use crate::capture;
-use crate::config::{self, Config};
+use crate::config;
 use crate::platform;
 use crate::supervisor::{End, Supervisor};
 
@@ -44,16 +46,26 @@ impl StopSignals {
     }
 }
 
+/// What is wanted after the daemon has stopped in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum After {
+    /// The process ends.
+    Exit,
+    /// It starts again.
+    Restart,
+}
+
 /// Runs one camera until it is told to stop, or can't go on.
-pub async fn run(config: Config, clock: Arc<dyn Clock>) -> Result<(), Error> {
+pub async fn run(reload: Reload, clock: Arc<dyn Clock>) -> Result<After, Error> {
     let signals = StopSignals::new()?;
+    let config = reload.config().clone();
     let config::Camera { id, name, site } = config.camera.clone();
     #[cfg(feature = "broker")]
     let broker = match config.broker.clone() {
         Some(options) => Some(broker::start(options).await?),
         None => None,
     };
-    if config.link.is_none() {
+    if config.links.is_empty() {
         tracing::warn!(camera = %id, "no [[broker_link]]: nothing is shared");
     }
     let mut parts = Supervisor::default();
@@ -65,25 +77,45 @@ pub async fn run(config: Config, clock: Arc<dyn Clock>) -> Result<(), Error> {
         #[cfg(feature = "broker")]
         broker,
         signals,
+        Some(reload),
     )
     .await
 }
 
-/// Watches over a running camera and its parts until there is a reason to stop, and stops them.
+/// Watches over a running camera and its parts until there is a reason to stop, and stops them. Without
+/// `reload` SIGHUP changes nothing.
 async fn supervise(
-    camera: Camera,
+    mut camera: Camera,
     mut parts: Supervisor,
     #[cfg(feature = "broker")] mut broker: Option<Broker>,
     mut signals: StopSignals,
-) -> Result<(), Error> {
+    mut reload: Option<Reload>,
+) -> Result<After, Error> {
+    let mut hangup = signal(SignalKind::hangup())?;
     platform::ready();
     let mut status = ticker(STATUS_EVERY);
     let mut watchdog = platform::watchdog_interval().map(ticker);
     let mut turns = 0;
     let outcome = loop {
         tokio::select! {
-            () = signals.next() => break Ok(()),
-            (name, end) = parts.next_end() => break judge(name, end, &camera),
+            () = signals.next() => break Ok(After::Exit),
+            request = camera.request() => break Ok(match request {
+                Request::Stop => After::Exit,
+                Request::Restart => After::Restart,
+            }),
+            (name, end) = parts.next_end() => break judge(name, end, &camera).map(|()| After::Exit),
+            Some(()) = hangup.recv() => {
+                platform::reloading();
+                // Told to the log; whoever sent the signal waits for no answer.
+                let _ = reload.as_mut().map(|reload| reload.reload(&camera));
+                #[cfg(feature = "broker")]
+                if let (Some(broker), Some(reload)) = (&broker, &reload)
+                    && let Some(options) = &reload.config().broker
+                {
+                    broker.set_access(options);
+                }
+                platform::ready();
+            }
             error = broker_failure(#[cfg(feature = "broker")] &mut broker) => break Err(error),
             _ = status.tick() => platform::status(&status_line(&camera)),
             () = tick(&mut watchdog) => {
@@ -107,7 +139,7 @@ async fn supervise(
         &mut signals,
     )
     .await;
-    outcome.and(stopped)
+    outcome.and_then(|after| stopped.map(|()| after))
 }
 
 /// Stops cameras, waits for their parts and goodbyes, then stops the broker: all under the deadline; a
@@ -200,16 +232,34 @@ async fn tick(ticker: &mut Option<tokio::time::Interval>) {
     }
 }
 
-/// Runs the embedded broker alone until it is told to stop, or fails.
+/// Runs the embedded broker alone until it is told to stop, or fails. At SIGHUP `again` reads users,
+/// passwords and access list anew; where that fails, the former stay.
 #[cfg(feature = "broker")]
-pub async fn run_broker(options: broker::Options) -> Result<(), Error> {
+pub async fn run_broker(
+    options: broker::Options,
+    again: impl Fn() -> Result<broker::Options, config::Faults>,
+) -> Result<(), Error> {
     let mut signals = StopSignals::new()?;
+    let mut hangup = signal(SignalKind::hangup())?;
     let mut broker = broker::start(options).await?;
     platform::ready();
     platform::status(&format!("listening on {}", broker.local_addr()));
-    tokio::select! {
-        () = signals.next() => {}
-        error = broker.failed() => return Err(error.into()),
+    loop {
+        tokio::select! {
+            () = signals.next() => break,
+            error = broker.failed() => return Err(error.into()),
+            Some(()) = hangup.recv() => {
+                platform::reloading();
+                match again() {
+                    Ok(options) => {
+                        broker.set_access(&options);
+                        tracing::info!("users, passwords and access list reloaded; the rest needs a restart");
+                    }
+                    Err(faults) => tracing::error!("configuration not reloaded: {faults}"),
+                }
+                platform::ready();
+            }
+        }
     }
     platform::stopping();
     tokio::select! {
@@ -253,9 +303,9 @@ mod tests {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let link =
             link::Options { host: address.ip().to_string(), port: address.port(), ..Default::default() };
-        let presence = [("omnisight/swarm/status/+".to_owned(), Qos::AtLeastOnce)];
-        let (_watcher, mut heard) =
-            link::spawn(&link, "watcher", None, &presence, Arc::clone(&clock)).unwrap();
+        let subscriptions = vec![("omnisight/swarm/status/+".to_owned(), Qos::AtLeastOnce)];
+        let watcher = link::Client { id: "watcher".to_owned(), subscriptions, ..Default::default() };
+        let (_watcher, mut heard) = link::spawn(&link, watcher, Arc::clone(&clock)).unwrap();
         let state = tempfile::tempdir().unwrap();
         let simulated =
             synthetic::Options { size: Size { width: 96, height: 72 }, ..synthetic::Options::default() };
@@ -265,7 +315,7 @@ mod tests {
         let camera = Camera::start(config, &clock, &mut parts, false).unwrap();
         hears(&mut heard, "online").await;
         parts.spawn("a part", async { panic!("told to") });
-        let error = supervise(camera, parts, None, StopSignals::new().unwrap()).await.unwrap_err();
+        let error = supervise(camera, parts, None, StopSignals::new().unwrap(), None).await.unwrap_err();
         assert_eq!(error.to_string(), "a part panicked: told to");
         assert_eq!(error.kind().exit_code(), 70);
         hears(&mut heard, "offline").await;

@@ -179,24 +179,31 @@ pub(super) fn camera_config(
     state: &TempDir,
 ) -> Result<Config, Error> {
     let ground = synthetic::ground_plane(simulated.cameras, simulated.index, simulated.size)?;
+    let state_dir = state.path().join(id.as_str());
     Ok(Config {
-        state_dir: state.path().join(id.as_str()),
+        state_dir: state_dir.clone(),
         camera: config::Camera { name: id.to_string(), id, site: None },
         capture: capture::Options::new(capture::Kind::Synthetic(simulated)),
         perception: pipeline::Options { zones, ..pipeline::Options::new(ground) },
         swarm: Some(swarm::Options::default()),
-        link: Some(link::Options {
-            host: broker.ip().to_string(),
-            port: broker.port(),
-            ..Default::default()
-        }),
+        // One broker, many cameras: nobody to give orders to.
+        control: None,
+        links: vec![config::BrokerLink {
+            options: link::Options {
+                host: broker.ip().to_string(),
+                port: broker.port(),
+                ..Default::default()
+            },
+            carries: link::Carries::default(),
+        }],
+        outbox: link::OutboxOptions::new(state_dir.join("outbox")),
         broker: None,
         log: config::raw::Log::default(),
     })
 }
 
 fn link_counters(report: &Report) -> link::Counters {
-    report.surface.link.as_ref().map(|l| l.counters).unwrap_or_default()
+    report.surface.links.first().map(|(_, link)| link.counters).unwrap_or_default()
 }
 
 fn sum(reports: &[Report], of: impl Fn(&Report) -> u64) -> u64 {

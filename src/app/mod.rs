@@ -1,8 +1,8 @@
 //! The only place where the parts are put together.
 //!
 //! ```text
-//! Camera::start:  capture thread -> perception thread -> surface task -> link -> broker
-//! daemon::run:    the embedded broker, one camera, the service manager, signals
+//! Camera::start:  capture thread -> perception thread -> surface task, orders task -> links -> broker
+//! daemon::run:    the embedded broker, one camera, the service manager, signals, reload
 //! demo::Demo:     the embedded broker, N cameras over one simulated plaza
 //! ```
 //!
@@ -16,10 +16,17 @@ mod camera;
 pub mod daemon;
 #[cfg(feature = "broker")]
 pub mod demo;
+mod links;
+mod meter;
 mod modes;
+mod orders;
+pub mod reload;
 mod surface;
 
 pub use camera::{Camera, Report};
+pub use links::NamedStatus;
+pub use orders::Request;
+pub use surface::SurfaceReport;
 
 use crate::base::ErrorKind;
 #[cfg(feature = "broker")]

@@ -1,6 +1,8 @@
 //! The names of the degraded modes: what does not work at present, while the rest goes on.
 
-use crate::{capture, link};
+use super::links::NamedStatus;
+use crate::capture;
+use crate::link::OutboxStatus;
 
 /// No frames come from the source, which is being restarted.
 pub(super) const CAPTURE_DOWN: &str = "capture_down";
@@ -11,26 +13,47 @@ pub(super) const CAPTURE_STALLED: &str = "capture_stalled";
 pub(super) const BROKER_DOWN: &str = "broker_down";
 /// The broker refuses a subscription: some of the others are not heard.
 pub(super) const SUBSCRIPTIONS_REFUSED: &str = "subscriptions_refused";
+/// Somebody else wrote the status that all cameras share last.
+pub(super) const SHARED_STATUS: &str = "shared_status";
 /// Ids may not survive a restart: the state file can't be written.
 pub(super) const STATE_UNSAVED: &str = "state_unsaved";
+/// A link is too slow for every track: each leaves less often.
+pub(super) const LINK_SLOW: &str = "link_slow";
+/// The outbox can't use its disk: what waits for a broker is in memory alone, and less of it.
+pub(super) const OUTBOX_IN_MEMORY: &str = "outbox_in_memory";
+/// The outbox is full: the least important messages give way to newer ones.
+pub(super) const OUTBOX_FULL: &str = "outbox_full";
 
 /// The modes in force.
 pub(super) fn in_force(
     capture: &capture::State,
     state_unsaved: bool,
-    link: Option<&link::Status>,
+    links: &[NamedStatus],
+    outbox: Option<&OutboxStatus>,
 ) -> Vec<&'static str> {
     let mut modes = Vec::new();
     match capture {
         capture::State::Restarting { .. } | capture::State::Panicked => modes.push(CAPTURE_DOWN),
         capture::State::Stalled { .. } => modes.push(CAPTURE_STALLED),
-        capture::State::Starting | capture::State::Running | capture::State::Ended => {}
+        capture::State::Starting
+        | capture::State::Running
+        | capture::State::Paused
+        | capture::State::Ended => {}
     }
-    if link.is_some_and(|link| link.counters.subscriptions_refused > 0) {
+    if links.iter().any(|(_, link)| link.counters.subscriptions_refused > 0) {
         modes.push(SUBSCRIPTIONS_REFUSED);
+    }
+    if links.iter().any(|(_, link)| link.is_slow()) {
+        modes.push(LINK_SLOW);
     }
     if state_unsaved {
         modes.push(STATE_UNSAVED);
+    }
+    if outbox.is_some_and(|outbox| outbox.failure.is_some()) {
+        modes.push(OUTBOX_IN_MEMORY);
+    }
+    if outbox.is_some_and(|outbox| outbox.full) {
+        modes.push(OUTBOX_FULL);
     }
     modes
 }

@@ -12,15 +12,16 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::camera::{GOODBYE_WITHIN, SharedLink, take};
+use super::camera::GOODBYE_WITHIN;
+use super::links::{Links, NamedStatus, take};
 use super::modes;
 use crate::base::Clock;
 use crate::capture::Capture;
-use crate::link::{self, Deliveries, Router};
+use crate::link::{self, OutboxStatus};
 use crate::model::{CameraId, Delivery, Event, EventState, Scene, Transition};
 use crate::pipeline;
 use crate::store::Store;
-use crate::swarm::{Action, Engine, Input};
+use crate::swarm::{self, Action, Engine, Input};
 
 /// How long the perception may take to hand over its last transitions.
 const DRAIN_WITHIN: Duration = Duration::from_secs(3);
@@ -30,11 +31,7 @@ const TICK: Duration = Duration::from_secs(1);
 /// The camera's part in the swarm.
 pub(super) struct Swarm {
     pub(super) engine: Engine,
-    pub(super) router: Router,
-    pub(super) link: SharedLink,
-    pub(super) status: watch::Receiver<link::Status>,
-    pub(super) connects: watch::Receiver<u64>,
-    pub(super) deliveries: Deliveries,
+    pub(super) links: Links,
 }
 
 /// What the surface did so far.
@@ -56,8 +53,10 @@ pub struct SurfaceReport {
     pub refused: u64,
     /// The degraded modes in force.
     pub modes: Vec<&'static str>,
-    /// The link; none without a broker.
-    pub link: Option<link::Status>,
+    /// The links to the brokers.
+    pub links: Vec<NamedStatus>,
+    /// The store of what must not be lost; none without a broker.
+    pub outbox: Option<OutboxStatus>,
 }
 
 pub(super) struct Surface {
@@ -70,7 +69,11 @@ pub(super) struct Surface {
     pub(super) store: Store,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) report: watch::Sender<SurfaceReport>,
+    /// Modes that others know of.
+    pub(super) modes: watch::Receiver<Vec<&'static str>>,
     pub(super) stop: CancellationToken,
+    /// What the swarm goes by from now on, the newest wins.
+    pub(super) tunings: watch::Receiver<Option<swarm::Tuning>>,
     /// The highest id of an event so far.
     pub(super) newest_event: u32,
 }
@@ -81,7 +84,7 @@ impl Surface {
     pub(super) async fn run(mut self) {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut connects = self.swarm.as_ref().map(|s| s.connects.clone());
+        let mut connects = self.swarm.as_ref().map(|s| s.links.connects.clone());
         let mut actions = Vec::new();
         let mut perceiving = true;
         loop {
@@ -95,10 +98,14 @@ impl Surface {
                 },
                 fresh = self.scenes.changed(), if perceiving => {
                     let scene = fresh.ok().and_then(|()| self.scenes.borrow_and_update().clone());
-                    if let Some(scene) = scene {
-                        self.scene(&scene, &mut actions);
+                    match scene {
+                        Some(scene) => self.scene(&scene, &mut actions),
+                        // Nobody looks at present.
+                        None => self.report.send_modify(|report| report.tracks = 0),
                     }
                 }
+                // Whoever tunes is gone only when the camera is.
+                Ok(()) = self.tunings.changed() => self.tune(),
                 _ = tick.tick() => self.tick(&mut actions),
                 // Last, so that a flood from others holds up nothing of ours.
                 delivery = next_delivery(&mut self.swarm) => match delivery {
@@ -121,12 +128,19 @@ impl Surface {
         self.say_goodbye().await;
     }
 
+    fn tune(&mut self) {
+        let tuning = self.tunings.borrow_and_update().clone();
+        if let (Some(swarm), Some(tuning)) = (&mut self.swarm, tuning) {
+            swarm.engine.tune(tuning);
+        }
+    }
+
     fn feed(&mut self, input: Input<'_>, actions: &mut Vec<Action>) {
         let Some(swarm) = &mut self.swarm else { return };
         swarm.engine.handle(input, self.clock.now(), actions);
         for action in actions.drain(..) {
             match action {
-                Action::Send(envelope) => swarm.router.send(envelope),
+                Action::Send(envelope) => swarm.links.router.send(envelope),
                 Action::Peer { camera, change } => {
                     tracing::info!(camera = %self.camera, peer = %camera, ?change, "peer");
                 }
@@ -163,9 +177,14 @@ impl Surface {
 
     fn tick(&mut self, actions: &mut Vec<Action>) {
         let capture = self.capture.status();
-        let link = self.swarm.as_ref().map(|s| s.status.borrow().clone());
-        let mut modes = modes::in_force(&capture.state, self.store.is_degraded(), link.as_ref());
-        let counted = link.as_ref().map(|l| l.counters).unwrap_or_default();
+        let links = self.swarm.as_ref().map(|s| s.links.statuses()).unwrap_or_default();
+        let outbox = self.swarm.as_ref().map(|s| s.links.outbox());
+        let unrouted = self.swarm.as_ref().map_or(0, |s| s.links.router.unrouted());
+        let mut modes = modes::in_force(&capture.state, self.store.is_degraded(), &links, outbox.as_ref());
+        modes.extend_from_slice(&self.modes.borrow());
+        let sum = |of: fn(&link::Counters) -> u64| links.iter().map(|(_, link)| of(&link.counters)).sum();
+        let stored = outbox.as_ref().map(|outbox| outbox.counters).unwrap_or_default();
+        let disk = outbox.as_ref().map(|outbox| outbox.disk).unwrap_or_default();
         let (peers, remote_tracks) = (self.report.borrow().peers, self.report.borrow().remote_tracks);
         let counters = [
             ("peers", peers as u64),
@@ -174,17 +193,28 @@ impl Surface {
             ("frames_dropped", capture.dropped),
             ("frames_refused", self.counters.refused.load(Ordering::Relaxed)),
             ("capture_restarts", capture.restarts),
-            ("link_connects", counted.connects),
-            ("link_sent", counted.sent),
-            ("link_received", counted.received),
-            ("link_dropped", counted.dropped.total()),
-            ("link_received_dropped", counted.received_dropped),
-            ("link_refused_too_large", counted.refused_too_large),
-            ("link_refused", counted.refused),
-            ("link_rejected", counted.rejected),
-            ("link_requeued", counted.requeued),
-            ("link_malformed", counted.malformed),
-            ("link_subscriptions_refused", counted.subscriptions_refused),
+            ("link_connects", sum(|link| link.connects)),
+            ("link_sent", sum(|link| link.sent)),
+            ("link_received", sum(|link| link.received)),
+            ("link_dropped", sum(|link| link.dropped.total())),
+            ("link_expired", sum(|link| link.expired.total())),
+            ("link_received_dropped", sum(|link| link.received_dropped)),
+            ("link_refused_too_large", sum(|link| link.refused_too_large)),
+            ("link_refused", sum(|link| link.refused)),
+            ("link_rejected", sum(|link| link.rejected)),
+            ("link_requeued", sum(|link| link.requeued)),
+            ("link_malformed", sum(|link| link.malformed)),
+            ("link_subscriptions_refused", sum(|link| link.subscriptions_refused)),
+            ("link_unrouted", unrouted),
+            ("outbox_queued", outbox.as_ref().map_or(0, |outbox| outbox.queued.total())),
+            ("outbox_committed", stored.committed),
+            ("outbox_settled", stored.settled),
+            ("outbox_given_up", stored.given_up),
+            ("outbox_evicted", stored.evicted.total()),
+            ("outbox_expired", stored.expired),
+            ("outbox_orphaned", stored.orphaned),
+            ("outbox_unreadable", stored.unreadable),
+            ("outbox_set_aside", disk.set_aside),
             ("detections_left_out", self.counters.detections_left_out.load(Ordering::Relaxed)),
             ("histories_evicted", self.counters.histories_evicted.load(Ordering::Relaxed)),
             ("events_not_followed", self.counters.events_not_followed.load(Ordering::Relaxed)),
@@ -192,13 +222,13 @@ impl Surface {
         self.feed(Input::Counters(&counters), actions);
         self.feed(Input::Modes(&modes), actions);
         self.feed(Input::Tick, actions);
-        if link.as_ref().is_some_and(|link| link.state != link::State::Connected) {
+        if links.iter().any(|(_, link)| link.state != link::State::Connected) {
             modes.push(modes::BROKER_DOWN);
         }
-        self.note(modes, link);
+        self.note(modes, links, outbox);
     }
 
-    fn note(&mut self, modes: Vec<&'static str>, link: Option<link::Status>) {
+    fn note(&mut self, modes: Vec<&'static str>, links: Vec<NamedStatus>, outbox: Option<OutboxStatus>) {
         let engine = self.swarm.as_ref().map(|s| &s.engine);
         let peers = engine.map_or(0, |e| e.peers().online());
         let remote_tracks = engine.map_or(0, |e| e.peers().tracks().count());
@@ -208,22 +238,28 @@ impl Surface {
             report.remote_tracks = remote_tracks;
             report.refused = refused;
             report.modes = modes;
-            report.link = link;
+            report.links = links;
+            report.outbox = outbox;
         });
     }
 
     async fn say_goodbye(mut self) {
         // What still arrives has somewhere to go until the link is closed.
-        let Some(Swarm { mut engine, link, deliveries, .. }) = self.swarm.take() else { return };
-        let Some(link) = take(&link) else { return };
+        let Some(Swarm { mut engine, links }) = self.swarm.take() else { return };
+        let Some(open) = take(&links.open) else { return };
         let farewell = engine.farewell(self.clock.now()).ok();
-        let status = link.close(farewell, GOODBYE_WITHIN).await;
-        drop(deliveries);
-        let left = status.queued.total() + status.in_flight;
-        if left > 0 {
-            tracing::warn!(camera = %self.camera, left, "messages not delivered before the stop");
+        let (statuses, outbox) = open.close(farewell, GOODBYE_WITHIN).await;
+        drop(links);
+        let kept = outbox.queued.total();
+        let waiting = |link: &link::Status| link.queued.total() + link.in_flight;
+        let left: u64 = statuses.iter().map(|(_, link)| waiting(link)).sum();
+        if left > 0 || kept > 0 {
+            tracing::warn!(camera = %self.camera, left, kept, "messages not delivered before the stop; kept are sent at the next start");
         }
-        self.report.send_modify(|report| report.link = Some(status));
+        self.report.send_modify(|report| {
+            report.links = statuses;
+            report.outbox = Some(outbox);
+        });
     }
 }
 
@@ -239,7 +275,7 @@ async fn changed(connects: &mut Option<watch::Receiver<u64>>) {
 
 async fn next_delivery(swarm: &mut Option<Swarm>) -> Option<Delivery> {
     match swarm {
-        Some(swarm) => swarm.deliveries.recv().await,
+        Some(swarm) => swarm.links.next_delivery().await,
         None => std::future::pending().await,
     }
 }

@@ -1,5 +1,5 @@
-//! What every part may lean on: time, error kinds, backoff, identifiers' source, the assignment problem,
-//! secrets and how they are hidden.
+//! What every part may lean on: time and its text form, error kinds, backoff, identifiers' source, the
+//! assignment problem, files that are replaced whole, secrets and how they are hidden.
 //!
 //! Knows nothing of cameras, video or MQTT, and nothing else of this crate.
 
@@ -7,14 +7,18 @@ mod assignment;
 mod backoff;
 mod clock;
 mod error;
+mod file;
 mod ids;
 mod secret;
+mod timestamp;
 mod url;
 
 pub use assignment::{Assignment, Pair};
 pub use backoff::{Backoff, BackoffOptions};
 pub use clock::{Clock, ManualClock, SystemClock, Time};
 pub use error::ErrorKind;
+pub use file::{Readers, replace_file};
 pub use ids::{CountingIds, IdSource};
 pub use secret::Secret;
+pub use timestamp::{parse_timestamp, rfc3339};
 pub use url::without_url_secrets;

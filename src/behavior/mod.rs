@@ -119,6 +119,11 @@ impl Analyzer {
         Self { options, ..Self::default() }
     }
 
+    /// Goes by other limits from the next frame on; what is remembered stays.
+    pub fn set_options(&mut self, options: Options) {
+        self.options = options;
+    }
+
     /// Takes in where a track is now and tells how it behaves.
     ///
     /// Call it once per frame in which the track was seen. `now` is the capture of the frame; one

@@ -6,9 +6,11 @@
 //!
 //! Every row becomes a person, the only class of these data sets; the id and whatever follows the
 //! score are not used. Scores within 0..1 stay as they are. A file with a score outside (the ACF
-//! detections of MOT15 reach 139, others are log odds, or -1 for "none") holds no probabilities: all
-//! its rows count as sure. Frames without rows are empty frames; rows may come in any order and keep their order within a frame. Spaces, CRLF, blank lines and a missing last
-//! line end are fine.
+//! detections of MOT15 reach 139, others are log odds, or -1 for "none") holds no probabilities: its
+//! scores become parts of its greatest, what is below zero becomes zero, and where none is above zero all
+//! rows count as sure. What such a score is worth the tracker learns. Frames without rows are empty
+//! frames; rows may come in any order and keep their order within a frame. Spaces, CRLF, blank lines and
+//! a missing last line end are fine.
 //!
 //! A row that can't be used is skipped, counted, and the first few are named with their line
 //! ([`Faults`]); only a file without any usable row is refused. [`FRAME_MAX`] and [`GAP_FRAMES_MAX`]
@@ -163,9 +165,11 @@ pub fn parse_rows(mut input: impl BufRead) -> io::Result<(Rows, Faults)> {
             }
         }
     }
-    if rows.iter().any(|(_, _, d): &(u32, u64, Detection)| !(0.0..=1.0).contains(&d.score)) {
+    // Parts of the greatest, where the scores are no probabilities.
+    let greatest = rows.iter().map(|(_, _, d): &(u32, u64, Detection)| d.score).fold(0.0, f64::max);
+    if greatest > 1.0 || rows.iter().any(|(_, _, d)| d.score < 0.0) {
         for (.., detection) in &mut rows {
-            detection.score = 1.0;
+            detection.score = if greatest > 0.0 { detection.score.max(0.0) / greatest } else { 1.0 };
         }
     }
     rows.sort_by_key(|&(frame, ..)| frame);
@@ -340,14 +344,14 @@ mod tests {
     }
 
     #[test]
-    fn scores_that_are_no_probabilities_count_as_sure() {
+    fn scores_that_are_no_probabilities_become_parts_of_the_greatest() {
         let scores = |text: &str| -> Vec<f64> {
             let (rows, faults) = parse(text);
             assert_eq!(faults.count, 0);
             rows.of_frame(0).iter().map(|d| d.score).collect()
         };
         assert_eq!(scores("1,-1,1,1,1,1,1.0\n1,-1,1,1,1,1,0\n1,-1,1,1,1,1,0.5\n"), [1.0, 0.0, 0.5]);
-        assert_eq!(scores("1,-1,1,1,1,1,139.2\n1,-1,1,1,1,1,0.5\n"), [1.0, 1.0]);
+        assert_eq!(scores("1,-1,1,1,1,1,50\n1,-1,1,1,1,1,0.5\n1,-1,1,1,1,1,-3\n"), [1.0, 0.01, 0.0]);
         assert_eq!(scores("1,-1,1,1,1,1,-1\n1,-1,1,1,1,1,-1\n"), [1.0, 1.0]);
     }
 

@@ -3,7 +3,8 @@
 //! The newest frame of a live source replaces an unread one, which is counted; an offline source
 //! waits until its frame is taken. Frames are swapped, not copied, so three sets of buffers go round
 //! between the two threads and the slot. Closing wakes both sides; a frame that was there by then
-//! can still be taken. It is also where the capture thread waits, so that closing wakes it from there.
+//! can still be taken. It is also where both threads wait out a pause, and the capture thread everything
+//! else, so that closing wakes them from there.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -41,13 +42,25 @@ struct Inner {
     frame: Frame,
     full: bool,
     closed: bool,
+    paused: bool,
     dropped: u64,
+}
+
+/// Whether frames are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Gate {
+    /// They are.
+    Open,
+    /// Not at present.
+    Paused,
+    /// Never again.
+    Closed,
 }
 
 impl Slot {
     /// An empty slot; `frame` is the first of the buffers that go round.
     pub(super) fn new(frame: Frame) -> Self {
-        let inner = Inner { frame, full: false, closed: false, dropped: 0 };
+        let inner = Inner { frame, full: false, closed: false, paused: false, dropped: 0 };
         Self { inner: Mutex::new(inner), changed: Condvar::new() }
     }
 
@@ -88,6 +101,29 @@ impl Slot {
         self.changed.notify_all();
     }
 
+    /// Frames are not wanted until this is called again with false.
+    pub(super) fn pause(&self, paused: bool) {
+        self.lock().paused = paused;
+        self.changed.notify_all();
+    }
+
+    /// Whether frames are wanted.
+    pub(super) fn gate(&self) -> Gate {
+        gate(&self.lock())
+    }
+
+    /// Waits out a pause, at most for `patience`; whether frames are wanted then.
+    pub(super) fn wait_unpaused(&self, patience: Duration) -> Gate {
+        gate(&self.wait_until(patience, |inner| gate(inner) != Gate::Paused))
+    }
+
+    /// Drops a frame that nobody took; of a live source it is no longer true after a pause.
+    pub(super) fn discard(&self) {
+        let mut inner = self.lock();
+        inner.dropped += u64::from(inner.full);
+        inner.full = false;
+    }
+
     /// Waits for `duration` or until the slot is closed; whether it is.
     pub(super) fn wait_closed(&self, duration: Duration) -> bool {
         self.wait_until(duration, |inner| inner.closed).closed
@@ -113,6 +149,14 @@ impl Slot {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn gate(inner: &Inner) -> Gate {
+    match inner {
+        Inner { closed: true, .. } => Gate::Closed,
+        Inner { paused: true, .. } => Gate::Paused,
+        _ => Gate::Open,
     }
 }
 

@@ -6,7 +6,12 @@
 //! go back: a file that starts over goes on after its last frame.
 //!
 //! An offline source is handed on at its own rate ([`Pace::Realtime`]) by holding each frame until
-//! its time. Every wait of the thread but the source's own (at most [`SOURCE_PATIENCE`]) ends when
+//! its time.
+//!
+//! While it is paused a live source is closed (a program ends, a device is free for others) and an offline
+//! one is kept where it is, and its later frames move by the length of the pause.
+//!
+//! Every wait of the thread but the source's own (at most [`SOURCE_PATIENCE`]) ends when
 //! the [`Capture`] is stopped or dropped.
 
 use std::io;
@@ -19,7 +24,7 @@ use rand::SeedableRng;
 use rand_pcg::Pcg64Mcg;
 
 use super::rate::RateMeter;
-use super::slot::{Slot, Taken, WhenFull};
+use super::slot::{Gate, Slot, Taken, WhenFull};
 use super::{Error, FrameSource, Next, Options, Pace, open};
 use crate::base::{Backoff, Clock, Time};
 use crate::model::{CameraId, Frame};
@@ -50,6 +55,8 @@ pub enum State {
         /// Restarts since the last frame, the coming one included.
         attempts: u32,
     },
+    /// It was told to rest.
+    Paused,
     /// It came to its end, or was stopped.
     Ended,
     /// The capture thread panicked: a bug.
@@ -136,6 +143,26 @@ impl Capture {
         }
     }
 
+    /// Takes no more frames until [`Capture::resume`].
+    pub fn pause(&self) {
+        self.shared.slot.pause(true);
+    }
+
+    /// Goes on after a pause.
+    pub fn resume(&self) {
+        self.shared.slot.pause(false);
+    }
+
+    /// Whether it was told to rest.
+    pub fn is_paused(&self) -> bool {
+        self.shared.slot.gate() == Gate::Paused
+    }
+
+    /// Waits out a pause, at most for `patience`.
+    pub fn wait_unpaused(&self, patience: Duration) {
+        self.shared.slot.wait_unpaused(patience);
+    }
+
     /// Tells the thread to stop, and whoever waits in [`Capture::next`] that there is no more.
     pub fn stop(&self) {
         self.shared.slot.close();
@@ -162,6 +189,8 @@ impl Shared {
 enum RunEnd {
     /// We were told to stop, or it came to its end.
     Done,
+    /// A live source was closed for a pause.
+    Paused,
     Stalled(Duration),
     Failed(Error),
 }
@@ -192,6 +221,9 @@ impl Worker {
         let mut backoff = Backoff::new(self.options.backoff);
         let mut attempts = 0;
         loop {
+            if self.rest() == Gate::Closed {
+                break;
+            }
             let frames_before = self.shared.tally().frames;
             let end = match open(&self.options.kind, &self.shared.camera, &self.shared.clock) {
                 Ok(source) => self.follow(source, &mut backoff),
@@ -199,6 +231,7 @@ impl Worker {
             };
             let (is_stall, reason) = match end {
                 RunEnd::Done => break,
+                RunEnd::Paused => continue,
                 RunEnd::Stalled(quiet) => (true, format!("no frame for {:.1} s", quiet.as_secs_f64())),
                 RunEnd::Failed(error) => (false, error.to_string()),
             };
@@ -210,6 +243,17 @@ impl Worker {
                 break;
             }
         }
+    }
+
+    /// Waits out a pause.
+    fn rest(&self) -> Gate {
+        if self.shared.slot.gate() != Gate::Paused {
+            return self.shared.slot.gate();
+        }
+        self.shared.tally().state = State::Paused;
+        let gate = self.shared.slot.wait_unpaused(Duration::MAX);
+        self.shared.tally().state = State::Starting;
+        gate
     }
 
     fn report_restart(&self, is_stall: bool, reason: String, attempts: u32, wait: Duration) {
@@ -231,9 +275,23 @@ impl Worker {
         self.seq_base = self.last.map_or(0, |(seq, _)| seq + 1);
         let mut shift = None;
         let mut quiet_since = self.shared.clock.now();
+        let mut paused = Duration::ZERO;
         loop {
-            if self.shared.slot.wait_closed(Duration::ZERO) {
-                return RunEnd::Done;
+            match self.shared.slot.gate() {
+                Gate::Open => {}
+                Gate::Closed => return RunEnd::Done,
+                Gate::Paused if source.is_live() => {
+                    self.shared.slot.discard();
+                    return RunEnd::Paused;
+                }
+                Gate::Paused => {
+                    let began = self.shared.clock.now();
+                    if self.rest() == Gate::Closed {
+                        return RunEnd::Done;
+                    }
+                    quiet_since = self.shared.clock.now();
+                    paused += quiet_since.since(began);
+                }
             }
             let next = source.next_frame(&mut self.frame, SOURCE_PATIENCE);
             let now = self.shared.clock.now();
@@ -246,7 +304,7 @@ impl Worker {
             }
             backoff.succeeded(now);
             let shift = *shift.get_or_insert_with(|| self.shift_of_run(source.is_live()));
-            self.account(now, shift);
+            self.account(now, shift + paused);
             if !source.is_live() && self.options.pace == Pace::Realtime {
                 let early = self.frame.time.since(now);
                 if self.shared.slot.wait_closed(early) {
@@ -455,6 +513,60 @@ mod tests {
             assert_eq!(detections.len(), usize::from(seq == 0 || seq == 3));
         }
         assert_eq!(take(&capture, &mut frame), Taken::Ended);
+    }
+
+    #[test]
+    fn a_pause_ends_a_live_program_and_resuming_starts_it_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = y4m_file(folder.path(), 3);
+        let capture = start(eager(shell(format!("cat {file}; sleep 1000"), Timing::Live)));
+        wait_for(&capture, |status| status.frames == 3);
+        capture.pause();
+        let paused = wait_for(&capture, |status| status.state == State::Paused);
+        assert_eq!((paused.frames, paused.restarts), (3, 0));
+        let mut frame = Frame::empty(camera());
+        assert_eq!(capture.next(&mut frame, Duration::ZERO), Taken::Pending, "what was there is old");
+        capture.resume();
+        wait_for(&capture, |status| status.frames == 6);
+        assert_eq!(take(&capture, &mut frame), Taken::Frame);
+        assert_eq!(frame.seq, 5);
+        assert_eq!(capture.status().restarts, 0);
+    }
+
+    #[test]
+    fn a_pause_of_a_file_loses_no_frame_and_moves_the_later_ones() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = y4m_file(folder.path(), 6);
+        let clock = Arc::new(ManualClock::new(Time { mono_ns: 1, epoch_ms: 0 }));
+        let options = eager(shell(format!("cat {file}"), Timing::Offline { rate_hz: None }));
+        let capture = spawn(options, camera(), Arc::clone(&clock) as Arc<dyn Clock>, 1).unwrap();
+        wait_for(&capture, |status| status.frames == 2);
+        capture.pause();
+        let mut frame = Frame::empty(camera());
+        let mut times = Vec::new();
+        // One waits in the slot, one in the thread's hand; it looks at the gate before the third.
+        for _ in 0..2 {
+            assert_eq!(take(&capture, &mut frame), Taken::Frame);
+            times.push(frame.time);
+        }
+        wait_for(&capture, |status| status.state == State::Paused);
+        clock.advance(Duration::from_secs(60));
+        capture.resume();
+        while take(&capture, &mut frame) == Taken::Frame {
+            times.push(frame.time);
+        }
+        assert_eq!(times.len(), 6);
+        assert_eq!(times[1].since(times[0]), Duration::from_millis(40));
+        assert_eq!(times[2].since(times[1]), Duration::from_millis(60_040));
+    }
+
+    #[test]
+    fn a_paused_source_can_be_stopped() {
+        let capture = start(eager(shell("sleep 1000", Timing::Live)));
+        capture.pause();
+        wait_for(&capture, |status| status.state == State::Paused);
+        capture.stop();
+        wait_for(&capture, |status| status.state == State::Ended);
     }
 
     #[test]

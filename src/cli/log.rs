@@ -7,7 +7,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::raw::{Format, Level};
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(super) struct Arguments {
     /// What is logged to standard error: error, warn, info, debug or trace.
     #[arg(long = "log", global = true, value_name = "LEVEL")]
@@ -27,21 +27,35 @@ impl Arguments {
 
     /// Starts the log of a command without a configuration.
     pub(super) fn start(&self, default_level: &'static str) {
-        start(self.level.map_or(default_level, Level::as_str), self.format == Some(Format::Json));
+        drop(start(self.level.map_or(default_level, Level::as_str), self.format == Some(Format::Json)));
     }
 }
 
-/// Starts the log. Parts of other people's code speak from `warn` up unless they are asked for.
-pub(super) fn start(level: &str, json: bool) {
-    let others = if matches!(level, "debug" | "trace") { level } else { "warn" };
-    let filter = EnvFilter::new(format!("{others},omnisight={level}"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
-    // A second start (tests) changes nothing.
-    let _ = if json {
-        builder.json().flatten_event(true).try_init()
+/// Sets the least important level that is still written.
+pub(super) type SetLevel = Box<dyn Fn(&str) + Send>;
+
+/// Starts the log, whose level can be set later.
+pub(super) fn start(level: &str, json: bool) -> SetLevel {
+    let builder = tracing_subscriber::fmt().with_env_filter(filter(level)).with_writer(io::stderr);
+    // A second start (tests) changes nothing; a level can't be set once the log is gone.
+    if json {
+        let builder = builder.json().flatten_event(true).with_filter_reloading();
+        let handle = builder.reload_handle();
+        let _ = builder.try_init();
+        Box::new(move |level| drop(handle.reload(filter(level))))
     } else {
-        builder.with_ansi(io::stderr().is_terminal()).with_target(false).try_init()
-    };
+        let builder =
+            builder.with_ansi(io::stderr().is_terminal()).with_target(false).with_filter_reloading();
+        let handle = builder.reload_handle();
+        let _ = builder.try_init();
+        Box::new(move |level| drop(handle.reload(filter(level))))
+    }
+}
+
+/// Parts of other people's code speak from `warn` up unless they are asked for.
+fn filter(level: &str) -> EnvFilter {
+    let others = if matches!(level, "debug" | "trace") { level } else { "warn" };
+    EnvFilter::new(format!("{others},omnisight={level}"))
 }
 
 #[cfg(test)]

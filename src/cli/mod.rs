@@ -8,11 +8,13 @@ mod check;
 #[cfg(feature = "broker")]
 mod demo;
 mod evaluate;
+mod explain;
 mod log;
 #[cfg(feature = "broker")]
 mod picture;
 mod replay;
 mod run;
+mod secret;
 
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -26,7 +28,7 @@ use crate::base::ErrorKind;
 #[cfg(feature = "broker")]
 use crate::broker;
 use crate::config::{self, Faults, Loaded};
-use crate::{capture, inference};
+use crate::{capture, inference, secrets};
 
 /// Cameras that see together: detect, track, forecast, and share one picture over MQTT 5.
 #[derive(Debug, Parser)]
@@ -57,6 +59,8 @@ enum Verb {
     /// Run the embedded broker alone.
     #[cfg(feature = "broker")]
     Broker(run::BrokerArguments),
+    /// Keep secrets that the configuration names (`password_secret = "NAME"`), encrypted.
+    Secret(secret::Arguments),
     /// Print a schema.
     Schema {
         #[command(subcommand)]
@@ -87,6 +91,8 @@ enum Error {
     #[cfg(feature = "broker")]
     #[error(transparent)]
     Broker(#[from] broker::Error),
+    #[error(transparent)]
+    Secret(#[from] secrets::Error),
     #[error("{what}: {source}")]
     File { what: String, source: io::Error },
     #[error("{0}")]
@@ -105,6 +111,7 @@ impl Error {
             Self::Detector(error) => error.kind(),
             #[cfg(feature = "broker")]
             Self::Broker(error) => error.kind(),
+            Self::Secret(error) => error.kind(),
             Self::File { .. } => ErrorKind::Unavailable,
             Self::BadInput(_) => ErrorKind::BadInput,
             Self::Output(_) => ErrorKind::Failed,
@@ -146,6 +153,7 @@ fn act(cli: Cli) -> Result<(), Error> {
         Verb::Evaluate { of } => evaluate::run(&of, &cli.log),
         #[cfg(feature = "broker")]
         Verb::Broker(arguments) => run::broker(&arguments, &cli.log),
+        Verb::Secret(arguments) => secret::run(&arguments),
         Verb::Schema { of } => check::schema(&of),
     }
 }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 use nalgebra::Matrix3;
 
+use super::explain::Story;
 use super::{ConfigArguments, Error, load, log, say};
 use crate::base::{Clock, CountingIds, SystemClock, without_url_secrets};
 use crate::capture::{self, FrameSource, Kind, Next, replay, video};
@@ -37,6 +38,10 @@ pub(super) struct Arguments {
     /// Also write the tracks' places on the ground: frame,id,x,y in metres.
     #[arg(long, value_name = "FILE")]
     ground: Option<PathBuf>,
+    /// Print, frame by frame, why the track of this id goes as it goes: where it was expected, which
+    /// detections it could take and what they are worth, which were refused and why, what was chosen.
+    #[arg(long, value_name = "ID")]
+    explain: Option<u32>,
     /// Detector, tracker and so on as in this configuration instead of the defaults.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -200,6 +205,10 @@ impl Recording {
             ground.line(format_args!("frame,id,x,y"))?;
             rows.ground = Some(ground);
         }
+        let mut story = arguments.explain.map(Story::of);
+        if let Some(id) = arguments.explain {
+            perception.explain(id);
+        }
         let bar = progress(self.frames);
         let started = Instant::now();
         let mut frame = Frame::empty(self.id.clone());
@@ -209,12 +218,23 @@ impl Recording {
             let scene = perception.step(&frame, &mut transitions)?;
             transitions.clear();
             rows.write(&scene)?;
+            if let Some(story) = &mut story {
+                // Numbered as the rows are.
+                let lines = story.tell(scene.seq + 1, perception.explanation());
+                io::stdout().write_all(lines.as_bytes())?;
+            }
             frames += 1;
             bar.inc(1);
         }
         let busy = started.elapsed();
         bar.finish_and_clear();
-        Ok((frames, rows.finish()?, busy))
+        let written = rows.finish()?;
+        match arguments.explain {
+            Some(id) if story.is_some_and(|s| !s.found()) => {
+                Err(Error::BadInput(format!("--explain {id}: no track of this recording has this id")))
+            }
+            _ => Ok((frames, written, busy)),
+        }
     }
 }
 
@@ -299,6 +319,7 @@ mod tests {
             fps: Some(10.0),
             camera: None,
             ground: None,
+            explain: None,
             config: None,
         }
     }

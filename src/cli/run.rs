@@ -2,25 +2,46 @@
 
 #[cfg(feature = "broker")]
 use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
 use std::sync::Arc;
 
 use super::{ConfigArguments, Error, load, log, runtime};
-use crate::app::daemon;
+use crate::app::daemon::{self, After};
+use crate::app::reload::Reload;
 use crate::base::SystemClock;
 #[cfg(feature = "broker")]
 use crate::broker;
-#[cfg(feature = "broker")]
 use crate::config;
 
 pub(super) fn run(arguments: &ConfigArguments, log: &log::Arguments) -> Result<(), Error> {
     let loaded = load(arguments, log)?;
-    let config = loaded.config;
-    log::start(config.log.level.as_str(), config.log.is_json());
+    let set_level = log::start(loaded.config.log.level.as_str(), loaded.config.log.is_json());
+    let (path, log) = (config::find(arguments.config.as_deref()), log.clone());
+    let again = move || config::load(path.as_deref(), super::variables().chain(log.as_variables()));
+    let set_level = Box::new(move |level: config::raw::Level| set_level(level.as_str()));
+    let reload = Reload::new(loaded, Box::new(again), set_level);
     let runtime = runtime()?;
-    let done = runtime.block_on(daemon::run(config, Arc::new(SystemClock::new())));
+    let done = runtime.block_on(daemon::run(reload, Arc::new(SystemClock::new())));
     // What was left behind by the deadline must not hold the process.
     runtime.shutdown_background();
-    Ok(done?)
+    match done? {
+        After::Exit => Ok(()),
+        After::Restart => Err(restart()),
+    }
+}
+
+/// Becomes the same program anew, with the same arguments and environment; returns only if that fails.
+fn restart() -> Error {
+    // Where the program was replaced meanwhile, as by an update, the new one is in its place.
+    let path = std::env::current_exe().map(|path| {
+        let name = path.to_string_lossy().into_owned();
+        name.strip_suffix(" (deleted)").map_or(path, std::path::PathBuf::from)
+    });
+    let source = match path {
+        Ok(path) => std::process::Command::new(path).args(std::env::args_os().skip(1)).exec(),
+        Err(error) => error,
+    };
+    Error::File { what: "can't start again".to_owned(), source }
 }
 
 #[cfg(feature = "broker")]
@@ -39,7 +60,7 @@ pub(super) struct BrokerArguments {
 pub(super) fn broker(arguments: &BrokerArguments, log: &log::Arguments) -> Result<(), Error> {
     let mut options = if let Some(path) = &arguments.config {
         let broker = config::load_broker(path, super::variables().chain(log.as_variables()))?;
-        log::start(broker.log.level.as_str(), broker.log.is_json());
+        drop(log::start(broker.log.level.as_str(), broker.log.is_json()));
         broker.options
     } else {
         log.start("info");
@@ -48,6 +69,7 @@ pub(super) fn broker(arguments: &BrokerArguments, log: &log::Arguments) -> Resul
     if let Some(listen) = arguments.listen {
         options.listen = listen;
     }
+    let former = options.clone();
     if let Some(folder) = &options.data_dir {
         tracing::info!("sessions and retained messages are kept in {}", folder.display());
     } else {
@@ -56,7 +78,11 @@ pub(super) fn broker(arguments: &BrokerArguments, log: &log::Arguments) -> Resul
         );
     }
     let runtime = runtime()?;
-    let done = runtime.block_on(daemon::run_broker(options));
+    let again = || match &arguments.config {
+        Some(path) => Ok(config::load_broker(path, super::variables().chain(log.as_variables()))?.options),
+        None => Ok(former.clone()),
+    };
+    let done = runtime.block_on(daemon::run_broker(options, again));
     runtime.shutdown_background();
     Ok(done?)
 }

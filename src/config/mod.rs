@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Every key, its type, range, default and meaning stand in [`raw`], once. Loading changes nothing: it
-//! opens the file and the password files, creates no folder, starts nothing. It finds all faults at once
+//! opens the file, password files, stored secrets and certificates, creates no folder, starts nothing. It finds all faults at once
 //! ([`Faults`]), each with file and line or variable, key, what was found and what is allowed; there is
 //! no configuration with a fault in it. An environment variable `OMNISIGHT_SECTION__KEY` beats the file.
 //! Relative paths are relative to the working directory.
@@ -14,6 +14,7 @@
 //! How a part uses its options does not belong here, and no part knows this module.
 //! Units stand in the names: `_s`, `_m`, `_mps`; picture sizes are pixels.
 
+mod changes;
 mod document;
 mod fault;
 mod masked;
@@ -26,13 +27,15 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use changes::Changes;
 pub use fault::{Fault, Faults, Place, Problem};
 pub use masked::Masked;
 #[cfg(feature = "broker")]
 pub use options::BrokerAlone;
-pub use options::{Camera, Config};
+pub use options::{BrokerLink, Camera, Config};
 pub use schema::schema;
 
+use changes::Clear;
 use document::{Meaning, Node, Value};
 
 /// Where the file is looked for, in this order, when none is named.
@@ -50,6 +53,7 @@ pub struct Loaded {
     /// The checked options.
     pub config: Config,
     raw: raw::Root,
+    clear: Clear,
 }
 
 /// The file that was named, or the first of [`SEARCHED`] that exists; `None` when there is none.
@@ -61,12 +65,20 @@ pub fn find(named: Option<&Path>) -> Option<PathBuf> {
 /// Reads the file, if any, and the environment on top of it.
 pub fn load(path: Option<&Path>, env: impl Iterator<Item = (String, String)>) -> Result<Loaded, Faults> {
     let (schema, mut faults) = (schema(), Faults::default());
-    let Some(root) = document(path, env, &schema, &mut faults) else { return Err(faults.sorted()) };
+    let env: Vec<_> = env.collect();
+    let credentials = credentials(&env);
+    let Some(root) = document(path, env.into_iter(), &schema, &mut faults) else {
+        return Err(faults.sorted());
+    };
     let json = schema::check(&root, &schema, "", &mut faults);
-    let config = validate::validate(&root, &json, &mut faults);
-    let raw = serde_json::from_value(json);
+    let config = validate::validate(&root, &json, credentials.as_deref(), &mut faults);
+    let raw = serde_json::from_value::<raw::Root>(json.clone());
     match (config, raw) {
-        (Ok(config), Ok(raw)) if faults.list().is_empty() => Ok(Loaded { config, raw }),
+        (Ok(config), Ok(raw)) if faults.list().is_empty() => {
+            // What has no JSON form is no number, and such were refused.
+            let clear = Clear::new(serde_json::to_value(&raw).unwrap_or_default(), &json);
+            Ok(Loaded { config, raw, clear })
+        }
         _ => Err(faults.sorted()),
     }
 }
@@ -78,12 +90,38 @@ pub fn load_broker(path: &Path, env: impl Iterator<Item = (String, String)>) -> 
     let (mut schema, mut faults) = (schema(), Faults::default());
     // A broker alone is no camera.
     schema["required"].take();
-    let Some(root) = document(Some(path), env, &schema, &mut faults) else { return Err(faults.sorted()) };
+    let env: Vec<_> = env.collect();
+    let credentials = credentials(&env);
+    let Some(root) = document(Some(path), env.into_iter(), &schema, &mut faults) else {
+        return Err(faults.sorted());
+    };
     let json = schema::check(&root, &schema, "", &mut faults);
-    match validate::validate_broker(&root, &json, &mut faults) {
+    match validate::validate_broker(&root, &json, credentials.as_deref(), &mut faults) {
         Ok(broker) if faults.list().is_empty() => Ok(broker),
         _ => Err(faults.sorted()),
     }
+}
+
+/// The state folder alone, for whoever must work before the rest of the configuration is good: it may
+/// name secrets that are only about to be set.
+pub fn load_state_dir(
+    path: Option<&Path>,
+    env: impl Iterator<Item = (String, String)>,
+) -> Result<PathBuf, Faults> {
+    let (schema, mut faults) = (schema(), Faults::default());
+    let wanted = |name: &String| name == "STATE_DIRECTORY" || name == "OMNISIGHT_STATE__DIR";
+    let env = env.filter(|(name, _)| wanted(name));
+    let Some(root) = document(path, env, &schema, &mut faults) else { return Err(faults.sorted()) };
+    match &root.nearest("state.dir").value {
+        Value::Text(dir) if !dir.is_empty() => Ok(dir.into()),
+        _ => Ok(raw::State::default().dir),
+    }
+}
+
+/// systemd's folder of credentials, if this process has one.
+fn credentials(env: &[(String, String)]) -> Option<PathBuf> {
+    let folder = env.iter().find(|(name, folder)| name == "CREDENTIALS_DIRECTORY" && !folder.is_empty());
+    folder.map(|(_, folder)| folder.into())
 }
 
 /// The file with the environment on top of it; nothing when the file can't be read.

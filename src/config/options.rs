@@ -6,7 +6,7 @@ use super::raw;
 #[cfg(feature = "broker")]
 use crate::broker;
 use crate::model::CameraId;
-use crate::{capture, link, pipeline, swarm};
+use crate::{capture, control, link, pipeline, swarm};
 
 /// All options of one camera.
 #[derive(Debug, Clone)]
@@ -19,8 +19,12 @@ pub struct Config {
     pub perception: pipeline::Options,
     /// What is shared with the other cameras; none when it is switched off.
     pub swarm: Option<swarm::Options>,
-    /// The broker that this camera talks to; none when there is none.
-    pub link: Option<link::Options>,
+    /// Commands, status and data plane; none when they are switched off.
+    pub control: Option<control::Options>,
+    /// The brokers that this camera talks to.
+    pub links: Vec<BrokerLink>,
+    /// Where messages wait that must not be lost.
+    pub outbox: link::OutboxOptions,
     /// The embedded broker; none when it is switched off.
     #[cfg(feature = "broker")]
     pub broker: Option<broker::Options>,
@@ -28,6 +32,15 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// What is written to the log.
     pub log: raw::Log,
+}
+
+/// A broker that this camera talks to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BrokerLink {
+    /// How.
+    pub options: link::Options,
+    /// About what.
+    pub carries: link::Carries,
 }
 
 /// All options of a broker that runs alone.

@@ -5,8 +5,10 @@
 //! taken in until the consumer has it. The last quarter of both bounds is kept for messages that were
 //! sent with an acknowledgement.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 
 use tokio::sync::mpsc;
 
@@ -37,9 +39,16 @@ pub struct Deliveries {
 impl Deliveries {
     /// The next message; `None` when the link has ended. Cancel safe.
     pub async fn recv(&mut self) -> Option<Delivery> {
-        let delivery = self.receiver.recv().await?;
-        self.bytes.fetch_sub(bytes(&delivery), Ordering::Relaxed);
-        Some(delivery)
+        poll_fn(|context| self.poll_recv(context)).await
+    }
+
+    /// The same, for whoever waits for several links.
+    pub fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Option<Delivery>> {
+        self.receiver.poll_recv(context).map(|delivery| {
+            let delivery = delivery?;
+            self.bytes.fetch_sub(bytes(&delivery), Ordering::Relaxed);
+            Some(delivery)
+        })
     }
 }
 
@@ -87,12 +96,7 @@ mod tests {
     use super::*;
 
     fn delivery(length: usize) -> Delivery {
-        Delivery {
-            topic: "t".to_owned(),
-            payload: Bytes::from(vec![0; length - 1]),
-            content_type: None,
-            retained: false,
-        }
+        Delivery { topic: "t".to_owned(), payload: Bytes::from(vec![0; length - 1]), ..Delivery::default() }
     }
 
     #[tokio::test]

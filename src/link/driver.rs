@@ -1,5 +1,8 @@
 //! Runs a session on a transport: carries reports in and actions out, keeps the timer, shows the
 //! status. Decides nothing, and never waits for a consumer.
+//!
+//! Everything of one link happens in this one task, in batches: whatever the transport has to report is
+//! handled under one lock of the session, and whatever the session asks for is written together.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,9 +12,10 @@ use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
 use super::deliveries::Consumer;
+use super::outbox::Outcome;
 use super::session::{Action, Input, State, Status};
-use super::transport::Transport;
-use super::{Error, LinkSender};
+use super::transport::{Event, Transport};
+use super::{Error, LinkSender, Rows};
 use crate::base::Clock;
 
 /// How often the status is refreshed while the state does not change.
@@ -19,8 +23,12 @@ const STATUS_INTERVAL: Duration = Duration::from_millis(250);
 
 pub(super) struct Driver<T> {
     pub(super) broker: String,
+    /// The link's name, on every message that it brings.
+    pub(super) name: Arc<str>,
     pub(super) sender: LinkSender,
     pub(super) transport: T,
+    /// Its part of the store.
+    pub(super) rows: Option<Rows>,
     pub(super) consumer: Consumer,
     pub(super) status: watch::Sender<Status>,
     pub(super) connects: watch::Sender<u64>,
@@ -33,39 +41,75 @@ impl<T: Transport> Driver<T> {
     pub(super) async fn run(mut self) {
         let mut refresh = tokio::time::interval(STATUS_INTERVAL);
         refresh.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut events, mut actions) = (Vec::new(), Vec::new());
+        let mut shown = self.clock.now();
         loop {
-            let timer = self.sender.session().timer();
+            let wake = self.rows.as_ref().and_then(Rows::next_wake);
+            let timer = self.sender.session().timer().into_iter().chain(wake).min();
             let wait = timer.map_or(Duration::MAX, |due| due.since(self.clock.now()));
-            let input = tokio::select! {
-                event = self.transport.event() => Input::Transport(event),
-                () = self.sender.shared.wake.notified() => Input::Tick,
-                () = tokio::time::sleep(wait) => Input::Tick,
+            tokio::select! {
+                biased;
+                () = self.transport.events(&mut events) => {}
+                () = self.sender.shared.wake.notified() => {}
+                () = tokio::time::sleep(wait) => {}
                 _ = refresh.tick() => {
                     self.show();
                     continue;
                 }
-            };
-            if self.step(input) == State::Closed {
+            }
+            if self.step(&mut events, &mut actions) == State::Closed {
                 self.show();
                 return;
+            }
+            // Under a flood there are always events, and the timer would never have its turn.
+            if self.clock.now().since(shown) >= STATUS_INTERVAL {
+                shown = self.clock.now();
+                self.show();
             }
         }
     }
 
-    fn step(&mut self, input: Input) -> State {
-        let (actions, state) = {
+    fn step(&mut self, events: &mut Vec<Event>, actions: &mut Vec<Action>) -> State {
+        let now = self.clock.now();
+        let state = {
             let mut session = self.sender.session();
-            let actions = session.handle(input, self.clock.now(), &mut self.rng);
-            (actions, session.state())
+            if let Some(rows) = &self.rows {
+                let taken = rows.take(now, |class, priority| session.room(class, priority));
+                for (row, envelope) in taken {
+                    if !session.offer(row, envelope, now) {
+                        rows.settle(row, Outcome::GivenUp, now);
+                    }
+                }
+            }
+            if events.is_empty() {
+                session.handle(Input::Tick, now, &mut self.rng, actions);
+            }
+            for event in events.drain(..) {
+                session.handle(Input::Transport(event), now, &mut self.rng, actions);
+            }
+            session.state()
         };
         let mut undelivered = 0_u32;
-        for action in actions {
+        for action in actions.drain(..) {
             match action {
-                Action::Connect { clean_start } => self.transport.connect(clean_start),
-                Action::Subscribe => self.transport.subscribe(),
-                Action::Publish(envelope) => self.transport.publish(envelope),
+                Action::Connect { version, clean_start } => self.transport.connect(version, clean_start),
+                Action::Subscribe(packet_id) => {
+                    if !self.transport.subscribe(packet_id) {
+                        self.sender.session().subscribed_to_nothing();
+                    }
+                }
+                Action::Publish(message) => self.transport.publish(message),
+                Action::Answer(answer, packet_id) => self.transport.answer(answer, packet_id),
+                Action::Ping => self.transport.ping(),
                 Action::Disconnect => self.transport.disconnect(),
-                Action::Deliver(delivery, qos) => {
+                Action::Abort => self.transport.abort(),
+                Action::Settle(row, outcome) => {
+                    if let Some(rows) = &self.rows {
+                        rows.settle(row, outcome, now);
+                    }
+                }
+                Action::Deliver(mut delivery, qos) => {
+                    delivery.link = Arc::clone(&self.name);
                     undelivered += u32::from(!self.consumer.offer(delivery, qos));
                 }
             }
@@ -85,6 +129,9 @@ impl<T: Transport> Driver<T> {
         if shown.state != status.state {
             self.log(&status);
         }
+        if shown.last_refused != status.last_refused {
+            self.log_refused(&status);
+        }
         self.connects.send_if_modified(|connects| {
             let changed = *connects != status.counters.connects;
             *connects = status.counters.connects;
@@ -96,13 +143,39 @@ impl<T: Transport> Driver<T> {
         let broker = &self.broker;
         match status.state {
             State::Connecting => tracing::debug!(broker, "connecting"),
-            State::Connected => tracing::info!(broker, connects = status.counters.connects, "connected"),
+            State::Connected => {
+                let mqtt = status.version.as_str();
+                tracing::info!(broker, mqtt, connects = status.counters.connects, "connected");
+                if let Some(fallback) = status.fallback {
+                    tracing::warn!(broker, ?fallback, "the broker does not speak MQTT 5, only 3.1.1");
+                }
+                self.log_certificates(status);
+            }
             State::Waiting => {
                 let word = status.last_error.as_ref().map_or("", Error::word);
                 let error = status.last_error.as_ref().map(tracing::field::display);
                 tracing::warn!(broker, word, error, "not connected, trying again");
             }
             State::Closed => tracing::info!(broker, "closed"),
+        }
+    }
+
+    fn log_certificates(&self, status: &Status) {
+        let now_ms = self.clock.now().epoch_ms;
+        let ending = status.certificates.and_then(|certificates| certificates.ending(now_ms));
+        if let Some((whose, until_ms)) = ending {
+            let days = until_ms.saturating_sub(now_ms) / 86_400_000;
+            tracing::warn!(broker = self.broker, whose, days, "a certificate ends soon: renew it");
+        }
+    }
+
+    fn log_refused(&self, status: &Status) {
+        if let Some(refused) = &status.last_refused {
+            let (broker, topic, bytes) = (&self.broker, &refused.topic, refused.bytes);
+            let refused_so_far = status.counters.refused_too_large
+                + status.counters.rejected
+                + status.counters.received_too_large;
+            tracing::warn!(broker, topic, bytes, why = %refused.why, refused_so_far, "a message is given up");
         }
     }
 }
@@ -112,14 +185,13 @@ mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
-    use bytes::Bytes;
     use tokio::sync::mpsc;
 
     use super::*;
     use crate::base::SystemClock;
-    use crate::link::transport::Event;
+    use crate::link::transport::{Accepted, Answer, Outgoing, Version};
     use crate::link::{Deliveries, DeliveryLimits, LinkHandle, Options, spawn_with};
-    use crate::model::{ContentType, Delivery, Envelope, MessageClass, Qos};
+    use crate::model::{Delivery, Envelope, MessageClass, Qos};
 
     /// Reports what the test says, and shows what it is asked for.
     struct Scripted {
@@ -128,25 +200,32 @@ mod tests {
     }
 
     impl Transport for Scripted {
-        fn connect(&mut self, _clean_start: bool) {
+        fn connect(&mut self, _version: Version, _clean_start: bool) {
             self.asked.send("connect").unwrap();
         }
 
-        fn subscribe(&mut self) {
+        fn subscribe(&mut self, _packet_id: u16) -> bool {
             self.asked.send("subscribe").unwrap();
+            true
         }
 
-        fn publish(&mut self, _envelope: Envelope) {
+        fn publish(&mut self, _message: Outgoing) {
             self.asked.send("publish").unwrap();
         }
+
+        fn answer(&mut self, _answer: Answer, _packet_id: u16) {}
+
+        fn ping(&mut self) {}
 
         fn disconnect(&mut self) {
             self.asked.send("disconnect").unwrap();
         }
 
-        async fn event(&mut self) -> Event {
+        fn abort(&mut self) {}
+
+        async fn events(&mut self, events: &mut Vec<Event>) {
             match self.events.recv().await {
-                Some(event) => event,
+                Some(event) => events.push(event),
                 None => std::future::pending().await,
             }
         }
@@ -156,15 +235,23 @@ mod tests {
     struct Broken;
 
     impl Transport for Broken {
-        fn connect(&mut self, _clean_start: bool) {}
+        fn connect(&mut self, _version: Version, _clean_start: bool) {}
 
-        fn subscribe(&mut self) {}
+        fn subscribe(&mut self, _packet_id: u16) -> bool {
+            false
+        }
 
-        fn publish(&mut self, _envelope: Envelope) {}
+        fn publish(&mut self, _message: Outgoing) {}
+
+        fn answer(&mut self, _answer: Answer, _packet_id: u16) {}
+
+        fn ping(&mut self) {}
 
         fn disconnect(&mut self) {}
 
-        async fn event(&mut self) -> Event {
+        fn abort(&mut self) {}
+
+        async fn events(&mut self, _events: &mut Vec<Event>) {
             panic!("the transport broke")
         }
     }
@@ -172,7 +259,7 @@ mod tests {
     #[tokio::test]
     async fn a_panic_in_the_driver_is_told_with_its_message_and_the_link_can_still_be_closed() {
         let clock = Arc::new(SystemClock::new());
-        let (mut link, mut deliveries) = spawn_with(Broken, &Options::default(), clock);
+        let (mut link, mut deliveries) = spawn_with(Broken, &Options::default(), None, clock);
         let message = link.ended().await.unwrap();
         assert!(message.contains("the transport broke"), "{message}");
         assert_eq!(deliveries.recv().await, None);
@@ -207,25 +294,15 @@ mod tests {
         let deliveries = DeliveryLimits { messages: 4, ..DeliveryLimits::default() };
         let options = Options { deliveries, ..Options::default() };
         let transport = Scripted { events: receiver, asked: sender };
-        let (link, deliveries) = spawn_with(transport, &options, Arc::new(SystemClock::new()));
+        let (link, deliveries) = spawn_with(transport, &options, None, Arc::new(SystemClock::new()));
         assert_eq!(asked.recv().await, Some("connect"));
-        events
-            .send(Event::Connected { session_present: false, receive_maximum: 10, max_packet_bytes: 10_000 })
-            .unwrap();
+        events.send(Event::Connected(Accepted::default())).unwrap();
         assert_eq!(asked.recv().await, Some("subscribe"));
         Bench { link, deliveries, events, asked }
     }
 
     fn presence() -> Envelope {
-        Envelope {
-            topic: "status".to_owned(),
-            payload: Bytes::from_static(b"{}"),
-            content_type: ContentType::Json,
-            class: MessageClass::Presence,
-            qos: Qos::AtLeastOnce,
-            retain: true,
-            priority: 0,
-        }
+        Envelope::new(MessageClass::Presence, "status", "{}")
     }
 
     #[tokio::test]
@@ -233,8 +310,8 @@ mod tests {
         let mut bench = connected().await;
         for number in 0..100 {
             let topic = number.to_string();
-            let delivery = Delivery { topic, payload: Bytes::new(), content_type: None, retained: false };
-            bench.events.send(Event::Received { delivery, qos: Qos::AtMostOnce }).unwrap();
+            let delivery = Delivery { topic, ..Delivery::default() };
+            bench.events.send(Event::Message { packet_id: 0, qos: Qos::AtMostOnce, delivery }).unwrap();
         }
         bench.link.sender().send(presence());
         assert_eq!(bench.asked.recv().await, Some("publish"));
@@ -257,8 +334,9 @@ mod tests {
         let Bench { link, events, .. } = bench;
         let closing = tokio::spawn(link.close(Some(presence()), Duration::from_mins(1)));
         assert_eq!(bench.asked.recv().await, Some("publish"));
-        events.send(Event::Published { packet_id: 1 }).unwrap();
-        events.send(Event::Acknowledged { packet_id: 1, accepted: true }).unwrap();
+        events.send(Event::Sent { messages: 1 }).unwrap();
+        // 1 is the id of the subscription.
+        events.send(Event::Acknowledged { packet_id: 2, reason: 0 }).unwrap();
         assert_eq!(bench.asked.recv().await, Some("disconnect"));
         let lost = Error::Lost { broker: "b:1".to_owned(), detail: "closed".to_owned() };
         events.send(Event::Disconnected(lost)).unwrap();

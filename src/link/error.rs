@@ -1,14 +1,15 @@
 //! Why a link is not up, in words that a status can show.
 //!
-//! Every error but [`Error::Options`] is a state of the link and not its end: the session tries again.
-//! Each names the broker and keeps the transport's own message where there is one. The status holds the
-//! last of them; nothing here is logged.
+//! Every error but [`Error::Options`] is a state of the link and not its end: the session tries again,
+//! at the pace that the reason asks for. Each names the broker and keeps the system's or the broker's own
+//! message where there is one. The status holds the last of them; nothing here is logged.
 
+use super::tls::TlsFault;
 use crate::base::ErrorKind;
 
 /// What went wrong with a link.
 ///
-/// `broker` is `host:port`; `detail` is the transport's own message.
+/// `broker` is its name and `host:port`; `detail` is the system's or the broker's own message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// The options can't work.
@@ -27,27 +28,57 @@ pub enum Error {
         /// The system's message.
         detail: String,
     },
-    /// It was reached, and did not answer in time.
-    #[error("broker {broker} did not answer in time")]
+    /// No secure connection.
+    #[error("no secure connection to broker {broker}: {fault}")]
+    Tls {
+        /// The broker.
+        broker: String,
+        /// What is wrong, and what to do.
+        fault: TlsFault,
+    },
+    /// What answered does not speak MQTT in a WebSocket at this path.
+    #[error("broker {broker} does not speak MQTT in a WebSocket there: {detail}")]
+    NoWebSocket {
+        /// The broker.
+        broker: String,
+        /// What was seen.
+        detail: String,
+    },
+    /// It did not answer in time.
+    #[error("broker {broker} did not answer in time: {}", .phase.unanswered())]
     Timeout {
         /// The broker.
         broker: String,
+        /// What was waited for.
+        phase: Phase,
     },
     /// It refused the connection.
-    #[error("broker {broker} refused the connection: {}", .refusal.word())]
+    #[error("broker {broker} refused the connection: {}{}", .refusal.word(), said(.detail))]
     Refused {
         /// The broker.
         broker: String,
         /// Its reason.
         refusal: Refusal,
+        /// Its own words.
+        detail: Option<String>,
     },
     /// It ended the connection and said why.
-    #[error("broker {broker} ended the connection: {detail}")]
+    #[error("broker {broker} ended the connection: {}{}", .refusal.word(), said(.detail))]
     Ended {
         /// The broker.
         broker: String,
-        /// Its reason code and string.
-        detail: String,
+        /// Its reason.
+        refusal: Refusal,
+        /// Its own words.
+        detail: Option<String>,
+    },
+    /// It closed the connection where its answer to the CONNECT was due.
+    #[error(
+        "broker {broker} closed the connection without a word (a port that wants TLS does that: mqtts://)"
+    )]
+    Wordless {
+        /// The broker.
+        broker: String,
     },
     /// The connection broke.
     #[error("connection to broker {broker} was lost: {detail}")]
@@ -57,7 +88,7 @@ pub enum Error {
         /// What was seen.
         detail: String,
     },
-    /// What came was not what MQTT 5 allows here; the session can't be trusted any more.
+    /// What came was not what MQTT allows here; the session can't be trusted any more.
     #[error("broker {broker} broke the protocol: {detail}")]
     Protocol {
         /// The broker.
@@ -65,12 +96,10 @@ pub enum Error {
         /// What was seen.
         detail: String,
     },
-    /// The client library failed.
-    #[error("the connection to broker {broker} failed inside the client library")]
-    Internal {
-        /// The broker.
-        broker: String,
-    },
+}
+
+fn said(detail: &Option<String>) -> String {
+    detail.as_ref().map_or_else(String::new, |words| format!(" ({words})"))
 }
 
 impl Error {
@@ -78,7 +107,6 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Options { .. } => ErrorKind::Config,
-            Self::Internal { .. } => ErrorKind::Bug,
             Self::Protocol { .. } => ErrorKind::BadInput,
             _ => ErrorKind::Unavailable,
         }
@@ -89,23 +117,49 @@ impl Error {
         match self {
             Self::Options { .. } => "options",
             Self::Unreachable { .. } => "unreachable",
+            Self::Tls { fault, .. } => fault.word(),
+            Self::NoWebSocket { .. } => "no websocket there",
             Self::Timeout { .. } => "timeout",
-            Self::Refused { refusal, .. } => refusal.word(),
-            Self::Ended { .. } => "ended by the broker",
+            Self::Refused { refusal, .. } | Self::Ended { refusal, .. } => refusal.word(),
+            Self::Wordless { .. } => "closed without a word",
             Self::Lost { .. } => "connection lost",
             Self::Protocol { .. } => "protocol error",
-            Self::Internal { .. } => "internal error",
         }
     }
 
     /// The state kept for the session may disagree with the broker's: resuming it would fail the
     /// same way again, so the next connection starts clean.
     pub(super) fn spoils_session(&self) -> bool {
-        matches!(self, Self::Protocol { .. } | Self::Internal { .. })
+        match self {
+            Self::Protocol { .. } => true,
+            Self::Ended { refusal, .. } => *refusal == Refusal::ProtocolBroken,
+            _ => false,
+        }
     }
 }
 
-/// A broker's reason to refuse a connection (MQTT 5, 3.2.2.2).
+/// How far a connection has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Its name is looked up and its port is tried.
+    Reaching,
+    /// The TLS handshake is under way, or that of a WebSocket.
+    Securing,
+    /// CONNECT was sent.
+    Greeting,
+}
+
+impl Phase {
+    fn unanswered(self) -> &'static str {
+        match self {
+            Self::Reaching => "no connection came about",
+            Self::Securing => "the connection was accepted, but the TLS or WebSocket handshake did not end",
+            Self::Greeting => "the connection was accepted, but no CONNACK came",
+        }
+    }
+}
+
+/// A broker's reason to refuse or to end a connection (MQTT 5, 3.2.2.2 and 3.14.2.1; MQTT 3.1.1, 3.2.2.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
     /// 0x86.
@@ -118,21 +172,63 @@ pub enum Refusal {
     ServerUnavailable,
     /// 0x89.
     ServerBusy,
+    /// 0x8B.
+    ShuttingDown,
+    /// 0x98.
+    Administrative,
     /// 0x97.
     QuotaExceeded,
-    /// 0x9F.
+    /// 0x96, 0x9F, 0xA0.
     ConnectionRate,
-    /// 0x9C, 0x9D.
+    /// 0x9C, 0x9D. A Server Reference is shown and not followed: a camera's password goes where its
+    /// owner sent it and nowhere else.
     UseAnotherServer,
     /// 0x85.
     ClientId,
-    /// 0x84: it does not speak MQTT 5.
+    /// 0x8C.
+    AuthenticationMethod,
+    /// 0x84: it does not speak this version of MQTT.
     ProtocolVersion,
-    /// Any other; the broker's number is not kept by the transport.
-    Other,
+    /// 0x8E: another connection uses this client id.
+    TakenOver,
+    /// 0x8D: it heard nothing of us for too long.
+    KeepAlive,
+    /// 0x95.
+    PacketTooLarge,
+    /// 0x93: more in flight than it allowed.
+    WindowExceeded,
+    /// 0x81, 0x82, 0x90, 0x94: it found our packets wrong.
+    ProtocolBroken,
+    /// Any other, with its number.
+    Other(u8),
 }
 
 impl Refusal {
+    /// From a reason code of MQTT 5, or a return code of 3.1.1 (1 to 5).
+    pub(super) fn from_code(code: u8) -> Self {
+        match code {
+            0x01 | 0x84 => Self::ProtocolVersion,
+            0x02 | 0x85 => Self::ClientId,
+            0x03 | 0x88 => Self::ServerUnavailable,
+            0x04 | 0x86 => Self::WrongPassword,
+            0x05 | 0x87 => Self::NotAuthorised,
+            0x81 | 0x82 | 0x90 | 0x94 => Self::ProtocolBroken,
+            0x89 => Self::ServerBusy,
+            0x8a => Self::Banned,
+            0x8b => Self::ShuttingDown,
+            0x8c => Self::AuthenticationMethod,
+            0x8d => Self::KeepAlive,
+            0x8e => Self::TakenOver,
+            0x93 => Self::WindowExceeded,
+            0x95 => Self::PacketTooLarge,
+            0x96 | 0x9f | 0xa0 => Self::ConnectionRate,
+            0x97 => Self::QuotaExceeded,
+            0x98 => Self::Administrative,
+            0x9c | 0x9d => Self::UseAnotherServer,
+            other => Self::Other(other),
+        }
+    }
+
     /// A short, stable word for a status.
     pub fn word(self) -> &'static str {
         match self {
@@ -141,12 +237,20 @@ impl Refusal {
             Self::Banned => "banned",
             Self::ServerUnavailable => "server unavailable",
             Self::ServerBusy => "server busy",
+            Self::ShuttingDown => "server shutting down",
+            Self::Administrative => "ended by an administrator",
             Self::QuotaExceeded => "quota exceeded",
             Self::ConnectionRate => "connection rate exceeded",
             Self::UseAnotherServer => "use another server",
             Self::ClientId => "client id refused",
+            Self::AuthenticationMethod => "authentication method refused",
             Self::ProtocolVersion => "protocol version refused",
-            Self::Other => "refused",
+            Self::TakenOver => "client id in use elsewhere",
+            Self::KeepAlive => "keep alive timeout",
+            Self::PacketTooLarge => "packet too large",
+            Self::WindowExceeded => "receive maximum exceeded",
+            Self::ProtocolBroken => "broker found our packets wrong",
+            Self::Other(_) => "refused",
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The connection to a broker: moves envelopes, and knows nothing of their meaning.
 //!
 //! ```text
-//! LinkSender::send -> outbox -> session (pure) -> transport (rumqttc) -> broker
+//! LinkSender::send -> outbox -> session (pure) -> transport -> broker
 //!                                    |
 //! Deliveries::recv <- bounded queue <+-> Status (watch), connects (watch)
 //! ```
@@ -25,6 +25,7 @@ mod error;
 mod outbox;
 mod router;
 mod session;
+mod tls;
 mod transport;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -37,17 +38,27 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 pub use deliveries::{Deliveries, DeliveryLimits};
-pub use error::{Error, Refusal};
-pub use outbox::{OutboxLimits, PerClass, QueueLimits};
-pub use router::Router;
-pub use session::{Counters, State, Status};
+pub use error::{Error, Phase, Refusal};
+pub use outbox::{
+    DiskCounters, Outbox, OutboxCounters, OutboxLimits, OutboxOptions, OutboxStatus, PerClass, QueueLimits,
+    Rows, WaitingLimits,
+};
+pub use router::{Carries, Route, Router};
+pub use session::{Counters, Fallback, RefusedMessage, State, Status, WhyRefused};
+pub use tls::{Certificates, EXPIRY_WARNING, Identity, TlsFault, TlsOptions, TlsVersion};
+pub use transport::Version;
 
 use crate::base::{BackoffOptions, Clock, Secret};
 use crate::model::{Envelope, Qos};
 use session::{Session, SessionOptions};
 
+/// A shorter keep alive would be mostly pings.
+const KEEP_ALIVE_MIN: Duration = Duration::from_secs(5);
+/// The field has 16 bits.
+const KEEP_ALIVE_MAX: Duration = Duration::from_secs(u16::MAX as u64);
+
 /// How a link is made.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
     /// What the broker is called in messages.
     pub name: String,
@@ -57,6 +68,14 @@ pub struct Options {
     pub port: u16,
     /// Who we are to it; without, anonymous.
     pub credentials: Option<Credentials>,
+    /// TLS, when it is wanted.
+    pub tls: Option<TlsOptions>,
+    /// The path, when the connection is to be a WebSocket.
+    pub websocket: Option<String>,
+    /// The version of MQTT to speak; without, 5, and 3.1.1 with a broker that refuses it.
+    pub version: Option<Version>,
+    /// How long the broker waits for us to come back before it publishes the will (MQTT 5).
+    pub will_delay: Duration,
     /// Silence after which the connection is probed; 5 s to 18 h.
     pub keep_alive: Duration,
     /// How long the broker keeps the session (subscriptions and what was queued for us) while we are
@@ -72,7 +91,7 @@ pub struct Options {
     /// Waits between tries.
     pub backoff: BackoffOptions,
     /// Bounds of what waits to be sent.
-    pub outbox: OutboxLimits,
+    pub waiting: WaitingLimits,
     /// Bounds of what waits for its consumer.
     pub deliveries: DeliveryLimits,
 }
@@ -84,20 +103,37 @@ impl Default for Options {
             host: "localhost".to_owned(),
             port: 1883,
             credentials: None,
+            tls: None,
+            websocket: None,
+            version: None,
+            will_delay: Duration::ZERO,
             keep_alive: Duration::from_mins(1),
             session_expiry: Duration::from_hours(1),
             connect_timeout: Duration::from_secs(10),
             max_packet_bytes: 1 << 20,
             in_flight_max: 64,
             backoff: BackoffOptions::default(),
-            outbox: OutboxLimits::default(),
+            waiting: WaitingLimits::default(),
             deliveries: DeliveryLimits::default(),
         }
     }
 }
 
+/// Who connects, and for what.
+#[derive(Clone, Default)]
+pub struct Client {
+    /// The client id, unique at the broker.
+    pub id: String,
+    /// What the broker publishes when the connection is cut.
+    pub will: Option<Envelope>,
+    /// Topic filters that are asked for at every connect.
+    pub subscriptions: Vec<(String, Qos)>,
+    /// What it sends from the store; without, durable messages are kept in memory like all others.
+    pub rows: Option<Rows>,
+}
+
 /// A user name and its password.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Credentials {
     /// The user.
     pub username: String,
@@ -119,7 +155,7 @@ impl Options {
     fn check(&self) -> Result<(), Error> {
         let fault = if self.host.is_empty() {
             "the host is empty"
-        } else if !(transport::KEEP_ALIVE_MIN..=transport::KEEP_ALIVE_MAX).contains(&self.keep_alive) {
+        } else if !(KEEP_ALIVE_MIN..=KEEP_ALIVE_MAX).contains(&self.keep_alive) {
             "the keep alive must be 5 s to 65535 s"
         } else if self.in_flight_max == 0 {
             "at least one message must be allowed in flight"
@@ -132,49 +168,56 @@ impl Options {
 
 /// Starts a link on the present tokio runtime; it connects as soon as it can, and goes on trying.
 ///
-/// `will` is what the broker publishes when the connection is cut. The subscriptions are asked for at
-/// every connect.
-///
 /// # Errors
 /// [`Error::Options`] alone: a broker that is not there is no error, but a status.
 pub fn spawn(
     options: &Options,
-    client_id: &str,
-    will: Option<Envelope>,
-    subscriptions: &[(String, Qos)],
+    client: Client,
     clock: Arc<dyn Clock>,
 ) -> Result<(LinkHandle, Deliveries), Error> {
     options.check()?;
-    let transport = transport::Mqtt::new(options, client_id, will, subscriptions);
-    Ok(spawn_with(transport, options, clock))
+    let Client { id, will, subscriptions, rows } = client;
+    let transport = transport::Mqtt::new(options, &id, will, &subscriptions);
+    Ok(spawn_with(transport, options, rows, clock))
 }
 
 fn spawn_with(
     transport: impl transport::Transport + 'static,
     options: &Options,
+    rows: Option<Rows>,
     clock: Arc<dyn Clock>,
 ) -> (LinkHandle, Deliveries) {
     let session_options = SessionOptions {
+        broker: options.broker(),
         backoff: options.backoff,
+        version: options.version,
         clean_start: options.session_expiry.is_zero(),
+        connect_timeout: options.connect_timeout,
+        keep_alive: options.keep_alive,
         in_flight_max: options.in_flight_max,
         max_packet_bytes: options.max_packet_bytes,
-        outbox: options.outbox,
+        waiting: options.waiting,
     };
     let now = clock.now();
     let session = Session::new(session_options, now);
     let (status_sender, status) = watch::channel(session.status());
     let (connects_sender, connects) = watch::channel(0);
     let (consumer, deliveries) = deliveries::channel(options.deliveries);
-    let shared = Arc::new(Shared { session: Mutex::new(session), wake: Notify::new() });
+    let wake = Arc::new(Notify::new());
+    if let Some(rows) = &rows {
+        rows.attach(Arc::clone(&wake));
+    }
+    let shared = Arc::new(Shared { clock: Arc::clone(&clock), session: Mutex::new(session), wake });
     let sender = LinkSender { shared };
     // The waits must differ between cameras; where the system has no randomness, its clock does.
     let rng = Pcg64Mcg::try_from_rng(&mut SysRng)
         .unwrap_or_else(|_| Pcg64Mcg::seed_from_u64(now.epoch_ms ^ now.mono_ns));
     let driver = driver::Driver {
         broker: options.broker(),
+        name: options.name.as_str().into(),
         sender: sender.clone(),
         transport,
+        rows,
         consumer,
         status: status_sender,
         connects: connects_sender,
@@ -186,8 +229,9 @@ fn spawn_with(
 }
 
 struct Shared {
+    clock: Arc<dyn Clock>,
     session: Mutex<Session>,
-    wake: Notify,
+    wake: Arc<Notify>,
 }
 
 /// Where surfaces put their messages; cheap to clone, usable from any thread.
@@ -199,7 +243,8 @@ pub struct LinkSender {
 impl LinkSender {
     /// Queues a message. Never blocks; what the bounds evict for it is counted.
     pub fn send(&self, envelope: Envelope) {
-        self.session().enqueue(envelope);
+        let now = self.shared.clock.now();
+        self.session().enqueue(envelope, now);
         self.shared.wake.notify_one();
     }
 

@@ -21,7 +21,7 @@ pub use behavior::{Behavior, Behaviors};
 pub use calibration::{CalibrationError, Correspondence, GroundPlane};
 pub use camera::{CameraId, CameraIdError};
 pub use detection::{Class, Detection};
-pub use envelope::{ContentType, Delivery, Envelope, MessageClass, Qos};
+pub use envelope::{ContentType, Delivery, Envelope, Handling, Lane, MessageClass, Qos, SettledBy, Waiting};
 pub use event::{Event, EventState, EventType, RuleTrace, Severity};
 pub use forecast::{Forecast, ForecastPoint};
 pub use frame::{Chroma, Content, Frame, Image};

@@ -16,7 +16,7 @@ pub struct Track {
     pub class: Class,
     /// The filtered box, pixels.
     pub bbox: BBox,
-    /// The score of its detection in this frame, 0..1.
+    /// The probability that there is an object in its box in this frame, 0..1.
     pub confidence: f64,
     /// The foot point (middle of the lower edge) in the image: pixels, pixels per second.
     pub foot: Motion,

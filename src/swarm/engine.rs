@@ -25,8 +25,7 @@ use super::topic::{Family, Prefix, Topic};
 use super::wire::{COUNT_MAX, Count, MILLIS_MAX, Millis, Real};
 use crate::base::Time;
 use crate::model::{
-    CameraId, ContentType, Delivery, Envelope, MessageClass, Point, Polygon, Qos, Scene, SceneTrack,
-    Transition,
+    CameraId, Delivery, Envelope, MessageClass, Point, Polygon, Qos, Scene, SceneTrack, Transition,
 };
 
 /// Between two of one kind that are named for the log.
@@ -45,6 +44,22 @@ pub struct Options {
     pub fusion: fusion::Options,
     /// Presence leaves at least so often.
     pub status_interval: Duration,
+}
+
+/// What of the [`Options`] can be changed while taking part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tuning {
+    /// What leaves, and how often.
+    pub publish: publish::Options,
+    /// What is kept of others, and how long.
+    pub peers: peers::Options,
+}
+
+impl Options {
+    /// What of them can be changed while taking part.
+    pub fn tuning(&self) -> Tuning {
+        Tuning { publish: self.publish, peers: self.peers }
+    }
 }
 
 impl Default for Options {
@@ -170,6 +185,14 @@ impl Engine {
         }
     }
 
+    /// Goes by other limits from now on. What is known of others, and was published, stays.
+    pub fn tune(&mut self, tuning: Tuning) {
+        self.publisher.set_options(tuning.publish);
+        self.peers.set_options(tuning.peers);
+        self.options.publish = tuning.publish;
+        self.options.peers = tuning.peers;
+    }
+
     /// Takes one input; what is to be done is added to `out`.
     pub fn handle(&mut self, input: Input<'_>, now: Time, out: &mut Vec<Action>) {
         match input {
@@ -178,7 +201,7 @@ impl Engine {
                 if self.publisher.admit(event) {
                     let message = event_message(&self.identity.camera, self.boot_ms(), event);
                     let topic = self.options.prefix.event(&self.identity.camera, event.id);
-                    self.send(&message, topic, MessageClass::Event, event.severity.number(), now, out);
+                    self.send(&message, topic, event.severity.number(), now, out);
                 }
             }
             Input::Transition(Transition::TrackEnded { last, .. }) => {
@@ -222,7 +245,7 @@ impl Engine {
         let mut buffer = Vec::new();
         codec::encode(&self.offline(now), &mut buffer)?;
         let topic = self.options.prefix.status(&self.identity.camera);
-        Ok(envelope(Family::Status, topic, &buffer, MessageClass::Presence, 0))
+        Ok(envelope(Family::Status, topic, &buffer, 0))
     }
 
     /// The last message of a process that ends in order.
@@ -232,8 +255,8 @@ impl Engine {
         Ok(farewell)
     }
 
-    /// The topic filters of the swarm, each with its QoS.
-    pub fn subscriptions(&self) -> [(String, Qos); 5] {
+    /// The topic filters of the swarm, each with the class of what it brings and its QoS.
+    pub fn subscriptions(&self) -> [(MessageClass, String, Qos); 5] {
         self.options.prefix.subscriptions()
     }
 
@@ -282,7 +305,7 @@ impl Engine {
         message.global_id = self.fusion.name_of(&self.identity.camera, seen.track.id).map(Count);
         let topic = self.options.prefix.track(&self.identity.camera, seen.track.id);
         let priority = (seen.behavior.threat.clamp(0.0, 1.0) * 100.0) as u8;
-        if self.send(&message, topic, MessageClass::Track, priority, now, out) {
+        if self.send(&message, topic, priority, now, out) {
             self.seq += 1;
             if self.identity.ground.calibrated {
                 fuse(&mut self.fusion, &message, now);
@@ -294,7 +317,7 @@ impl Engine {
         self.last_status = Some(now);
         let message = self.online(now);
         let topic = self.options.prefix.status(&self.identity.camera);
-        self.send(&message, topic, MessageClass::Presence, 0, now, out);
+        self.send(&message, topic, 0, now, out);
     }
 
     /// Encodes and gives out a message; whether it leaves.
@@ -302,7 +325,6 @@ impl Engine {
         &mut self,
         message: &M,
         topic: String,
-        class: MessageClass,
         priority: u8,
         now: Time,
         out: &mut Vec<Action>,
@@ -310,7 +332,7 @@ impl Engine {
         match codec::encode(message, &mut self.buffer) {
             Ok(()) => {
                 self.counters.sent[M::FAMILY as usize] += 1;
-                out.push(Action::Send(envelope(M::FAMILY, topic, &self.buffer, class, priority)));
+                out.push(Action::Send(envelope(M::FAMILY, topic, &self.buffer, priority)));
                 true
             }
             Err(error) => {
@@ -485,14 +507,6 @@ fn is_json(content_type: &str) -> bool {
     ["application/json", "text/json", "text/plain", ""].iter().any(|t| kind.eq_ignore_ascii_case(t))
 }
 
-fn envelope(family: Family, topic: String, payload: &[u8], class: MessageClass, priority: u8) -> Envelope {
-    Envelope {
-        topic,
-        payload: Bytes::copy_from_slice(payload),
-        content_type: ContentType::Json,
-        class,
-        qos: family.qos(),
-        retain: family.retained(),
-        priority,
-    }
+fn envelope(family: Family, topic: String, payload: &[u8], priority: u8) -> Envelope {
+    Envelope { priority, ..Envelope::new(family.class(), topic, Bytes::copy_from_slice(payload)) }
 }

@@ -30,5 +30,5 @@ pub mod topic;
 pub mod wire;
 
 pub use counters::Counters;
-pub use engine::{Action, Engine, Ground, Identity, Input, Options};
+pub use engine::{Action, Engine, Ground, Identity, Input, Options, Tuning};
 pub use publish::Options as PublishOptions;

@@ -6,14 +6,15 @@
 //! just heard, since the broker does not say how old it is; without another it turns silent in time.
 //!
 //! Tracks go when they end, when their camera goes, or `track_keep` after the last word of them.
-//! Events are kept by key, the latest state only, for `event_keep`. When a table is full, what was
+//! Events are kept by key, the latest state only, for `event_keep`; one that is sent again is known by its
+//! key, time and state among the last `RECENT_MAX` of its camera, even when the event has left the table. When a table is full, what was
 //! heard longest ago goes, and is counted: cameras offline before silent before online.
 //!
 //! Ages are measured from arrival on our own monotonic clock; a peer's timestamps are compared with
 //! each other, and once with our wall clock: an event that is older than `event_keep` when it arrives
 //! (a broker that kept our session hands over what it queued meanwhile) is not taken, and counted. A new boot forgets the camera's tracks and numbering; events outlive it by key.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::counters::Counters;
@@ -26,6 +27,10 @@ use crate::model::{Behaviors, CameraId, Class, EventState, EventType, Point, Sev
 const RESTART_MS: u64 = 2_000;
 /// No gap counts for more, so that one false number does not drown the count.
 const MISSING_MAX: u64 = 10_000;
+
+/// Event messages of one camera that are known again when they come twice: several times what a link has
+/// in flight, and more than a camera has events in the table.
+const RECENT_MAX: usize = 256;
 
 /// Bounds of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +54,7 @@ pub struct Options {
 }
 
 impl Default for Options {
-    /// 256 cameras, 4,096 tracks and 2,048 events: about 2 MB when all are used, and 3 KB more for each
+    /// 256 cameras, 4,096 tracks and 2,048 events: about 4 MB when all are used, and 3 KB more for each
     /// camera that fills every list of its presence.
     fn default() -> Self {
         Self {
@@ -164,7 +169,12 @@ pub struct Peer {
     sequence: Sequence,
     /// Newest timestamp of its tracks.
     newest_ms: u64,
+    /// The last event messages, so that one that is sent again is known even when its event has gone.
+    recent: VecDeque<EventMark>,
 }
+
+/// What makes an event message the same as another: boot, number, time and state.
+type EventMark = (u64, u32, u64, Option<EventState>);
 
 impl Peer {
     fn new(now: Time) -> Self {
@@ -176,6 +186,7 @@ impl Peer {
             events: BTreeMap::new(),
             sequence: Sequence::default(),
             newest_ms: 0,
+            recent: VecDeque::new(),
         }
     }
 
@@ -215,6 +226,11 @@ pub struct Peers {
 impl Peers {
     pub(super) fn new(options: Options) -> Self {
         Self { options, peers: BTreeMap::new() }
+    }
+
+    /// Other limits; who is beyond a lower one leaves when the next one comes.
+    pub(super) fn set_options(&mut self, options: Options) {
+        self.options = options;
     }
 
     /// All cameras ever heard and not pushed out, by id.
@@ -344,6 +360,15 @@ impl Peers {
                 return;
             }
         }
+        let mark = (key.0, key.1, m.timestamp.0, m.state);
+        if peer.recent.contains(&mark) {
+            on.counters.duplicates += 1;
+            return;
+        }
+        if peer.recent.len() >= RECENT_MAX {
+            peer.recent.pop_front();
+        }
+        peer.recent.push_back(mark);
         let limits = (self.options.events_per_peer_max, self.options.events_max);
         on.counters.evicted_events +=
             put(&mut self.peers, |p| &mut p.events, &m.camera_id, key, remote_event(m, on.now), limits);

@@ -59,6 +59,10 @@ impl Publisher {
         Self { options, due_ns: BTreeMap::new(), events: BTreeSet::new() }
     }
 
+    pub(super) fn set_options(&mut self, options: Options) {
+        self.options = options;
+    }
+
     /// Fills `chosen` with the tracks of a scene that may leave now, as indices in rising order; says
     /// how many the limit per scene held back.
     pub(super) fn choose(&mut self, scene: &Scene, chosen: &mut Vec<usize>) -> u64 {

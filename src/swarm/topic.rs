@@ -7,7 +7,7 @@
 
 use super::message::digits;
 use crate::base::ErrorKind;
-use crate::model::{CameraId, Qos};
+use crate::model::{CameraId, MessageClass, Qos};
 
 /// What a message is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,18 +39,25 @@ impl Family {
         }
     }
 
+    /// How its messages are treated on their way.
+    pub fn class(self) -> MessageClass {
+        match self {
+            Self::Track => MessageClass::Track,
+            Self::Event => MessageClass::Event,
+            Self::Weights => MessageClass::Weights,
+            Self::Consensus => MessageClass::Vote,
+            Self::Status => MessageClass::Presence,
+        }
+    }
+
     /// The service that its messages ask for.
     pub fn qos(self) -> Qos {
-        match self {
-            Self::Track => Qos::AtMostOnce,
-            Self::Event | Self::Consensus | Self::Status => Qos::AtLeastOnce,
-            Self::Weights => Qos::ExactlyOnce,
-        }
+        self.class().handling().qos
     }
 
     /// Whether the broker keeps the last one: presence alone.
     pub fn retained(self) -> bool {
-        self == Self::Status
+        self.class().handling().retain
     }
 
     /// Everything of this family, below the prefix.
@@ -200,8 +207,8 @@ impl Prefix {
     }
 
     /// What a member of the swarm subscribes to.
-    pub fn subscriptions(&self) -> [(String, Qos); 5] {
-        Family::ALL.map(|family| (format!("{}/{}", self.0, family.filter()), family.qos()))
+    pub fn subscriptions(&self) -> [(MessageClass, String, Qos); 5] {
+        Family::ALL.map(|family| (family.class(), format!("{}/{}", self.0, family.filter()), family.qos()))
     }
 
     /// Takes a topic apart; none if it is not one of ours.
@@ -279,7 +286,7 @@ mod tests {
     #[test]
     fn the_subscriptions_are_those_of_the_contract() {
         let all = Prefix::default().subscriptions();
-        let seen: Vec<_> = all.iter().map(|(t, q)| (t.as_str(), *q)).collect();
+        let seen: Vec<_> = all.iter().map(|(_, t, q)| (t.as_str(), *q)).collect();
         assert_eq!(
             seen,
             [

@@ -44,25 +44,66 @@ impl Axis {
         self.vv = keep * keep * self.vv + q;
     }
 
-    /// Takes a measurement; returns how far place and rate moved.
-    fn update(&mut self, z: f64, noise: f64) -> (f64, f64) {
+    /// Takes a measurement.
+    fn update(&mut self, z: f64, noise: f64) {
         let s = self.xx + noise * noise;
         let (k_x, k_v) = (self.xx / s, self.xv / s);
-        let (dx, dv) = (k_x * (z - self.x), k_v * (z - self.x));
-        self.x += dx;
-        self.v += dv;
+        let off = z - self.x;
+        self.x += k_x * off;
+        self.v += k_v * off;
         self.vv -= k_v * self.xv;
         self.xv *= 1.0 - k_x;
         self.xx *= 1.0 - k_x;
-        (dx, dv)
     }
 }
 
-/// How far the centre and its velocity were moved, pixels and pixels per second.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Correction {
-    pub(super) place: Point,
-    pub(super) velocity: Point,
+/// What a step does to every filter alike, so that it is worked out once per frame.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pace {
+    dt_s: f64,
+    /// Of the place and of the size: seconds that the rate counts, and the part of it that is left.
+    go: (f64, f64),
+    grow: (f64, f64),
+}
+
+impl Pace {
+    /// A step of `dt_s` seconds. What is not `seen` keeps its size, and its velocity ever less: who
+    /// is hidden may stop or turn.
+    pub(super) fn new(dt_s: f64, seen: bool, m: &Model) -> Self {
+        let dt_s = dt_s.min(STEP_MAX_S);
+        let fading = |life_s: f64| {
+            let keep = (-dt_s / life_s).exp();
+            (life_s * (1.0 - keep), keep)
+        };
+        let go = if seen { (dt_s, 1.0) } else { fading(m.heading_s) };
+        let grow = if seen { fading(m.growth_s) } else { (0.0, 0.0) };
+        Self { dt_s, go, grow }
+    }
+}
+
+/// How well a measurement fits what is expected.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Fit {
+    /// Squared Mahalanobis distance.
+    pub(super) distance: f64,
+    /// Determinant of the spread of centre and height, in heights.
+    volume: f64,
+}
+
+impl Fit {
+    const NONE: Self = Self { distance: 0.0, volume: 1.0 };
+
+    fn add(&mut self, off: f64, variance: f64, height: f64) {
+        self.distance += off * off / variance;
+        self.volume *= variance / (height * height);
+    }
+
+    /// ln of the probability density, for each cube of place and height, in heights.
+    pub(super) fn log_density(&self) -> f64 {
+        /// ln of (2π)^(3/2).
+        const NORMAL: f64 = 2.756_815_599_614_018;
+        -0.5 * (self.distance + self.volume.ln()) - NORMAL
+    }
 }
 
 /// A box, where it goes, and how sure that is.
@@ -81,89 +122,70 @@ impl BoxFilter {
         let growth = m.size_share * m.speed_start * h / 2.0;
         Self {
             x: Axis::new(c.x, noise, m.speed_start * h),
-            y: Axis::new(c.y, noise, m.speed_start * h),
+            y: Axis::new(c.y, noise, m.rise_share * m.speed_start * h),
             width: Axis::new(bbox.width.max(SIDE_MIN_PX), 2.0 * m.width_noise * h, growth),
-            height: Axis::new(h, noise, growth),
+            height: Axis::new(h, 2.0 * m.height_noise * h, growth),
         }
     }
 
-    /// Moves the state `dt_s` seconds ahead. What is not `seen` keeps its size,
-    /// and its velocity ever less: who is hidden may stop or turn.
-    pub(super) fn predict(&mut self, dt_s: f64, seen: bool, m: &Model) {
-        let dt_s = dt_s.min(STEP_MAX_S);
-        let h = self.height.x;
+    /// Moves the state ahead by a step.
+    pub(super) fn predict(&mut self, pace: &Pace, m: &Model) {
+        let (dt_s, h) = (pace.dt_s, self.height.x);
         let (place, rate) = (m.place_drift * h, m.speed_drift * h);
-        let fading = |life_s: f64| {
-            let keep = (-dt_s / life_s).exp();
-            (life_s * (1.0 - keep), keep)
-        };
-        let go = if seen { (dt_s, 1.0) } else { fading(m.heading_s) };
-        let grow = if seen { fading(m.growth_s) } else { (0.0, 0.0) };
-        for axis in [&mut self.x, &mut self.y] {
-            axis.predict(dt_s, go, place, rate);
-        }
+        self.x.predict(dt_s, pace.go, place, rate);
+        self.y.predict(dt_s, pace.go, m.rise_share * place, m.rise_share * rate);
         for axis in [&mut self.width, &mut self.height] {
-            axis.predict(dt_s, grow, m.size_share * place, m.size_share * rate);
+            axis.predict(dt_s, pace.grow, m.size_share * place, m.size_share * rate);
             axis.x = axis.x.max(SIDE_MIN_PX);
         }
     }
 
     /// Takes a detected box whose noise is `worse` times the usual.
-    pub(super) fn update(&mut self, bbox: BBox, worse: f64, m: &Model) -> Correction {
+    pub(super) fn update(&mut self, bbox: BBox, worse: f64, m: &Model) {
         let (c, h) = (bbox.center(), self.height.x);
         let noise = worse * m.place_noise * h;
-        let (x, v_x) = self.x.update(c.x, noise);
-        let (y, v_y) = self.y.update(c.y, noise);
+        self.x.update(c.x, noise);
+        self.y.update(c.y, noise);
         self.width.update(bbox.width, worse * m.width_noise * h);
-        self.height.update(bbox.height, noise);
+        self.height.update(bbox.height, worse * m.height_noise * h);
         for axis in [&mut self.width, &mut self.height] {
             axis.x = axis.x.max(SIDE_MIN_PX);
         }
-        Correction { place: Point::new(x, y), velocity: Point::new(v_x, v_y) }
     }
 
-    /// Moves the box as the camera seems to have moved.
-    pub(super) fn shift(&mut self, by: Correction) {
-        self.x.x += by.place.x;
-        self.y.x += by.place.y;
-        self.x.v += by.velocity.x;
-        self.y.v += by.velocity.y;
-    }
-
-    /// Squared Mahalanobis distance of a box's centre and height, and ln of the spread's volume in
-    /// heights: together the negative log-likelihood, but for a constant, times two.
-    pub(super) fn distance(&self, bbox: BBox, m: &Model) -> (f64, f64) {
+    /// How well a detected box fits, by its centre and height.
+    pub(super) fn fit(&self, bbox: BBox, m: &Model) -> Fit {
         let (c, h) = (bbox.center(), self.height.x);
-        let noise = (m.place_noise * h).powi(2);
-        let (mut distance, mut volume) = (0.0, 1.0);
-        for (axis, z) in [(&self.x, c.x), (&self.y, c.y), (&self.height, bbox.height)] {
-            let s = axis.xx + noise;
-            distance += (z - axis.x).powi(2) / s;
-            volume *= s / (h * h);
-        }
-        (distance, volume.ln())
+        let (place, tall) = ((m.place_noise * h).powi(2), (m.height_noise * h).powi(2));
+        let mut fit = Fit::NONE;
+        fit.add(c.x - self.x.x, self.x.xx + place, h);
+        fit.add(c.y - self.y.x, self.y.xx + place, h);
+        fit.add(bbox.height - self.height.x, self.height.xx + tall, h);
+        fit
     }
 
-    /// The same of another filter, its velocity too: is that the object that this one lost?
-    pub(super) fn distance_to(&self, new: &Self, m: &Model) -> (f64, f64) {
+    /// How well another filter fits, its velocity too: is that the object that this one lost?
+    pub(super) fn fit_of(&self, new: &Self) -> Fit {
         let h = self.height.x;
-        let noise = (m.place_noise * h).powi(2);
-        let (mut distance, mut volume) = (0.0, 1.0);
+        let mut fit = Fit::NONE;
         for (old, new) in [(&self.x, &new.x), (&self.y, &new.y), (&self.height, &new.height)] {
-            let s = old.xx + noise;
-            distance += (new.x - old.x).powi(2) / s;
-            volume *= s / (h * h);
+            fit.add(new.x - old.x, old.xx + new.xx, h);
         }
-        let velocity_noise = (m.velocity_noise * h).powi(2);
         for (old, new) in [(&self.x, &new.x), (&self.y, &new.y)] {
-            distance += (new.v - old.v).powi(2) / (old.vv + velocity_noise);
+            fit.distance += (new.v - old.v).powi(2) / (old.vv + new.vv);
         }
-        (distance, volume.ln())
+        fit
     }
 
-    /// Velocity of the centre, pixels per second.
-    pub(super) fn velocity(&self) -> Point {
-        Point::new(self.x.v, self.y.v)
+    /// The variance with which a detection or another filter's centre is expected along x at most,
+    /// square pixels.
+    pub(super) fn variance_x(&self, m: &Model) -> f64 {
+        self.x.xx + (2.0 * m.place_noise * self.height.x).powi(2)
+    }
+
+    /// Pixels.
+    pub(super) fn center(&self) -> Point {
+        Point::new(self.x.x, self.y.x)
     }
 
     pub(super) fn bbox(&self) -> BBox {
@@ -197,10 +219,10 @@ mod tests {
         let at = |t: f64| BBox::new(100.0 + 30.0 * t, 50.0 + 10.0 * t, 30.0, 80.0);
         let mut f = BoxFilter::new(at(0.0), &m);
         for i in 1..=40 {
-            f.predict(0.1, true, &m);
+            f.predict(&Pace::new(0.1, true, &m), &m);
             f.update(at(f64::from(i) * 0.1), 1.0, &m);
         }
-        f.predict(1.0, true, &m);
+        f.predict(&Pace::new(1.0, true, &m), &m);
         assert!(f.bbox().iou(at(5.0)) > 0.9, "{:?}", f.bbox());
         let foot = f.foot();
         assert!(foot.velocity.distance(Point::new(30.0, 10.0)) < 3.0, "{foot:?}");
@@ -211,8 +233,8 @@ mod tests {
         let m = Model::default();
         let b = BBox::new(0.0, 0.0, 30.0, 80.0);
         let (mut one, mut many) = (BoxFilter::new(b, &m), BoxFilter::new(b, &m));
-        one.predict(2.0, true, &m);
-        (0..200).for_each(|_| many.predict(0.01, true, &m));
+        one.predict(&Pace::new(2.0, true, &m), &m);
+        (0..200).for_each(|_| many.predict(&Pace::new(0.01, true, &m), &m));
         let (one, many) = (one.foot().cov, many.foot().cov);
         assert!((one - many).norm() < 0.02 * one.norm());
     }
@@ -225,7 +247,7 @@ mod tests {
             let m = Model::default();
             let mut f = BoxFilter::new(BBox::new(0.0, 0.0, 30.0, 80.0), &m);
             for (dt, x, w, h) in steps {
-                f.predict(dt, dt < 2.0, &m);
+                f.predict(&Pace::new(dt, dt < 2.0, &m), &m);
                 f.update(BBox::new(x, -x, w, h), 1.0 + dt, &m);
                 for a in [f.x, f.y, f.width, f.height] {
                     prop_assert!(a.xx > 0.0 && a.vv > 0.0 && a.xv * a.xv <= a.xx * a.vv * (1.0 + 1e-9));

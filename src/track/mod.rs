@@ -45,23 +45,40 @@
 //! | any size (`size_gate` 9) | 44.6 | 51.1 | 61.6 | 168 |
 //! | no `tentative_cost` | 44.7 | 51.1 | 62.1 | 168 |
 //!
+//! In one place stand: which pairs may be and what they cost in `gate`, the filter's arithmetic in
+//! `filter`, the pairing in `base`, and what is noted for `replay --explain` in `explain`.
+//!
+//! Who may belong to whom is searched along x: tracks and detections are kept from left to right, and
+//! only what is within reach is looked at. A frame in which n objects are spread out costs little more
+//! than n log n (`benches/tracker.rs`). The worst is that all are in one place, which no picture shows but
+//! a detector gone mad may: n² pairs and their assignment, at [`OBJECTS_MAX`] half a second to a second.
+//!
 //! Pure: detections, a time and a source of ids come in; confirmed tracks and ended ids can be read
 //! until the next step. The order of the detections changes nothing. Steps are real seconds and noise
 //! grows with the box and with time, so that lost frames and other frame rates change little. At most
 //! [`OBJECTS_MAX`] tracks and detections; after the first frames nothing is allocated. What a track
 //! *does* belongs to `behavior`, where it stands on the ground to `pipeline`.
 
+mod edges;
+mod explain;
 mod filter;
+mod gate;
 mod options;
+mod scale;
 #[cfg(test)]
 mod tests;
 mod tracklet;
 
+pub use explain::{End, Entry, Note, Stage};
+pub use gate::Refusal;
 pub use options::{Motion, Options};
 
 use crate::base::{Assignment, IdSource, Pair, Time};
-use crate::model::{BBox, Detection, Point, Track};
-use filter::Correction;
+use crate::model::{BBox, Detection, Size, Track};
+use edges::Edges;
+use explain::{Log, NEAR_HEIGHTS};
+use filter::Pace;
+use scale::Scale;
 use tracklet::Tracklet;
 
 /// Most objects followed at once, detections used per frame included: a detector gone mad costs no
@@ -70,31 +87,49 @@ pub const OBJECTS_MAX: usize = 1_000;
 
 /// A box that reaches farther than this is an error, not a measurement, pixels.
 const PLACE_MAX_PX: f64 = 1e6;
-/// What any pair is worth beside how well it fits: more pairs come before better ones.
-const PAIR_WORTH: f64 = 100.0;
-/// Fewer tracks than this say nothing of the camera.
-const CAMERA_TRACKS_MIN: usize = 3;
-/// A track with fewer hits is still finding its speed, and says nothing of the camera.
-const CAMERA_HITS_MIN: u32 = 5;
+/// From this hit on a detection is one of many of an object, and tells how the detector scores.
+const CONTINUED_HITS_MIN: u32 = 2;
+
+/// The stages that go by overlap, each with its own pairs.
+const BY_OVERLAP: [Stage; 3] = [Stage::Sure, Stage::Doubtful, Stage::Tentative];
 
 /// Follows the objects of one camera.
 #[derive(Debug)]
 pub struct Tracker {
     options: Options,
     tracklets: Vec<Tracklet>,
+    born: u64,
     last: Option<Time>,
     assignment: Assignment,
-    /// The detections of this frame by their left edge, and which of them a track has taken.
+    scale: Scale,
+    /// Left edges that are brought in order, and whose they are.
+    order: Vec<(f64, usize)>,
+    /// The detections of this frame by their left edge, their odds, and which of them a track has taken.
     used: Vec<Detection>,
+    used_edges: Edges,
+    odds: Vec<f64>,
     taken: Vec<bool>,
-    /// Boxes by their left edge, each with its tracklet.
-    boxes: Vec<(BBox, usize)>,
-    corrections: Vec<Correction>,
-    /// The left and right ends of all that was ever detected.
-    view: (f64, f64),
+    /// The tracks' boxes by their left edge.
+    placed: Vec<Placed>,
+    placed_edges: Edges,
+    /// The pairs of each stage by overlap; a row is a place in `placed`, a column one in `used`.
+    overlaps: [Vec<Pair>; BY_OVERLAP.len()],
+    /// Pairs of another kind, and the columns among which they are searched.
+    pairs: Vec<Pair>,
+    columns: Vec<usize>,
     tracks: Vec<Track>,
     ended: Vec<u32>,
     detections_left_out: u64,
+    log: Option<Log>,
+}
+
+/// Where a track is in the frame.
+#[derive(Debug, Clone, Copy)]
+struct Placed {
+    bbox: BBox,
+    tracklet: usize,
+    confirmed: bool,
+    covered: f64,
 }
 
 impl Tracker {
@@ -103,34 +138,62 @@ impl Tracker {
         Self {
             options,
             tracklets: Vec::new(),
+            born: 0,
             last: None,
             assignment: Assignment::default(),
+            order: Vec::new(),
             used: Vec::new(),
+            used_edges: Edges::default(),
+            scale: Scale::new(&options),
+            odds: Vec::new(),
             taken: Vec::new(),
-            boxes: Vec::new(),
-            corrections: Vec::new(),
-            view: (f64::INFINITY, f64::NEG_INFINITY),
+            placed: Vec::new(),
+            placed_edges: Edges::default(),
+            overlaps: Default::default(),
+            pairs: Vec::new(),
+            columns: Vec::new(),
             tracks: Vec::new(),
             ended: Vec::new(),
             detections_left_out: 0,
+            log: None,
         }
     }
 
-    /// Takes the detections of the frame captured at `now`. Boxes that are not finite or have no
-    /// area are left out.
-    pub fn step(&mut self, detections: &[Detection], now: Time, ids: &mut dyn IdSource) {
+    /// Goes by other options from the next frame on; the tracks that live stay.
+    pub fn set_options(&mut self, options: Options) {
+        self.options = options;
+    }
+
+    /// From now on notes why the track of this id, and those that may become it, go as they go.
+    pub fn explain(&mut self, id: u32) {
+        self.log = Some(Log { wanted: id, entries: Vec::new() });
+    }
+
+    /// What was noted in the last frame, in the order in which it happened.
+    pub fn explanation(&self) -> &[Entry] {
+        self.log.as_ref().map_or(&[], |log| &log.entries)
+    }
+
+    /// Takes the detections of the frame captured at `now`, a picture of the size `view`. Boxes that are
+    /// not finite or have no area are left out.
+    pub fn step(&mut self, detections: &[Detection], view: Size, now: Time, ids: &mut dyn IdSource) {
         self.select(detections);
         let dt_s = self.last.map_or(0.0, |last| now.since(last).as_secs_f64());
         self.last = Some(now);
+        let [seen, unseen] = [true, false].map(|seen| Pace::new(dt_s, seen, &self.options.motion));
         for tracklet in &mut self.tracklets {
-            tracklet.predict(dt_s, &self.options);
+            tracklet.predict(&seen, &unseen, &self.options);
         }
-        self.cover(Tracklet::confirmed);
+        self.place();
+        self.cover();
+        if self.log.is_some() {
+            self.note_expected(now);
+        }
         self.associate(now);
         self.begin(now);
         self.confirm(ids);
-        self.cover(|t| t.confirmed() && t.misses == 0);
-        self.report(now);
+        self.cover_unseen(now);
+        self.report(view, now);
     }
 
     /// The confirmed tracks that were detected in the last frame, or that another covers, by id.
@@ -149,44 +212,90 @@ impl Tracker {
     }
 
     fn select(&mut self, detections: &[Detection]) {
-        let sane = |d: &&Detection| {
+        let sane = |d: &Detection| {
             let b = d.bbox;
             let near = [b.left, b.top, b.width, b.height].iter().all(|x| x.abs() <= PLACE_MAX_PX);
             near && d.score.is_finite() && b.width > 0.0 && b.height > 0.0
         };
-        self.used.clear();
-        self.used.extend(detections.iter().filter(sane));
+        let all = detections.iter().enumerate();
+        self.order.clear();
+        self.order.extend(all.filter(|(_, d)| sane(d)).map(|(i, d)| (d.bbox.left, i)));
         // One order, whatever the detector's: by score where some must go, then by place.
-        if self.used.len() > OBJECTS_MAX {
-            self.used.sort_unstable_by(|a, b| b.score.total_cmp(&a.score).then(by_place(a, b)));
-            self.used.truncate(OBJECTS_MAX);
+        if self.order.len() > OBJECTS_MAX {
+            self.order.sort_unstable_by(|a, b| {
+                let (a, b) = (&detections[a.1], &detections[b.1]);
+                b.score.total_cmp(&a.score).then_with(|| by_place(a, b))
+            });
+            self.order.truncate(OBJECTS_MAX);
         }
-        self.used.sort_unstable_by(by_place);
-        for d in &self.used {
-            self.view = (self.view.0.min(d.bbox.left), self.view.1.max(d.bbox.right()));
-        }
+        self.order.sort_unstable_by(|a, b| {
+            a.0.total_cmp(&b.0).then_with(|| by_place(&detections[a.1], &detections[b.1]))
+        });
+        self.used.clear();
+        self.used.extend(self.order.iter().map(|&(_, i)| detections[i]));
+        self.used_edges.fill(self.used.iter().map(|d| d.bbox));
         self.detections_left_out += (detections.len() - self.used.len()) as u64;
+        self.scale.settle();
+        self.odds.clear();
+        self.odds.extend(self.used.iter().map(|d| self.scale.odds(d.score)));
         self.taken.clear();
         self.taken.resize(self.used.len(), false);
     }
 
-    /// Measures how much each track is covered by the others for which `counts` holds.
-    fn cover(&mut self, counts: impl Fn(&Tracklet) -> bool) {
-        self.boxes.clear();
-        for (i, tracklet) in self.tracklets.iter_mut().enumerate() {
-            tracklet.covered = 0.0;
-            if tracklet.confirmed() {
-                self.boxes.push((tracklet.filter.bbox(), i));
+    /// Puts the tracks' boxes in order.
+    fn place(&mut self) {
+        let tracklets = &self.tracklets;
+        self.order.clear();
+        self.order.extend(tracklets.iter().enumerate().map(|(i, t)| (t.filter.bbox().left, i)));
+        self.order.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        self.placed.clear();
+        self.placed.extend(self.order.iter().map(|&(_, tracklet)| {
+            let t = &tracklets[tracklet];
+            Placed { bbox: t.filter.bbox(), tracklet, confirmed: t.confirmed(), covered: 0.0 }
+        }));
+        self.placed_edges.fill(self.placed.iter().map(|p| p.bbox));
+    }
+
+    /// Measures how much each confirmed track is covered by another.
+    fn cover(&mut self) {
+        for row in 0..self.placed.len() {
+            let a = self.placed[row];
+            if !a.confirmed {
+                continue;
+            }
+            for &other in self.placed_edges.meeting(a.bbox, row + 1) {
+                let b = &mut self.placed[other];
+                if b.confirmed {
+                    let iou = a.bbox.iou(b.bbox);
+                    b.covered = b.covered.max(iou);
+                    self.placed[row].covered = self.placed[row].covered.max(iou);
+                }
             }
         }
-        self.boxes.sort_unstable_by(|a, b| a.0.left.total_cmp(&b.0.left).then(a.1.cmp(&b.1)));
-        for (k, &(a, i)) in self.boxes.iter().enumerate() {
-            for &(b, j) in self.boxes[k + 1..].iter().take_while(|(b, _)| b.left < a.right()) {
-                let iou = a.iou(b);
-                for (one, other) in [(i, j), (j, i)] {
-                    if iou > self.tracklets[one].covered && counts(&self.tracklets[other]) {
-                        self.tracklets[one].covered = iou;
-                    }
+        for placed in &self.placed {
+            self.tracklets[placed.tracklet].covered = placed.covered;
+        }
+    }
+
+    /// The same after the update, for what is unseen, by what is seen; only where it may be reported.
+    fn cover_unseen(&mut self, now: Time) {
+        let covered_s = self.options.covered_s;
+        let asked = |t: &Tracklet| t.confirmed() && t.misses > 0 && t.unseen_s(now) <= covered_s;
+        if !self.tracklets.iter().any(asked) {
+            return;
+        }
+        self.place();
+        let mut first = 0;
+        for a in &self.placed {
+            if !asked(&self.tracklets[a.tracklet]) {
+                continue;
+            }
+            self.tracklets[a.tracklet].covered = 0.0;
+            first = self.placed_edges.first_reaching(a.bbox.left, first);
+            for &other in self.placed_edges.meeting(a.bbox, first) {
+                let b = &self.placed[other];
+                if b.confirmed && self.tracklets[b.tracklet].misses == 0 {
+                    self.tracklets[a.tracklet].cover(a.bbox.iou(b.bbox));
                 }
             }
         }
@@ -194,171 +303,203 @@ impl Tracker {
 
     /// Pairs tracks with detections, stage by stage, and updates or misses each track.
     fn associate(&mut self, now: Time) {
-        self.corrections.clear();
-        let Options { overlap_s, sure_score, .. } = self.options;
-        let followed = |t: &Tracklet| t.sure && t.unseen_s(now) <= overlap_s;
-        self.pair_by_overlap(now, followed, |d| d.score >= sure_score);
-        self.pair_by_overlap(now, followed, |d| d.score < sure_score);
+        self.search_overlaps(now);
+        self.pair_by_overlap(0, now);
+        self.pair_by_overlap(1, now);
         self.pair_by_distance(now);
-        self.pair_by_overlap(now, |t| !t.sure, |_| true);
-        let camera = self.camera_motion();
+        self.pair_by_overlap(2, now);
         for tracklet in self.tracklets.iter_mut().filter(|t| !t.seen) {
             tracklet.misses = tracklet.misses.saturating_add(1);
-            if let Some(motion) = camera {
-                tracklet.filter.shift(motion);
+            if let Some(log) = &mut self.log {
+                log.note(tracklet, Note::Missed(tracklet.misses));
             }
         }
     }
 
-    fn pair_by_overlap(
-        &mut self,
-        now: Time,
-        takes_part: impl Fn(&Tracklet) -> bool,
-        fits: impl Fn(&Detection) -> bool,
-    ) {
-        let Options { iou_min, direction_cost, tentative_cost, .. } = self.options;
-        let widest = self.used.iter().map(|d| d.bbox.width).fold(0.0, f64::max);
-        for (row, tracklet) in self.tracklets.iter().enumerate() {
-            if tracklet.seen || !takes_part(tracklet) {
-                continue;
-            }
-            let (expected, class) = (tracklet.filter.bbox(), tracklet.class());
-            let first = self.used.partition_point(|d| d.bbox.left < expected.left - widest);
-            for (column, d) in self.used.iter().enumerate().skip(first) {
-                if d.bbox.left > expected.right() {
-                    break;
-                }
-                if self.taken[column] || !fits(d) || !class.compatible(d.class) {
-                    continue;
-                }
-                let iou = expected.iou(d.bbox);
-                if iou >= iou_min && iou > 0.0 {
-                    let doubt = if tracklet.confirmed() { 0.0 } else { tentative_cost };
-                    let cost = direction_cost * tracklet.turn(d.bbox) + doubt;
-                    self.assignment.pairs.push(Pair { row, column, benefit: PAIR_WORTH + iou - cost });
+    /// Finds the pairs of all the stages by overlap at once: boxes only change when they are taken.
+    fn search_overlaps(&mut self, now: Time) {
+        self.overlaps.iter_mut().for_each(Vec::clear);
+        let mut first = 0;
+        for (row, placed) in self.placed.iter().enumerate() {
+            let (expected, tracklet) = (placed.bbox, &self.tracklets[placed.tracklet]);
+            first = self.used_edges.first_reaching(expected.left, first);
+            for &column in self.used_edges.meeting(expected, first) {
+                let d = &self.used[column];
+                if let Ok(worth) = gate::overlap(tracklet, expected, d, &self.options)
+                    && let Some(stage) = stage_of(tracklet, self.odds[column], now, &self.options)
+                {
+                    self.overlaps[stage].push(Pair { row, column, worth });
                 }
             }
         }
-        self.take(now);
+    }
+
+    fn pair_by_overlap(&mut self, stage: usize, now: Time) {
+        let mut pairs = std::mem::take(&mut self.overlaps[stage]);
+        if stage > 0 {
+            pairs.retain(|p| !self.taken[p.column] && !self.tracklets[self.placed[p.row].tracklet].seen);
+        }
+        if self.log.is_some() {
+            self.note_overlaps(stage, now);
+        }
+        self.assignment.solve(&pairs, self.used.len());
+        self.overlaps[stage] = pairs;
+        self.take(BY_OVERLAP[stage], now);
     }
 
     /// Looks for lost tracks, and for those whose object jumped, among the sure detections left.
     fn pair_by_distance(&mut self, now: Time) {
-        let Options { gate, size_gate, sure_score, motion, .. } = self.options;
-        for (row, tracklet) in self.tracklets.iter().enumerate() {
-            if tracklet.seen || !(tracklet.confirmed() || tracklet.sure && tracklet.misses == 0) {
+        let (used, taken) = (&self.used, &self.taken);
+        let sure = |&c: &usize| !taken[c] && self.odds[c] >= self.options.sure_odds;
+        self.columns.clear();
+        self.columns.extend((0..used.len()).filter(sure));
+        if self.columns.is_empty() {
+            return;
+        }
+        self.pairs.clear();
+        for (row, placed) in self.placed.iter().enumerate() {
+            let tracklet = &self.tracklets[placed.tracklet];
+            if !may_be_far(tracklet) {
                 continue;
             }
-            let (class, height) = (tracklet.class(), tracklet.filter.bbox().height);
-            for (column, d) in self.used.iter().enumerate() {
-                if self.taken[column] || d.score < sure_score || !class.compatible(d.class) {
-                    continue;
-                }
-                let (distance, spread) = tracklet.filter.distance(d.bbox, &motion);
-                if distance < gate && (d.bbox.height / height).ln().abs() < size_gate {
-                    let benefit = PAIR_WORTH - 0.5 * (distance + spread);
-                    self.assignment.pairs.push(Pair { row, column, benefit });
+            let (x, reach) = (tracklet.filter.center().x, gate::reach(tracklet, &self.options));
+            let leftmost = x - reach - self.used_edges.widest() / 2.0;
+            let first = self.columns.partition_point(|&c| used[c].bbox.left < leftmost);
+            let near = self.columns[first..].iter().take_while(|c| used[**c].bbox.left <= x + reach);
+            for &column in near {
+                if let Ok(worth) = gate::found(tracklet, &used[column], &self.options) {
+                    self.pairs.push(Pair { row, column, worth });
                 }
             }
         }
-        self.take(now);
+        if self.log.is_some() {
+            self.note_distances();
+        }
+        self.assignment.solve(&self.pairs, self.used.len());
+        self.take(Stage::Distance, now);
     }
 
-    /// Solves the assignment and gives each chosen track its detection.
-    fn take(&mut self, now: Time) {
-        for &(row, column) in self.assignment.solve(self.tracklets.len(), self.used.len()) {
-            let tracklet = &mut self.tracklets[row];
-            let steady = tracklet.misses == 0 && tracklet.hits >= CAMERA_HITS_MIN;
-            let correction = tracklet.hit(&self.used[column], now, &self.options);
+    /// Gives each track that was chosen its detection.
+    fn take(&mut self, stage: Stage, now: Time) {
+        for &(row, column) in self.assignment.chosen() {
+            let tracklet = &mut self.tracklets[self.placed[row].tracklet];
+            let detection = self.used[column];
+            if tracklet.hits >= CONTINUED_HITS_MIN {
+                self.scale.learn(detection.score);
+            }
+            tracklet.hit(&detection, self.odds[column], now, &self.options);
             self.taken[column] = true;
-            if steady {
-                self.corrections.push(correction);
+            if let Some(log) = &mut self.log {
+                log.note(tracklet, Note::Hit { stage, detection, bbox: tracklet.filter.bbox() });
             }
         }
-    }
-
-    /// Its share of the median correction of the tracks seen: what they have in common is the camera.
-    fn camera_motion(&mut self) -> Option<Correction> {
-        if self.corrections.len() < CAMERA_TRACKS_MIN {
-            return None;
-        }
-        let share = self.options.camera_share;
-        let corrections = &mut self.corrections;
-        let middle = corrections.len() / 2;
-        let mut median = |of: fn(&Correction) -> f64| {
-            let (_, m, _) = corrections.select_nth_unstable_by(middle, |a, b| of(a).total_cmp(&of(b)));
-            share * of(m)
-        };
-        Some(Correction {
-            place: Point::new(median(|c| c.place.x), median(|c| c.place.y)),
-            velocity: Point::new(median(|c| c.velocity.x), median(|c| c.velocity.y)),
-        })
     }
 
     /// Every detection that no track took begins one.
     fn begin(&mut self, now: Time) {
-        let free = self.used.iter().zip(&self.taken).filter(|(_, taken)| !**taken).map(|(d, _)| d);
-        for detection in free {
-            if self.tracklets.len() < OBJECTS_MAX {
-                self.tracklets.push(Tracklet::new(detection, now, &self.options));
-            } else {
+        let all = self.used.iter().zip(&self.odds).zip(&self.taken);
+        for ((detection, &odds), _) in all.filter(|(_, taken)| !**taken) {
+            if self.tracklets.len() >= OBJECTS_MAX {
                 self.detections_left_out += 1;
+                continue;
             }
+            self.born += 1;
+            let tracklet = Tracklet::new(self.born, detection, odds, now, &self.options);
+            if let Some(log) = &mut self.log {
+                log.note(&tracklet, Note::Born(*detection));
+            }
+            self.tracklets.push(tracklet);
         }
     }
 
     /// Confirms the tracks that have enough evidence: as a lost track, or with an id of their own.
     fn confirm(&mut self, ids: &mut dyn IdSource) {
-        let Options { min_hits, evidence_min, gate, size_gate, motion, .. } = self.options;
-        let ready = |t: &Tracklet| {
-            // What was never seen clearly has to last for twice as long.
-            let enough = if t.sure { evidence_min } else { 2.0 * evidence_min };
-            !t.confirmed() && t.misses == 0 && t.hits >= min_hits && t.evidence >= enough
-        };
-        for (row, new) in self.tracklets.iter().enumerate().filter(|(_, t)| ready(t)) {
-            let height = new.filter.bbox().height;
-            for (column, lost) in self.tracklets.iter().enumerate() {
-                let apart = lost.confirmed() && lost.misses > 0 && lost.last_seen.mono_ns < new.born.mono_ns;
-                if !apart || !lost.class().compatible(new.class()) {
-                    continue;
-                }
-                let (distance, spread) = lost.filter.distance_to(&new.filter, &motion);
-                if distance < gate && (height / lost.filter.bbox().height).ln().abs() < size_gate {
-                    let benefit = PAIR_WORTH - 0.5 * (distance + spread);
-                    self.assignment.pairs.push(Pair { row, column, benefit });
-                }
-            }
+        self.columns.clear();
+        let all = self.tracklets.iter().enumerate();
+        self.columns.extend(all.filter(|(_, t)| t.ready(&self.options)).map(|(i, _)| i));
+        if self.columns.is_empty() {
+            return;
         }
-        let all = self.tracklets.len();
-        for &(new, lost) in self.assignment.solve(all, all) {
-            if let Ok([new, lost]) = self.tracklets.get_disjoint_mut([new, lost]) {
-                new.join(lost);
-                lost.joined = true;
+        self.join_lost();
+        let options = &self.options;
+        for tracklet in self.tracklets.iter_mut().filter(|t| t.ready(options)) {
+            let id = ids.next_id();
+            if let Some(log) = &mut self.log {
+                log.note(tracklet, Note::Confirmed(id));
             }
+            tracklet.id = Some(id);
         }
         self.tracklets.retain(|t| !t.joined);
-        for tracklet in self.tracklets.iter_mut().filter(|t| ready(t)) {
-            tracklet.id = Some(ids.next_id());
+    }
+
+    /// Lets new tracks go on as the lost ones that they may have been.
+    fn join_lost(&mut self) {
+        let (tracklets, options) = (&self.tracklets, &self.options);
+        let x = |i: usize| tracklets[i].filter.center().x;
+        self.columns.sort_unstable_by(|a, b| x(*a).total_cmp(&x(*b)).then(a.cmp(b)));
+        self.pairs.clear();
+        for (row, lost) in tracklets.iter().enumerate() {
+            if !lost.confirmed() || lost.misses == 0 {
+                continue;
+            }
+            let (from, reach) = (x(row), gate::reach(lost, options));
+            let first = self.columns.partition_point(|&c| x(c) < from - reach);
+            for (column, &new) in self.columns.iter().enumerate().skip(first) {
+                let new = &tracklets[new];
+                if new.filter.center().x > from + reach {
+                    break;
+                }
+                if lost.last_seen.mono_ns < new.born.mono_ns
+                    && let Ok(worth) = gate::join(lost, new, options)
+                {
+                    self.pairs.push(Pair { row, column, worth });
+                }
+            }
+        }
+        self.assignment.solve(&self.pairs, self.columns.len());
+        for &(lost, column) in self.assignment.chosen() {
+            let Ok([lost, new]) = self.tracklets.get_disjoint_mut([lost, self.columns[column]]) else {
+                continue;
+            };
+            if let (Some(log), Some(id)) = (&mut self.log, lost.id) {
+                log.note(lost, Note::Ended(End::Joined));
+                log.note(new, Note::Joined(id));
+            }
+            new.join(lost);
+            lost.joined = true;
         }
     }
 
     /// Reports and ends.
-    fn report(&mut self, now: Time) {
+    fn report(&mut self, view: Size, now: Time) {
         self.tracks.clear();
         self.ended.clear();
-        let Options { max_age_frames, lost_s, covered_s, covered_iou, .. } = self.options;
-        let (tracks, ended, view) = (&mut self.tracks, &mut self.ended, self.view);
-        self.tracklets.retain_mut(|tracklet| {
-            let unseen_s = tracklet.unseen_s(now);
-            let Some(id) = tracklet.id else { return tracklet.misses == 0 };
-            let x = tracklet.filter.bbox().center().x;
-            let left = tracklet.misses > 0 && (x < view.0 || x > view.1);
-            if left || tracklet.misses > max_age_frames && unseen_s > lost_s {
-                ended.push(id);
-                return false;
+        let Options { max_age_frames, lost_s, exit_s, covered_s, covered_iou, .. } = self.options;
+        let (tracks, ended, log) = (&mut self.tracks, &mut self.ended, &mut self.log);
+        let mut end = |tracklet: &Tracklet, end| {
+            if let Some(log) = log {
+                log.note(tracklet, Note::Ended(end));
             }
-            let covered = unseen_s <= covered_s && tracklet.covered > covered_iou;
-            if tracklet.misses == 0 || covered {
+            false
+        };
+        self.tracklets.retain_mut(|tracklet| {
+            let Some(id) = tracklet.id else {
+                return tracklet.misses == 0 || end(tracklet, End::Unconfirmed);
+            };
+            if tracklet.misses == 0 {
+                tracks.push(tracklet.report(id, now));
+                return true;
+            }
+            let unseen_s = tracklet.unseen_s(now);
+            if unseen_s > exit_s && tracklet.is_at_edge(view) {
+                ended.push(id);
+                return end(tracklet, End::Left);
+            }
+            if tracklet.misses > max_age_frames && unseen_s > lost_s {
+                ended.push(id);
+                return end(tracklet, End::Lost);
+            }
+            if unseen_s <= covered_s && tracklet.covered > covered_iou {
                 tracks.push(tracklet.report(id, now));
             }
             true
@@ -367,12 +508,78 @@ impl Tracker {
     }
 }
 
+/// What the tracker notes for whoever asks why; see [`explain`].
+impl Tracker {
+    fn note_expected(&mut self, now: Time) {
+        let Some(log) = &mut self.log else { return };
+        log.entries.clear();
+        for tracklet in &self.tracklets {
+            let (bbox, unseen_s) = (tracklet.filter.bbox(), tracklet.unseen_s(now));
+            log.note(tracklet, Note::Expected { bbox, unseen_s, covered: tracklet.covered });
+        }
+    }
+
+    fn note_overlaps(&mut self, stage: usize, now: Time) {
+        let Some(mut log) = self.log.take() else { return };
+        let options = &self.options;
+        self.note_candidates(&mut log, BY_OVERLAP[stage], |t, d| {
+            let expected = t.filter.bbox();
+            let stands = stage_of(t, self.scale.odds(d.score), now, options) == Some(stage);
+            stands.then(|| gate::overlap(t, expected, d, options))
+        });
+        self.log = Some(log);
+    }
+
+    fn note_distances(&mut self) {
+        let Some(mut log) = self.log.take() else { return };
+        let options = &self.options;
+        self.note_candidates(&mut log, Stage::Distance, |t, d| {
+            (may_be_far(t) && self.scale.odds(d.score) >= options.sure_odds)
+                .then(|| gate::found(t, d, options))
+        });
+        self.log = Some(log);
+    }
+
+    /// Every free track with every free detection near it, as far as `judge` has a say.
+    fn note_candidates(
+        &self,
+        log: &mut Log,
+        stage: Stage,
+        judge: impl Fn(&Tracklet, &Detection) -> Option<Result<f64, Refusal>>,
+    ) {
+        for tracklet in self.tracklets.iter().filter(|t| !t.seen) {
+            let bbox = tracklet.filter.bbox();
+            for (detection, _) in self.used.iter().zip(&self.taken).filter(|(_, taken)| !**taken) {
+                let away = detection.bbox.center().distance(bbox.center());
+                let Some(verdict) = judge(tracklet, detection) else { continue };
+                if verdict.is_ok() || away <= NEAR_HEIGHTS * bbox.height {
+                    log.note(tracklet, Note::Candidate { stage, detection: *detection, verdict });
+                }
+            }
+        }
+    }
+}
+
+/// The stage by overlap in which a track and a detection may meet, as an index.
+fn stage_of(tracklet: &Tracklet, odds: f64, now: Time, options: &Options) -> Option<usize> {
+    if !tracklet.sure {
+        return Some(2);
+    }
+    let followed = tracklet.unseen_s(now) <= options.overlap_s;
+    followed.then_some(usize::from(odds < options.sure_odds))
+}
+
+/// Whether a track is looked for by distance: a lost one, or a new one that jumped.
+fn may_be_far(tracklet: &Tracklet) -> bool {
+    !tracklet.seen && (tracklet.confirmed() || tracklet.sure && tracklet.misses == 0)
+}
+
 /// From left to right; where two are alike to the last bit, their order does not matter.
 fn by_place(a: &Detection, b: &Detection) -> std::cmp::Ordering {
-    let key = |d: &Detection| [d.bbox.left, d.bbox.top, d.bbox.width, d.bbox.height, d.score];
-    let (a_key, b_key) = (key(a), key(b));
-    let order = a_key.iter().zip(&b_key).map(|(x, y)| x.total_cmp(y));
-    order
-        .fold(std::cmp::Ordering::Equal, std::cmp::Ordering::then)
-        .then((a.class as u8).cmp(&(b.class as u8)))
+    let key = |d: &Detection| [d.bbox.top, d.bbox.width, d.bbox.height, d.score];
+    a.bbox.left.total_cmp(&b.bbox.left).then_with(|| {
+        let order = key(a).into_iter().zip(key(b)).map(|(x, y)| x.total_cmp(&y));
+        let order = order.fold(std::cmp::Ordering::Equal, std::cmp::Ordering::then);
+        order.then((a.class as u8).cmp(&(b.class as u8)))
+    })
 }

@@ -1,36 +1,36 @@
 //! One object, from its first detection until it is given up: its filter, its votes, its evidence.
 
-use super::filter::{BoxFilter, Correction};
+use super::filter::{BoxFilter, Pace};
 use super::options::Options;
 use crate::base::Time;
-use crate::model::{BBox, Class, Detection, Point, Track};
+use crate::model::{Class, Detection, Size, Track};
 
+/// In the order of their declaration: a class is its own index.
 const CLASSES: [Class; 6] =
     [Class::Person, Class::Vehicle, Class::Face, Class::Package, Class::Animal, Class::Unknown];
 
-/// No single detection is surer, or less sure, than this.
-const SCORE_LIMITS: (f64, f64) = (0.005, 0.995);
-
-/// What one detection of this score says for the object being there, in natural units.
-fn evidence(score: f64, options: &Options) -> f64 {
-    let log_odds = |p: f64| (p / (1.0 - p)).ln();
-    let bound = |p: f64| p.clamp(SCORE_LIMITS.0, SCORE_LIMITS.1);
-    log_odds(bound(score)) - log_odds(bound(options.clutter_score))
-}
+/// What the latest detection counts in the mean of the odds.
+const LATEST_SHARE: f64 = 0.2;
+/// What a unit of the mean odds counts for in those of the confidence; `calibration` of
+/// `benches/accuracy` measures it.
+const ODDS_SHARE: f64 = 0.6;
 
 #[derive(Debug, Clone)]
 pub(super) struct Tracklet {
+    /// Of its birth: no two have the same.
+    pub(super) number: u64,
     pub(super) filter: BoxFilter,
     /// Known once it is confirmed.
     pub(super) id: Option<u32>,
+    /// The class with most votes; `Unknown` only when nothing else was ever seen.
+    pub(super) class: Class,
     class_score: [f64; CLASSES.len()],
-    confidence: f64,
+    /// Of its detections, the last few counting most.
+    mean_odds: f64,
     first_seen: Time,
     /// When this tracklet itself began; `first_seen` may be that of a lost track it goes on.
     pub(super) born: Time,
     pub(super) last_seen: Time,
-    /// Where it was detected last.
-    last_center: Point,
     pub(super) hits: u32,
     pub(super) misses: u32,
     pub(super) evidence: f64,
@@ -45,16 +45,17 @@ pub(super) struct Tracklet {
 }
 
 impl Tracklet {
-    pub(super) fn new(detection: &Detection, now: Time, options: &Options) -> Self {
+    pub(super) fn new(number: u64, detection: &Detection, odds: f64, now: Time, options: &Options) -> Self {
         let mut new = Self {
+            number,
             filter: BoxFilter::new(detection.bbox, &options.motion),
             id: None,
+            class: detection.class,
             class_score: [0.0; CLASSES.len()],
-            confidence: detection.score,
+            mean_odds: odds,
             first_seen: now,
             born: now,
             last_seen: now,
-            last_center: detection.bbox.center(),
             hits: 0,
             misses: 0,
             evidence: 0.0,
@@ -63,38 +64,41 @@ impl Tracklet {
             joined: false,
             covered: 0.0,
         };
-        new.count(detection, now, options);
+        new.count(detection, odds, now, options);
         new
     }
 
     /// Moves to the next frame, in which it has not been seen yet.
-    pub(super) fn predict(&mut self, dt_s: f64, options: &Options) {
-        self.filter.predict(dt_s, self.misses == 0, &options.motion);
+    pub(super) fn predict(&mut self, seen: &Pace, unseen: &Pace, options: &Options) {
+        self.filter.predict(if self.misses == 0 { seen } else { unseen }, &options.motion);
         self.seen = false;
     }
 
-    pub(super) fn hit(&mut self, detection: &Detection, now: Time, options: &Options) -> Correction {
-        let worse = 1.0 + options.occlusion_noise * self.covered;
-        let correction = self.filter.update(detection.bbox, worse, &options.motion);
-        self.count(detection, now, options);
-        correction
+    /// Another track overlaps it this much.
+    pub(super) fn cover(&mut self, iou: f64) {
+        if iou > self.covered {
+            self.covered = iou;
+        }
     }
 
-    fn count(&mut self, detection: &Detection, now: Time, options: &Options) {
-        self.confidence = detection.score;
+    pub(super) fn hit(&mut self, detection: &Detection, odds: f64, now: Time, options: &Options) {
+        let worse = 1.0 + options.occlusion_noise * self.covered;
+        self.filter.update(detection.bbox, worse, &options.motion);
+        self.count(detection, odds, now, options);
+    }
+
+    fn count(&mut self, detection: &Detection, odds: f64, now: Time, options: &Options) {
+        self.mean_odds += LATEST_SHARE * (odds - self.mean_odds);
         self.hits = self.hits.saturating_add(1);
         self.misses = 0;
         self.seen = true;
         self.last_seen = now;
-        self.last_center = detection.bbox.center();
-        self.evidence += evidence(detection.score, options);
-        self.sure |= detection.score >= options.sure_score;
+        self.evidence += odds - options.clutter_odds;
+        self.sure |= odds >= options.sure_odds;
         // A detection of score zero still is one vote among its like.
-        let weight = detection.score.max(1e-3);
-        for (class, score) in CLASSES.iter().zip(&mut self.class_score) {
-            if *class == detection.class {
-                *score += weight;
-            }
+        self.class_score[detection.class as usize] += detection.score.max(1e-3);
+        if detection.class != self.class {
+            self.class = self.voted();
         }
     }
 
@@ -106,10 +110,18 @@ impl Tracklet {
         for (score, more) in self.class_score.iter_mut().zip(lost.class_score) {
             *score += more;
         }
+        self.class = self.voted();
     }
 
     pub(super) fn confirmed(&self) -> bool {
         self.id.is_some()
+    }
+
+    /// It has not been confirmed yet, and there is enough evidence now. What was never seen clearly
+    /// has to last for twice as long.
+    pub(super) fn ready(&self, options: &Options) -> bool {
+        let enough = if self.sure { options.evidence_min } else { 2.0 * options.evidence_min };
+        !self.confirmed() && self.misses == 0 && self.hits >= options.min_hits && self.evidence >= enough
     }
 
     /// Seconds since its last detection.
@@ -117,34 +129,31 @@ impl Tracklet {
         now.since(self.last_seen).as_secs_f64()
     }
 
-    /// The class with most votes; `Unknown` only when nothing else was ever seen.
-    pub(super) fn class(&self) -> Class {
+    fn voted(&self) -> Class {
         let known = CLASSES.iter().zip(self.class_score).filter(|(c, s)| **c != Class::Unknown && *s > 0.0);
         known.max_by(|a, b| a.1.total_cmp(&b.1)).map_or(Class::Unknown, |(c, _)| *c)
     }
 
-    /// How far `bbox` lies off the direction of motion, 0 (ahead) to 1 (behind); what hardly moves
-    /// has no direction.
-    pub(super) fn turn(&self, bbox: BBox) -> f64 {
-        /// Slower than this (heights per second) is standing, nearer (heights) is no step.
-        const SPEED_MIN: f64 = 0.2;
-        const STEP: f64 = 0.1;
-        let height = self.filter.bbox().height;
-        let (v, step) = (self.filter.velocity(), bbox.center() - self.last_center);
-        let (speed, length) = (v.norm(), step.norm());
-        if speed < SPEED_MIN * height || length <= 0.0 {
-            return 0.0;
-        }
-        let cosine = (v.x * step.x + v.y * step.y) / (speed * length);
-        cosine.clamp(-1.0, 1.0).acos() / std::f64::consts::PI * (length / (STEP * height)).min(1.0)
+    /// Whether it may be leaving the picture: its box reaches the left or right end of it.
+    pub(super) fn is_at_edge(&self, view: Size) -> bool {
+        /// Nearer than this, in widths, is at the edge.
+        const EDGE: f64 = 0.1;
+        let b = self.filter.bbox();
+        b.left < EDGE * b.width || b.right() > f64::from(view.width) - EDGE * b.width
+    }
+
+    /// The probability that there is an object where the track is reported, 0..1: a logistic of the mean
+    /// odds. They count for less than they say, as a detector that errs does so in many frames.
+    fn confidence(&self) -> f64 {
+        1.0 / (1.0 + (-ODDS_SHARE * self.mean_odds).exp())
     }
 
     pub(super) fn report(&self, id: u32, now: Time) -> Track {
         Track {
             id,
-            class: self.class(),
+            class: self.class,
             bbox: self.filter.bbox(),
-            confidence: self.confidence,
+            confidence: self.confidence(),
             foot: self.filter.foot(),
             first_seen: self.first_seen,
             last_seen: now,

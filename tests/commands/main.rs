@@ -11,4 +11,5 @@ mod configuration;
 mod demo;
 mod output;
 mod replay;
+mod secret;
 mod video;

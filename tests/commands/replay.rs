@@ -69,6 +69,21 @@ fn the_same_input_gives_the_same_bytes() {
 }
 
 #[test]
+fn explain_tells_of_one_track_and_changes_no_row() {
+    let folder = folder(&detections());
+    replay(folder.path(), &BY_HAND);
+    let silent = std::fs::read(folder.path().join("out.txt")).unwrap();
+    let explained = replay(folder.path(), &[&BY_HAND[..], &["--explain", "2"]].concat());
+    assert_eq!((explained.code, explained.err.as_str()), (Some(0), ""));
+    assert_eq!(std::fs::read(folder.path().join("out.txt")).unwrap(), silent);
+    let confirmed = explained.out.lines().filter(|line| line.contains("confirmed as")).collect::<Vec<_>>();
+    assert!(matches!(confirmed[..], [line] if line.ends_with("confirmed as 2")), "{}", explained.out);
+    let none = replay(folder.path(), &[&BY_HAND[..], &["--explain", "99"]].concat());
+    assert_eq!(none.code, Some(1));
+    assert!(none.err.contains("--explain 99: no track of this recording has this id"), "{}", none.err);
+}
+
+#[test]
 fn with_a_camera_file_the_ground_file_has_a_header_and_metres() {
     let folder = folder(&detections());
     // A centimetre a pixel to the right, two towards the camera.

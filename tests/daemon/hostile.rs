@@ -1,7 +1,7 @@
 //! A camera among messages that mean harm.
 
 use bytes::Bytes;
-use omnisight::link::{self, OutboxLimits, QueueLimits};
+use omnisight::link::{self, QueueLimits, WaitingLimits};
 use omnisight::model::{Envelope, Qos};
 use omnisight::swarm::message::StatusMessage;
 
@@ -63,10 +63,10 @@ async fn hostile_messages_are_counted_by_reason_and_the_camera_goes_on() {
         let own = ["omnisight/swarm/status/gate"];
         let mut watch = Peer::spawn(&link_options(broker.port()), "watch", None, &own);
         watch.online().await;
-        let events = QueueLimits { messages: 100, bytes: 32 << 20 };
+        let all = QueueLimits { messages: 100, bytes: 32 << 20 };
         let options = link::Options {
             max_packet_bytes: 32 << 20,
-            outbox: OutboxLimits { events, ..OutboxLimits::default() },
+            waiting: WaitingLimits { all, ..WaitingLimits::default() },
             ..link_options(broker.port())
         };
         let evil = Peer::spawn(&options, "evil", None, &[]);

@@ -12,4 +12,5 @@ mod life;
 #[cfg(feature = "broker")]
 mod own_broker;
 mod presence;
+mod reload;
 mod service;

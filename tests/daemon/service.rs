@@ -1,6 +1,7 @@
 //! What the machine around the program sees: the service manager, the log, the exit code.
 
 use std::os::unix::net::UnixDatagram;
+use std::path::Path;
 
 use serde_json::Value;
 
@@ -50,6 +51,29 @@ fn the_service_manager_hears_ready_status_watchdog_and_stopping() {
 }
 
 #[test]
+fn the_service_manager_hears_when_a_reload_begins_and_when_it_is_done() {
+    let camera = Camera::with_sections("gate", SMALL_PLAZA, "");
+    let path = camera.path().join("notify");
+    let manager = Manager::bind(&path);
+    let program = Program::start(camera.command().env("NOTIFY_SOCKET", &path));
+    manager.hears("READY=1");
+    program.signal("HUP");
+    // Both in one message, as Type=notify-reload wants it.
+    let mut buffer = [0; 4096];
+    let reloading = loop {
+        let length = manager.socket.recv(&mut buffer).unwrap();
+        let said = std::str::from_utf8(&buffer[..length]).unwrap().to_owned();
+        if said.contains("RELOADING=1") {
+            break said;
+        }
+    };
+    assert!(reloading.contains("MONOTONIC_USEC="), "{reloading}");
+    manager.hears("READY=1");
+    program.signal("TERM");
+    assert_eq!(program.wait().code, Some(0));
+}
+
+#[test]
 fn the_watchdog_is_not_fed_for_another_process() {
     let camera = Camera::with_sections("gate", SMALL_PLAZA, "");
     let path = camera.path().join("notify");
@@ -87,8 +111,23 @@ async fn every_line_of_a_json_log_is_json() {
     .await;
 }
 
+/// Starts cameras that have the broker's password from here and there, with the finest log.
+async fn connects_without_showing(broker: &TestBroker, key: &str, value: &str, credentials: Option<&Path>) {
+    let camera = Camera::new("gate", SMALL_PLAZA, broker.port());
+    let mut command = camera.command();
+    command.args(["--log", "trace"]).env("OMNISIGHT_BROKER_LINK__0__USERNAME", "gate");
+    command.env(format!("OMNISIGHT_BROKER_LINK__0__{key}"), value);
+    if let Some(folder) = credentials {
+        command.env("CREDENTIALS_DIRECTORY", folder);
+    }
+    let mut program = Program::start(&mut command);
+    program.says("connected").await;
+    assert_eq!(program.stop().await, Some(0));
+    assert!(!program.log().contains("pa55-w0rd"), "{}", program.log());
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn the_brokers_password_is_used_and_never_logged() {
+async fn the_brokers_password_is_used_wherever_it_comes_from_and_never_logged() {
     let closed = Setup { user: Some(("gate", "pa55-w0rd")), ..Setup::default() };
     against_each_broker(closed, async |broker: TestBroker| {
         let camera = Camera::new("gate", SMALL_PLAZA, broker.port());
@@ -98,10 +137,12 @@ async fn the_brokers_password_is_used_and_never_logged() {
         refused.says("trying again").await;
         assert_eq!(refused.stop().await, Some(0));
         assert!(!refused.log().contains("wr0ng-0ne"), "{}", refused.log());
-        let mut program = Program::start(command.env("OMNISIGHT_BROKER_LINK__0__PASSWORD", "pa55-w0rd"));
-        program.says("connected").await;
-        assert_eq!(program.stop().await, Some(0));
-        assert!(!program.log().contains("pa55-w0rd"), "{}", program.log());
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("broker");
+        std::fs::write(&file, "pa55-w0rd\n").unwrap();
+        connects_without_showing(&broker, "PASSWORD", "pa55-w0rd", None).await;
+        connects_without_showing(&broker, "PASSWORD_FILE", file.to_str().unwrap(), None).await;
+        connects_without_showing(&broker, "PASSWORD_SECRET", "broker", Some(folder.path())).await;
     })
     .await;
 }

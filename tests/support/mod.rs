@@ -21,10 +21,9 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use omnisight::base::{BackoffOptions, Secret, SystemClock};
 use omnisight::link::{self, Credentials, Deliveries, LinkHandle, Status};
-use omnisight::model::{ContentType, Delivery, Envelope, MessageClass, Qos};
+use omnisight::model::{Delivery, Envelope, MessageClass, Qos};
 use tempfile::TempDir;
 use tokio::task::{JoinSet, LocalSet};
 use tokio::time::timeout;
@@ -119,6 +118,12 @@ impl TestBroker {
         }
     }
 
+    /// Ends it as a power cut would: nothing more is written. For mosquitto alone; the embedded broker
+    /// lives in this process.
+    pub fn kill(&mut self) {
+        self.running = Running::Stopped;
+    }
+
     #[cfg(feature = "broker")]
     async fn embedded(&self) -> omnisight::broker::Broker {
         let user =
@@ -128,6 +133,7 @@ impl TestBroker {
             users: user.collect(),
             allow_anonymous: self.setup.user.is_none(),
             max_packet_bytes: self.setup.max_packet_bytes,
+            max_queued_per_client: 100_000,
             data_dir: self.setup.persistent.then(|| self.folder.path().join("data")),
             ..omnisight::broker::Options::default()
         })
@@ -139,6 +145,8 @@ impl TestBroker {
         let folder = self.folder.path();
         let bytes = self.setup.max_packet_bytes;
         let mut settings = vec![format!("message_size_limit {bytes}"), format!("max_packet_size {bytes}")];
+        // Its default, 1,000, drops what a client that is away for seconds should have.
+        settings.push("max_queued_messages 0".to_owned());
         if self.setup.persistent {
             settings.push("persistence true".to_owned());
             settings.push(format!("persistence_location {}/", folder.display()));
@@ -201,9 +209,10 @@ pub fn with_password(options: link::Options, username: &str, password: &str) -> 
 impl Peer {
     /// Starts a link; it need not find its broker.
     pub fn spawn(options: &link::Options, id: &str, will: Option<Envelope>, filters: &[&str]) -> Self {
-        let filters: Vec<_> = filters.iter().map(|filter| ((*filter).to_owned(), Qos::ExactlyOnce)).collect();
+        let filters = filters.iter().map(|filter| ((*filter).to_owned(), Qos::ExactlyOnce)).collect();
         let clock = Arc::new(SystemClock::new());
-        let (link, deliveries) = link::spawn(options, id, will, &filters, clock).unwrap();
+        let client = link::Client { id: id.to_owned(), will, subscriptions: filters, rows: None };
+        let (link, deliveries) = link::spawn(options, client, clock).unwrap();
         Self { link, deliveries }
     }
 
@@ -249,18 +258,10 @@ impl Peer {
 
 /// An event with an acknowledgement.
 pub fn event(topic: &str, payload: &str) -> Envelope {
-    Envelope {
-        topic: topic.to_owned(),
-        payload: Bytes::copy_from_slice(payload.as_bytes()),
-        content_type: ContentType::Json,
-        class: MessageClass::Event,
-        qos: Qos::AtLeastOnce,
-        retain: false,
-        priority: 0,
-    }
+    Envelope::new(MessageClass::Event, topic, payload.to_owned())
 }
 
 /// A retained presence.
 pub fn presence(topic: &str, payload: &str) -> Envelope {
-    Envelope { class: MessageClass::Presence, retain: true, ..event(topic, payload) }
+    Envelope::new(MessageClass::Presence, topic, payload.to_owned())
 }

@@ -23,7 +23,8 @@ pub fn omnisight(arguments: &[&str]) -> Command {
             command.env_remove(name);
         }
     }
-    for name in ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "STATE_DIRECTORY"] {
+    for name in ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "STATE_DIRECTORY", "CREDENTIALS_DIRECTORY"]
+    {
         command.env_remove(name);
     }
     command.args(arguments);

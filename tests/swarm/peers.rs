@@ -290,6 +290,17 @@ fn a_false_number_does_not_drown_the_count_of_missing_messages() {
     assert_eq!(sent(&handle(&mut a, Input::Connected, 6_000)).len(), 1);
 }
 
+#[test]
+fn an_event_that_is_sent_again_is_dropped_even_when_it_has_left_the_table() {
+    let mut a = engine("a");
+    let messages: Vec<_> = (1..=100).map(|id| event_json("b", id, 1_000 + u64::from(id))).collect();
+    for message in messages.iter().chain(&messages) {
+        handle(&mut a, Input::Delivery(message), 2_000);
+    }
+    assert_eq!((a.peers().events().count(), a.counters().evicted_events), (64, 36));
+    assert_eq!(a.counters().duplicates, 100);
+}
+
 proptest! {
     #[test]
     fn lost_repeated_and_reordered_messages_leave_the_newest_that_came(
@@ -328,7 +339,7 @@ proptest! {
     ) {
         let mut a = engine("a");
         let topic = format!("omnisight/swarm/{below}");
-        let delivery = Delivery { topic, payload: payload.into(), content_type: None, retained };
+        let delivery = Delivery { topic, payload: payload.into(), retained, ..Delivery::default() };
         handle(&mut a, Input::Delivery(&delivery), 0);
         let c = a.counters();
         prop_assert_eq!(c.refused.iter().sum::<u64>() + c.received.iter().sum::<u64>() + c.own, 1);

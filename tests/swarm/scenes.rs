@@ -103,7 +103,7 @@ pub(crate) fn delivered(envelope: &Envelope) -> Delivery {
         topic: envelope.topic.clone(),
         payload: envelope.payload.clone(),
         content_type: Some(envelope.content_type.as_str().to_owned()),
-        retained: false,
+        ..Delivery::default()
     }
 }
 
@@ -113,7 +113,7 @@ pub(crate) fn give(to: &mut Engine, envelopes: &[&Envelope], ms: u64) -> Vec<Act
 
 pub(crate) fn raw(topic: &str, payload: &str) -> Delivery {
     let payload = payload.to_owned().into();
-    Delivery { topic: format!("omnisight/swarm/{topic}"), payload, content_type: None, retained: false }
+    Delivery { topic: format!("omnisight/swarm/{topic}"), payload, ..Delivery::default() }
 }
 
 pub(crate) fn json(envelope: &Envelope) -> Value {

@@ -161,12 +161,12 @@ fn tracker() -> track::Options {
     track::Options {
         min_hits: 1,
         evidence_min: f64::NEG_INFINITY,
-        sure_score: 0.0,
+        sure_odds: f64::NEG_INFINITY,
         iou_min: 0.15,
         gate: 0.0,
         max_age_frames: 1,
         lost_s: 1.0,
-        motion: track::Motion { place_noise: 0.03, ..defaults.motion },
+        motion: track::Motion { place_noise: 0.03, height_noise: 0.03, ..defaults.motion },
         ..defaults
     }
 }
@@ -300,7 +300,7 @@ impl Site {
                     topic: envelope.topic,
                     payload: envelope.payload,
                     content_type: Some("application/json".to_owned()),
-                    retained: false,
+                    ..Delivery::default()
                 };
                 self.send(i, at, delivery, class);
             }

@@ -8,7 +8,9 @@
 //! the picture are relative (0..1 of width and height, origin top left) where a key says so, otherwise
 //! pixels; lengths on the ground are metres; `_s` is seconds, `_mps` metres per second.
 
+mod broker;
 mod capture;
+mod control;
 mod mqtt;
 mod scene;
 
@@ -18,8 +20,10 @@ use clap::ValueEnum;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use broker::{Broker, User};
 pub use capture::{Capture, Command, Pace, Replay, Source, Synthetic, Video};
-pub use mqtt::{Broker, BrokerLink, Swarm, User};
+pub use control::Control;
+pub use mqtt::{BrokerLink, Carried, Swarm};
 pub use scene::{Behavior, Calibration, Detector, DetectorKind, Pair, Prediction, Relative, Tracker, Zone};
 
 /// The configuration of one OmniSight camera.
@@ -53,9 +57,13 @@ pub struct Root {
     /// What is shared with the other cameras of the site.
     #[serde(default)]
     pub swarm: Swarm,
-    /// The broker that this camera talks to.
+    /// The brokers that this camera talks to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
     pub broker_link: Vec<BrokerLink>,
+    /// Commands from outside, the status, and the data plane.
+    #[serde(default)]
+    pub control: Control,
     /// The embedded broker, for a site without one.
     #[serde(default)]
     pub broker: Broker,
@@ -88,11 +96,26 @@ pub struct Camera {
 pub struct State {
     /// The folder for it. When it is not set and `STATE_DIRECTORY` is (as under systemd), that one is used.
     pub dir: PathBuf,
+    /// Messages that must not be lost are written to the disk together, at most once in this many
+    /// milliseconds; 0: each as soon as it comes. Less is safer against a power cut, and wears flash more.
+    #[schemars(range(max = 10_000))]
+    pub commit_delay_ms: u32,
+    /// Most such messages that wait for a broker; then the least important, oldest one is given up.
+    #[schemars(range(min = 100, max = 10_000_000))]
+    pub outbox_messages: u32,
+    /// Most megabytes of them.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub outbox_mb: u32,
 }
 
 impl Default for State {
     fn default() -> Self {
-        Self { dir: "/var/lib/omnisight".into() }
+        Self {
+            dir: "/var/lib/omnisight".into(),
+            commit_delay_ms: 50,
+            outbox_messages: 100_000,
+            outbox_mb: 64,
+        }
     }
 }
 

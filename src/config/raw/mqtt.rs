@@ -1,4 +1,4 @@
-//! What is shared, and with whom: `[swarm]`, `[[broker_link]]` and `[broker]`.
+//! What is shared, and with whom: `[swarm]` and `[[broker_link]]`.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::base::Secret;
-use crate::model::Severity;
+use crate::link;
+use crate::model::{MessageClass, Severity};
 
 /// What is shared with the other cameras of the site.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -51,7 +52,8 @@ pub struct BrokerLink {
     #[serde(default = "link_name")]
     #[schemars(length(min = 1, max = 64))]
     pub name: String,
-    /// Where the broker is: `mqtt://host:port` (port 1883 when it is left out).
+    /// Where the broker is: `mqtt://host` (port 1883 when none is named), `mqtts://host` with TLS (8883),
+    /// `ws://host/path` (80) or `wss://host/path` (443) for MQTT in a WebSocket.
     #[schemars(length(min = 1, max = 512))]
     pub url: String,
     /// The user's name, when the broker wants one.
@@ -61,10 +63,42 @@ pub struct BrokerLink {
     pub password: Option<Secret>,
     /// A file whose first line is the password.
     pub password_file: Option<PathBuf>,
+    /// The name of a secret that is the password: a credential of systemd, or `omnisight secret set`.
+    #[schemars(length(min = 1, max = 64))]
+    pub password_secret: Option<String>,
+    /// The version of MQTT: 5, 3.1.1, or `auto`: 5, and 3.1.1 with a broker that refuses it.
+    #[serde(default)]
+    pub protocol: Protocol,
+    /// A PEM file of the CA certificates that may have signed the broker's; without, the system's.
+    pub tls_ca: Option<PathBuf>,
+    /// The certificate by which the broker knows the camera, a PEM file; read again at every connect.
+    pub tls_certificate: Option<PathBuf>,
+    /// The key of the certificate, a PEM file without a passphrase.
+    pub tls_key: Option<PathBuf>,
+    /// The name in the broker's certificate, when it is not the host of the URL.
+    #[schemars(length(min = 1, max = 253))]
+    pub tls_server_name: Option<String>,
+    /// The oldest version of TLS to speak.
+    #[serde(default)]
+    pub tls_min_version: TlsVersion,
+    /// How long the broker waits for a camera that was cut off before it tells others that it is offline;
+    /// MQTT 5 only.
+    #[serde(default = "will_delay_s")]
+    #[schemars(range(max = 3600))]
+    pub will_delay_s: u32,
     /// A ping is sent after this much silence.
     #[serde(default = "keep_alive_s")]
     #[schemars(range(min = 5, max = 65535))]
     pub keep_alive_s: u16,
+    /// What this broker gets: `alerts`, `events`, `fleet_detections`, `votes`, `replies`, `presence`,
+    /// `weights`, `tracks`, `telemetry`. The camera also listens here to what of these others share.
+    #[serde(default = "everything")]
+    #[schemars(length(min = 1, max = 9))]
+    pub carries: Vec<Carried>,
+    /// Of that, only what is published on a topic that one of these MQTT filters matches; empty: all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub topics: Vec<String>,
     /// Longest wait before the first attempt to reconnect; it doubles with every further one.
     #[serde(default = "reconnect_first_s")]
     #[schemars(range(min = 0.1, max = 3600.0))]
@@ -73,6 +107,103 @@ pub struct BrokerLink {
     #[serde(default = "reconnect_max_s")]
     #[schemars(range(min = 0.1, max = 3600.0))]
     pub reconnect_max_s: f64,
+}
+
+/// A family of messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Carried {
+    /// Somebody must act now.
+    Alerts,
+    /// Events and their transitions.
+    Events,
+    /// Readings for the fleet server.
+    FleetDetections,
+    /// Votes on events.
+    Votes,
+    /// Answers to commands.
+    Replies,
+    /// Who is there, and how it goes.
+    Presence,
+    /// Learned weights.
+    Weights,
+    /// Tracks.
+    Tracks,
+    /// Measurements and detections.
+    Telemetry,
+}
+
+impl Carried {
+    /// The class it stands for.
+    pub fn class(self) -> MessageClass {
+        match self {
+            Self::Alerts => MessageClass::Alert,
+            Self::Events => MessageClass::Event,
+            Self::FleetDetections => MessageClass::FleetDetection,
+            Self::Votes => MessageClass::Vote,
+            Self::Replies => MessageClass::Reply,
+            Self::Presence => MessageClass::Presence,
+            Self::Weights => MessageClass::Weights,
+            Self::Tracks => MessageClass::Track,
+            Self::Telemetry => MessageClass::Telemetry,
+        }
+    }
+}
+
+/// A version of MQTT.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub enum Protocol {
+    /// 5, and 3.1.1 with a broker that refuses it.
+    #[default]
+    #[serde(rename = "auto")]
+    Auto,
+    /// MQTT 5.
+    #[serde(rename = "5")]
+    V5,
+    /// MQTT 3.1.1.
+    #[serde(rename = "3.1.1")]
+    V311,
+}
+
+impl Protocol {
+    /// The version, when there is no choice.
+    pub fn version(self) -> Option<link::Version> {
+        match self {
+            Self::Auto => None,
+            Self::V5 => Some(link::Version::V5),
+            Self::V311 => Some(link::Version::V311),
+        }
+    }
+}
+
+fn everything() -> Vec<Carried> {
+    use Carried::{Alerts, Events, FleetDetections, Presence, Replies, Telemetry, Tracks, Votes, Weights};
+    vec![Alerts, Events, FleetDetections, Votes, Replies, Presence, Weights, Tracks, Telemetry]
+}
+
+/// A version of TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub enum TlsVersion {
+    /// TLS 1.2.
+    #[default]
+    #[serde(rename = "1.2")]
+    V12,
+    /// TLS 1.3.
+    #[serde(rename = "1.3")]
+    V13,
+}
+
+impl From<TlsVersion> for link::TlsVersion {
+    fn from(version: TlsVersion) -> Self {
+        match version {
+            TlsVersion::V12 => Self::V12,
+            TlsVersion::V13 => Self::V13,
+        }
+    }
+}
+
+fn will_delay_s() -> u32 {
+    5
 }
 
 fn link_name() -> String {
@@ -89,61 +220,4 @@ fn reconnect_first_s() -> f64 {
 
 fn reconnect_max_s() -> f64 {
     60.0
-}
-
-/// The embedded broker. What it keeps on disk is in the folder `broker` of `state.dir`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Broker {
-    /// Run it inside this camera; `omnisight broker` runs it anyway.
-    pub enabled: bool,
-    /// Address and port on which it listens; `0.0.0.0:1883` for other machines. Port 0, a free
-    /// port, is for `omnisight broker` alone.
-    pub listen: String,
-    /// Let clients in without a name; only when it listens on loopback.
-    pub allow_anonymous: bool,
-    /// Who may connect.
-    #[schemars(length(max = 1024))]
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub users: Vec<User>,
-    /// Most clients at once; more are refused.
-    #[schemars(range(min = 1, max = 100_000))]
-    pub max_clients: u32,
-    /// Largest packet in bytes; a client that sends a larger one is disconnected.
-    #[schemars(range(min = 1024, max = 268_435_455))]
-    pub max_packet_bytes: u32,
-    /// Most retained messages.
-    #[schemars(range(min = 1, max = 1_000_000))]
-    pub max_retained: u32,
-    /// Most messages that wait for one client.
-    #[schemars(range(min = 1, max = 1_000_000))]
-    pub max_queued_per_client: u32,
-}
-
-impl Default for Broker {
-    fn default() -> Self {
-        Self {
-            enabled: false,
-            listen: "127.0.0.1:1883".into(),
-            allow_anonymous: false,
-            users: Vec::new(),
-            max_clients: 128,
-            max_packet_bytes: 1_048_576,
-            max_retained: 10_000,
-            max_queued_per_client: 1000,
-        }
-    }
-}
-
-/// Who may connect to the embedded broker.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct User {
-    /// The user's name, unique.
-    #[schemars(length(min = 1, max = 256))]
-    pub name: String,
-    /// The user's password.
-    pub password: Option<Secret>,
-    /// A file whose first line is the password.
-    pub password_file: Option<PathBuf>,
 }

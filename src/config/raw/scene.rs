@@ -58,7 +58,8 @@ impl JsonSchema for Relative {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Tracker {
-    /// Least overlap (intersection over union) of a detection and the box that a track predicts.
+    /// Least overlap (intersection over union) of a detection and the box that a track predicts, less what
+    /// an unlikely place costs.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub iou_min: f64,
     /// A confirmed track ends when it is not seen for more than this many frames, and `lost_s`.
@@ -70,7 +71,7 @@ pub struct Tracker {
     /// Sights before a track is confirmed.
     #[schemars(range(min = 1, max = 100))]
     pub min_hits: u32,
-    /// Evidence before a track is confirmed: the sum over its sights of ln(odds of the score / odds of 0.3).
+    /// Evidence before a track is confirmed: the sum over its sights of ln(odds of the score / odds of 0.31).
     #[schemars(range(min = 0.0, max = 1000.0))]
     pub evidence_min: f64,
     /// Most tracks that are published of one frame.
@@ -80,7 +81,14 @@ pub struct Tracker {
 
 impl Default for Tracker {
     fn default() -> Self {
-        Self { iou_min: 0.3, max_age_frames: 30, lost_s: 3.0, min_hits: 3, evidence_min: 8.5, tracks_max: 50 }
+        Self {
+            iou_min: 0.21,
+            max_age_frames: 30,
+            lost_s: 3.0,
+            min_hits: 3,
+            evidence_min: 12.0,
+            tracks_max: 50,
+        }
     }
 }
 

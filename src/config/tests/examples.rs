@@ -36,7 +36,7 @@ fn of_the_three_cameras_one_is_the_broker_and_all_may_talk_to_it() {
     let brokers: Vec<_> = cameras.iter().filter_map(|c| c.broker.as_ref()).collect();
     assert_eq!(brokers.len(), 1);
     for camera in &cameras {
-        let link = camera.link.as_ref().unwrap();
+        let link = &camera.links[0].options;
         assert_eq!(link.port, brokers[0].listen.port());
         let user = link.credentials.as_ref().unwrap();
         let known = (user.username.clone(), user.password.clone().unwrap());

@@ -279,7 +279,7 @@ fn a_zone_at_the_horizon_has_no_place_on_the_ground() {
 }
 
 #[test]
-fn broker_urls_other_than_mqtt_are_refused_with_the_reason() {
+fn broker_urls_that_cannot_be_used_are_refused_with_the_reason() {
     let says = |url: &str, expected: &str| {
         let found = faults(&with(&format!("[[broker_link]]\nurl = {url:?}")), &[]);
         assert!(
@@ -289,9 +289,7 @@ fn broker_urls_other_than_mqtt_are_refused_with_the_reason() {
             "{url}: {found:?}"
         );
     };
-    for scheme in ["mqtts", "ws", "wss"] {
-        says(&format!("{scheme}://h:8883"), "this version speaks mqtt:// only");
-    }
+    says("mqtt://h/path", "only ws:// and wss:// have a path");
     says("mqtt://u:p@h", "name and password belong in");
     says("mqtt://h:0", "the port is an integer from 1 to 65535");
     says("mqtt://h:99999", "the port is an integer from 1 to 65535");
@@ -299,12 +297,32 @@ fn broker_urls_other_than_mqtt_are_refused_with_the_reason() {
     for other in ["h:1883", "http://h", "mqtt://", "mqtt://h o", "mqtt://::1", "mqtt://[::1]x"] {
         says(other, "a broker is mqtt://host");
     }
-    for (good, host, port) in [("mqtt://h", "h", 1883), ("mqtt://h:1/", "h", 1), ("mqtt://[::1]:7", "::1", 7)]
-    {
+    for (good, host, port, websocket) in [
+        ("mqtt://h", "h", 1883, None),
+        ("mqtt://h:1/", "h", 1, None),
+        ("mqtt://[::1]:7", "::1", 7, None),
+        ("ws://h", "h", 80, Some("/mqtt")),
+        ("ws://h:9001/a/b", "h", 9001, Some("/a/b")),
+    ] {
         let loaded = load_text(&with(&format!("[[broker_link]]\nurl = {good:?}")), &[]).unwrap();
-        let link = loaded.config.link.unwrap();
-        assert_eq!((link.host.as_str(), link.port), (host, port));
+        let link = loaded.config.links[0].options.clone();
+        assert_eq!((link.host.as_str(), link.port, link.websocket.as_deref()), (host, port, websocket));
+        assert_eq!(link.tls, None);
     }
+}
+
+#[test]
+fn tls_keys_must_fit_together_and_their_files_must_be_there() {
+    let says = |link: &str, expected: &str| {
+        let found = faults(&with(&format!("[[broker_link]]\n{link}")), &[]);
+        assert!(found.len() == 1 && found[0].contains(expected), "{link}: {found:?}");
+    };
+    says("url = 'mqtt://h'\ntls_ca = '/x'", "broker_link.0.tls_ca: found \"/x\"");
+    says("url = 'mqtts://h'\ntls_ca = '/no/such.pem'", "/no/such.pem can't be read");
+    says("url = 'mqtts://h'\ntls_certificate = '/x'", "broker_link.0.tls_key: missing");
+    says("url = 'mqtts://h'\ntls_key = '/x'", "broker_link.0.tls_certificate: missing");
+    says("url = 'mqtts://h'\ntls_min_version = '1.1'", "broker_link.0.tls_min_version: found \"1.1\"");
+    says("url = 'mqtt://h'\nprotocol = '4'", "broker_link.0.protocol: found \"4\"");
 }
 
 #[test]
@@ -314,9 +332,15 @@ fn rules_between_keys_hold() {
         let found = faults(content, &[]);
         assert!(found.len() == 1 && found[0].contains(expected), "{found:?}");
     };
-    says(&link("[[broker_link]]\nurl = 'mqtt://g'"), "7:1: broker_link.1: found a second broker link");
+    says(&link("[[broker_link]]\nurl = 'mqtt://g'"), "broker_link.1.name: found \"main\"");
+    says(&link("[[broker_link]]\nname = 'b'\nurl = 'mqtt://h:1883'"), "another link goes to the same broker");
+    says(&link("topics = ['a/#/b']"), "broker_link.0.topics.0: found \"a/#/b\"");
+    says(&link("carries = ['everything']"), "broker_link.0.carries.0");
     says(&link("password = 'x'"), "broker_link.0.username: missing");
-    says(&link("username = 'u'\npassword = 'x'\npassword_file = '/x'"), "there is password, too");
+    says(
+        &link("username = 'u'\npassword = 'x'\npassword_file = '/x'"),
+        "the password stands in another key, too",
+    );
     says(&link("username = 'u'\npassword_file = '/no/such'"), "the file can't be read: No such file");
     says(&link("username = 'u'\npassword_file = '/dev/null'"), "the first line of the file is empty");
     says(&link("username = 'u'\npassword_file = '/dev/zero'"), "the file is larger than 4096 bytes");

@@ -9,19 +9,19 @@ use super::*;
 use crate::model::{GroundPlane, Size};
 
 /// A file in a folder of its own.
-struct File {
+pub(super) struct File {
     _folder: tempfile::TempDir,
-    path: PathBuf,
+    pub(super) path: PathBuf,
 }
 
-fn file(content: impl AsRef<[u8]>) -> File {
+pub(super) fn file(content: impl AsRef<[u8]>) -> File {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("c.toml");
     std::fs::write(&path, content).unwrap();
     File { _folder: folder, path }
 }
 
-fn env(variables: &[(&str, &str)]) -> std::vec::IntoIter<(String, String)> {
+pub(super) fn env(variables: &[(&str, &str)]) -> std::vec::IntoIter<(String, String)> {
     let owned: Vec<_> = variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
     owned.into_iter()
 }
@@ -51,7 +51,7 @@ fn with(more: &str) -> String {
 fn a_camera_and_a_kind_of_capture_are_enough() {
     let config = load_text(MINIMAL, &[]).unwrap().config;
     assert_eq!((config.camera.id.as_str(), config.camera.name.as_str()), ("a", "a"));
-    assert!(config.link.is_none());
+    assert!(config.links.is_empty());
     assert_eq!(config.state_dir, PathBuf::from("/var/lib/omnisight"));
 }
 
@@ -73,7 +73,7 @@ fn what_is_not_set_is_as_the_parts_have_it() {
     assert_eq!(config.capture.stall_after, capture.stall_after);
     let synthetic = load_text(MINIMAL, &[]).unwrap().config.capture;
     assert_eq!(format!("{synthetic:?}"), format!("{capture:?}"));
-    let (link, default) = (config.link.unwrap(), crate::link::Options::default());
+    let (link, default) = (config.links[0].options.clone(), crate::link::Options::default());
     assert_eq!(
         (link.name, link.port, link.keep_alive, link.backoff),
         (default.name, default.port, default.keep_alive, default.backoff)
@@ -149,7 +149,7 @@ fn variables_beat_the_file_and_need_none() {
     let crate::capture::Kind::Command(command) = config.capture.kind else { panic!("{:?}", config.capture) };
     assert_eq!(command.argv, ["cat", "a.y4m"]);
     assert_eq!(command.timing, crate::capture::command::Timing::Offline { rate_hz: None });
-    let link = config.link.unwrap();
+    let link = config.links[0].options.clone();
     assert_eq!((link.host.as_str(), link.port), ("::1", 99));
     let user = link.credentials.unwrap();
     assert_eq!((user.username.as_str(), user.password.unwrap().reveal()), ("true", "123"));
@@ -182,7 +182,7 @@ fn the_effective_configuration_loads_again_and_holds_every_default() {
     let loaded = load_text(&with("[tracker]\nmin_hits = 2\n"), &[]).unwrap();
     let text = effective(&loaded).unwrap();
     assert_eq!(load_text(&text, &[]).unwrap().raw, loaded.raw, "{text}");
-    for line in ["min_hits = 2", "iou_min = 0.3", "fps = 10.0", "level = \"info\"", "step_s = 1.0"] {
+    for line in ["min_hits = 2", "iou_min = 0.21", "fps = 10.0", "level = \"info\"", "step_s = 1.0"] {
         assert!(text.contains(line), "{line} is not in:\n{text}");
     }
 }

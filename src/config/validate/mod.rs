@@ -2,13 +2,17 @@
 //!
 //! Each section is judged on its own as far as it can be, so that one look shows every fault: a section
 //! with a fault in it is left out here, and so is every rule that would need it, but its texts with a
-//! form of their own (ids, addresses) are judged all the same. Files named in `password_file` are read;
-//! nothing else is touched.
+//! form of their own (ids, addresses) are judged all the same. Files with passwords, named secrets and the
+//! broker's certificates are read; nothing else is touched.
 
 mod broker;
+mod embedded;
 mod ground;
+mod link_tls;
+mod password;
+mod url;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
@@ -23,7 +27,7 @@ use super::raw;
 use super::schema::quoted;
 use crate::capture::{self, Kind, command, replay, synthetic, video};
 use crate::model::{CameraId, Point, Polygon, Size};
-use crate::{behavior, inference, pipeline, predict, swarm, track};
+use crate::{behavior, control, inference, link, pipeline, predict, swarm, track};
 
 /// There is a fault in it, and it has been noted.
 pub(super) struct Faulty;
@@ -32,8 +36,13 @@ pub(super) struct Faulty;
 type Checked<T> = Result<T, Faulty>;
 
 /// Checks what the schema can't say.
-pub(super) fn validate(root: &Node, json: &Json, faults: &mut Faults) -> Checked<Config> {
-    let mut v = Validator { root, json, faults };
+pub(super) fn validate(
+    root: &Node,
+    json: &Json,
+    credentials: Option<&Path>,
+    faults: &mut Faults,
+) -> Checked<Config> {
+    let mut v = Validator { root, json, credentials: credentials.map(Path::to_owned), faults };
     // First every section, so that each fault is found; then the whole.
     let camera = v.section("camera").and_then(|c| v.camera(c));
     let capture = v.section("capture").and_then(|c| v.capture(c));
@@ -50,8 +59,11 @@ pub(super) fn validate(root: &Node, json: &Json, faults: &mut Faults) -> Checked
     let prediction = v.section("prediction").and_then(|p| v.prediction(&p, loitering_s));
     let tracks_max = tracker.as_ref().map_or(0, |t| t.tracks_max as usize);
     let swarm = v.section("swarm").and_then(|s| v.swarm(&s, tracks_max));
-    let link = v.link_to_broker();
-    let state_dir = v.section("state").and_then(|s| v.state_dir(s));
+    let control = v.section("control").and_then(|c| v.control(c));
+    let links = v.links();
+    let state = v.section::<raw::State>("state");
+    let outbox = state.as_ref().ok().map(outbox_options);
+    let state_dir = state.and_then(|s| v.state_dir(s));
     let broker = v.section("broker").and_then(|b| v.broker_in_camera(&b, state_dir.as_deref().ok()));
     v.texts_of_faulty_sections();
     #[cfg(not(feature = "broker"))]
@@ -68,7 +80,9 @@ pub(super) fn validate(root: &Node, json: &Json, faults: &mut Faults) -> Checked
             ground: ground?,
         },
         swarm: swarm?,
-        link: link?,
+        control: control?,
+        links: links?,
+        outbox: outbox.ok_or(Faulty)?,
         #[cfg(feature = "broker")]
         broker: broker?,
         state_dir: state_dir?,
@@ -78,8 +92,13 @@ pub(super) fn validate(root: &Node, json: &Json, faults: &mut Faults) -> Checked
 
 /// The same of a broker that runs alone: `[broker]`, `[state]` and `[log]`.
 #[cfg(feature = "broker")]
-pub(super) fn validate_broker(root: &Node, json: &Json, faults: &mut Faults) -> Checked<BrokerAlone> {
-    let mut v = Validator { root, json, faults };
+pub(super) fn validate_broker(
+    root: &Node,
+    json: &Json,
+    credentials: Option<&Path>,
+    faults: &mut Faults,
+) -> Checked<BrokerAlone> {
+    let mut v = Validator { root, json, credentials: credentials.map(Path::to_owned), faults };
     let state_dir = v.section("state").and_then(|s| v.state_dir(s));
     let broker = v.section("broker").and_then(|b: raw::Broker| {
         let asked_for = raw::Broker { enabled: true, ..b };
@@ -97,6 +116,18 @@ fn tracker_options(raw: &raw::Tracker) -> track::Options {
         min_hits: raw.min_hits,
         evidence_min: raw.evidence_min,
         ..track::Options::default()
+    }
+}
+
+fn outbox_options(raw: &raw::State) -> link::OutboxOptions {
+    let stored = link::QueueLimits {
+        messages: raw.outbox_messages as usize,
+        bytes: (raw.outbox_mb as usize).saturating_mul(1 << 20),
+    };
+    link::OutboxOptions {
+        commit_delay: Duration::from_millis(u64::from(raw.commit_delay_ms)),
+        limits: link::OutboxLimits { stored, ..link::OutboxLimits::default() },
+        ..link::OutboxOptions::new(raw.dir.join("outbox"))
     }
 }
 
@@ -119,6 +150,8 @@ fn behavior_options(raw: &raw::Behavior) -> behavior::Options {
 struct Validator<'a> {
     root: &'a Node,
     json: &'a Json,
+    /// systemd's folder of credentials, if there is one.
+    credentials: Option<PathBuf>,
     faults: &'a mut Faults,
 }
 
@@ -145,8 +178,11 @@ impl Validator<'_> {
     /// A fault in a section must not hide what is wrong with the text in its next line.
     fn texts_of_faulty_sections(&mut self) {
         self.text("camera.id", |v, _, id| v.camera_id(id).map(drop));
-        self.text("swarm.prefix", |v, _, prefix| v.prefix(prefix).map(drop));
-        self.text("broker.listen", |v, _, listen| v.listen(listen).map(drop));
+        self.text("swarm.prefix", |v, path, prefix| v.prefix(path, prefix).map(drop));
+        self.text("control.prefix", |v, path, prefix| v.prefix(path, prefix).map(drop));
+        for key in embedded::ADDRESSES {
+            self.text(key, |v, key, address| v.address(key, address).map(drop));
+        }
         for i in 0..self.json["broker_link"].as_array().map_or(0, Vec::len) {
             self.text(&format!("broker_link.{i}.url"), |v, path, url| v.url(path, url).map(drop));
         }
@@ -326,7 +362,7 @@ impl Validator<'_> {
     }
 
     fn swarm(&mut self, raw: &raw::Swarm, tracks_max: usize) -> Checked<Option<swarm::Options>> {
-        let prefix = self.prefix(&raw.prefix)?;
+        let prefix = self.prefix("swarm.prefix", &raw.prefix)?;
         let options = swarm::Options {
             prefix,
             publish: swarm::PublishOptions {
@@ -344,9 +380,37 @@ impl Validator<'_> {
         Ok(raw.enabled.then_some(options))
     }
 
-    fn prefix(&mut self, prefix: &str) -> Checked<swarm::topic::Prefix> {
-        swarm::topic::Prefix::parse(prefix)
-            .or_else(|e| self.refuse("swarm.prefix", quoted(prefix), e.to_string()))
+    fn prefix(&mut self, path: &str, prefix: &str) -> Checked<swarm::topic::Prefix> {
+        swarm::topic::Prefix::parse(prefix).or_else(|e| self.refuse(path, quoted(prefix), e.to_string()))
+    }
+
+    fn control(&mut self, raw: raw::Control) -> Checked<Option<control::Options>> {
+        let prefix = self.prefix("control.prefix", &raw.prefix);
+        let allow = control::Permissions::parse(raw.allow.iter().map(String::as_str));
+        let allow = allow.or_else(|(index, error)| {
+            self.refuse(&format!("control.allow.{index}"), quoted(&raw.allow[index]), error.to_string())
+        });
+        prefix?;
+        // Whoever may only give orders must not make the camera speak where others are believed.
+        let swarm_prefix = self.json_at("swarm.prefix").as_str().map(str::to_owned);
+        Ok(raw.enabled.then_some(control::Options {
+            prefix: raw.prefix,
+            desk: control::DeskOptions {
+                allow: allow?,
+                rate_per_s: raw.rate_per_s,
+                ..control::DeskOptions::default()
+            },
+            plane: control::PlaneOptions {
+                shared_status: raw.shared_status,
+                audit: raw.audit,
+                prefixes_in_use: swarm_prefix.into_iter().collect(),
+            },
+            data: control::DataOptions {
+                enabled: raw.data,
+                detections_hz: raw.detections_hz,
+                topics: raw.data_topics,
+            },
+        }))
     }
 
     fn state_dir(&mut self, raw: raw::State) -> Checked<PathBuf> {

@@ -7,52 +7,98 @@
 //!     +----------------------+----------------------+                     +-> Closed
 //! ```
 //!
-//! - Waits between two tries grow with full jitter (`base::Backoff`).
+//! - How long it waits between two tries depends on the reason ([`pace`]): a network that comes back is
+//!   found within seconds, a wrong password is not hammered.
 //! - Subscriptions are asked for at every connect: a session that was kept may be older than they are.
-//! - Every message with an acknowledgement stays here until it came. The transport resends those in
-//!   flight when the broker kept the session; when it did not, they go back to the outbox and leave
-//!   again from there: exactly the unacknowledged, in their old order.
-//! - Acknowledgements are matched through the order of publishing: the transport reports the packet
-//!   id of each message as it goes out, oldest first.
-//! - At most `HANDED_MAX` messages and `in_flight_max` acknowledgements are with the transport, so that
-//!   a slow connection keeps its backlog here, where newer tracks replace older ones.
+//! - Every message with an acknowledgement stays here until it came ([`flight`]). When the broker kept
+//!   the session, those in flight are sent again, in their old order; when it did not, they go back to
+//!   their queues and leave again from there: exactly the unacknowledged.
+//! - At most `in_flight_max` acknowledgements are waited for, and no more than the broker allows. At most
+//!   [`HANDED_MAX`] messages are with the transport, so that a slow connection keeps its backlog here,
+//!   where newer tracks replace older ones.
+//! - What comes in with `QoS` 2 is delivered once: its packet id is remembered until it is released, over
+//!   connections too, as long as the broker keeps the session.
+//! - A connection on which nothing is heard is given up: no CONNACK in time, no SUBACK, no answer to a ping,
+//!   no acknowledgement ([`PONG_TIMEOUT`], [`ANSWER_TIMEOUT`]).
+//! - A broker that refuses MQTT 5 is spoken to in 3.1.1 from then on, when the version is left to us; one
+//!   that closes without a word three times, and never spoke 5, for one connection.
 //! - A connection that ended in a protocol error is followed by a clean start: resuming the session
 //!   would only repeat it.
+//! - A message that the broker finds too large is given up at the first word of it; in 3.1.1, which has no
+//!   word for it, after [`WORDLESS_CLOSES_MAX`] connections closed while it was in flight.
 //!
 //! No tokio, no I/O, no clock, no randomness of its own: `handle(input, now, rng) -> actions`. What
 //! it asks for is done in order. Losses are counted in [`Counters`].
 
-use std::collections::{BTreeMap, VecDeque};
+mod alias;
+mod flight;
+mod pace;
+
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use rand::Rng;
 
-use super::Error;
-use super::outbox::{Entry, Outbox, OutboxLimits, PerClass};
-use super::transport::Event;
-use crate::base::{Backoff, BackoffOptions, Time};
+pub(super) use alias::Alias;
+
+use self::alias::Aliases;
+use self::flight::{Answered, Flights, Resend};
+use self::pace::Pace;
+use super::error::Phase;
+use super::outbox::{Entry, Outcome, PerClass, Queues, RowId, TRACK_RATE_MAX_HZ, WaitingLimits};
+use super::tls::Certificates;
+use super::transport::{Accepted, Answer, Event, Outgoing, Version};
+use super::{Error, Refusal};
+use crate::base::{BackoffOptions, Time};
 use crate::model::{Delivery, Envelope, MessageClass, Qos};
 
 /// Messages handed to the transport that have not gone out yet.
 pub(super) const HANDED_MAX: usize = 64;
+/// Bytes of them, after which no further one is handed over.
+const HANDED_BYTES_MAX: usize = 64 << 10;
 
-/// Bytes of an MQTT 5 PUBLISH beside topic, content type and payload, at most: fixed header 5, topic
-/// length 2, packet id 2, property length 1, content type's identifier and length 3.
-const PUBLISH_OVERHEAD_BYTES: usize = 13;
+/// How long a PINGRESP, or any other sign of life, may take after a ping.
+const PONG_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a SUBACK may take, and the next acknowledgement while messages are in flight.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long nothing is sent that needs an acknowledgement after a broker had no room for a message.
+const QUOTA_PAUSE: Duration = Duration::from_secs(5);
+/// MQTT 5 is given up for 3.1.1 after so many connections that the broker closed without a CONNACK.
+const WORDLESS_GREETINGS_MAX: u32 = 3;
+/// The largest message in flight is given up after so many connections that the broker closed without
+/// an acknowledgement in between ...
+const WORDLESS_CLOSES_MAX: u32 = 10;
+/// ... when it is at least so large, in bytes: no broker has a lower limit.
+const SUSPICIOUS_BYTES: usize = 8 << 10;
+
+/// Bytes of an MQTT 5 PUBLISH beside topic, payload and the text of its properties, at most: fixed header
+/// 5, topic length 2, packet id 2, property length 4, content type 3, expiry 5, alias 3, response topic
+/// 3, correlation data 3.
+const PUBLISH_OVERHEAD_BYTES: usize = 30;
+/// Bytes of a user property beside its name and value.
+const USER_PROPERTY_OVERHEAD_BYTES: usize = 5;
 
 /// What a session needs to know.
 #[derive(Debug, Clone)]
 pub(super) struct SessionOptions {
+    /// What the broker is called in messages.
+    pub(super) broker: String,
     /// Waits between tries.
     pub(super) backoff: BackoffOptions,
+    /// The version to speak; none: 5, and 3.1.1 with a broker that refuses it.
+    pub(super) version: Option<Version>,
     /// The broker keeps no session between connections.
     pub(super) clean_start: bool,
+    /// How long everything may take from the look-up of the name to the CONNACK.
+    pub(super) connect_timeout: Duration,
+    /// Silence after which a ping is sent.
+    pub(super) keep_alive: Duration,
     /// Acknowledgements waited for, at most.
     pub(super) in_flight_max: u16,
     /// The largest packet sent, in bytes.
     pub(super) max_packet_bytes: usize,
     /// Bounds of what waits.
-    pub(super) outbox: OutboxLimits,
+    pub(super) waiting: WaitingLimits,
 }
 
 /// What a session is told.
@@ -69,17 +115,27 @@ pub(super) enum Input {
 pub(super) enum Action {
     /// Start a connection.
     Connect {
+        /// The version of the protocol.
+        version: Version,
         /// Forget the session first.
         clean_start: bool,
     },
-    /// Ask for all subscriptions.
-    Subscribe,
+    /// Ask for all subscriptions, with this packet id.
+    Subscribe(u16),
     /// Send.
-    Publish(Envelope),
+    Publish(Outgoing),
+    /// Acknowledge.
+    Answer(Answer, u16),
+    /// Ask for a sign of life.
+    Ping,
     /// Say goodbye.
     Disconnect,
+    /// Drop the connection as it is.
+    Abort,
     /// Hand a message to its consumer.
     Deliver(Delivery, Qos),
+    /// Tell the store what became of one of its rows.
+    Settle(RowId, Outcome),
 }
 
 /// Where a connection is in its life.
@@ -108,9 +164,11 @@ pub struct Counters {
     pub acknowledged: u64,
     /// Messages that the broker answered with a refusal; they are not sent again.
     pub rejected: u64,
+    /// Messages that the broker had no room for; they are sent again after a pause.
+    pub over_quota: u64,
     /// Acknowledgements of nothing that was in flight.
     pub unsolicited: u64,
-    /// Messages that went back to the outbox because a broker came back without the session.
+    /// Messages that went back to their queues because a broker came back without the session.
     pub requeued: u64,
     /// Messages larger than our limit or the broker's.
     pub refused_too_large: u64,
@@ -118,14 +176,20 @@ pub struct Counters {
     pub refused: u64,
     /// Messages lost to a full queue, or to a connection that broke with them (`QoS` 0).
     pub dropped: PerClass,
-    /// Messages that gave way to a newer one on their topic.
+    /// Messages that gave way to a newer one of their key.
     pub replaced: PerClass,
+    /// Messages that waited until they were no longer worth sending.
+    pub expired: PerClass,
     /// Messages that came in.
     pub received: u64,
     /// Messages that came in and found their consumer's queue full.
     pub received_dropped: u64,
+    /// Messages that came in larger than our limit; their payload was not kept.
+    pub received_too_large: u64,
     /// Messages that came in without a usable topic.
     pub malformed: u64,
+    /// Pings that were sent.
+    pub pings: u64,
     /// Subscriptions that the broker refused.
     pub subscriptions_refused: u64,
 }
@@ -137,12 +201,81 @@ pub struct Status {
     pub state: State,
     /// Why it was last not connected.
     pub last_error: Option<Error>,
+    /// The version spoken now, or at the next try.
+    pub version: Version,
+    /// Why it is not MQTT 5, which would have been better.
+    pub fallback: Option<Fallback>,
+    /// When the certificates of the last secure connection end.
+    pub certificates: Option<Certificates>,
+    /// The last message that was refused for good.
+    pub last_refused: Option<RefusedMessage>,
     /// What was counted.
     pub counters: Counters,
+    /// How often each track may leave now, per second: less on a slow link.
+    pub track_rate_hz: u32,
     /// Messages that wait to be sent.
     pub queued: PerClass,
     /// Messages that were sent and wait for the broker's acknowledgement.
     pub in_flight: u64,
+}
+
+impl Status {
+    /// Tracks leave less often than they are published.
+    pub fn is_slow(&self) -> bool {
+        self.track_rate_hz < TRACK_RATE_MAX_HZ
+    }
+}
+
+/// Why MQTT 3.1.1 is spoken though nobody asked for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fallback {
+    /// The broker said that it does not speak 5; remembered as long as the link runs.
+    Refused,
+    /// It closed without a word; 5 is tried again at the next connection.
+    Wordless,
+}
+
+/// A message that will not arrive, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedMessage {
+    /// Where it was to go, or came from.
+    pub topic: String,
+    /// Its payload, or the packet where only that is known.
+    pub bytes: usize,
+    /// Why.
+    pub why: WhyRefused,
+}
+
+/// Why a message will not arrive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhyRefused {
+    /// It is larger than our own limit.
+    TooLargeForUs,
+    /// It is larger than the broker takes.
+    TooLargeForBroker,
+    /// The broker closed the connection again and again while it was in flight.
+    TooLargeItSeems,
+    /// It came in and is larger than our limit.
+    TooLargeToReceive,
+    /// The broker answered it with this reason (MQTT 5, 3.4.2.1).
+    Answered(u8),
+}
+
+impl std::fmt::Display for WhyRefused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::TooLargeForUs => f.write_str("larger than this camera's own limit"),
+            Self::TooLargeForBroker => f.write_str("larger than the broker takes"),
+            Self::TooLargeItSeems => {
+                write!(f, "the broker closed {WORDLESS_CLOSES_MAX} connections while it was in flight")
+            }
+            Self::TooLargeToReceive => f.write_str("came in, and is larger than this camera takes"),
+            Self::Answered(0x87) => f.write_str("the broker says: not authorised for this topic"),
+            Self::Answered(0x90) => f.write_str("the broker says: topic name invalid"),
+            Self::Answered(0x99) => f.write_str("the broker says: payload format invalid"),
+            Self::Answered(reason) => write!(f, "the broker says: reason 0x{reason:02x}"),
+        }
+    }
 }
 
 /// A message that is with the transport and has not gone out yet.
@@ -150,8 +283,21 @@ pub struct Status {
 struct Handed {
     seq: u64,
     class: MessageClass,
-    /// Kept when it waits for an acknowledgement.
-    kept: Option<Envelope>,
+    bytes: usize,
+    /// Since when a track could have left.
+    track_since: Option<Time>,
+    /// Whose loss is to be counted, or undone, when the connection breaks.
+    fragile: Fragile,
+}
+
+#[derive(Debug)]
+enum Fragile {
+    /// It is in flight, and sent again from there.
+    No,
+    /// It is lost.
+    Lost,
+    /// It has a row in the store, which wants to know of it.
+    Kept(Box<Entry>),
 }
 
 #[derive(Debug)]
@@ -171,22 +317,56 @@ enum Stage {
     Leaving,
 }
 
+/// What holds for the present connection alone.
+#[derive(Debug)]
+struct Present {
+    broker: Accepted,
+    keep_alive: Duration,
+    aliases: Aliases,
+    began: Time,
+    last_in: Time,
+    last_out: Time,
+    /// When the ping was sent that waits for a sign of life.
+    pinged: Option<Time>,
+    /// The SUBSCRIBE that waits for its answer.
+    subscribing: Option<(u16, Time)>,
+    /// When messages in flight last moved on.
+    moved: Time,
+    /// Nothing with an acknowledgement is sent until then.
+    paused_until: Option<Time>,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Session {
     options: SessionOptions,
-    outbox: Outbox,
+    queues: Queues,
     state: State,
-    /// While waiting: until when.
-    wait_until: Time,
-    backoff: Backoff,
+    /// While waiting: until when. While connecting: how long at most.
+    deadline: Time,
+    phase: Phase,
+    pace: Pace,
+    version: Version,
+    fallback: Option<Fallback>,
+    /// MQTT 5 is known to work.
+    speaks_5: bool,
+    /// Connections in a row that the broker closed where its CONNACK was due.
+    wordless_greetings: u32,
+    /// Connections in a row that the broker closed while something large was in flight.
+    wordless_closes: u32,
     clean_start: bool,
+    /// A connection came about since the process began.
+    has_connected: bool,
     handed: VecDeque<Handed>,
-    in_flight: BTreeMap<u16, Entry>,
-    broker_receive_maximum: u16,
-    broker_max_packet_bytes: usize,
+    handed_bytes: usize,
+    flights: Flights,
+    /// Packet ids of `QoS` 2 messages that came in and were not released yet; 16 bits bound them.
+    receiving: BTreeSet<u16>,
+    present: Option<Present>,
     closing: Option<Closing>,
     last_error: Option<Error>,
+    last_refused: Option<RefusedMessage>,
+    certificates: Option<Certificates>,
     counters: Counters,
 }
 
@@ -194,32 +374,68 @@ impl Session {
     /// A session that connects at its first tick.
     pub(super) fn new(options: SessionOptions, now: Time) -> Self {
         Self {
-            outbox: Outbox::new(options.outbox),
+            queues: Queues::new(options.waiting),
             state: State::Waiting,
-            wait_until: now,
-            backoff: Backoff::new(options.backoff),
+            deadline: now,
+            phase: Phase::Reaching,
+            pace: Pace::new(options.backoff),
+            version: options.version.unwrap_or(Version::V5),
+            fallback: None,
+            speaks_5: false,
+            wordless_greetings: 0,
+            wordless_closes: 0,
             clean_start: options.clean_start,
+            has_connected: false,
             handed: VecDeque::new(),
-            in_flight: BTreeMap::new(),
-            broker_receive_maximum: u16::MAX,
-            broker_max_packet_bytes: usize::MAX,
+            handed_bytes: 0,
+            flights: Flights::new(),
+            receiving: BTreeSet::new(),
+            present: None,
             closing: None,
             last_error: None,
+            last_refused: None,
+            certificates: None,
             counters: Counters::default(),
             options,
         }
     }
 
     /// Queues a message; it leaves with the next `handle`.
-    pub(super) fn enqueue(&mut self, envelope: Envelope) {
-        let unusable = envelope.topic.is_empty() || envelope.topic.contains(['+', '#', '\0']);
-        if unusable || envelope.topic.len() > usize::from(u16::MAX) || self.closing.is_some() {
+    pub(super) fn enqueue(&mut self, envelope: Envelope, now: Time) {
+        if self.closing.is_some() {
             self.counters.refused += 1;
-        } else if packet_bytes(&envelope) > self.options.max_packet_bytes {
-            self.counters.refused_too_large += 1;
-        } else {
-            self.outbox.push(envelope);
+        } else if self.accepts(&envelope) {
+            self.queues.push(envelope, None, now);
         }
+    }
+
+    /// Whether a message can be sent at all; counts what can't.
+    fn accepts(&mut self, envelope: &Envelope) -> bool {
+        let unusable = envelope.topic.is_empty() || envelope.topic.contains(['+', '#', '\0']);
+        if unusable || envelope.topic.len() > usize::from(u16::MAX) {
+            self.counters.refused += 1;
+            return false;
+        }
+        if packet_bytes(envelope) > self.options.max_packet_bytes {
+            self.refuse_too_large(envelope, WhyRefused::TooLargeForUs);
+            return false;
+        }
+        true
+    }
+
+    /// Queues a row of the store; [`Action::Settle`] says what became of it. The store asks
+    /// [`Session::room`] first. False: it can't be sent at all.
+    pub(super) fn offer(&mut self, row: RowId, envelope: Envelope, now: Time) -> bool {
+        let accepted = self.accepts(&envelope);
+        if accepted {
+            self.queues.push(envelope, Some(row), now);
+        }
+        accepted
+    }
+
+    /// How many rows of the store of this class and priority may be offered.
+    pub(super) fn room(&self, class: MessageClass, priority: u8) -> usize {
+        self.queues.room(class, priority)
     }
 
     /// Begins the end: what is queued is sent, then `farewell`, then a DISCONNECT; all of it within
@@ -233,7 +449,9 @@ impl Session {
             deadline: now + within,
             stage,
         });
-        self.wait_until = self.wait_until.min(now);
+        if self.state == State::Waiting {
+            self.deadline = self.deadline.min(now);
+        }
     }
 
     /// A consumer's queue was full.
@@ -243,12 +461,31 @@ impl Session {
 
     /// When a `Tick` is due at the latest.
     pub(super) fn timer(&self) -> Option<Time> {
-        let waiting = (self.state == State::Waiting).then_some(self.wait_until);
+        let life = match (self.state, &self.present) {
+            (State::Connected, Some(present)) => {
+                let turn = self.queues.next_turn().filter(|_| self.takes_more());
+                let life = present.timer(&self.flights);
+                Some(turn.map_or(life, |turn| life.min(turn)))
+            }
+            (State::Closed, _) => None,
+            _ => Some(self.deadline),
+        };
         let closing = self.closing.as_ref().map(|closing| match closing.stage {
             Stage::Flushing if self.state == State::Connected => closing.flush_until,
             _ => closing.deadline,
         });
-        waiting.into_iter().chain(closing).min()
+        life.into_iter().chain(closing).min()
+    }
+
+    /// The transport may be handed more.
+    fn has_room(&self) -> bool {
+        self.handed.len() < HANDED_MAX && self.handed_bytes < HANDED_BYTES_MAX
+    }
+
+    /// What becomes due in the queues would be sent at once.
+    fn takes_more(&self) -> bool {
+        let flushing = self.closing.as_ref().is_none_or(|closing| closing.stage == Stage::Flushing);
+        flushing && self.has_room() && self.flights.all_sent()
     }
 
     /// Where it is.
@@ -259,151 +496,440 @@ impl Session {
     /// What a link shows of itself now.
     pub(super) fn status(&self) -> Status {
         let mut counters = self.counters;
-        for class in super::outbox::CLASSES {
-            counters.dropped.add(class, self.outbox.evicted().get(class));
+        for class in MessageClass::ALL {
+            counters.dropped.add(class, self.queues.evicted().get(class));
         }
-        counters.replaced = self.outbox.replaced();
+        counters.replaced = self.queues.replaced();
+        counters.expired = self.queues.expired();
         Status {
             state: self.state,
             last_error: self.last_error.clone(),
+            version: self.version,
+            fallback: self.fallback,
+            certificates: self.certificates,
+            last_refused: self.last_refused.clone(),
             counters,
-            queued: self.outbox.queued(),
-            in_flight: self.in_flight.len() as u64,
+            track_rate_hz: self.queues.track_rate_hz(),
+            queued: self.queues.queued(),
+            in_flight: self.flights.len() as u64,
         }
     }
 
-    /// One step.
-    pub(super) fn handle(&mut self, input: Input, now: Time, rng: &mut impl Rng) -> Vec<Action> {
-        let mut actions = Vec::new();
+    /// One step; what it asks for is added to `actions`.
+    pub(super) fn handle(&mut self, input: Input, now: Time, rng: &mut impl Rng, actions: &mut Vec<Action>) {
         if self.state == State::Closed {
-            return actions;
+            return;
         }
         if let Input::Transport(event) = input {
-            self.on_event(event, now, rng, &mut actions);
+            self.on_event(event, now, rng, actions);
         }
         if self.closing.as_ref().is_some_and(|closing| now >= closing.deadline) {
             self.state = State::Closed;
         }
+        if let Some(error) = self.overdue(now) {
+            actions.push(Action::Abort);
+            self.on_disconnected(error, now, rng, actions);
+        }
         match self.state {
-            State::Waiting if now >= self.wait_until => {
+            State::Waiting if now >= self.deadline => {
                 self.state = State::Connecting;
-                actions.push(Action::Connect { clean_start: self.clean_start });
+                self.phase = Phase::Reaching;
+                self.deadline = now + self.options.connect_timeout;
+                actions.push(Action::Connect { version: self.version, clean_start: self.clean_start });
             }
             State::Connected => {
-                self.send_waiting(&mut actions);
-                self.advance_close(now, &mut actions);
+                self.ping_when_due(now, actions);
+                self.send_waiting(now, actions);
+                self.advance_close(now, actions);
             }
             _ => {}
         }
-        actions
     }
 
     fn on_event(&mut self, event: Event, now: Time, rng: &mut impl Rng, actions: &mut Vec<Action>) {
+        if let Some(present) = &mut self.present {
+            present.note(&event, now);
+        }
         match event {
-            Event::Connected { session_present, receive_maximum, max_packet_bytes } => {
-                self.broker_receive_maximum = receive_maximum;
-                self.broker_max_packet_bytes = max_packet_bytes;
-                self.on_connected(session_present, now);
-                actions.push(Action::Subscribe);
+            Event::Reached(phase) => self.phase = phase,
+            Event::Connected(accepted) => self.on_connected(accepted, now, actions),
+            Event::Disconnected(error) => self.on_disconnected(error, now, rng, actions),
+            Event::Subscribed { packet_id, refused } => self.on_subscribed(packet_id, refused),
+            Event::Sent { messages } => self.on_sent(messages, now, actions),
+            Event::Acknowledged { packet_id, reason } => {
+                let answered = self.flights.acknowledged(packet_id);
+                self.on_answered(answered, reason, now, actions);
             }
-            Event::Disconnected(error) => self.on_disconnected(error, now, rng),
-            Event::Subscribed { refused } => self.counters.subscriptions_refused += refused,
-            Event::Published { packet_id } => self.on_published(packet_id),
-            Event::Acknowledged { packet_id, accepted } => match self.in_flight.remove(&packet_id) {
-                None => self.counters.unsolicited += 1,
-                Some(_) if accepted => self.counters.acknowledged += 1,
-                Some(_) => self.counters.rejected += 1,
-            },
-            Event::Received { delivery, qos } => {
-                self.counters.received += 1;
-                actions.push(Action::Deliver(delivery, qos));
+            Event::Received { packet_id, reason } => {
+                let answered = self.flights.received(packet_id, reason < 0x80);
+                // A broker that waits for the release of something unknown here gets it, and is done.
+                let release = !matches!(answered, Answered::Done(_)) && reason < 0x80;
+                if release {
+                    actions.push(Action::Answer(Answer::Release, packet_id));
+                }
+                self.on_answered(answered, reason, now, actions);
             }
-            Event::Malformed => self.counters.malformed += 1,
+            Event::Completed { packet_id } => {
+                let answered = self.flights.completed(packet_id);
+                self.on_answered(answered, 0, now, actions);
+            }
+            Event::Released { packet_id } => {
+                self.receiving.remove(&packet_id);
+                actions.push(Action::Answer(Answer::Complete, packet_id));
+            }
+            Event::Message { packet_id, qos, delivery } => {
+                if self.take_in(packet_id, qos, actions) {
+                    self.counters.received += 1;
+                    actions.push(Action::Deliver(delivery, qos));
+                }
+            }
+            Event::TooLarge { packet_id, qos, topic, bytes } => {
+                if self.take_in(packet_id, qos, actions) {
+                    self.counters.received_too_large += 1;
+                    let why = WhyRefused::TooLargeToReceive;
+                    self.last_refused = Some(RefusedMessage { topic, bytes, why });
+                }
+            }
+            Event::Malformed { packet_id, qos } => {
+                self.counters.malformed += u64::from(self.take_in(packet_id, qos, actions));
+            }
+            Event::Heard => {}
         }
     }
 
-    fn on_connected(&mut self, session_present: bool, now: Time) {
+    /// Acknowledges what came in; false when it came before.
+    fn take_in(&mut self, packet_id: u16, qos: Qos, actions: &mut Vec<Action>) -> bool {
+        match qos {
+            Qos::AtMostOnce => true,
+            Qos::AtLeastOnce => {
+                actions.push(Action::Answer(Answer::Acknowledge, packet_id));
+                true
+            }
+            Qos::ExactlyOnce => {
+                actions.push(Action::Answer(Answer::Receive, packet_id));
+                self.receiving.insert(packet_id)
+            }
+        }
+    }
+
+    fn on_connected(&mut self, mut broker: Accepted, now: Time, actions: &mut Vec<Action>) {
         self.state = State::Connected;
         self.counters.connects += 1;
-        self.backoff.succeeded(now);
+        self.pace.succeeded(now);
+        self.wordless_greetings = 0;
+        self.speaks_5 |= self.version == Version::V5;
         // After a clean start nothing is resumed, whatever the broker says.
-        if !session_present || self.clean_start {
-            self.counters.requeued += self.in_flight.len() as u64;
-            for entry in std::mem::take(&mut self.in_flight).into_values() {
-                self.outbox.restore(entry);
+        if broker.session_present && !self.clean_start {
+            self.flights.resume(!self.has_connected);
+        } else {
+            self.receiving.clear();
+            self.counters.requeued += self.flights.len() as u64;
+            for entry in self.flights.forget() {
+                self.queues.restore(entry);
             }
         }
+        self.has_connected = true;
         self.clean_start = self.options.clean_start;
+        // 0 is against the rules (MQTT 5, 3.2.2.3.3), and would send nothing for ever.
+        broker.receive_maximum = broker.receive_maximum.max(1);
+        let keep_alive = broker.keep_alive_s.filter(|seconds| *seconds > 0);
+        let keep_alive = keep_alive.map(|seconds| Duration::from_secs(u64::from(seconds)));
+        if broker.certificates.is_some() {
+            self.certificates = broker.certificates;
+        }
+        let packet_id = self.flights.subscription_id();
+        self.present = Some(Present {
+            keep_alive: keep_alive.unwrap_or(self.options.keep_alive),
+            aliases: Aliases::new(broker.topic_alias_max),
+            began: now,
+            last_in: now,
+            last_out: now,
+            pinged: None,
+            subscribing: Some((packet_id, now)),
+            moved: now,
+            paused_until: None,
+            broker,
+        });
+        actions.push(Action::Subscribe(packet_id));
     }
 
-    fn on_disconnected(&mut self, error: Error, now: Time, rng: &mut impl Rng) {
+    /// There are no subscriptions, so no answer is waited for.
+    pub(super) fn subscribed_to_nothing(&mut self) {
+        if let Some(present) = &mut self.present {
+            present.subscribing = None;
+        }
+    }
+
+    fn on_subscribed(&mut self, packet_id: u16, refused: u64) {
+        let Some(present) = &mut self.present else { return };
+        if present.subscribing.is_some_and(|(waiting, _)| waiting == packet_id) {
+            present.subscribing = None;
+            self.counters.subscriptions_refused += refused;
+        } else {
+            self.counters.unsolicited += 1;
+        }
+    }
+
+    fn on_disconnected(&mut self, error: Error, now: Time, rng: &mut impl Rng, actions: &mut Vec<Action>) {
+        let was_connected = self.present.take().is_some();
         self.counters.disconnects += 1;
         self.clean_start |= error.spoils_session();
-        for Handed { seq, class, kept } in self.handed.drain(..) {
-            match kept {
-                Some(envelope) => self.outbox.restore(Entry { seq, envelope }),
-                None => self.counters.dropped.add(class, 1),
+        self.handed_bytes = 0;
+        for Handed { class, fragile, .. } in self.handed.drain(..) {
+            match fragile {
+                Fragile::No => {}
+                Fragile::Lost => self.counters.dropped.add(class, 1),
+                Fragile::Kept(entry) => self.queues.restore(*entry),
             }
         }
+        if was_connected {
+            self.suspect_large(&error, actions);
+        }
+        let wait = self.pace.failed(&error, now, rng);
+        let wait =
+            if self.falls_back(&error, was_connected) { wait.min(self.options.backoff.first) } else { wait };
         let tried_last = self.closing.is_some();
         let leaving = self.closing.as_ref().is_some_and(|closing| closing.stage == Stage::Leaving);
         if !leaving {
             self.last_error = Some(error);
         }
-        self.wait_until = now + self.backoff.failed(now, rng);
+        self.deadline = now + wait;
         self.state = if tried_last { State::Closed } else { State::Waiting };
     }
 
-    fn on_published(&mut self, packet_id: u16) {
-        let Some(Handed { seq, kept, .. }) = self.handed.pop_front() else {
+    /// Changes the version when the broker does not speak it and we may choose; true: to try at once.
+    fn falls_back(&mut self, error: &Error, was_connected: bool) -> bool {
+        if self.options.version.is_some() {
+            return false;
+        }
+        let refused = matches!(error, Error::Refused { refusal: Refusal::ProtocolVersion, .. });
+        let wordless = matches!(error, Error::Wordless { .. });
+        self.wordless_greetings = if wordless { self.wordless_greetings + 1 } else { 0 };
+        let silent = self.wordless_greetings >= WORDLESS_GREETINGS_MAX && !self.speaks_5;
+        let (version, fallback) = match self.version {
+            Version::V5 if refused => (Version::V311, Some(Fallback::Refused)),
+            Version::V5 if silent => (Version::V311, Some(Fallback::Wordless)),
+            // It was not the version; or it may speak 5 by now.
+            Version::V311 if refused || wordless => (Version::V5, None),
+            Version::V311 if was_connected && self.fallback == Some(Fallback::Wordless) => {
+                (Version::V5, None)
+            }
+            _ => return false,
+        };
+        (self.version, self.fallback, self.wordless_greetings) = (version, fallback, 0);
+        fallback.is_some()
+    }
+
+    /// Gives up the message that is to blame when a broker ends connections because of one.
+    fn suspect_large(&mut self, error: &Error, actions: &mut Vec<Action>) {
+        let told = matches!(error, Error::Ended { refusal: Refusal::PacketTooLarge, .. });
+        let Some((packet_id, bytes)) = self.flights.largest() else { return };
+        if !told {
+            // MQTT 5 has words for it.
+            let mute = self.version == Version::V311 && matches!(error, Error::Lost { .. });
+            let closed = mute && bytes >= SUSPICIOUS_BYTES;
+            self.wordless_closes = if closed { self.wordless_closes + 1 } else { 0 };
+            if self.wordless_closes < WORDLESS_CLOSES_MAX {
+                return;
+            }
+        }
+        self.wordless_closes = 0;
+        if let Answered::Done(entry) = self.flights.done(packet_id) {
+            let why = if told { WhyRefused::TooLargeForBroker } else { WhyRefused::TooLargeItSeems };
+            self.refuse_too_large(&entry.envelope, why);
+            settle(entry.row, Outcome::GivenUp, actions);
+        }
+    }
+
+    fn refuse_too_large(&mut self, envelope: &Envelope, why: WhyRefused) {
+        self.counters.refused_too_large += 1;
+        self.name_refused(envelope, why);
+    }
+
+    fn name_refused(&mut self, envelope: &Envelope, why: WhyRefused) {
+        let (topic, bytes) = (envelope.topic.clone(), envelope.payload.len());
+        self.last_refused = Some(RefusedMessage { topic, bytes, why });
+    }
+
+    fn on_sent(&mut self, messages: usize, now: Time, actions: &mut Vec<Action>) {
+        for _ in 0..messages {
+            let Some(handed) = self.handed.pop_front() else { return };
+            self.counters.sent += 1;
+            self.handed_bytes -= handed.bytes;
+            if let Some(since) = handed.track_since {
+                self.queues.track_sent(since, now);
+            }
+            if let Fragile::Kept(entry) = handed.fragile {
+                settle(entry.row, Outcome::Acknowledged, actions);
+            }
+        }
+    }
+
+    fn on_answered(&mut self, answered: Answered, reason: u8, now: Time, actions: &mut Vec<Action>) {
+        if answered == Answered::Nothing {
             self.counters.unsolicited += 1;
             return;
-        };
-        self.counters.sent += 1;
-        if let Some(envelope) = kept {
-            self.in_flight.insert(packet_id, Entry { seq, envelope });
+        }
+        self.wordless_closes = 0;
+        if let Some(present) = &mut self.present {
+            present.moved = now;
+        }
+        let Answered::Done(entry) = answered else { return };
+        match reason {
+            0..0x80 => {
+                self.counters.acknowledged += 1;
+                settle(entry.row, Outcome::Acknowledged, actions);
+            }
+            // It has no room now; the message is not to blame.
+            0x97 => {
+                self.counters.over_quota += 1;
+                if let Some(present) = &mut self.present {
+                    present.paused_until = Some(now + QUOTA_PAUSE);
+                }
+                self.queues.restore(*entry);
+            }
+            0x95 => {
+                self.refuse_too_large(&entry.envelope, WhyRefused::TooLargeForBroker);
+                settle(entry.row, Outcome::GivenUp, actions);
+            }
+            _ => {
+                self.counters.rejected += 1;
+                self.name_refused(&entry.envelope, WhyRefused::Answered(reason));
+                settle(entry.row, Outcome::GivenUp, actions);
+            }
         }
     }
 
-    fn send_waiting(&mut self, actions: &mut Vec<Action>) {
-        if self.closing.as_ref().is_some_and(|closing| closing.stage != Stage::Flushing) {
-            return;
+    /// What was waited for too long.
+    fn overdue(&self, now: Time) -> Option<Error> {
+        let broker = || self.options.broker.clone();
+        match (self.state, &self.present) {
+            (State::Connecting, _) if now >= self.deadline => {
+                Some(Error::Timeout { broker: broker(), phase: self.phase })
+            }
+            (State::Connected, Some(present)) => {
+                let detail = present.overdue(&self.flights, now)?;
+                Some(Error::Lost { broker: broker(), detail: detail.to_owned() })
+            }
+            _ => None,
         }
-        let window = usize::from(self.options.in_flight_max.min(self.broker_receive_maximum));
-        let mut unacknowledged =
-            self.in_flight.len() + self.handed.iter().filter(|handed| handed.kept.is_some()).count();
-        while self.handed.len() < HANDED_MAX {
-            let Some(entry) = self.outbox.take(unacknowledged < window) else { break };
-            if packet_bytes(&entry.envelope) > self.broker_max_packet_bytes {
-                self.counters.refused_too_large += 1;
+    }
+
+    fn ping_when_due(&mut self, now: Time, actions: &mut Vec<Action>) {
+        let Some(present) = &mut self.present else { return };
+        if present.pinged.is_some_and(|pinged| present.last_in > pinged) {
+            present.pinged = None;
+        }
+        if present.pinged.is_none() && now >= present.ping_due() {
+            present.pinged = Some(now);
+            present.last_out = now;
+            self.counters.pings += 1;
+            actions.push(Action::Ping);
+        }
+    }
+
+    fn send_waiting(&mut self, now: Time, actions: &mut Vec<Action>) {
+        let Some(present) = &mut self.present else { return };
+        present.paused_until = present.paused_until.filter(|until| now < *until);
+        let paused = present.paused_until.is_some();
+        let window = usize::from(self.options.in_flight_max.min(present.broker.receive_maximum));
+        let max_packet_bytes = present.broker.max_packet_bytes;
+        let mut expired = Vec::new();
+        let flushing = self.closing.as_ref().is_none_or(|closing| closing.stage == Stage::Flushing);
+        while self.has_room() {
+            if !self.flights.all_sent() {
+                if !self.resend(window, now, actions) {
+                    break;
+                }
                 continue;
             }
-            unacknowledged += usize::from(entry.envelope.qos > Qos::AtMostOnce);
-            self.hand_over(entry, actions);
+            if !flushing {
+                break;
+            }
+            let acknowledged = self.flights.len() < window && !paused;
+            let Some(entry) = self.queues.take(acknowledged, now, &mut expired) else { break };
+            if packet_bytes(&entry.envelope) > max_packet_bytes {
+                self.refuse_too_large(&entry.envelope, WhyRefused::TooLargeForBroker);
+                settle(entry.row, Outcome::GivenUp, actions);
+                continue;
+            }
+            self.hand_over(entry, now, actions);
         }
+        actions.extend(expired.into_iter().map(|row| Action::Settle(row, Outcome::GivenUp)));
     }
 
-    fn hand_over(&mut self, Entry { seq, envelope }: Entry, actions: &mut Vec<Action>) {
-        let class = envelope.class;
-        let kept = (envelope.qos > Qos::AtMostOnce).then(|| envelope.clone());
-        actions.push(Action::Publish(envelope));
-        self.handed.push_back(Handed { seq, class, kept });
+    /// Sends one message again that was in flight on the last connection; false when there is no room.
+    fn resend(&mut self, window: usize, now: Time, actions: &mut Vec<Action>) -> bool {
+        let Some(resend) = self.flights.next_resend(window) else { return self.flights.all_sent() };
+        match resend {
+            Resend::Release { packet_id } => actions.push(Action::Answer(Answer::Release, packet_id)),
+            Resend::Publish { packet_id, qos, entry } => {
+                let mut envelope = entry.envelope.clone();
+                envelope.qos = qos;
+                let (seq, class, bytes) = (entry.seq, envelope.class, packet_bytes(&envelope));
+                self.handed_bytes += bytes;
+                self.handed.push_back(Handed { seq, class, bytes, track_since: None, fragile: Fragile::No });
+                let expiry_s = seconds_left(entry.deadline, now);
+                actions.push(Action::Publish(Outgoing {
+                    envelope,
+                    packet_id,
+                    dup: true,
+                    alias: None,
+                    expiry_s,
+                }));
+            }
+        }
+        true
+    }
+
+    fn hand_over(&mut self, entry: Entry, now: Time, actions: &mut Vec<Action>) {
+        let Some(present) = &mut self.present else { return };
+        let qos = entry.envelope.qos.min(present.broker.qos_max);
+        let kept = (qos > Qos::AtMostOnce || entry.row.is_some()).then(|| entry.clone());
+        let expiry_s = seconds_left(entry.deadline, now);
+        let track_since =
+            (entry.envelope.class == MessageClass::Track).then_some(entry.since.max(present.began));
+        let (seq, mut envelope) = (entry.seq, entry.envelope);
+        envelope.qos = qos;
+        envelope.retain &= present.broker.retain;
+        let (class, bytes) = (envelope.class, packet_bytes(&envelope));
+        // A topic that is told once would only push out one that is told often.
+        let alias = (qos == Qos::AtMostOnce).then(|| present.aliases.of(&envelope.topic)).flatten();
+        let mut packet_id = 0;
+        let fragile = match kept {
+            Some(entry) if qos > Qos::AtMostOnce => {
+                if self.flights.is_empty() {
+                    present.moved = now;
+                }
+                let assigned = self.flights.publish(entry, qos);
+                packet_id = assigned.packet_id;
+                if assigned.strange {
+                    actions.push(Action::Answer(Answer::Release, packet_id));
+                }
+                Fragile::No
+            }
+            Some(entry) => Fragile::Kept(Box::new(entry)),
+            None => Fragile::Lost,
+        };
+        self.handed_bytes += bytes;
+        self.handed.push_back(Handed { seq, class, bytes, track_since, fragile });
+        actions.push(Action::Publish(Outgoing { envelope, packet_id, dup: false, alias, expiry_s }));
     }
 
     fn advance_close(&mut self, now: Time, actions: &mut Vec<Action>) {
-        let idle = self.outbox.is_empty() && self.handed.is_empty() && self.in_flight.is_empty();
+        let idle = self.queues.is_empty() && self.handed.is_empty() && self.flights.is_empty();
         let Some(closing) = &mut self.closing else { return };
         if closing.stage == Stage::Flushing && (idle || now >= closing.flush_until) {
-            let seq = self.outbox.next_seq();
+            let seq = self.queues.next_seq();
             closing.stage = Stage::Farewell(seq);
             if let Some(envelope) = closing.farewell.take() {
-                self.hand_over(Entry { seq, envelope }, actions);
+                self.hand_over(Entry { seq, envelope, row: None, deadline: None, since: now }, now, actions);
             }
         }
         let Some(closing) = &mut self.closing else { return };
         let Stage::Farewell(farewell) = closing.stage else { return };
-        let pending = self.handed.iter().any(|handed| handed.seq == farewell)
-            || self.in_flight.values().any(|entry| entry.seq == farewell);
+        let pending =
+            self.handed.iter().any(|handed| handed.seq == farewell) || self.flights.contains(farewell);
         if !pending {
             closing.stage = Stage::Leaving;
             actions.push(Action::Disconnect);
@@ -411,11 +937,68 @@ impl Session {
     }
 }
 
+impl Present {
+    fn note(&mut self, event: &Event, now: Time) {
+        match event {
+            // On a slow connection what is waited for may itself still be on its way out.
+            Event::Sent { messages: 0 } => {
+                self.last_out = now;
+                self.moved = now;
+                self.pinged = self.pinged.map(|_| now);
+            }
+            Event::Sent { .. } => self.last_out = now,
+            _ => self.last_in = now,
+        }
+    }
+
+    /// A ping is due when either side has been silent for the keep alive: a link that only sends would
+    /// not notice that nobody listens.
+    fn ping_due(&self) -> Time {
+        self.last_in.min(self.last_out) + self.keep_alive
+    }
+
+    fn timer(&self, flights: &Flights) -> Time {
+        let unanswered = self.pinged.filter(|pinged| self.last_in <= *pinged);
+        let ping = unanswered.map_or(self.ping_due(), |pinged| pinged + PONG_TIMEOUT);
+        let suback = self.subscribing.map(|(_, since)| since + ANSWER_TIMEOUT);
+        let ack = (!flights.is_empty()).then(|| self.moved + ANSWER_TIMEOUT);
+        [suback, ack, self.paused_until].into_iter().flatten().fold(ping, Time::min)
+    }
+
+    fn overdue(&self, flights: &Flights, now: Time) -> Option<&'static str> {
+        let since = |then: Time, limit: Duration| now >= then + limit;
+        if self.pinged.is_some_and(|pinged| self.last_in <= pinged && since(pinged, PONG_TIMEOUT)) {
+            Some("no answer to a ping")
+        } else if self.subscribing.is_some_and(|(_, asked)| since(asked, ANSWER_TIMEOUT)) {
+            Some("no answer to a subscription")
+        } else if !flights.is_empty() && since(self.moved, ANSWER_TIMEOUT) {
+            Some("no acknowledgement of what was sent")
+        } else {
+            None
+        }
+    }
+}
+
+fn settle(row: Option<RowId>, outcome: Outcome, actions: &mut Vec<Action>) {
+    actions.extend(row.map(|row| Action::Settle(row, outcome)));
+}
+
+/// Whole seconds until then, rounded up; at least one, for 0 would mean that it was never worth sending.
+fn seconds_left(deadline: Option<Time>, now: Time) -> Option<u32> {
+    let left = deadline?.since(now).as_secs_f64().ceil();
+    Some((left as u32).max(1))
+}
+
 /// The most bytes that a message takes on the wire.
 fn packet_bytes(envelope: &Envelope) -> usize {
+    let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+    let user = envelope.user_properties.iter();
     PUBLISH_OVERHEAD_BYTES
         + envelope.topic.len()
         + envelope.content_type.as_str().len()
+        + text(&envelope.response_topic)
+        + envelope.correlation_data.as_ref().map_or(0, bytes::Bytes::len)
+        + user.map(|(name, value)| USER_PROPERTY_OVERHEAD_BYTES + name.len() + value.len()).sum::<usize>()
         + envelope.payload.len()
 }
 

@@ -1,15 +1,14 @@
-//! The session machine against a broker that lives in the test: it loses, forgets, repeats.
+//! The session machine step by step; against a broker that loses, forgets and repeats, in `model`.
 
-use std::collections::BTreeMap;
+mod model;
 
 use bytes::Bytes;
 use proptest::prelude::*;
-use rand::{RngExt, SeedableRng};
+use rand::SeedableRng;
 use rand_pcg::Pcg64Mcg;
 
 use super::*;
-use crate::link::{QueueLimits, Refusal};
-use crate::model::ContentType;
+use crate::link::QueueLimits;
 
 fn at(milliseconds: u64) -> Time {
     Time { mono_ns: milliseconds * 1_000_000, epoch_ms: milliseconds }
@@ -17,24 +16,20 @@ fn at(milliseconds: u64) -> Time {
 
 fn options() -> SessionOptions {
     SessionOptions {
+        broker: "b:1".to_owned(),
         backoff: BackoffOptions::default(),
+        version: None,
         clean_start: false,
+        connect_timeout: Duration::from_secs(10),
+        keep_alive: Duration::from_mins(1),
         in_flight_max: 4,
         max_packet_bytes: 1_000,
-        outbox: OutboxLimits::default(),
+        waiting: WaitingLimits::default(),
     }
 }
 
 fn envelope(class: MessageClass, topic: &str, qos: Qos) -> Envelope {
-    Envelope {
-        topic: topic.to_owned(),
-        payload: Bytes::from_static(b"{}"),
-        content_type: ContentType::Json,
-        class,
-        qos,
-        retain: false,
-        priority: 0,
-    }
+    Envelope { qos, retain: false, expiry: None, ..Envelope::new(class, topic, "{}") }
 }
 
 fn event(topic: &str) -> Envelope {
@@ -49,11 +44,27 @@ fn unreachable() -> Error {
     Error::Unreachable { broker: "b:1".to_owned(), detail: "refused".to_owned() }
 }
 
-fn connected(session_present: bool) -> Event {
-    Event::Connected { session_present, receive_maximum: u16::MAX, max_packet_bytes: usize::MAX }
+fn refused(refusal: Refusal) -> Error {
+    Error::Refused { broker: "b:1".to_owned(), refusal, detail: None }
 }
 
-/// A session, its clock and its randomness.
+fn wordless() -> Error {
+    Error::Wordless { broker: "b:1".to_owned() }
+}
+
+fn connected(session_present: bool) -> Event {
+    Event::Connected(Accepted { session_present, ..Accepted::default() })
+}
+
+fn acknowledged(packet_id: u16) -> Event {
+    Event::Acknowledged { packet_id, reason: 0 }
+}
+
+fn connect(version: Version, clean_start: bool) -> Action {
+    Action::Connect { version, clean_start }
+}
+
+/// A session, its clock and its randomness. The subscription takes packet id 1 of the first connection.
 struct Bench {
     session: Session,
     now: Time,
@@ -67,21 +78,28 @@ impl Bench {
 
     fn connected(options: SessionOptions) -> Self {
         let mut bench = Self::new(options);
-        assert_eq!(bench.tick(), [Action::Connect { clean_start: false }]);
-        assert_eq!(bench.report(connected(false)), [Action::Subscribe]);
+        assert_eq!(bench.tick(), [connect(Version::V5, false)]);
+        assert_eq!(bench.report(connected(false)), [Action::Subscribe(1)]);
+        bench.report(Event::Subscribed { packet_id: 1, refused: 0 });
         bench
     }
 
     fn tick(&mut self) -> Vec<Action> {
-        self.session.handle(Input::Tick, self.now, &mut self.rng)
+        self.handle(Input::Tick)
     }
 
     fn report(&mut self, event: Event) -> Vec<Action> {
-        self.session.handle(Input::Transport(event), self.now, &mut self.rng)
+        self.handle(Input::Transport(event))
+    }
+
+    fn handle(&mut self, input: Input) -> Vec<Action> {
+        let mut actions = Vec::new();
+        self.session.handle(input, self.now, &mut self.rng, &mut actions);
+        actions
     }
 
     fn send(&mut self, envelope: Envelope) -> Vec<Action> {
-        self.session.enqueue(envelope);
+        self.session.enqueue(envelope, self.now);
         self.tick()
     }
 
@@ -91,20 +109,26 @@ impl Bench {
         self.tick()
     }
 
+    fn lose(&mut self, error: Error) {
+        self.report(Event::Disconnected(error));
+        assert_eq!(self.session.state(), State::Waiting);
+    }
+
     fn counters(&self) -> Counters {
         self.session.status().counters
     }
 }
 
-fn published(actions: &[Action]) -> Vec<&str> {
-    actions.iter().filter_map(topic_of).collect()
+fn outgoing(actions: &[Action]) -> Vec<&Outgoing> {
+    let message = |action| match action {
+        &Action::Publish(ref message) => Some(message),
+        _ => None,
+    };
+    actions.iter().filter_map(message).collect()
 }
 
-fn topic_of(action: &Action) -> Option<&str> {
-    match action {
-        Action::Publish(envelope) => Some(&envelope.topic),
-        _ => None,
-    }
+fn published(actions: &[Action]) -> Vec<&str> {
+    outgoing(actions).iter().map(|message| message.envelope.topic.as_str()).collect()
 }
 
 #[test]
@@ -114,8 +138,7 @@ fn waits_between_tries_grow_and_never_pass_a_minute() {
     for _ in 0..50 {
         bench.tick();
         let before = bench.now;
-        bench.report(Event::Disconnected(unreachable()));
-        assert_eq!(bench.session.state(), State::Waiting);
+        bench.lose(unreachable());
         bench.now = bench.session.timer().unwrap();
         longest = longest.max(bench.now.since(before));
     }
@@ -128,30 +151,92 @@ fn waits_between_tries_grow_and_never_pass_a_minute() {
 fn nothing_is_asked_for_before_the_wait_is_over() {
     let mut bench = Bench::new(options());
     bench.tick();
-    bench.report(Event::Disconnected(unreachable()));
+    bench.lose(unreachable());
     assert_eq!(bench.tick(), []);
-    assert_eq!(bench.wait(), [Action::Connect { clean_start: false }]);
+    assert_eq!(bench.wait(), [connect(Version::V5, false)]);
+}
+
+#[test]
+fn a_connection_that_does_not_come_about_in_time_is_given_up_with_what_was_waited_for() {
+    let mut bench = Bench::new(options());
+    bench.tick();
+    bench.report(Event::Reached(Phase::Greeting));
+    assert_eq!(bench.session.timer(), Some(at(10_000)));
+    assert_eq!(bench.wait()[0], Action::Abort);
+    let timeout = Error::Timeout { broker: "b:1".to_owned(), phase: Phase::Greeting };
+    assert_eq!(bench.session.status().last_error, Some(timeout));
 }
 
 #[test]
 fn a_refusal_shows_its_reason_in_the_status() {
     let mut bench = Bench::new(options());
     bench.tick();
-    let refused = Error::Refused { broker: "b:1".to_owned(), refusal: Refusal::WrongPassword };
-    bench.report(Event::Disconnected(refused));
+    bench.lose(refused(Refusal::WrongPassword));
     let status = bench.session.status();
     assert_eq!(status.last_error.as_ref().map(Error::word), Some("wrong password"));
-    assert_eq!(status.state, State::Waiting);
+    assert!(bench.session.timer().unwrap() >= at(30_000), "a wrong password is not hammered");
+}
+
+#[test]
+fn a_broker_that_is_away_for_an_hour_is_tried_some_hundred_times_and_one_that_refuses_us_fewer() {
+    for (error, tries) in [(unreachable(), 80..300), (refused(Refusal::NotAuthorised), 60..121)] {
+        for seed in 0..200 {
+            let mut bench = Bench::new(options());
+            bench.rng = Pcg64Mcg::seed_from_u64(seed);
+            let mut count = 0;
+            while bench.now < at(3_600_000) {
+                if !bench.wait().is_empty() {
+                    count += 1;
+                    bench.lose(error.clone());
+                }
+            }
+            assert!(tries.contains(&count), "seed {seed}: {count} tries after {error}");
+        }
+    }
+}
+
+#[test]
+fn two_hundred_sessions_come_back_spread_out_and_all_within_90_s() {
+    // The broker was down for 20 s; all lost it at once.
+    for seed in 0..20 {
+        let mut slots = vec![0_usize; 900];
+        for camera in 0..200 {
+            let mut bench = Bench::connected(options());
+            bench.rng = Pcg64Mcg::seed_from_u64(seed << 32 | camera);
+            bench.lose(unreachable());
+            while bench.now < at(20_000) {
+                if bench.wait() == [connect(Version::V5, false)] && bench.now < at(20_000) {
+                    bench.lose(unreachable());
+                }
+            }
+            let slot = bench.now.since(at(20_000)).as_millis() as usize / 100;
+            assert!(slot < slots.len(), "back after {slot} slots of 100 ms");
+            slots[slot] += 1;
+        }
+        let fullest = slots.iter().max().unwrap();
+        assert!(*fullest <= 10, "seed {seed}: {fullest} of 200 in 100 ms");
+    }
 }
 
 #[test]
 fn subscriptions_are_asked_for_at_every_connect_and_before_anything_is_sent() {
     let mut bench = Bench::connected(options());
-    bench.report(Event::Disconnected(unreachable()));
-    bench.session.enqueue(event("e"));
+    bench.lose(unreachable());
+    bench.session.enqueue(event("e"), bench.now);
     bench.wait();
     let actions = bench.report(connected(true));
-    assert_eq!(actions, [Action::Subscribe, Action::Publish(event("e"))]);
+    assert_eq!(actions[0], Action::Subscribe(2));
+    assert_eq!(published(&actions), ["e"]);
+}
+
+#[test]
+fn a_subscription_that_is_not_answered_ends_the_connection() {
+    let mut bench = Bench::new(options());
+    bench.tick();
+    bench.report(connected(false));
+    bench.now = bench.now + ANSWER_TIMEOUT;
+    assert_eq!(bench.tick()[0], Action::Abort);
+    assert_eq!(bench.session.state(), State::Waiting);
 }
 
 #[test]
@@ -160,53 +245,128 @@ fn without_a_session_exactly_the_unacknowledged_are_sent_again_in_their_order() 
     for topic in ["a", "b", "c"] {
         bench.send(event(topic));
     }
-    for packet_id in [1, 2] {
-        bench.report(Event::Published { packet_id });
-    }
-    bench.report(Event::Acknowledged { packet_id: 1, accepted: true });
-    bench.report(Event::Disconnected(unreachable()));
+    bench.report(acknowledged(2));
+    bench.lose(unreachable());
     bench.wait();
     let actions = bench.report(connected(false));
     assert_eq!(published(&actions), ["b", "c"]);
-    assert_eq!(bench.counters().requeued, 1);
+    assert!(outgoing(&actions).iter().all(|message| !message.dup));
+    assert_eq!(bench.counters().requeued, 2);
 }
 
 #[test]
-fn with_a_session_what_is_in_flight_is_left_to_the_transport() {
+fn with_a_session_what_is_in_flight_is_sent_again_as_a_duplicate_with_its_packet_id() {
     let mut bench = Bench::connected(options());
     bench.send(event("a"));
-    bench.report(Event::Published { packet_id: 1 });
     bench.send(event("b"));
-    bench.report(Event::Disconnected(unreachable()));
+    bench.lose(unreachable());
+    bench.session.enqueue(event("c"), bench.now);
     bench.wait();
     let actions = bench.report(connected(true));
-    assert_eq!(published(&actions), ["b"]);
-    bench.report(Event::Acknowledged { packet_id: 1, accepted: true });
+    assert_eq!(published(&actions), ["a", "b", "c"]);
+    let ids: Vec<_> = outgoing(&actions).iter().map(|message| (message.packet_id, message.dup)).collect();
+    assert_eq!(ids, [(2, true), (3, true), (5, false)]);
+    bench.report(acknowledged(2));
     assert_eq!(bench.counters().acknowledged, 1);
 }
 
 #[test]
-fn a_repeated_acknowledgement_counts_once() {
+fn what_is_sent_again_keeps_to_a_window_that_became_smaller() {
     let mut bench = Bench::connected(options());
-    bench.send(event("a"));
-    bench.report(Event::Published { packet_id: 1 });
-    for _ in 0..2 {
-        bench.report(Event::Acknowledged { packet_id: 1, accepted: true });
+    for topic in ["a", "b", "c"] {
+        bench.send(event(topic));
     }
-    let counters = bench.counters();
-    assert_eq!((counters.acknowledged, counters.unsolicited), (1, 1));
+    bench.lose(unreachable());
+    bench.wait();
+    let narrow = Accepted { session_present: true, receive_maximum: 1, ..Accepted::default() };
+    assert_eq!(published(&bench.report(Event::Connected(narrow))), ["a"]);
+    assert_eq!(published(&bench.report(acknowledged(2))), ["b"]);
 }
 
 #[test]
-fn a_message_that_the_broker_rejects_is_counted_and_not_sent_again() {
+fn a_repeated_acknowledgement_counts_once_and_ends_nothing() {
     let mut bench = Bench::connected(options());
     bench.send(event("a"));
-    bench.report(Event::Published { packet_id: 1 });
-    bench.report(Event::Acknowledged { packet_id: 1, accepted: false });
-    bench.report(Event::Disconnected(unreachable()));
+    for _ in 0..2 {
+        bench.report(acknowledged(2));
+    }
+    let counters = bench.counters();
+    assert_eq!((counters.acknowledged, counters.unsolicited), (1, 1));
+    assert_eq!(bench.session.state(), State::Connected);
+}
+
+#[test]
+fn every_receipt_of_a_qos_2_message_is_answered_with_a_release() {
+    let mut bench = Bench::connected(options());
+    bench.send(envelope(MessageClass::Weights, "w", Qos::ExactlyOnce));
+    for _ in 0..2 {
+        let actions = bench.report(Event::Received { packet_id: 2, reason: 0 });
+        assert_eq!(actions, [Action::Answer(Answer::Release, 2)]);
+    }
+    bench.report(Event::Completed { packet_id: 2 });
+    assert_eq!((bench.counters().acknowledged, bench.session.status().in_flight), (1, 0));
+}
+
+#[test]
+fn a_released_message_is_released_again_on_a_resumed_session_and_not_sent_again() {
+    let mut bench = Bench::connected(options());
+    bench.send(envelope(MessageClass::Weights, "w", Qos::ExactlyOnce));
+    bench.report(Event::Received { packet_id: 2, reason: 0 });
+    bench.lose(unreachable());
+    bench.wait();
+    let actions = bench.report(connected(true));
+    assert_eq!(actions, [Action::Subscribe(3), Action::Answer(Answer::Release, 2)]);
+}
+
+#[test]
+fn on_a_session_from_before_the_process_began_an_id_is_released_before_its_first_use() {
+    let mut bench = Bench::new(options());
+    bench.tick();
+    bench.report(connected(true));
+    let actions = bench.send(envelope(MessageClass::Weights, "w", Qos::ExactlyOnce));
+    assert_eq!(actions[0], Action::Answer(Answer::Release, 2));
+    assert_eq!(published(&actions), ["w"]);
+    // The answer to that release is not taken for the message's.
+    bench.report(Event::Completed { packet_id: 2 });
+    assert_eq!(bench.session.status().in_flight, 1);
+}
+
+#[test]
+fn a_qos_2_message_that_comes_twice_is_delivered_once_also_over_a_lost_connection() {
+    let mut bench = Bench::connected(options());
+    let message = Event::Message { packet_id: 7, qos: Qos::ExactlyOnce, delivery: Delivery::default() };
+    let first = bench.report(message.clone());
+    assert_eq!(first.len(), 2, "{first:?}");
+    bench.lose(unreachable());
+    bench.wait();
+    bench.report(connected(true));
+    assert_eq!(bench.report(message.clone()), [Action::Answer(Answer::Receive, 7)]);
+    assert_eq!(bench.report(Event::Released { packet_id: 7 }), [Action::Answer(Answer::Complete, 7)]);
+    assert_eq!(bench.report(message).len(), 2, "the id is free for another message");
+}
+
+#[test]
+fn a_message_that_the_broker_rejects_is_counted_named_and_not_sent_again() {
+    let mut bench = Bench::connected(options());
+    bench.send(event("a"));
+    bench.report(Event::Acknowledged { packet_id: 2, reason: 0x87 });
+    bench.lose(unreachable());
     bench.wait();
     assert_eq!(published(&bench.report(connected(false))), [""; 0]);
-    assert_eq!(bench.counters().rejected, 1);
+    let status = bench.session.status();
+    assert_eq!(status.counters.rejected, 1);
+    let refused = RefusedMessage { topic: "a".to_owned(), bytes: 2, why: WhyRefused::Answered(0x87) };
+    assert_eq!(status.last_refused, Some(refused));
+}
+
+#[test]
+fn a_broker_without_room_gets_the_message_again_after_a_pause() {
+    let mut bench = Bench::connected(options());
+    bench.send(event("a"));
+    assert_eq!(bench.report(Event::Acknowledged { packet_id: 2, reason: 0x97 }), []);
+    assert_eq!(bench.session.timer(), Some(bench.now + QUOTA_PAUSE));
+    assert_eq!(published(&bench.wait()), ["a"]);
+    assert_eq!(bench.counters().over_quota, 1);
 }
 
 #[test]
@@ -217,22 +377,18 @@ fn a_full_window_holds_events_back_and_lets_tracks_pass() {
     }
     assert_eq!(bench.send(event("5")), []);
     assert_eq!(published(&bench.send(track("t"))), ["t"]);
-    bench.report(Event::Published { packet_id: 1 });
-    let actions = bench.report(Event::Acknowledged { packet_id: 1, accepted: true });
-    assert_eq!(published(&actions), ["5"]);
+    assert_eq!(published(&bench.report(acknowledged(2))), ["5"]);
 }
 
 #[test]
-fn the_brokers_receive_maximum_narrows_the_window() {
-    let mut bench = Bench::new(options());
-    bench.tick();
-    bench.report(Event::Connected {
-        session_present: false,
-        receive_maximum: 1,
-        max_packet_bytes: usize::MAX,
-    });
-    bench.send(event("1"));
-    assert_eq!(bench.send(event("2")), []);
+fn a_receive_maximum_of_1_or_even_0_lets_one_message_out_at_a_time() {
+    for receive_maximum in [0, 1] {
+        let mut bench = Bench::new(options());
+        bench.tick();
+        bench.report(Event::Connected(Accepted { receive_maximum, ..Accepted::default() }));
+        assert_eq!(published(&bench.send(event("1"))), ["1"]);
+        assert_eq!(bench.send(event("2")), []);
+    }
 }
 
 #[test]
@@ -244,20 +400,75 @@ fn a_slow_transport_keeps_the_backlog_in_the_outbox_where_newer_tracks_replace_o
     for _ in 0..5 {
         assert_eq!(bench.send(track("late")), []);
     }
-    assert_eq!(published(&bench.report(Event::Published { packet_id: 0 })), ["late"]);
+    assert_eq!(published(&bench.report(Event::Sent { messages: 1 })), ["late"]);
     assert_eq!(bench.counters().replaced.get(MessageClass::Track), 4);
 }
 
 #[test]
-fn what_is_larger_than_our_limit_or_the_brokers_is_refused_and_counted() {
+fn large_messages_are_handed_over_a_few_at_a_time() {
+    let mut bench = Bench::connected(SessionOptions { max_packet_bytes: 1 << 20, ..options() });
+    for number in 0..4 {
+        let large =
+            Envelope { payload: vec![b'x'; HANDED_BYTES_MAX / 2].into(), ..track(&number.to_string()) };
+        bench.session.enqueue(large, bench.now);
+    }
+    assert_eq!(published(&bench.tick()), ["0", "1"]);
+    assert_eq!(published(&bench.report(Event::Sent { messages: 2 })), ["2", "3"]);
+}
+
+#[test]
+fn what_is_larger_than_our_limit_or_the_brokers_is_refused_once_counted_and_named() {
     let mut bench = Bench::new(options());
     bench.tick();
-    bench.report(Event::Connected { session_present: false, receive_maximum: 9, max_packet_bytes: 100 });
+    bench.report(Event::Connected(Accepted { max_packet_bytes: 100, ..Accepted::default() }));
     let sized = |length| Envelope { payload: Bytes::from(vec![b'x'; length]), ..event("e") };
-    assert_eq!(bench.send(sized(1_000)), []);
-    assert_eq!(bench.send(sized(100)), []);
+    for (length, why) in [(1_000, WhyRefused::TooLargeForUs), (100, WhyRefused::TooLargeForBroker)] {
+        assert_eq!(bench.send(sized(length)), []);
+        let refused = RefusedMessage { topic: "e".to_owned(), bytes: length, why };
+        assert_eq!(bench.session.status().last_refused, Some(refused));
+    }
     assert_eq!(bench.counters().refused_too_large, 2);
     assert_eq!(bench.send(sized(10)).len(), 1);
+}
+
+#[test]
+fn a_broker_that_ends_the_connection_over_a_large_message_does_not_get_it_again() {
+    let mut bench = Bench::connected(options());
+    bench.send(event("small"));
+    bench.send(Envelope { payload: vec![b'x'; 500].into(), ..event("large") });
+    bench.lose(Error::Ended { broker: "b:1".to_owned(), refusal: Refusal::PacketTooLarge, detail: None });
+    bench.wait();
+    assert_eq!(published(&bench.report(connected(true))), ["small"]);
+    assert_eq!(bench.counters().refused_too_large, 1);
+}
+
+#[test]
+fn in_3_1_1_a_large_message_is_given_up_when_the_broker_closes_again_and_again() {
+    let version = Some(Version::V311);
+    let mut bench = Bench::new(SessionOptions { version, max_packet_bytes: 1 << 20, ..options() });
+    bench.session.enqueue(Envelope { payload: vec![b'x'; 100_000].into(), ..event("large") }, bench.now);
+    bench.session.enqueue(event("small"), bench.now);
+    let lost = || Error::Lost { broker: "b:1".to_owned(), detail: "closed by the other side".to_owned() };
+    for _ in 0..WORDLESS_CLOSES_MAX {
+        bench.wait();
+        assert_eq!(published(&bench.report(connected(true)))[0], "large");
+        bench.lose(lost());
+    }
+    bench.wait();
+    assert_eq!(published(&bench.report(connected(true))), ["small"]);
+    let why = bench.session.status().last_refused.map(|refused| refused.why);
+    assert_eq!(why, Some(WhyRefused::TooLargeItSeems));
+}
+
+#[test]
+fn a_message_too_large_to_take_in_is_acknowledged_counted_and_named() {
+    let mut bench = Bench::connected(options());
+    let large =
+        Event::TooLarge { packet_id: 9, qos: Qos::AtLeastOnce, topic: "t".to_owned(), bytes: 5_000_000 };
+    assert_eq!(bench.report(large), [Action::Answer(Answer::Acknowledge, 9)]);
+    assert_eq!(bench.counters().received_too_large, 1);
+    let why = bench.session.status().last_refused.map(|refused| refused.why);
+    assert_eq!(why, Some(WhyRefused::TooLargeToReceive));
 }
 
 #[test]
@@ -273,35 +484,201 @@ fn topics_that_cannot_be_published_to_are_refused_and_counted() {
 fn tracks_that_were_with_a_broken_connection_are_counted_as_dropped() {
     let mut bench = Bench::connected(options());
     bench.send(track("t"));
-    bench.report(Event::Disconnected(unreachable()));
+    bench.lose(unreachable());
     assert_eq!(bench.counters().dropped.get(MessageClass::Track), 1);
+}
+
+#[test]
+fn a_perishable_message_carries_what_is_left_of_its_time() {
+    let mut bench = Bench::new(options());
+    let perishable = Envelope { expiry: Some(Duration::from_secs(60)), ..event("v") };
+    bench.session.enqueue(perishable, bench.now);
+    bench.now = bench.now + Duration::from_millis(20_500);
+    bench.tick();
+    let actions = bench.report(connected(false));
+    assert_eq!(outgoing(&actions)[0].expiry_s, Some(40));
+}
+
+#[test]
+fn what_the_broker_cannot_do_is_not_asked_of_it() {
+    let mut bench = Bench::new(options());
+    bench.tick();
+    let poor = Accepted { qos_max: Qos::AtLeastOnce, retain: false, ..Accepted::default() };
+    bench.report(Event::Connected(poor));
+    let wanted = Envelope { retain: true, ..envelope(MessageClass::Weights, "w", Qos::ExactlyOnce) };
+    let actions = bench.send(wanted);
+    let sent = &outgoing(&actions)[0].envelope;
+    assert_eq!((sent.qos, sent.retain), (Qos::AtLeastOnce, false));
+    bench.report(acknowledged(2));
+    assert_eq!(bench.counters().acknowledged, 1);
+}
+
+#[test]
+fn a_repeated_topic_goes_out_as_an_alias_and_every_connection_tells_it_anew() {
+    let mut bench = Bench::connected(options());
+    bench.lose(unreachable());
+    bench.wait();
+    for _ in 0..2 {
+        bench.report(Event::Connected(Accepted { topic_alias_max: 10, ..Accepted::default() }));
+        for known in [false, true] {
+            let actions = bench.send(track("t"));
+            assert_eq!(outgoing(&actions)[0].alias, Some(Alias { number: 1, known }));
+        }
+        bench.lose(unreachable());
+        bench.wait();
+    }
+}
+
+#[test]
+fn a_ping_is_sent_after_silence_on_either_side_and_an_answer_keeps_the_connection() {
+    let mut bench = Bench::connected(options());
+    for _ in 0..3 {
+        assert_eq!(bench.wait(), [Action::Ping]);
+        bench.now = bench.now + Duration::from_secs(5);
+        bench.report(Event::Heard);
+    }
+    assert_eq!(bench.session.state(), State::Connected);
+    // Sending alone is no sign that anybody listens.
+    for _ in 0..70 {
+        bench.now = bench.now + Duration::from_secs(1);
+        bench.send(track("t"));
+        bench.report(Event::Sent { messages: 1 });
+    }
+    assert_eq!(bench.counters().pings, 4);
+}
+
+#[test]
+fn a_ping_without_an_answer_ends_the_connection() {
+    let mut bench = Bench::connected(options());
+    assert_eq!(bench.wait(), [Action::Ping]);
+    let pinged = bench.now;
+    assert_eq!(bench.wait()[0], Action::Abort);
+    assert_eq!(bench.now.since(pinged), PONG_TIMEOUT);
+    assert_eq!(bench.session.status().last_error.as_ref().map(Error::word), Some("connection lost"));
+}
+
+#[test]
+fn a_ping_that_is_still_on_its_way_out_is_given_more_time() {
+    let mut bench = Bench::connected(options());
+    assert_eq!(bench.wait(), [Action::Ping]);
+    for _ in 0..10 {
+        bench.now = bench.now + PONG_TIMEOUT / 2;
+        assert_eq!(bench.report(Event::Sent { messages: 0 }), []);
+    }
+    assert_eq!(bench.session.state(), State::Connected);
+}
+
+#[test]
+fn the_brokers_keep_alive_counts_and_a_broker_that_watches_nothing_is_pinged_at_ours() {
+    for (keep_alive_s, due_s) in [(Some(1), 1), (Some(0), 60), (None, 60)] {
+        let mut bench = Bench::new(options());
+        bench.tick();
+        bench.report(Event::Connected(Accepted { keep_alive_s, ..Accepted::default() }));
+        bench.session.subscribed_to_nothing();
+        assert_eq!(bench.session.timer(), Some(bench.now + Duration::from_secs(due_s)));
+    }
+}
+
+#[test]
+fn messages_that_are_never_acknowledged_end_the_connection_and_are_sent_again() {
+    let mut bench = Bench::connected(options());
+    bench.send(event("a"));
+    bench.now = bench.now + ANSWER_TIMEOUT;
+    assert_eq!(bench.tick()[0], Action::Abort);
+    bench.wait();
+    assert_eq!(published(&bench.report(connected(true))), ["a"]);
+}
+
+#[test]
+fn a_wall_clock_that_jumps_a_year_either_way_changes_nothing() {
+    const YEAR_MS: u64 = 365 * 86_400_000;
+    let mut bench = Bench::connected(options());
+    bench.now.epoch_ms += 2 * YEAR_MS;
+    for _ in 0..2 {
+        bench.now.epoch_ms -= YEAR_MS;
+        let before = bench.now;
+        assert_eq!(bench.tick(), []);
+        assert_eq!(bench.session.timer().unwrap().since(before), Duration::from_mins(1));
+    }
+    bench.now.epoch_ms += YEAR_MS;
+    bench.lose(unreachable());
+    assert!(bench.session.timer().unwrap().since(bench.now) <= Duration::from_secs(1));
+}
+
+#[test]
+fn a_broker_that_refuses_5_is_spoken_to_in_3_1_1_at_once_and_from_then_on() {
+    let mut bench = Bench::new(options());
+    bench.tick();
+    bench.lose(refused(Refusal::ProtocolVersion));
+    assert!(bench.session.timer().unwrap() <= at(1_000));
+    for _ in 0..3 {
+        assert_eq!(bench.wait(), [connect(Version::V311, false)]);
+        bench.report(connected(false));
+        let status = bench.session.status();
+        assert_eq!((status.version, status.fallback), (Version::V311, Some(Fallback::Refused)));
+        bench.lose(unreachable());
+    }
+}
+
+#[test]
+fn a_broker_that_closes_without_a_word_is_tried_in_3_1_1_for_one_connection() {
+    let mut bench = Bench::new(options());
+    for _ in 0..WORDLESS_GREETINGS_MAX {
+        assert_eq!(bench.wait(), [connect(Version::V5, false)]);
+        bench.lose(wordless());
+    }
+    assert_eq!(bench.wait(), [connect(Version::V311, false)]);
+    bench.report(connected(false));
+    bench.lose(unreachable());
+    assert_eq!(bench.wait(), [connect(Version::V5, false)]);
+}
+
+#[test]
+fn a_broker_that_spoke_5_is_never_asked_in_3_1_1_because_of_its_silence() {
+    let mut bench = Bench::connected(options());
+    bench.lose(unreachable());
+    for _ in 0..10 {
+        assert_eq!(bench.wait(), [connect(Version::V5, false)]);
+        bench.lose(wordless());
+    }
+}
+
+#[test]
+fn a_version_that_was_asked_for_is_the_only_one_tried() {
+    for version in [Version::V5, Version::V311] {
+        let mut bench = Bench::new(SessionOptions { version: Some(version), ..options() });
+        for _ in 0..3 {
+            assert_eq!(bench.wait(), [connect(version, false)]);
+            bench.lose(refused(Refusal::ProtocolVersion));
+        }
+    }
 }
 
 #[test]
 fn a_protocol_error_is_followed_by_one_clean_start() {
     let mut bench = Bench::connected(options());
     bench.send(event("e"));
-    bench.report(Event::Published { packet_id: 1 });
-    bench.report(Event::Disconnected(Error::Protocol { broker: "b:1".to_owned(), detail: "?".to_owned() }));
-    assert_eq!(bench.wait(), [Action::Connect { clean_start: true }]);
+    bench.lose(Error::Protocol { broker: "b:1".to_owned(), detail: "?".to_owned() });
+    assert_eq!(bench.wait(), [connect(Version::V5, true)]);
     // The broker lies: after a clean start there is no session to resume.
-    assert_eq!(published(&bench.report(connected(true))), ["e"]);
-    bench.report(Event::Disconnected(unreachable()));
-    assert_eq!(bench.wait(), [Action::Connect { clean_start: false }]);
+    let actions = bench.report(connected(true));
+    assert_eq!(published(&actions), ["e"]);
+    assert!(!outgoing(&actions)[0].dup);
+    bench.lose(unreachable());
+    assert_eq!(bench.wait(), [connect(Version::V5, false)]);
 }
 
 #[test]
 fn closing_flushes_then_says_farewell_and_leaves_after_its_acknowledgement() {
     let mut bench = Bench::connected(options());
     bench.send(event("e"));
+    bench.report(Event::Sent { messages: 1 });
     let farewell = envelope(MessageClass::Presence, "status", Qos::AtLeastOnce);
     bench.session.begin_close(Some(farewell), bench.now, Duration::from_secs(4));
     assert_eq!(bench.tick(), []);
-    bench.report(Event::Published { packet_id: 1 });
-    let actions = bench.report(Event::Acknowledged { packet_id: 1, accepted: true });
-    assert_eq!(published(&actions), ["status"]);
-    assert_eq!(bench.report(Event::Published { packet_id: 2 }), []);
-    assert_eq!(bench.report(Event::Acknowledged { packet_id: 2, accepted: true }), [Action::Disconnect]);
+    assert_eq!(published(&bench.report(acknowledged(2))), ["status"]);
+    assert_eq!(bench.report(Event::Sent { messages: 1 }), []);
+    assert_eq!(bench.report(acknowledged(3)), [Action::Disconnect]);
     bench.report(Event::Disconnected(unreachable()));
     assert_eq!(bench.session.state(), State::Closed);
     assert_eq!(bench.session.status().last_error, None);
@@ -325,112 +702,21 @@ fn a_queue_that_cannot_be_flushed_in_time_leaves_time_for_the_farewell() {
 fn closing_without_a_connection_tries_once_more_and_then_ends() {
     let mut bench = Bench::new(options());
     bench.tick();
-    bench.report(Event::Disconnected(unreachable()));
+    bench.lose(unreachable());
     bench.session.begin_close(None, bench.now, Duration::from_secs(4));
-    assert_eq!(bench.tick(), [Action::Connect { clean_start: false }]);
+    assert_eq!(bench.tick(), [connect(Version::V5, false)]);
     bench.report(Event::Disconnected(unreachable()));
     assert_eq!(bench.session.state(), State::Closed);
 }
 
-/// What the other side of the session does: sends in order, loses connections, forgets sessions,
-/// repeats acknowledgements, refuses connections.
-#[derive(Default)]
-struct World {
-    up: bool,
-    connecting: bool,
-    handed: VecDeque<Envelope>,
-    in_flight: BTreeMap<u16, Envelope>,
-    last_id: u16,
-    arrived: BTreeMap<String, u32>,
-}
-
-impl World {
-    fn act(&mut self, actions: Vec<Action>) {
-        for action in actions {
-            match action {
-                Action::Connect { .. } => self.connecting = true,
-                Action::Publish(envelope) => {
-                    assert!(self.up, "published without a connection");
-                    self.handed.push_back(envelope);
-                }
-                Action::Subscribe | Action::Disconnect | Action::Deliver(..) => {}
-            }
-        }
-        assert!(self.handed.len() <= HANDED_MAX);
-    }
-
-    fn next(&mut self, rng: &mut Pcg64Mcg, faults: bool) -> Option<Event> {
-        if self.connecting {
-            self.connecting = false;
-            if faults && rng.random_bool(0.3) {
-                return Some(Event::Disconnected(unreachable()));
-            }
-            self.up = true;
-            let session_present = rng.random_bool(0.5);
-            if !session_present {
-                self.in_flight.clear();
-            }
-            return Some(connected(session_present));
-        }
-        if !self.up {
-            return None;
-        }
-        if faults && rng.random_bool(0.05) {
-            self.up = false;
-            self.handed.clear();
-            return Some(Event::Disconnected(unreachable()));
-        }
-        if let Some(envelope) = self.handed.pop_front() {
-            *self.arrived.entry(envelope.topic.clone()).or_default() +=
-                u32::from(!faults || rng.random_bool(0.9));
-            self.last_id = self.last_id % 1_000 + 1;
-            self.in_flight.insert(self.last_id, envelope);
-            return Some(Event::Published { packet_id: self.last_id });
-        }
-        if faults && rng.random_bool(0.1) {
-            return Some(Event::Acknowledged { packet_id: 2_000, accepted: true });
-        }
-        let (packet_id, envelope) = self.in_flight.pop_first()?;
-        // An acknowledgement means that it did arrive, even if an earlier copy was lost.
-        self.arrived.insert(envelope.topic, 1);
-        Some(Event::Acknowledged { packet_id, accepted: true })
-    }
-}
-
 proptest! {
-    #[test]
-    fn no_event_is_lost_whatever_the_connection_does(seed: u64, count in 1..60_usize) {
-        let mut bench = Bench::new(options());
-        bench.rng = Pcg64Mcg::seed_from_u64(seed);
-        let mut world_rng = Pcg64Mcg::seed_from_u64(!seed);
-        let mut world = World::default();
-        for step in 0..5_000 {
-            let faults = step < 2_000;
-            if step < count {
-                bench.session.enqueue(event(&step.to_string()));
-            }
-            let actions = if let Some(report) = world.next(&mut world_rng, faults) {
-                bench.report(report)
-            } else {
-                bench.now = bench.session.timer().map_or(bench.now, |due| due.max(bench.now));
-                bench.tick()
-            };
-            world.act(actions);
-        }
-        let status = bench.session.status();
-        prop_assert_eq!(world.arrived.len(), count);
-        prop_assert!(world.arrived.values().all(|copies| *copies > 0));
-        prop_assert_eq!(status.queued.total() + status.in_flight, 0);
-        prop_assert_eq!(status.counters.acknowledged, count as u64);
-    }
-
     #[test]
     fn overflow_while_disconnected_evicts_the_lowest_priority_and_counts(priorities in prop::collection::vec(0..4_u8, 0..40)) {
         let limits = QueueLimits { messages: 10, bytes: 10_000 };
-        let outbox = OutboxLimits { events: limits, ..OutboxLimits::default() };
-        let mut bench = Bench::new(SessionOptions { in_flight_max: 64, outbox, ..options() });
+        let waiting = WaitingLimits { all: limits, ..WaitingLimits::default() };
+        let mut bench = Bench::new(SessionOptions { in_flight_max: 64, waiting, ..options() });
         for (number, priority) in priorities.iter().enumerate() {
-            bench.session.enqueue(Envelope { priority: *priority, ..event(&number.to_string()) });
+            bench.session.enqueue(Envelope { priority: *priority, ..event(&number.to_string()) }, bench.now);
         }
         let mut expected: Vec<_> = priorities.iter().enumerate().map(|(number, priority)| (*priority, number)).collect();
         expected.sort_by_key(|(priority, number)| (std::cmp::Reverse(*priority), std::cmp::Reverse(*number)));

@@ -159,6 +159,13 @@ impl Engine {
         }
     }
 
+    /// Goes by other limits and places from the next frame on. What was predicted goes on; where its
+    /// place is gone, nothing proposes it any more, and it is retracted.
+    pub fn set_options(&mut self, options: Options, zones: Vec<Zone>) {
+        self.options = options;
+        self.zones = zones;
+    }
+
     /// Takes one frame: fills in the forecasts of its tracks, puts the velocity that they start from in
     /// the place of the box's, and appends what began or changed to `out`.
     ///

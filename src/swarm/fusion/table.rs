@@ -275,7 +275,18 @@ pub(super) struct Table {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Scratch {
     assignment: Assignment,
+    pairs: Vec<Pair>,
     by_x: Vec<(f64, usize)>,
+}
+
+impl Scratch {
+    /// The best assignment among the pairs, which are used up.
+    fn solve(&mut self, columns: usize) -> &[(usize, usize)] {
+        self.pairs.sort_unstable_by_key(|p| (p.row, p.column));
+        self.assignment.solve(&self.pairs, columns);
+        self.pairs.clear();
+        self.assignment.chosen()
+    }
 }
 
 impl Table {
@@ -382,11 +393,11 @@ impl Table {
                 let benefit =
                     worth(off, plus(w.prior.cov, place.cov), STRAY_CLUSTER) + past + person.doubt(now_ms);
                 if benefit > 0.0 {
-                    scratch.assignment.pairs.push(Pair { row, column, benefit });
+                    scratch.pairs.push(Pair { row, column, worth: benefit });
                 }
             }
         }
-        for &(row, column) in scratch.assignment.solve(working.len(), pools.len()) {
+        for &(row, column) in scratch.solve(pools.len()) {
             for &i in &members[column] {
                 of[i] = Some(row);
                 let w = &mut working[row];
@@ -429,13 +440,13 @@ impl Table {
                         + person.affinity(scan.camera, s.sight.track_id, now_ms)
                         + person.doubt(now_ms);
                     if worth > 0.0 {
-                        scratch.assignment.pairs.push(Pair { row, column, benefit: worth });
+                        scratch.pairs.push(Pair { row, column, worth });
                     }
                 }
             }
             let before: Vec<Option<usize>> = of[own.clone()].to_vec();
             of[own.clone()].fill(None);
-            for &(row, column) in scratch.assignment.solve(working.len(), count) {
+            for &(row, column) in scratch.solve(count) {
                 of[own.start + column] = Some(row);
             }
             for (column, s) in seen[own.clone()].iter().enumerate().filter(|(_, s)| !s.muted) {
@@ -758,13 +769,13 @@ fn clusters(
                     if off.norm() < REACH_M && class.compatible(seen[i].sight.class) {
                         let benefit = worth(off, plus(place.cov, seen[i].place.cov), STRAY_PER_M2);
                         if benefit > 0.0 {
-                            scratch.assignment.pairs.push(Pair { row, column, benefit });
+                            scratch.pairs.push(Pair { row, column, worth: benefit });
                         }
                     }
                 }
             }
             let mut after: Vec<Option<usize>> = vec![None; own.len()];
-            for &(row, column) in scratch.assignment.solve(pools.len(), own.len()) {
+            for &(row, column) in scratch.solve(own.len()) {
                 after[column] = Some(row);
             }
             for (&i, after) in own.iter().zip(after) {

@@ -1,20 +1,14 @@
 //! The link against real brokers: the embedded one, and mosquitto where it is installed.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
-
-mod support;
-
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
-use std::time::Duration;
 
+use crate::support::proxy::{From, Proxy};
+use crate::support::{
+    DEADLINE, Kind, Peer, Setup, TestBroker, event, kinds, link_options, presence, with_password,
+};
 use bytes::Bytes;
 use omnisight::link::{self, State};
 use omnisight::model::{Envelope, Qos};
-use support::proxy::{From, Proxy};
-use support::{DEADLINE, Kind, Peer, Setup, TestBroker, event, kinds, link_options, presence, with_password};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_of_every_qos_arrives_as_it_was_sent() {
@@ -248,9 +242,9 @@ async fn a_peers_message_of_10_mb_does_not_reach_us_and_does_not_loop_the_connec
         let broker = TestBroker::start(kind, Setup::default()).await;
         let mut camera = Peer::subscribed(broker.port(), "camera", "t/#").await;
         let options = link::Options { max_packet_bytes: 32 << 20, ..link_options(broker.port()) };
-        let outbox = link::QueueLimits { messages: 10, bytes: 64 << 20 };
-        let outbox = link::OutboxLimits { events: outbox, ..link::OutboxLimits::default() };
-        let peer = Peer::spawn(&link::Options { outbox, ..options }, "peer", None, &[]);
+        let all = link::QueueLimits { messages: 10, bytes: 64 << 20 };
+        let waiting = link::WaitingLimits { all, ..link::WaitingLimits::default() };
+        let peer = Peer::spawn(&link::Options { waiting, ..options }, "peer", None, &[]);
         for retain in [false, true] {
             let payload = Bytes::from(vec![b' '; 10 << 20]);
             peer.send(Envelope { payload, retain, ..event("t/huge", "") });
@@ -273,43 +267,4 @@ async fn what_is_too_large_for_the_broker_is_refused_before_it_is_sent() {
         let counters = status.counters;
         assert_eq!((counters.refused_too_large, counters.connects), (1, 1), "{kind:?}");
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_listener_that_is_no_broker_is_named() {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let options = link::Options { connect_timeout: Duration::from_secs(1), ..link_options(port) };
-    let camera = Peer::spawn(&options, "camera", None, &[]);
-    let (silent, _) = listener.accept().await.unwrap();
-    camera.status(|status| status.last_error.as_ref().is_some_and(|error| error.word() == "timeout")).await;
-    drop(silent);
-    let (mut chatty, _) = listener.accept().await.unwrap();
-    chatty.write_all(&[0xff; 64]).await.unwrap();
-    camera
-        .status(|status| status.last_error.as_ref().is_some_and(|error| error.word() == "protocol error"))
-        .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_broker_that_turns_the_keep_alive_off_is_not_pinged_without_a_pause() {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-    let mut camera = Peer::spawn(&link_options(listener.local_addr().unwrap().port()), "camera", None, &[]);
-    let (mut broker, _) = listener.accept().await.unwrap();
-    let mut buffer = [0; 1024];
-    assert_ne!(broker.read(&mut buffer).await.unwrap(), 0);
-    // CONNACK, success, with a server keep alive of 0.
-    broker.write_all(&[0x20, 0x06, 0x00, 0x00, 0x03, 0x13, 0x00, 0x00]).await.unwrap();
-    // The client library has begun one ping, which stays without an answer. A second one within two
-    // refreshes of the status (some 250 ms each) would end the connection for that.
-    let length = broker.read(&mut buffer).await.unwrap();
-    assert_eq!(buffer[..length], [0xc0, 0x00]);
-    let mut status = camera.link.status();
-    for _ in 0..2 {
-        status.changed().await.unwrap();
-    }
-    // PUBLISH of "x" to "t".
-    broker.write_all(&[0x30, 0x05, 0x00, 0x01, b't', 0x00, b'x']).await.unwrap();
-    assert_eq!(camera.next().await.payload, "x");
-    assert_eq!(status.borrow().last_error, None);
 }

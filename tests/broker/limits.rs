@@ -1,15 +1,10 @@
-//! The embedded broker's own limits and manners; that it does what mosquitto does is in `link.rs`.
-
-#![cfg(feature = "broker")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
-
-mod support;
+//! The embedded broker's own limits and manners; that it does what mosquitto does is in `tests/link.rs`.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
+use crate::support::{Kind, Peer, Setup, TestBroker, event, link_options};
 use omnisight::broker;
 use omnisight::link::State;
-use support::{Kind, Peer, Setup, TestBroker, event, link_options};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 

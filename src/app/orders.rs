@@ -1,0 +1,552 @@
+//! The task that takes orders: carries commands to the desk, does what is accepted, and tells what is so.
+//!
+//! Owns the connections `{camera_id}-control` and `{camera_id}-shared`, whose wills say `disconnected`. Both
+//! start clean and leave no session, so that no old command comes after a restart. The desk and the plane
+//! are pure; this is their adapter to links, threads and the clock. What ends the process is asked of
+//! whoever runs it ([`Request`]). On stop it waits until the perception has handed over its last frame, then
+//! answers what is owed and leaves with a retained `disconnected`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::camera::GOODBYE_WITHIN;
+use super::meter::Meter;
+use super::modes;
+use super::surface::SurfaceReport;
+use crate::base::{Clock, Readers, Time, replace_file, rfc3339};
+use crate::capture::Capture;
+use crate::control::{
+    self, Action, Activity, Command, Connection, Data, Desk, Outcome, Outgoing, Plane, Repeats, Ticket,
+    Topics, Truth,
+};
+use crate::link::{self, Carries, Client, Deliveries, LinkHandle, Route, Router};
+use crate::model::{CameraId, Delivery, Scene};
+use crate::pipeline;
+
+/// The sense of time passing: rate limits, modes, the first frame.
+const TICK: Duration = Duration::from_millis(250);
+/// How long the perception may take to rest, or to wake up.
+const REST_WITHIN: Duration = Duration::from_secs(5);
+/// How long the perception may take to hand over its last frame.
+const DRAIN_WITHIN: Duration = Duration::from_secs(3);
+/// A frame older than this is not recent.
+const RECENT: Duration = Duration::from_secs(5);
+/// The file with the ids of commands, in the state folder.
+const COMMANDS_FILE: &str = "commands.json";
+
+/// What is asked of whoever runs the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Request {
+    /// Drain and exit.
+    Stop,
+    /// Drain and start again.
+    Restart,
+}
+
+/// A link with what comes in by it.
+struct Wire {
+    link: LinkHandle,
+    status: watch::Receiver<link::Status>,
+    connects: watch::Receiver<u64>,
+    deliveries: Deliveries,
+}
+
+impl Wire {
+    fn new((link, deliveries): (LinkHandle, Deliveries)) -> Self {
+        Self { status: link.status(), connects: link.connects(), link, deliveries }
+    }
+
+    fn is_connected(&self) -> bool {
+        self.status.borrow().state == link::State::Connected
+    }
+}
+
+/// A pause or a resume that has not taken effect yet.
+struct Resting {
+    ticket: Ticket,
+    wanted: bool,
+    since: Time,
+}
+
+/// What the task works with.
+pub(super) struct Setup {
+    pub(super) camera: CameraId,
+    pub(super) options: control::Options,
+    pub(super) link: link::Options,
+    /// Where data goes; a link of its own when there is none yet.
+    pub(super) router: Option<Router>,
+    pub(super) scenes: watch::Receiver<Option<Arc<Scene>>>,
+    pub(super) resting: watch::Receiver<bool>,
+    pub(super) capture: Arc<Capture>,
+    pub(super) counters: Arc<pipeline::Counters>,
+    pub(super) surface: watch::Receiver<SurfaceReport>,
+    pub(super) requests: mpsc::Sender<Request>,
+    /// The modes that are known here, for the swarm's status.
+    pub(super) modes: watch::Sender<Vec<&'static str>>,
+    pub(super) state_dir: PathBuf,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) stop: CancellationToken,
+}
+
+/// See the module.
+pub(super) struct Orders {
+    setup: Setup,
+    desk: Desk,
+    plane: Plane,
+    data: Data,
+    meter: Meter,
+    control: Wire,
+    shared: Option<Wire>,
+    data_link: Option<Wire>,
+    router: Router,
+    pending: Vec<Resting>,
+    started: Time,
+    last_frame: Option<Time>,
+    next_metrics: Time,
+    leaving: bool,
+    unsaved: bool,
+}
+
+impl Orders {
+    /// Starts the connections.
+    pub(super) fn start(setup: Setup) -> Result<Self, link::Error> {
+        let now = setup.clock.now();
+        let topics = Topics::new(setup.options.prefix.as_str(), setup.camera.clone());
+        let plane = Plane::new(topics.clone(), setup.options.plane.clone());
+        let spawn = |id: String, will, subscriptions: Vec<_>| {
+            // A session that is kept would bring commands that nobody waits for any more.
+            let clean = link::Options { session_expiry: Duration::ZERO, ..setup.link.clone() };
+            let client = Client { id, will, subscriptions, rows: None };
+            link::spawn(&clean, client, Arc::clone(&setup.clock)).map(Wire::new)
+        };
+        let control = spawn(topics.client_id(), Some(plane.will(now)), plane.subscriptions())?;
+        let shared = if plane.has_shared() {
+            let will = Some(plane.shared_will(now));
+            Some(spawn(topics.shared_client_id(), will, plane.shared_subscriptions())?)
+        } else {
+            None
+        };
+        let data_link = match &setup.router {
+            Some(_) => None,
+            None => Some(spawn(setup.camera.to_string(), None, Vec::new())?),
+        };
+        let own = |wire: &Wire| {
+            let name = setup.link.name.clone();
+            let data = wire.link.sender();
+            Router::new(vec![Route { name, carries: Carries::default(), data, control: None }], None)
+        };
+        let router = setup.router.clone().or_else(|| data_link.as_ref().map(own));
+        let file = setup.state_dir.join(COMMANDS_FILE);
+        let repeats = std::fs::read(file).map(|bytes| Repeats::from_json(&bytes, now)).unwrap_or_default();
+        Ok(Self {
+            desk: Desk::new(setup.options.desk.clone(), repeats),
+            data: Data::new(topics, setup.options.data),
+            plane,
+            meter: Meter::new(now),
+            router: router.unwrap_or_else(|| own(&control)),
+            control,
+            shared,
+            data_link,
+            pending: Vec::new(),
+            started: now,
+            last_frame: None,
+            next_metrics: now + control::METRICS_EVERY,
+            leaving: false,
+            unsaved: false,
+            setup,
+        })
+    }
+
+    /// Runs until it is told to stop.
+    pub(super) async fn run(mut self) {
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut perceiving = true;
+        loop {
+            let shared = &mut self.shared;
+            tokio::select! {
+                biased;
+                () = self.setup.stop.cancelled() => break,
+                delivery = self.control.deliveries.recv() => match delivery {
+                    Some(delivery) => self.hear(&delivery).await,
+                    None => return self.gone(),
+                },
+                Ok(()) = self.control.connects.changed() => self.tell(Connection::Control),
+                Some(event) = next(shared) => match event {
+                    Shared::Heard(delivery) => self.plane.heard_shared(&delivery),
+                    Shared::Connected => self.tell(Connection::Shared),
+                },
+                Ok(()) = self.setup.resting.changed() => self.rested().await,
+                fresh = self.setup.scenes.changed(), if perceiving => match fresh {
+                    Ok(()) => self.scene(),
+                    Err(_) => perceiving = false,
+                },
+                _ = tick.tick() => self.tick().await,
+            }
+        }
+        self.leave().await;
+    }
+
+    fn gone(&self) {
+        tracing::error!(camera = %self.setup.camera, "the control link has ended by itself");
+    }
+
+    fn now(&self) -> Time {
+        self.setup.clock.now()
+    }
+
+    /// Publishes what is so after a connect.
+    fn tell(&mut self, connection: Connection) {
+        let mut out = Vec::new();
+        let now = self.now();
+        match connection {
+            Connection::Control => self.plane.tell(now, &mut out),
+            Connection::Shared => self.plane.tell_shared(now, &mut out),
+        }
+        // The other connection has its own connects.
+        out.retain(|(via, _)| *via == connection);
+        self.send(out);
+    }
+
+    fn send(&self, out: Vec<Outgoing>) {
+        for (connection, envelope) in out {
+            match (connection, &self.shared) {
+                (Connection::Control, _) => self.control.link.sender().send(envelope),
+                (Connection::Shared, Some(shared)) => shared.link.sender().send(envelope),
+                (Connection::Shared, None) => {}
+            }
+        }
+    }
+
+    async fn hear(&mut self, delivery: &Delivery) {
+        let Some(asker) = self.plane.asker(delivery) else { return };
+        let (now, mut actions) = (self.now(), Vec::new());
+        if self.desk.admit(&asker, now, &mut actions) {
+            let request = control::Request::read(delivery, &self.setup.camera);
+            self.desk.submit(request, asker, now, &mut actions);
+        }
+        self.act(actions).await;
+    }
+
+    async fn act(&mut self, actions: Vec<Action>) {
+        let mut actions = std::collections::VecDeque::from(actions);
+        while let Some(action) = actions.pop_front() {
+            let mut out = Vec::new();
+            match action {
+                Action::Reply(asker, reply) => self.plane.reply(&asker, &reply, self.now(), &mut out),
+                Action::Audit(audit) => {
+                    let control::Audit { asker, reply } = &audit;
+                    tracing::info!(
+                        camera = %self.setup.camera,
+                        door = asker.door.as_str(),
+                        command = reply.command.as_deref(),
+                        id = reply.id.as_deref(),
+                        outcome = ?reply.state,
+                        error = reply.error.as_deref(),
+                        "command"
+                    );
+                    self.plane.audit(&audit, self.now(), &mut out);
+                }
+                Action::Save => self.save().await,
+                Action::Execute(ticket, command) => {
+                    if let Some(outcome) = self.execute(ticket, &command) {
+                        let mut after = Vec::new();
+                        self.desk.finish(ticket, outcome, &mut after);
+                        actions.extend(after);
+                    }
+                }
+            }
+            self.send(out);
+        }
+    }
+
+    /// Writes the ids of commands before anything is done, so that none is done twice.
+    async fn save(&mut self) {
+        let path = self.setup.state_dir.join(COMMANDS_FILE);
+        let bytes = self.desk.repeats().to_json();
+        let written =
+            tokio::task::spawn_blocking(move || replace_file(&path, &bytes, Readers::OwnerOnly)).await;
+        let failed = match written {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(error) => Some(error.to_string()),
+        };
+        if let (Some(error), false) = (&failed, self.unsaved) {
+            let camera = &self.setup.camera;
+            tracing::warn!(%camera, "ids of commands are not kept over a restart: {error}");
+        }
+        self.unsaved = failed.is_some();
+    }
+
+    /// Does a command; the outcome, unless that comes later.
+    fn execute(&mut self, ticket: Ticket, command: &Command) -> Option<Outcome> {
+        let now = self.now();
+        match command {
+            Command::Pause => return self.rest(ticket, true),
+            Command::Resume => return self.rest(ticket, false),
+            Command::Stop => return self.ask(Request::Stop),
+            Command::Restart => return self.ask(Request::Restart),
+            Command::Status => {
+                let mut out = Vec::new();
+                self.plane.tell(now, &mut out);
+                self.send(out);
+                Some(Outcome::Done(Some(self.status_result())))
+            }
+            Command::Metrics => {
+                let measured = self.meter.measured(now, &self.setup.counters);
+                for envelope in self.data.metrics(measured, now) {
+                    self.router.send(envelope);
+                }
+                Some(Outcome::Done(self.data.metrics_result(measured, now)))
+            }
+            Command::Health => Some(Outcome::Done(Some(self.health_result(now)))),
+            Command::StabilizationStats => Some(Outcome::Done(Some(self.stabilization_result()))),
+            Command::ToggleCrop { .. } | Command::Snapshot | Command::Reload | Command::Set(_) => {
+                let detail = format!("this version can't do {}", command.word().as_str());
+                Some(Outcome::failed("unavailable", detail))
+            }
+        }
+    }
+
+    fn rest(&mut self, ticket: Ticket, wanted: bool) -> Option<Outcome> {
+        let now = self.now();
+        if wanted {
+            self.setup.capture.pause();
+        } else {
+            self.setup.capture.resume();
+        }
+        // Whoever wanted the contrary a moment ago has been overruled; see `rested`.
+        self.pending.push(Resting { ticket, wanted, since: now });
+        if *self.setup.resting.borrow() == wanted && self.pending.len() == 1 {
+            self.pending.clear();
+            return Some(Outcome::OK);
+        }
+        None
+    }
+
+    /// Finishes what has taken effect, was overruled, or takes too long.
+    async fn rested(&mut self) {
+        self.show();
+        let (now, resting) = (self.now(), *self.setup.resting.borrow_and_update());
+        let last_wanted = self.pending.last().map(|pending| pending.wanted);
+        let mut actions = Vec::new();
+        self.pending.retain(|pending| {
+            let outcome = if pending.wanted == resting {
+                Outcome::OK
+            } else if Some(pending.wanted) != last_wanted {
+                Outcome::failed("overruled", "a later command asked for the contrary")
+            } else if now.since(pending.since) > REST_WITHIN {
+                Outcome::failed("timeout", "the perception does not answer")
+            } else {
+                return true;
+            };
+            self.desk.finish(pending.ticket, outcome, &mut actions);
+            false
+        });
+        self.act(actions).await;
+    }
+
+    fn ask(&mut self, request: Request) -> Option<Outcome> {
+        if self.setup.requests.try_send(request).is_err() {
+            return Some(Outcome::failed("unavailable", "nobody runs this camera who could do that"));
+        }
+        self.leaving = true;
+        self.show();
+        None
+    }
+
+    fn scene(&mut self) {
+        let now = self.now();
+        let scene = self.setup.scenes.borrow_and_update().clone();
+        let Some(scene) = scene else { return };
+        let first = self.last_frame.replace(now).is_none();
+        self.meter.scene(&scene, now);
+        for envelope in self.data.detections(&scene, None, now) {
+            self.router.send(envelope);
+        }
+        if first {
+            self.show();
+        }
+    }
+
+    async fn tick(&mut self) {
+        let now = self.now();
+        if now >= self.next_metrics {
+            self.next_metrics = now + control::METRICS_EVERY;
+            let measured = self.meter.measured(now, &self.setup.counters);
+            self.meter.begin(now, &self.setup.counters);
+            if self.data.is_enabled() {
+                for envelope in self.data.metrics(measured, now) {
+                    self.router.send(envelope);
+                }
+            }
+        }
+        let foreign = self.plane.shared_is_foreign().then_some(modes::SHARED_STATUS);
+        let known: Vec<&'static str> = foreign.into_iter().collect();
+        self.setup.modes.send_if_modified(|modes| {
+            let news = *modes != known;
+            modes.clone_from(&known);
+            news
+        });
+        let mut actions = Vec::new();
+        self.desk.tick(now, &mut actions);
+        self.act(actions).await;
+        self.rested().await;
+    }
+
+    fn activity(&self) -> Activity {
+        if self.leaving {
+            Activity::Stopping
+        } else if *self.setup.resting.borrow() {
+            Activity::Paused
+        } else if self.last_frame.is_some() {
+            Activity::Running
+        } else {
+            Activity::Starting
+        }
+    }
+
+    /// Publishes what is so, when it is news.
+    fn show(&mut self) {
+        let mut modes = self.setup.surface.borrow().modes.clone();
+        // Whoever reads it is on the broker.
+        modes.retain(|mode| *mode != modes::BROKER_DOWN);
+        let truth = Truth { activity: self.activity(), modes, crop: false };
+        let (now, mut out) = (self.now(), Vec::new());
+        self.plane.set_truth(truth, now, &mut out);
+        self.send(out);
+    }
+
+    async fn leave(mut self) {
+        self.leaving = true;
+        self.show();
+        // The perception thread lets go of its sender when it has handed over its last frame.
+        let drained = timeout(DRAIN_WITHIN, async { while self.setup.scenes.changed().await.is_ok() {} });
+        if drained.await.is_err() {
+            tracing::warn!(camera = %self.setup.camera, "the perception does not end; going without it");
+        }
+        let mut actions = Vec::new();
+        self.desk.finish_all(&mut actions);
+        self.act(actions).await;
+        let now = self.now();
+        let (own, common) = (self.plane.will(now), self.plane.shared_will(now));
+        let shared = async {
+            if let Some(wire) = self.shared {
+                wire.link.close(Some(common), GOODBYE_WITHIN).await;
+            }
+        };
+        let data = async {
+            if let Some(wire) = self.data_link {
+                wire.link.close(None, GOODBYE_WITHIN).await;
+            }
+        };
+        let control = self.control.link.close(Some(own), GOODBYE_WITHIN);
+        let (status, (), ()) = tokio::join!(control, shared, data);
+        let left = status.queued.total() + status.in_flight;
+        if left > 0 {
+            tracing::warn!(camera = %self.setup.camera, left, "replies not delivered before the stop");
+        }
+    }
+
+    fn status_result(&self) -> Value {
+        let report = self.setup.surface.borrow();
+        let capture = self.setup.capture.status();
+        let counted = self.desk.counters();
+        json!({
+            "status": self.activity().status(),
+            "version": env!("CARGO_PKG_VERSION"),
+            "uptime_s": self.now().since(self.started).as_secs(),
+            "modes": report.modes,
+            "frames": self.setup.counters.frames.load(Ordering::Relaxed),
+            "fps": rounded(capture.rate_hz),
+            "tracks": report.tracks,
+            "peers": report.peers,
+            "commands": {
+                "executed": counted.executed,
+                "rejected": counted.rejected,
+                "repeated": counted.repeated,
+                "rate_limited": counted.rate_limited,
+                "too_large": counted.too_large,
+                "for_another": counted.for_another,
+                "responses_refused": self.plane.responses_refused(),
+            },
+        })
+    }
+
+    fn health_result(&self, now: Time) -> Value {
+        let report = self.setup.surface.borrow();
+        let activity = self.activity();
+        let recent = self.last_frame.is_some_and(|last| now.since(last) <= RECENT);
+        let data_connected = match &self.data_link {
+            Some(wire) => wire.is_connected(),
+            None => report.links.iter().any(|(_, link)| link.state == link::State::Connected),
+        };
+        let works = recent || activity == Activity::Paused;
+        let status = match (works, report.modes.is_empty() && data_connected) {
+            (true, true) => "healthy",
+            (true, false) => "degraded",
+            (false, _) => "unhealthy",
+        };
+        json!({
+            "status": status,
+            "timestamp": rfc3339(now.epoch_ms),
+            "version": env!("CARGO_PKG_VERSION"),
+            "uptime_s": now.since(self.started).as_secs(),
+            "modes": report.modes,
+            "checks": {
+                "pipeline_running": activity == Activity::Running,
+                "control_plane_connected": self.control.is_connected(),
+                "data_plane_connected": data_connected,
+                "recent_frames": recent,
+                "avg_fps": rounded(self.setup.capture.status().rate_hz),
+            },
+        })
+    }
+
+    fn stabilization_result(&self) -> Value {
+        let counted = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+        let detected = counted(&self.setup.counters.detections);
+        let confirmed = counted(&self.setup.counters.detections_tracked);
+        let mut by_class = std::collections::BTreeMap::new();
+        let scene = self.setup.scenes.borrow().clone();
+        let tracks = scene.as_ref().map_or(&[][..], |scene| &scene.tracks);
+        for seen in tracks {
+            *by_class.entry(seen.track.class.as_str()).or_insert(0_u32) += 1;
+        }
+        json!({
+            "total_detected": detected,
+            "total_confirmed": confirmed,
+            "total_ignored": detected.saturating_sub(confirmed),
+            "total_removed": counted(&self.setup.counters.tracks_ended),
+            "active_tracks": tracks.len(),
+            "tracks_by_class": by_class,
+            "confirm_ratio": rounded(confirmed as f64 / detected.max(1) as f64),
+        })
+    }
+}
+
+/// Three decimals; 0 of what is no number.
+fn rounded(value: f64) -> f64 {
+    if value.is_finite() { (value * 1000.0).round() / 1000.0 } else { 0.0 }
+}
+
+enum Shared {
+    Heard(Delivery),
+    Connected,
+}
+
+/// The next thing on the connection for the shared status; waits for ever when there is none.
+async fn next(wire: &mut Option<Wire>) -> Option<Shared> {
+    let Some(wire) = wire else { return std::future::pending().await };
+    tokio::select! {
+        delivery = wire.deliveries.recv() => delivery.map(Shared::Heard),
+        changed = wire.connects.changed() => changed.ok().map(|()| Shared::Connected),
+    }
+}

@@ -1,0 +1,210 @@
+//! What a configuration that was read again changes, and which of it a running daemon can take over.
+
+use serde_json::{Map, Value as Json};
+
+use super::Loaded;
+
+/// What the swarm goes by from one moment to the next.
+const SWARM: [&str; 4] =
+    ["swarm.track_rate_hz", "swarm.publish_severity", "swarm.peers_max", "swarm.stale_after_s"];
+
+/// Who may do what at the embedded broker.
+#[cfg(feature = "broker")]
+const ACCESS: [&str; 3] = ["broker.users", "broker.password_file", "broker.acl_file"];
+
+/// The effective configuration with its secrets in clear, for comparing; never shown.
+#[derive(Clone, Default)]
+pub(super) struct Clear(Json);
+
+impl std::fmt::Debug for Clear {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl Clear {
+    /// `effective` has every key, its secrets hidden; `written` has those of file and environment as
+    /// they are.
+    pub(super) fn new(effective: Json, written: &Json) -> Self {
+        Self(filled(effective, written))
+    }
+}
+
+/// The keys that differ, by their paths, in the order of their names.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Changes {
+    /// They are in force from now on.
+    pub applied: Vec<String>,
+    /// They are in force from the next start on.
+    pub need_restart: Vec<String>,
+}
+
+impl Changes {
+    /// Nothing differs.
+    pub fn is_empty(&self) -> bool {
+        self.applied.is_empty() && self.need_restart.is_empty()
+    }
+}
+
+impl Loaded {
+    /// Takes over from `new` what a running daemon can: tracker, behaviour, prediction and zones, what
+    /// the swarm publishes and keeps, the log's level, and who may do what at the embedded broker. The rest stays as it is in force, and is named
+    /// again at every reload until the restart.
+    pub fn adopt(&mut self, new: &Self) -> Changes {
+        let before = self.clear.0.clone();
+        let (mine, other) = (&mut self.config, &new.config);
+        mine.perception.tracker = other.perception.tracker;
+        mine.perception.behavior = other.perception.behavior;
+        mine.perception.prediction = other.perception.prediction;
+        let mut keys = vec!["tracker", "behavior", "prediction", "log.level"];
+        // Places in the picture were put on the ground that comes with the restart.
+        if before["calibration"] == new.clear.0["calibration"] && before["capture"] == new.clear.0["capture"]
+        {
+            mine.perception.zones.clone_from(&other.perception.zones);
+            keys.push("zone");
+        }
+        if let (Some(mine), Some(other)) = (&mut mine.swarm, &other.swarm) {
+            (mine.publish, mine.peers) = (other.publish, other.peers);
+            keys.extend(SWARM);
+        }
+        mine.log.level = other.log.level;
+        #[cfg(feature = "broker")]
+        if let (Some(mine), Some(other)) = (&mut mine.broker, &other.broker) {
+            mine.users.clone_from(&other.users);
+            mine.passwords.clone_from(&other.passwords);
+            mine.acl.clone_from(&other.acl);
+            keys.extend(ACCESS);
+        }
+        for key in keys {
+            take_over(&mut self.clear.0, &new.clear.0, key);
+        }
+        let mut need_restart = differing(&self.clear.0, &new.clear.0);
+        // A password may have changed behind its name, in a file or in the store.
+        if mine.links != other.links && !need_restart.iter().any(|key| key.starts_with("broker_link")) {
+            need_restart.push("broker_link".to_owned());
+        }
+        Changes { applied: differing(&before, &self.clear.0), need_restart }
+    }
+}
+
+/// `over` on top of `under`, table by table.
+fn filled(under: Json, over: &Json) -> Json {
+    match (under, over) {
+        (Json::Object(mut under), Json::Object(over)) => {
+            for (key, value) in over {
+                let below = under.remove(key).unwrap_or_default();
+                under.insert(key.clone(), filled(below, value));
+            }
+            Json::Object(under)
+        }
+        (Json::Array(under), Json::Array(over)) => {
+            let below = under.into_iter().chain(std::iter::repeat(Json::Null));
+            Json::Array(over.iter().zip(below).map(|(over, under)| filled(under, over)).collect())
+        }
+        (_, over) => over.clone(),
+    }
+}
+
+fn take_over(mine: &mut Json, other: &Json, path: &str) {
+    let (section, key) = path.split_once('.').map_or((path, None), |(section, key)| (section, Some(key)));
+    match key {
+        None => mine[section] = other[section].clone(),
+        Some(key) => mine[section][key] = other[section][key].clone(),
+    }
+}
+
+fn differing(a: &Json, b: &Json) -> Vec<String> {
+    let mut found = Vec::new();
+    walk(a, b, String::new(), &mut found);
+    found
+}
+
+fn walk(a: &Json, b: &Json, path: String, found: &mut Vec<String>) {
+    if a == b {
+        return;
+    }
+    let empty = Map::new();
+    match (a, b) {
+        (Json::Object(_) | Json::Null, Json::Object(_) | Json::Null) if !(a.is_null() && b.is_null()) => {
+            let (a, b) = (a.as_object().unwrap_or(&empty), b.as_object().unwrap_or(&empty));
+            let mut keys: Vec<&String> =
+                a.keys().chain(b.keys().filter(|key| !a.contains_key(*key))).collect();
+            keys.sort();
+            for key in keys {
+                let (a, b) = (a.get(key).unwrap_or(&Json::Null), b.get(key).unwrap_or(&Json::Null));
+                walk(a, b, super::schema::join(&path, key), found);
+            }
+        }
+        (Json::Array(a), Json::Array(b)) if a.iter().chain(b).all(Json::is_object) => {
+            for i in 0..a.len().max(b.len()) {
+                let (a, b) = (a.get(i).unwrap_or(&Json::Null), b.get(i).unwrap_or(&Json::Null));
+                walk(a, b, super::schema::join(&path, &i.to_string()), found);
+            }
+        }
+        _ => found.push(path),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::tests::{env, file};
+
+    const FILE: &str = "[camera]\nid = 'gate'\n[capture]\nkind = 'synthetic'\n[[broker_link]]\n\
+                        url = 'mqtt://h'\nusername = 'u'\npassword = 'hush-1'\n";
+
+    fn loaded(text: &str) -> Loaded {
+        crate::config::load(Some(&file(text).path), env(&[])).unwrap()
+    }
+
+    fn changes(from: &str, to: &str) -> (Loaded, Changes) {
+        let mut mine = loaded(from);
+        let changes = mine.adopt(&loaded(to));
+        (mine, changes)
+    }
+
+    #[test]
+    fn what_is_the_same_in_other_words_is_no_change() {
+        let (_, same) = changes(FILE, &format!("{FILE}keep_alive_s = 60\n[tracker]\niou_min = 0.3\n"));
+        assert!(same.is_empty(), "{same:?}");
+    }
+
+    #[test]
+    fn what_can_be_changed_is_taken_over_and_the_rest_is_named_until_the_restart() {
+        let zone = "[[zone]]\nname = 'a'\npoints_m = [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]]\n";
+        let further =
+            "[tracker]\nmin_hits = 5\n[log]\nlevel = 'debug'\n[swarm]\npeers_max = 7\nprefix = 'x'\n";
+        let text = format!("{}{further}{zone}", FILE.replace("gate", "yard"));
+        let (mut mine, changed) = changes(FILE, &text);
+        assert_eq!(changed.applied, ["log.level", "swarm.peers_max", "tracker.min_hits", "zone"]);
+        assert_eq!(changed.need_restart, ["camera.id", "swarm.prefix"]);
+        assert_eq!(mine.config.perception.tracker.min_hits, 5);
+        assert_eq!(mine.config.perception.zones.len(), 1);
+        assert_eq!(mine.config.swarm.as_ref().unwrap().peers.peers_max, 7);
+        assert_eq!(mine.config.camera.id.as_str(), "gate");
+        let again = mine.adopt(&loaded(&text));
+        assert_eq!((again.applied.len(), again.need_restart.len()), (0, 2));
+    }
+
+    #[test]
+    fn zones_wait_for_the_restart_that_brings_the_ground_they_were_put_on() {
+        let zone = "[[zone]]\nname = 'a'\npoints_m = [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]]\n";
+        let text = format!("{}{zone}", FILE.replace("'synthetic'", "'synthetic'\nwidth = 320"));
+        let (mine, changed) = changes(FILE, &text);
+        assert_eq!(mine.config.perception.zones, []);
+        assert!(changed.need_restart.contains(&"zone".to_owned()), "{changed:?}");
+    }
+
+    #[test]
+    fn a_password_that_changed_is_named_by_its_key_and_not_shown() {
+        let (mine, changed) = changes(FILE, &FILE.replace("hush-1", "hush-2"));
+        assert_eq!(changed.need_restart, ["broker_link.0.password"]);
+        assert!(!format!("{mine:?} {changed:?}").contains("hush"));
+        let secret = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(secret.path(), "one").unwrap();
+        let text = FILE.replace("password = 'hush-1'", &format!("password_file = {:?}", secret.path()));
+        let mut mine = loaded(&text);
+        std::fs::write(secret.path(), "two").unwrap();
+        assert_eq!(mine.adopt(&loaded(&text)).need_restart, ["broker_link"]);
+    }
+}

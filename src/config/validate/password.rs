@@ -1,0 +1,83 @@
+//! Where a password comes from: the text itself, a file, or a secret that is only named.
+//!
+//! It is read here (at most [`PASSWORD_FILE_BYTES_MAX`]), so that a missing one is a fault of the
+//! configuration and not a failed login in the middle of the night.
+
+use std::io::Read;
+use std::path::Path;
+
+use super::{Checked, Validator};
+use crate::base::Secret;
+use crate::config::raw;
+use crate::config::schema::quoted;
+use crate::secrets::{Places, SecretName, SecretStore};
+
+/// A password file's first line is the password; a larger file is none.
+const PASSWORD_FILE_BYTES_MAX: u64 = 4096;
+
+/// The keys that a password may stand in, of which one may be set.
+pub(super) struct PasswordKeys<'a> {
+    /// `password`
+    pub(super) text: Option<&'a Secret>,
+    /// `password_file`
+    pub(super) file: Option<&'a Path>,
+    /// `password_secret`
+    pub(super) secret: Option<&'a str>,
+}
+
+impl PasswordKeys<'_> {
+    /// None of them is set.
+    pub(super) fn is_empty(&self) -> bool {
+        self.text.is_none() && self.file.is_none() && self.secret.is_none()
+    }
+}
+
+impl Validator<'_> {
+    /// The password of the table at `path`, if there is one.
+    pub(super) fn password(&mut self, path: &str, keys: &PasswordKeys<'_>) -> Checked<Option<Secret>> {
+        match keys {
+            PasswordKeys { text, file: None, secret: None } => Ok(text.cloned()),
+            PasswordKeys { text: None, file: Some(file), secret: None } => {
+                let found = quoted(&file.display().to_string());
+                read_password(file)
+                    .map(Some)
+                    .or_else(|reason| self.refuse(&format!("{path}.password_file"), found, reason))
+            }
+            PasswordKeys { text: None, file: None, secret: Some(name) } => {
+                self.named_secret(&format!("{path}.password_secret"), name).map(Some)
+            }
+            PasswordKeys { file: Some(file), .. } => {
+                let found = quoted(&file.display().to_string());
+                let reason = "the password stands in another key, too (password, password_secret); keep one";
+                self.refuse(&format!("{path}.password_file"), found, reason)
+            }
+            PasswordKeys { secret, .. } => {
+                let reason = "there is password, too; keep one of the two";
+                self.refuse(&format!("{path}.password_secret"), quoted(secret.unwrap_or_default()), reason)
+            }
+        }
+    }
+
+    fn named_secret(&mut self, key: &str, name: &str) -> Checked<Secret> {
+        // Without a good state folder there is no store to look in, and that fault is noted.
+        let state: raw::State = self.section("state")?;
+        let places =
+            Places { credentials: self.credentials.clone(), store: SecretStore::in_folder(&state.dir) };
+        let found = SecretName::parse(name).and_then(|name| places.find(&name));
+        found.or_else(|error| self.refuse(key, quoted(name), error.to_string()))
+    }
+}
+
+fn read_password(file: &Path) -> Result<Secret, String> {
+    let mut text = String::new();
+    let limit = PASSWORD_FILE_BYTES_MAX + 1;
+    let read = std::fs::File::open(file).and_then(|f| f.take(limit).read_to_string(&mut text));
+    let bytes = read.map_err(|e| format!("the file can't be read: {e}"))?;
+    if bytes as u64 >= limit {
+        return Err(format!("the file is larger than {PASSWORD_FILE_BYTES_MAX} bytes"));
+    }
+    match text.lines().next().unwrap_or_default() {
+        "" => Err("the first line of the file is empty".to_owned()),
+        line => Ok(Secret::new(line.to_owned())),
+    }
+}

@@ -1,0 +1,129 @@
+//! The store's segments as files in a folder: `0000000001.log` and so on.
+//!
+//! One process has the folder at a time; a file `lock` in it is held as long as it does. Of files that
+//! were set aside as corrupt the newest `ASIDE_MAX` are kept.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::log::Disk;
+
+/// Files set aside as corrupt, at most.
+const ASIDE_MAX: usize = 16;
+
+#[derive(Debug)]
+pub(super) struct Folder {
+    dir: PathBuf,
+    head: Option<File>,
+    /// The head's name is not yet safe.
+    named: bool,
+    _lock: File,
+}
+
+impl Folder {
+    /// Makes the folder if it is not there, and takes it.
+    pub(super) fn open(dir: &Path) -> io::Result<Self> {
+        fs::create_dir_all(dir)?;
+        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(dir.join("lock"))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let message = format!("{} is used by another process", dir.display());
+                return Err(io::Error::new(io::ErrorKind::ResourceBusy, message));
+            }
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        Ok(Self { dir: dir.to_owned(), head: None, named: true, _lock: lock })
+    }
+
+    fn path(&self, segment: u32) -> PathBuf {
+        self.dir.join(format!("{segment:010}.log"))
+    }
+
+    fn head(&self) -> io::Result<&File> {
+        self.head.as_ref().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn forget_old_asides(&self) -> io::Result<()> {
+        let mut asides = Vec::new();
+        for entry in fs::read_dir(&self.dir)? {
+            let entry = entry?;
+            if entry.file_name().to_string_lossy().contains(".corrupt-") {
+                asides.push((entry.metadata()?.modified()?, entry.path()));
+            }
+        }
+        asides.sort();
+        let over = asides.len().saturating_sub(ASIDE_MAX);
+        asides.into_iter().take(over).try_for_each(|(_, path)| fs::remove_file(path))
+    }
+}
+
+impl Disk for Folder {
+    fn list(&mut self) -> io::Result<Vec<u32>> {
+        let mut numbers = Vec::new();
+        for entry in fs::read_dir(&self.dir)? {
+            let name = entry?.file_name();
+            numbers.extend(
+                name.to_str().and_then(|n| n.strip_suffix(".log")).and_then(|n| n.parse::<u32>().ok()),
+            );
+        }
+        numbers.sort_unstable();
+        Ok(numbers)
+    }
+
+    fn read(&mut self, segment: u32) -> io::Result<Vec<u8>> {
+        fs::read(self.path(segment))
+    }
+
+    fn read_at(&mut self, segment: u32, offset: u32, length: u32) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; length as usize];
+        File::open(self.path(segment))?.read_exact_at(&mut bytes, u64::from(offset))?;
+        Ok(bytes)
+    }
+
+    fn create(&mut self, segment: u32) -> io::Result<()> {
+        // Appending, so that what is cut off leaves no hole.
+        let head = OpenOptions::new().create(true).append(true).open(self.path(segment))?;
+        // One of that name would be what a try on a broken disk left.
+        head.set_len(0)?;
+        self.head = Some(head);
+        self.named = false;
+        Ok(())
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.head()?.write_all(bytes)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.head()?.sync_data()?;
+        if !self.named {
+            File::open(&self.dir)?.sync_all()?;
+            self.named = true;
+        }
+        Ok(())
+    }
+
+    fn truncate(&mut self, segment: u32, length: u32) -> io::Result<()> {
+        let file = OpenOptions::new().write(true).open(self.path(segment))?;
+        file.set_len(u64::from(length))?;
+        file.sync_data()
+    }
+
+    fn delete(&mut self, segment: u32) -> io::Result<()> {
+        fs::remove_file(self.path(segment))
+    }
+
+    fn set_aside(&mut self, segment: u32, why: &str) -> io::Result<String> {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let aside = self.dir.join(format!("{segment:010}.log.{why}-{}", since.as_millis()));
+        fs::rename(self.path(segment), &aside)?;
+        if why == "corrupt" {
+            self.forget_old_asides()?;
+        }
+        Ok(aside.display().to_string())
+    }
+}

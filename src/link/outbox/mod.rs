@@ -1,0 +1,455 @@
+//! What waits to be sent.
+//!
+//! ```text
+//! durable:  put -> index -> [commit] -> log on disk -> link's window (queue) -> session -> broker
+//!                    ^______ settled (PUBACK, PUBCOMP, or the application's word) ______|
+//! others:   ------------------------------------> link's queues -> session -> broker
+//! ```
+//!
+//! - A durable message is *accepted* when it is committed: written and synced ([`OutboxCounters::committed`]).
+//!   It is sent only then, and forgotten only when every link that carries it has settled it. A restart
+//!   sends again, in order, what was committed and not settled. Between a broker's acknowledgement and the
+//!   commit of the removal a crash makes a duplicate, never a loss; its stable key lets receivers drop it.
+//! - At most one commit in `commit_delay`; what comes meanwhile shares the next one. Removals alone wait up
+//!   to `REMOVAL_DELAY` for a message to share a commit with.
+//! - One store serves all links; each has a cursor of its own over it. In memory is an index of about 200
+//!   bytes a row, and a window of payloads.
+//! - A disk that is full, read-only or broken: messages are sent from memory, within
+//!   [`OutboxLimits::in_memory`], and the disk is tried again every `RETRY`. [`OutboxStatus::failure`] says
+//!   why.
+//! - Nothing is lost silently: every eviction, expiry and damage has a counter.
+//!
+//! `index`, `queue`, `row` and `log` are pure or behind a seam; `folder`, `keeper` and the thread here do
+//! the I/O.
+
+mod folder;
+mod index;
+mod keeper;
+mod log;
+mod queue;
+mod rate;
+mod row;
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rand::TryRng;
+use rand::rngs::SysRng;
+use tokio::sync::Notify;
+
+use folder::Folder;
+pub(super) use index::Outcome;
+use index::{Index, LINKS_MAX, Taken};
+pub use index::{OutboxCounters, OutboxLimits};
+pub use keeper::DiskCounters;
+use keeper::{Keeper, lock};
+pub(super) use queue::{Entry, Queues};
+pub use queue::{PerClass, QueueLimits, WaitingLimits};
+pub(super) use rate::TRACK_RATE_MAX_HZ;
+
+use crate::base::{Clock, Time};
+use crate::model::{Envelope, MessageClass};
+
+/// Removals wait this long for a message to share a commit with.
+const REMOVAL_DELAY: Duration = Duration::from_secs(1);
+/// A disk that failed is tried again after this long.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// A row of the store; rises with every one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct RowId(pub(super) u64);
+
+/// A link in the store: the checksum of its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct LinkId(u32);
+
+impl LinkId {
+    fn of(name: &str) -> Self {
+        Self(crc32fast::hash(name.as_bytes()))
+    }
+}
+
+/// How an outbox is made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutboxOptions {
+    /// The folder for its files; one process at a time.
+    pub dir: PathBuf,
+    /// Least time between two commits; zero: every message is committed as soon as the disk is free.
+    pub commit_delay: Duration,
+    /// Its bounds.
+    pub limits: OutboxLimits,
+}
+
+impl OutboxOptions {
+    /// The usual ones: a commit every 50 ms at most.
+    pub fn new(dir: PathBuf) -> Self {
+        Self { dir, commit_delay: Duration::from_millis(50), limits: OutboxLimits::default() }
+    }
+}
+
+/// What an outbox shows of itself.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OutboxStatus {
+    /// Why messages are kept in memory alone; none: they are on the disk.
+    pub failure: Option<String>,
+    /// There was no room for a message of late: the least important give way.
+    pub full: bool,
+    /// Messages that not every link has settled.
+    pub queued: PerClass,
+    /// Their bytes.
+    pub bytes: usize,
+    /// What was counted.
+    pub counters: OutboxCounters,
+    /// The disk's part.
+    pub disk: DiskCounters,
+}
+
+/// The store of durable messages; clones share it. It stops when the last one is gone, after a last commit.
+#[derive(Clone)]
+pub struct Outbox {
+    owner: Arc<Owner>,
+}
+
+/// Stops the thread when the last handle is gone.
+struct Owner {
+    shared: Arc<Shared>,
+    names: Vec<String>,
+    clock: Arc<dyn Clock>,
+}
+
+struct Shared {
+    index: Mutex<Index>,
+    /// What the thread is asked for. Locked after the index, never before it.
+    work: Mutex<Work>,
+    asked: Condvar,
+    ended: Condvar,
+    links: Vec<LinkSeat>,
+}
+
+/// Where a link is told that there is something for it.
+#[derive(Default)]
+struct LinkSeat {
+    ready: AtomicBool,
+    wake: Mutex<Option<Arc<Notify>>>,
+}
+
+#[derive(Debug, Default, PartialEq)]
+enum Life {
+    #[default]
+    Running,
+    Stopping,
+    Ended,
+}
+
+#[derive(Debug, Default)]
+struct Work {
+    loads: Vec<RowId>,
+    /// A message waits to be written.
+    puts: bool,
+    /// A removal does.
+    removals: bool,
+    life: Life,
+    failure: Option<String>,
+    disk: DiskCounters,
+}
+
+impl Outbox {
+    /// Opens the store for the links of these names (the first `LINKS_MAX` of them), and starts its thread.
+    /// Never fails: a disk that can't be used is a status. What is found on the disk is sent by the links
+    /// that carried it then, as far as they are still there.
+    pub fn open(options: &OutboxOptions, links: &[&str], clock: Arc<dyn Clock>) -> Self {
+        let names: Vec<_> = links.iter().take(LINKS_MAX).map(|&name| name.to_owned()).collect();
+        let ids = names.iter().map(|name| LinkId::of(name)).collect();
+        let shared = Arc::new(Shared {
+            index: Mutex::new(Index::new(options.limits, ids)),
+            work: Mutex::default(),
+            asked: Condvar::new(),
+            ended: Condvar::new(),
+            links: names.iter().map(|_| LinkSeat::default()).collect(),
+        });
+        let dir = options.dir.clone();
+        let mut keeper = Keeper::new(move || Folder::open(&dir));
+        if let Err(error) = keeper.open(&shared.index, clock.now()) {
+            // Rows that are found later must not have the ids of those that are put until then.
+            let random = SysRng.try_next_u32().unwrap_or(clock.now().epoch_ms as u32);
+            lock(&shared.index).start_ids_at(1 << 62 | u64::from(random) << 24);
+            shared.note_failure(&error);
+        }
+        shared.wake_links();
+        let thread = Writer {
+            keeper,
+            shared: Arc::clone(&shared),
+            clock: Arc::clone(&clock),
+            commit_delay: options.commit_delay,
+        };
+        let spawned = std::thread::Builder::new().name("outbox".to_owned()).spawn(move || thread.run());
+        if let Err(error) = spawned {
+            shared.note_failure(&error);
+            shared.work().life = Life::Ended;
+        }
+        Self { owner: Arc::new(Owner { shared, names, clock }) }
+    }
+
+    /// Takes a durable message for the links of these positions in the list given to [`Outbox::open`], a
+    /// bit for each. Never blocks on the disk.
+    pub(super) fn put(&self, envelope: Envelope, links: u16) {
+        let shared = &self.owner.shared;
+        lock(&shared.index).put(envelope, links, self.owner.clock.now());
+        let fails = {
+            let mut work = shared.work();
+            if !std::mem::replace(&mut work.puts, true) {
+                shared.asked.notify_one();
+            }
+            work.failure.is_some()
+        };
+        if fails {
+            shared.wake_links();
+        }
+    }
+
+    /// The application at the other end has the message with this key; whether it waited here.
+    pub fn acknowledge(&self, key: &str) -> bool {
+        let known = lock(&self.owner.shared.index).acknowledge(key);
+        if known {
+            self.owner.shared.ask_for_removal();
+        }
+        known
+    }
+
+    /// The position of a link, for [`Outbox::put`].
+    pub(super) fn position(&self, link: &str) -> Option<usize> {
+        self.owner.names.iter().position(|name| name == link)
+    }
+
+    /// What one link may send; none when the store was not opened for it.
+    pub fn rows(&self, link: &str) -> Option<Rows> {
+        self.position(link).map(|slot| Rows { outbox: self.clone(), slot })
+    }
+
+    /// What it shows of itself.
+    pub fn status(&self) -> OutboxStatus {
+        let (full, queued, bytes, counters) = {
+            let index = lock(&self.owner.shared.index);
+            (index.is_full(), index.queued(), index.bytes(), index.counters())
+        };
+        let work = self.owner.shared.work();
+        OutboxStatus { failure: work.failure.clone(), full, queued, bytes, counters, disk: work.disk }
+    }
+
+    /// A last commit, and the end of the thread; waits `within` for it. What is put later stays in memory.
+    /// Blocks: not for an async task.
+    pub fn close(&self, within: Duration) {
+        let shared = &self.owner.shared;
+        shared.stop();
+        let deadline = Instant::now() + within;
+        let mut work = shared.work();
+        while work.life != Life::Ended {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            work = shared.ended.wait_timeout(work, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.shared.stop();
+    }
+}
+
+impl Shared {
+    fn work(&self) -> MutexGuard<'_, Work> {
+        lock(&self.work)
+    }
+
+    fn ask(&self, change: impl FnOnce(&mut Work)) {
+        change(&mut self.work());
+        self.asked.notify_one();
+    }
+
+    fn stop(&self) {
+        self.ask(|work| {
+            if work.life == Life::Running {
+                work.life = Life::Stopping;
+            }
+        });
+    }
+
+    fn ask_for_removal(&self) {
+        let mut work = self.work();
+        if !std::mem::replace(&mut work.removals, true) {
+            self.asked.notify_one();
+        }
+    }
+
+    fn wake_links(&self) {
+        for seat in &self.links {
+            seat.ready.store(true, Ordering::Release);
+            if let Some(wake) = &*lock(&seat.wake) {
+                wake.notify_one();
+            }
+        }
+    }
+
+    fn note_failure(&self, error: &std::io::Error) {
+        let mut work = self.work();
+        if work.failure.is_none() {
+            tracing::error!("outbox: the disk takes nothing, messages are in memory alone: {error}");
+        }
+        work.failure = Some(error.to_string());
+        drop(work);
+        lock(&self.index).set_disk_fails(true);
+    }
+}
+
+/// What one link has to send.
+#[derive(Clone)]
+pub struct Rows {
+    outbox: Outbox,
+    slot: usize,
+}
+
+impl Rows {
+    /// The link begins: all that it has not settled waits for it, and `wake` is told of more.
+    pub(super) fn attach(&self, wake: Arc<Notify>) {
+        let shared = &self.outbox.owner.shared;
+        lock(&shared.index).reset(self.slot);
+        *lock(&shared.links[self.slot].wake) = Some(wake);
+        shared.links[self.slot].ready.store(true, Ordering::Release);
+    }
+
+    /// Takes what may be sent now, in order; `room` says how many of a class and priority.
+    pub(super) fn take(
+        &self,
+        now: Time,
+        room: impl FnMut(MessageClass, u8) -> usize,
+    ) -> Vec<(RowId, Envelope)> {
+        let shared = &self.outbox.owner.shared;
+        let ready = &shared.links[self.slot].ready;
+        if !ready.swap(false, Ordering::AcqRel) {
+            return Vec::new();
+        }
+        let mut taken = Taken::default();
+        {
+            let mut index = lock(&shared.index);
+            index.take(self.slot, now, room, &mut taken);
+            if index.is_waiting(self.slot) && taken.loads.is_empty() {
+                ready.store(true, Ordering::Release);
+            }
+        }
+        if !taken.loads.is_empty() {
+            shared.ask(|work| work.loads.append(&mut taken.loads));
+        }
+        taken.rows
+    }
+
+    /// Tells what became of a row.
+    pub(super) fn settle(&self, id: RowId, outcome: Outcome, now: Time) {
+        let shared = &self.outbox.owner.shared;
+        lock(&shared.index).settle(self.slot, id, outcome, now);
+        shared.links[self.slot].ready.store(true, Ordering::Release);
+        shared.ask_for_removal();
+    }
+
+    /// When a message that sleeps until it is sent again wakes.
+    pub(super) fn next_wake(&self) -> Option<Time> {
+        lock(&self.outbox.owner.shared.index).next_wake(self.slot)
+    }
+}
+
+#[cfg(test)]
+mod tests;
+
+/// The thread.
+struct Writer {
+    keeper: Keeper<Folder>,
+    shared: Arc<Shared>,
+    clock: Arc<dyn Clock>,
+    commit_delay: Duration,
+}
+
+enum Turn {
+    Load(Vec<RowId>),
+    Commit,
+    End,
+}
+
+impl Writer {
+    fn run(mut self) {
+        let mut last_commit: Option<Instant> = None;
+        loop {
+            match self.next_turn(last_commit) {
+                Turn::Load(ids) => {
+                    for id in ids {
+                        let envelope = self.keeper.load(&self.shared.index, id);
+                        lock(&self.shared.index).loaded(id, envelope);
+                    }
+                    self.shared.wake_links();
+                }
+                Turn::Commit => {
+                    self.commit();
+                    last_commit = Some(Instant::now());
+                }
+                Turn::End => {
+                    self.commit();
+                    // Lets go of the folder first, so that whoever waited can open it.
+                    drop(self.keeper);
+                    self.shared.work().life = Life::Ended;
+                    self.shared.ended.notify_all();
+                    return;
+                }
+            }
+        }
+    }
+
+    fn commit(&mut self) {
+        {
+            let mut work = self.shared.work();
+            (work.puts, work.removals) = (false, false);
+        }
+        let done = self.keeper.commit(&self.shared.index, self.clock.now());
+        self.shared.work().disk = self.keeper.counters();
+        match done {
+            Ok(()) => {
+                let failed = self.shared.work().failure.take();
+                if failed.is_some() {
+                    tracing::info!("outbox: the disk works again");
+                    lock(&self.shared.index).set_disk_fails(false);
+                }
+            }
+            Err(error) => self.shared.note_failure(&error),
+        }
+        self.shared.wake_links();
+    }
+
+    /// Waits until there is something to do.
+    fn next_turn(&self, last_commit: Option<Instant>) -> Turn {
+        let mut work = self.shared.work();
+        loop {
+            if !work.loads.is_empty() {
+                return Turn::Load(std::mem::take(&mut work.loads));
+            }
+            if work.life == Life::Stopping {
+                return Turn::End;
+            }
+            let delay = match (&work.failure, work.puts, work.removals) {
+                (Some(_), ..) => RETRY,
+                (None, true, _) => self.commit_delay,
+                (None, false, true) => REMOVAL_DELAY,
+                (None, false, false) => {
+                    work = self.shared.asked.wait(work).unwrap_or_else(PoisonError::into_inner);
+                    continue;
+                }
+            };
+            let left = last_commit.map_or(Duration::ZERO, |last| delay.saturating_sub(last.elapsed()));
+            if left.is_zero() {
+                return Turn::Commit;
+            }
+            work = self.shared.asked.wait_timeout(work, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}

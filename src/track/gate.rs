@@ -1,0 +1,90 @@
+//! Which pairs may be, and what they are worth: all of the arithmetic that decides about a pair.
+//!
+//! A gate looks at one track and one detection, or at a lost and a new track, and gives what the pair is
+//! worth beside staying alone, or a refusal. It is asked of every pair that is near, so the cheap
+//! questions come first. All are asked after the boxes have been predicted and before any track of the
+//! stage is updated.
+
+use std::fmt;
+
+use super::Options;
+use super::filter::Fit;
+use super::tracklet::Tracklet;
+use crate::model::{BBox, Class, Detection};
+
+/// Why a track and a detection, or two tracks, can't be the same object.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Refusal {
+    /// They are of classes that exclude each other: this is the track's.
+    Class(Class),
+    /// They overlap by no more than `iou_min` (`IoU`, 0..1), after what their distance costs.
+    Overlap(f64),
+    /// Their squared Mahalanobis distance is not below `gate`.
+    Distance(f64),
+    /// A new object is likelier: the density of finding the track here, for each cube of place and
+    /// height, in heights, is not above `birth_density`.
+    New(f64),
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Class(class) => write!(f, "the track is a {class}"),
+            Self::Overlap(overlap) => write!(f, "overlap {overlap:.2}"),
+            Self::Distance(distance) => write!(f, "distance {distance:.1}"),
+            Self::New(density) => write!(f, "likelier new, density {density:.3}"),
+        }
+    }
+}
+
+/// How much more a track, expected at `expected`, and a detection overlap than they must: `IoU`, less
+/// what their distance and a doubtful track cost.
+pub(super) fn overlap(
+    tracklet: &Tracklet,
+    expected: BBox,
+    detection: &Detection,
+    options: &Options,
+) -> Result<f64, Refusal> {
+    if !tracklet.class.compatible(detection.class) {
+        return Err(Refusal::Class(tracklet.class));
+    }
+    let iou = expected.iou(detection.bbox);
+    if iou <= options.iou_min {
+        return Err(Refusal::Overlap(iou));
+    }
+    let doubt = if tracklet.confirmed() { 0.0 } else { options.tentative_cost };
+    let stray = tracklet.filter.fit(detection.bbox, &options.motion).distance;
+    let net = iou - options.stray_cost * stray - doubt;
+    if net > options.iou_min { Ok(net - options.iou_min) } else { Err(Refusal::Overlap(net)) }
+}
+
+/// How much likelier it is, as a logarithm, that a detection is this track than that it is new.
+pub(super) fn found(tracklet: &Tracklet, detection: &Detection, options: &Options) -> Result<f64, Refusal> {
+    if !tracklet.class.compatible(detection.class) {
+        return Err(Refusal::Class(tracklet.class));
+    }
+    likelier_than_new(tracklet.filter.fit(detection.bbox, &options.motion), options)
+}
+
+/// How much likelier it is, as a logarithm, that a new track is this lost one than that it is new.
+pub(super) fn join(lost: &Tracklet, new: &Tracklet, options: &Options) -> Result<f64, Refusal> {
+    if !lost.class.compatible(new.class) {
+        return Err(Refusal::Class(lost.class));
+    }
+    likelier_than_new(lost.filter.fit_of(&new.filter), options)
+}
+
+/// How far from a track's centre, along x, a detection or a new track may be at most, pixels.
+pub(super) fn reach(tracklet: &Tracklet, options: &Options) -> f64 {
+    // The distance is never less than that along x. The last bits are rounding.
+    (options.gate * tracklet.filter.variance_x(&options.motion)).sqrt() * (1.0 + 1e-9)
+}
+
+fn likelier_than_new(fit: Fit, options: &Options) -> Result<f64, Refusal> {
+    if fit.distance >= options.gate || fit.distance.is_nan() {
+        return Err(Refusal::Distance(fit.distance));
+    }
+    let log_density = fit.log_density();
+    let worth = log_density - options.birth_density.ln();
+    if worth > 0.0 { Ok(worth) } else { Err(Refusal::New(log_density.exp())) }
+}

@@ -1,0 +1,91 @@
+//! What a detector's scores are worth: their scale, learned from the detections that tracks take.
+//!
+//! One detector gives an object 0.99, another 0.4; for both it is as sure. Scores become odds, and as long
+//! as too few of the detections that continue a track are sure, all odds are raised. Nothing is ever
+//! lowered: of a detector that is sure of everything there is nothing to learn.
+
+use super::Options;
+
+/// No single detection is surer, or less sure, than this.
+const SCORE_LIMITS: (f64, f64) = (0.005, 0.995);
+/// How far one detection moves the scale, natural units: it settles after some fifty, two seconds of a
+/// walk through the picture.
+const STEP: f64 = 0.05;
+/// Most that odds are raised, natural units.
+const RAISE_MAX: f64 = 5.0;
+
+/// The scale of one detector's scores.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Scale {
+    sure_odds: f64,
+    doubt_share: f64,
+    /// The odds below which `doubt_share` of the detections fall.
+    low: f64,
+    /// Where this frame moves `low`.
+    next: f64,
+}
+
+impl Scale {
+    /// Scores are probabilities until they turn out to be something else.
+    pub(super) fn new(options: &Options) -> Self {
+        let low = options.sure_odds;
+        Self { sure_odds: low, doubt_share: options.doubt_share, low, next: low }
+    }
+
+    /// ln of the odds that a detection of this score is an object.
+    pub(super) fn odds(&self, score: f64) -> f64 {
+        log_odds(score) + (self.sure_odds - self.low).clamp(0.0, RAISE_MAX)
+    }
+
+    /// A detection of this score went on a track (stochastic approximation of a quantile; Robbins &
+    /// Monro 1951). It counts from the next frame on.
+    pub(super) fn learn(&mut self, score: f64) {
+        let is_low = log_odds(score) < self.low;
+        self.next += STEP * (self.doubt_share - f64::from(u8::from(is_low)));
+    }
+
+    /// The next frame begins.
+    pub(super) fn settle(&mut self) {
+        self.next = self.next.clamp(self.sure_odds - RAISE_MAX, self.sure_odds + RAISE_MAX);
+        self.low = self.next;
+    }
+}
+
+/// ln of the odds that a score stands for, 0..1.
+pub(super) fn log_odds(score: f64) -> f64 {
+    let p = score.clamp(SCORE_LIMITS.0, SCORE_LIMITS.1);
+    (p / (1.0 - p)).ln()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(scores: &[f64]) -> Scale {
+        let mut scale = Scale::new(&Options::default());
+        for score in scores.iter().cycle().take(1_000) {
+            scale.learn(*score);
+            scale.settle();
+        }
+        scale
+    }
+
+    #[test]
+    fn low_scores_become_sure_once_tracks_have_taken_enough_of_them() {
+        let scale = after(&[0.3, 0.35, 0.4, 0.45]);
+        assert!(scale.odds(0.4) > Options::default().sure_odds, "{scale:?}");
+        assert!(scale.odds(0.1) < Options::default().sure_odds, "{scale:?}");
+    }
+
+    #[test]
+    fn scores_that_are_probabilities_stay_what_they_are() {
+        let scale = after(&[0.6, 0.95, 0.97, 0.98, 0.99]);
+        assert!((scale.odds(0.9) - log_odds(0.9)).abs() < 0.2, "{scale:?}");
+    }
+
+    #[test]
+    fn odds_are_finite_and_raised_by_no_more_than_the_limit() {
+        let scale = after(&[0.0]);
+        assert!(scale.odds(0.0) <= log_odds(0.0) + RAISE_MAX && scale.odds(1.0).is_finite(), "{scale:?}");
+    }
+}
