@@ -57,7 +57,7 @@
 //! memory for short tracks, no births on top of a track, reports drawn toward the detection.
 //!
 //! In one place stand: which pairs may be and what they are worth in `gate`, the filter's arithmetic in
-//! `filter`, the pairing in `assignment`, and what is noted for `replay --explain` in `explain`.
+//! `filter`, the pairing in `base`, and what is noted for `replay --explain` in `explain`.
 //!
 //! Who may belong to whom is searched along x: tracks and detections are kept from left to right, and
 //! only what is within reach is looked at. A frame in which n objects are spread out costs little more
@@ -70,7 +70,6 @@
 //! [`OBJECTS_MAX`] tracks and detections; after the first frames nothing is allocated. What a track
 //! *does* belongs to `behavior`, where it stands on the ground to `pipeline`.
 
-mod assignment;
 mod edges;
 mod explain;
 mod filter;
@@ -85,9 +84,8 @@ pub use explain::{End, Entry, Note, Stage};
 pub use gate::Refusal;
 pub use options::{Motion, Options};
 
-use crate::base::{IdSource, Time};
+use crate::base::{Assignment, IdSource, Pair, Time};
 use crate::model::{BBox, Detection, Size, Track};
-use assignment::{Assignment, Pair};
 use edges::Edges;
 use explain::{Log, NEAR_HEIGHTS};
 use filter::Pace;
