@@ -182,9 +182,10 @@ fn hota(frames: &[Overlaps], sizes: (usize, usize), score: &mut Score) {
             })
             .collect();
         for (r, c) in best_pairs(&benefit) {
-            for alpha in 0..ALPHAS {
+            let hits = &mut pairs[frame.truths[r]][frame.reports[c]];
+            for (alpha, hits) in hits.iter_mut().enumerate() {
                 if frame.iou[r][c] >= 0.05 * (alpha + 1) as f64 - TINY {
-                    pairs[frame.truths[r]][frame.reports[c]][alpha] += 1.0;
+                    *hits += 1.0;
                 }
             }
         }

@@ -1,9 +1,12 @@
 //! What is asked of the tracker, and how the answers are told.
 
+use std::path::Path;
+
 use omnisight::track::Options;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
+use crate::chart;
 use crate::parameters::{PARAMETERS, change};
 use crate::score::{BINS, Score};
 use crate::sequences::{Sequence, evaluate, total};
@@ -17,14 +20,15 @@ const SEED: u64 = 4;
 const ABLATIONS: &[(&str, &[&str])] = &[
     ("nothing", &[]),
     ("all detections are sure", &["sure_odds=-99"]),
+    ("scores are not scaled", &["doubt_share=1"]),
     ("no search by distance, no joining", &["gate=0"]),
     ("lost for 0.5 s only", &["lost_s=0.5", "max_age_frames=1"]),
-    ("a lost track before a new object", &["birth_density=0"]),
+    ("a lost track before a new object", &["birth_density=1e-9"]),
     ("the velocity of the unseen does not fade", &["motion.heading_s=1000"]),
     ("overlap alone", &["stray_cost=0"]),
     ("no occlusion noise", &["occlusion_noise=0"]),
     ("as free up and down as across", &["motion.rise_share=1"]),
-    ("nobody leaves", &["exit_s=99"]),
+    ("nobody leaves at the edge", &["exit_s=99"]),
     ("covered tracks not reported", &["covered_s=0"]),
     ("sizes do not grow", &["motion.growth_s=0.01"]),
     ("no tentative cost", &["tentative_cost=0"]),
@@ -63,15 +67,36 @@ pub fn scores(sequences: &[Sequence], options: Options) {
     row("all", &total(&scores));
 }
 
+/// With the defaults, and the median over the draws: only what both show is more than luck.
 pub fn ablation(sequences: &[Sequence], options: Options) {
-    head("left out");
+    let names = "  HOTA   MOTA   IDF1   IDSW";
+    println!("{:42}{names}  | of {DRAWS} draws{names}", "left out");
     for (name, changes) in ABLATIONS {
-        let mut options = options;
-        for text in *changes {
-            change(&mut options, text).unwrap();
-        }
-        row(name, &of(sequences, options));
+        let without = |mut options: Options| {
+            changes.iter().for_each(|text| change(&mut options, text).unwrap());
+            of(sequences, options)
+        };
+        let drawn: Vec<Score> = draws(&options).into_iter().map(without).collect();
+        let median = |value: fn(&Score) -> f64| sorted(&drawn, value)[DRAWS / 2];
+        let one = without(options);
+        println!(
+            "{name:42}{:6.1} {:6.1} {:6.1} {:6.0}  |            {:6.1} {:6.1} {:6.1} {:6.0}",
+            one.hota(),
+            one.mota(),
+            one.idf1(),
+            one.switches,
+            median(Score::hota),
+            median(Score::mota),
+            median(Score::idf1),
+            median(|s| s.switches)
+        );
     }
+}
+
+fn sorted(scores: &[Score], value: fn(&Score) -> f64) -> Vec<f64> {
+    let mut values: Vec<f64> = scores.iter().map(value).collect();
+    values.sort_unstable_by(f64::total_cmp);
+    values
 }
 
 /// `options` with every number multiplied by 0.75..1.25.
@@ -93,12 +118,8 @@ pub fn robustness(sequences: &[Sequence], options: Options) {
     let drawn: Vec<Score> = draws(&options).into_iter().map(|o| of(sequences, o)).collect();
     head("");
     row("defaults", &of(sequences, options));
-    let sorted = |value: fn(&Score) -> f64| {
-        let mut values: Vec<f64> = drawn.iter().map(value).collect();
-        values.sort_unstable_by(f64::total_cmp);
-        values
-    };
-    let columns = [sorted(Score::hota), sorted(Score::mota), sorted(Score::idf1), sorted(|s| s.switches)];
+    let values: [fn(&Score) -> f64; 4] = [Score::hota, Score::mota, Score::idf1, |s| s.switches];
+    let columns = values.map(|value| sorted(&drawn, value));
     for (name, place) in [("worst", 0), ("5 of 60", 5), ("median", DRAWS / 2), ("best", DRAWS - 1)] {
         let [h, m, i, s] = columns.each_ref().map(|c| c[place]);
         println!("{name:44} {h:6.2} {m:6.2} {i:6.2} {s:6.0}");
@@ -144,7 +165,7 @@ pub fn left_out(sequences: &[Sequence], options: Options) {
     }
     row("all", &all);
     row("the defaults", &of(sequences, options));
-    let best = scores.iter().map(|s| total(s)).max_by(|a, b| worth(a).total_cmp(&worth(b))).unwrap();
+    let best = scores.iter().map(total).max_by(|a, b| worth(a).total_cmp(&worth(b))).unwrap();
     row("the best draw on all", &best);
 }
 
@@ -161,4 +182,10 @@ pub fn calibration(sequences: &[Sequence], options: Options) {
         println!("{:20} {:6.3}", sequence.name, score.calibration_error());
     }
     println!("{:20} {:6.3}", "all", all.calibration_error());
+}
+
+pub fn picture(sequences: &[Sequence], options: Options, path: &Path) {
+    let drawn: Vec<Score> = draws(&options).into_iter().map(|o| of(sequences, o)).collect();
+    let median = sorted(&drawn, Score::idf1)[DRAWS / 2];
+    chart::write(path, &of(sequences, options), median).unwrap();
 }

@@ -266,7 +266,7 @@ fn join_swarm(
     clock: &Arc<dyn Clock>,
 ) -> Result<(Swarm, Goodbye), Error> {
     let will = engine.will(clock.now())?;
-    let links = Links::start(links, outbox, id, &engine, &will, clock)?;
+    let links = Links::start(links, &outbox, id, &engine, &will, clock)?;
     let goodbye = Goodbye { links: Arc::clone(&links.open), will };
     Ok((Swarm { engine, links }, goodbye))
 }

@@ -53,14 +53,14 @@ impl Links {
     /// Starts the links; each connects as soon as it can.
     pub(super) fn start(
         links: &[config::BrokerLink],
-        outbox: OutboxOptions,
+        outbox: &OutboxOptions,
         camera: &CameraId,
         engine: &Engine,
         will: &Envelope,
         clock: &Arc<dyn Clock>,
     ) -> Result<Self, link::Error> {
         let names: Vec<_> = links.iter().map(|link| link.options.name.as_str()).collect();
-        let outbox = Outbox::open(&outbox, &names, Arc::clone(clock));
+        let outbox = Outbox::open(outbox, &names, Arc::clone(clock));
         let (connected, connects) = watch::channel(0);
         let (mut statuses, mut deliveries, mut handles, mut routes) = (vec![], vec![], vec![], vec![]);
         for config::BrokerLink { options, carries } in links {

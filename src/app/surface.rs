@@ -129,7 +129,7 @@ impl Surface {
     }
 
     fn tune(&mut self) {
-        let tuning = self.tunings.borrow_and_update().clone();
+        let tuning = *self.tunings.borrow_and_update();
         if let (Some(swarm), Some(tuning)) = (&mut self.swarm, tuning) {
             swarm.engine.tune(tuning);
         }

@@ -1,8 +1,9 @@
-//! What every part may lean on: time and its text form, error kinds, backoff, identifiers' source, files
-//! that are replaced whole, secrets and how they are hidden.
+//! What every part may lean on: time and its text form, error kinds, backoff, identifiers' source, the
+//! assignment problem, files that are replaced whole, secrets and how they are hidden.
 //!
 //! Knows nothing of cameras, video or MQTT, and nothing else of this crate.
 
+mod assignment;
 mod backoff;
 mod clock;
 mod error;
@@ -12,6 +13,7 @@ mod secret;
 mod timestamp;
 mod url;
 
+pub use assignment::{Assignment, Pair};
 pub use backoff::{Backoff, BackoffOptions};
 pub use clock::{Clock, ManualClock, SystemClock, Time};
 pub use error::ErrorKind;

@@ -316,7 +316,7 @@ mod tests {
             client_write.write_all(&[5]).await.unwrap();
         };
         let mut connect = [0; 9];
-        let (_, read) = tokio::join!(sends, connection.read_exact(&mut connect));
+        let ((), read) = tokio::join!(sends, connection.read_exact(&mut connect));
         read.unwrap();
         let added = user_property(b"x-mqtt-client-id", b"camera");
         let pingresp = vec![0xd0, 0];
@@ -330,7 +330,7 @@ mod tests {
             }
         };
         let mut got = vec![0; wanted.len()];
-        let (_, read) = tokio::join!(writes, client_read.read_exact(&mut got));
+        let ((), read) = tokio::join!(writes, client_read.read_exact(&mut got));
         read.unwrap();
         assert_eq!(got, wanted);
     }

@@ -27,6 +27,11 @@
 //! - A message too large for a subscriber's maximum packet size is dropped for it, as it must be; it
 //!   counts with the properties that `connection` takes out, some 60 bytes more than are sent.
 //!
+//! - A client of `QoS` 2 that comes back while the broker still believes in its former connection may lose a
+//!   message: seen with 200 faults in 10,000 messages, where mosquitto loses none (`tests/delivery`). By its
+//!   code the crate reads on before the former connection has handed its session over, and answers a PUBREL
+//!   of it with 0x92. `QoS` 1 loses nothing there.
+//!
 //! What does not belong here: bridges to other brokers. Lengths are bytes.
 
 mod access;

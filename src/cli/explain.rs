@@ -116,17 +116,17 @@ mod tests {
 
     #[test]
     fn what_is_refused_missed_and_ended_is_told_with_the_reason() {
-        let mut frames = vec![vec![person(0.0, 0.97)]; 5];
+        let mut frames = vec![vec![person(100.0, 0.97)]; 5];
         // Beside it, too far away to overlap, and right there but another kind of thing.
-        let car = Detection { class: Class::Vehicle, ..person(0.0, 0.97) };
-        frames.push(vec![person(25.0, 0.5), car]);
+        let car = Detection { class: Class::Vehicle, ..person(100.0, 0.97) };
+        frames.push(vec![person(125.0, 0.5), car]);
         frames.extend(vec![vec![]; 40]);
         let (told, _) = story(&frames);
         assert_told_in_order(
             &told,
             &[
-                "6 #1   sure: [0 100 30x80] vehicle 0.97 refused: the track is a person\n",
-                "6 #1   doubtful: [25 100 30x80] person 0.50 refused: overlap 0.0",
+                "6 #1   sure: [100 100 30x80] vehicle 0.97 refused: the track is a person\n",
+                "6 #1   doubtful: [125 100 30x80] person 0.50 refused: overlap 0.0",
                 "6 #1 takes nothing, 1 in a row\n",
                 "#1 ends: lost for too long\n",
             ],

@@ -7,6 +7,7 @@
 mod check;
 #[cfg(feature = "broker")]
 mod demo;
+mod evaluate;
 mod explain;
 mod log;
 mod observer;
@@ -54,6 +55,11 @@ enum Verb {
     Send(send::Arguments),
     /// Track a video or a file of detections as fast as it goes, and write MOTChallenge rows.
     Replay(replay::Arguments),
+    /// Run recorded data through a part of the whole, for scoring.
+    Evaluate {
+        #[command(subcommand)]
+        of: evaluate::Evaluation,
+    },
     /// Run the embedded broker alone.
     #[cfg(feature = "broker")]
     Broker(run::BrokerArguments),
@@ -153,6 +159,7 @@ fn act(cli: Cli) -> Result<(), Error> {
         Verb::Check(arguments) => check::check(&arguments, &cli.log),
         Verb::Send(arguments) => send::run(&arguments, &cli.log),
         Verb::Replay(arguments) => replay::run(&arguments, &cli.log),
+        Verb::Evaluate { of } => evaluate::run(&of, &cli.log),
         #[cfg(feature = "broker")]
         Verb::Broker(arguments) => run::broker(&arguments, &cli.log),
         Verb::Secret(arguments) => secret::run(&arguments),

@@ -64,11 +64,11 @@ fn parse_rate(text: &str) -> Result<f64, String> {
 
 /// A camera file, as written by calibration tools.
 #[derive(Debug, serde::Deserialize)]
-struct CameraFile {
+pub(super) struct CameraFile {
     homography: [[f64; 3]; 3],
     width: u32,
     height: u32,
-    fps: Option<f64>,
+    pub(super) fps: Option<f64>,
 }
 
 /// What a MOTChallenge `seqinfo.ini` says.
@@ -111,7 +111,7 @@ fn failed(path: &Path, source: io::Error) -> Error {
     Error::File { what: path.display().to_string(), source }
 }
 
-fn read_camera(path: &Path) -> Result<CameraFile, Error> {
+pub(super) fn read_camera(path: &Path) -> Result<CameraFile, Error> {
     let bad = |what: String| Error::BadInput(format!("{}: {what}", path.display()));
     let camera: CameraFile = serde_json::from_str(&read(path)?).map_err(|e| bad(e.to_string()))?;
     if camera.width == 0 || camera.height == 0 {
@@ -124,7 +124,7 @@ fn read_camera(path: &Path) -> Result<CameraFile, Error> {
 }
 
 /// A measured camera may see the horizon: what lies beyond it has no place on the ground.
-fn ground_of(camera: &CameraFile, path: Option<&Path>) -> Result<GroundPlane, Error> {
+pub(super) fn ground_of(camera: &CameraFile, path: Option<&Path>) -> Result<GroundPlane, Error> {
     let h = Matrix3::from_row_iterator(camera.homography.iter().flatten().copied());
     let size = Size { width: camera.width, height: camera.height };
     let file = path.unwrap_or(Path::new("camera")).display();

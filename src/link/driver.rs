@@ -311,7 +311,10 @@ mod tests {
         for number in 0..100 {
             let topic = number.to_string();
             let delivery = Delivery { topic, ..Delivery::default() };
-            bench.events.send(Event::Message { packet_id: 0, qos: Qos::AtMostOnce, delivery }).unwrap();
+            bench
+                .events
+                .send(Event::Message { packet_id: 0, qos: Qos::AtMostOnce, dup: false, delivery })
+                .unwrap();
         }
         bench.link.sender().send(presence());
         assert_eq!(bench.asked.recv().await, Some("publish"));

@@ -53,7 +53,7 @@ pub enum Error {
         phase: Phase,
     },
     /// It refused the connection.
-    #[error("broker {broker} refused the connection: {}{}", .refusal.word(), said(.detail))]
+    #[error("broker {broker} refused the connection: {}{}", .refusal.word(), said(.detail.as_ref()))]
     Refused {
         /// The broker.
         broker: String,
@@ -63,7 +63,7 @@ pub enum Error {
         detail: Option<String>,
     },
     /// It ended the connection and said why.
-    #[error("broker {broker} ended the connection: {}{}", .refusal.word(), said(.detail))]
+    #[error("broker {broker} ended the connection: {}{}", .refusal.word(), said(.detail.as_ref()))]
     Ended {
         /// The broker.
         broker: String,
@@ -98,8 +98,8 @@ pub enum Error {
     },
 }
 
-fn said(detail: &Option<String>) -> String {
-    detail.as_ref().map_or_else(String::new, |words| format!(" ({words})"))
+fn said(detail: Option<&String>) -> String {
+    detail.map_or_else(String::new, |words| format!(" ({words})"))
 }
 
 impl Error {

@@ -7,7 +7,8 @@
 //! peer gone mad does not fill the log. Weights and consensus are read, checked and counted.
 //!
 //! Presence leaves on every connection, on every change of the degraded modes, and every
-//! `status_interval`. Nothing here knows of sockets, files or the wall clock.
+//! `status_interval`. Our own tracks go into the fused table in the words in which they leave, so that we
+//! fuse what everybody else does. Nothing here knows of sockets, files or the wall clock.
 
 use std::time::Duration;
 
@@ -16,19 +17,22 @@ use bytes::Bytes;
 use super::bounded::{List, Map, Reals};
 use super::codec::{self, DecodeError, Encode, EncodeError, Reason};
 use super::counters::Counters;
-use super::message::{ClockStatus, GroundKind, Message, Name, Presence, StatusMessage};
+use super::fusion::{self, Fusion, Sight};
+use super::message::{ClockStatus, GroundKind, Message, Name, Presence, StatusMessage, TrackMessage};
 use super::peers::{self, Arrival, PeerChange, Peers};
 use super::publish::{self, Publisher, event_message, millis, track_message};
 use super::topic::{Family, Prefix, Topic};
 use super::wire::{COUNT_MAX, Count, MILLIS_MAX, Millis, Real};
 use crate::base::Time;
-use crate::model::{CameraId, Delivery, Envelope, MessageClass, Polygon, Qos, Scene, SceneTrack, Transition};
+use crate::model::{
+    CameraId, Delivery, Envelope, MessageClass, Point, Polygon, Qos, Scene, SceneTrack, Transition,
+};
 
 /// Between two of one kind that are named for the log.
 const NAMED_INTERVAL: Duration = Duration::from_mins(1);
 
 /// How a camera takes part.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Options {
     /// What stands before every topic.
     pub prefix: Prefix,
@@ -36,12 +40,14 @@ pub struct Options {
     pub publish: publish::Options,
     /// What is kept of others, and how long.
     pub peers: peers::Options,
+    /// How the table of the site is kept.
+    pub fusion: fusion::Options,
     /// Presence leaves at least so often.
     pub status_interval: Duration,
 }
 
 /// What of the [`Options`] can be changed while taking part.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tuning {
     /// What leaves, and how often.
     pub publish: publish::Options,
@@ -62,6 +68,7 @@ impl Default for Options {
             prefix: Prefix::default(),
             publish: publish::Options::default(),
             peers: peers::Options::default(),
+            fusion: fusion::Options::default(),
             status_interval: Duration::from_secs(10),
         }
     }
@@ -135,6 +142,7 @@ pub struct Engine {
     identity: Identity,
     publisher: Publisher,
     peers: Peers,
+    fusion: Fusion,
     counters: Counters,
     app_counters: Vec<(&'static str, u64)>,
     modes: Vec<String>,
@@ -153,9 +161,15 @@ pub struct Engine {
 impl Engine {
     /// A camera that has heard nobody yet.
     pub fn new(options: Options, identity: Identity) -> Self {
+        let mut fusion = Fusion::new(options.fusion, &identity.camera);
+        let Ground { calibrated, footprint } = &identity.ground;
+        if *calibrated {
+            fusion.set_footprint(&identity.camera, footprint.clone(), 0);
+        }
         Self {
             publisher: Publisher::new(options.publish),
             peers: Peers::new(options.peers),
+            fusion,
             options,
             identity,
             counters: Counters::default(),
@@ -217,6 +231,7 @@ impl Engine {
             }
             Input::Tick => {
                 self.peers.sweep(now, &mut self.changes);
+                self.fusion.step(epoch_ms(now));
                 if self.last_status.is_none_or(|last| now.since(last) >= self.options.status_interval) {
                     self.send_status(now, out);
                 }
@@ -250,6 +265,16 @@ impl Engine {
         &self.peers
     }
 
+    /// The people on the site, of which we and the others report.
+    pub fn fusion(&self) -> &Fusion {
+        &self.fusion
+    }
+
+    /// The same, for whoever judges the cameras.
+    pub fn fusion_mut(&mut self) -> &mut Fusion {
+        &mut self.fusion
+    }
+
     /// What was counted.
     pub fn counters(&self) -> &Counters {
         &self.counters
@@ -260,6 +285,7 @@ impl Engine {
     }
 
     fn scene(&mut self, scene: &Scene, now: Time, out: &mut Vec<Action>) {
+        self.fusion.step(epoch_ms(now));
         self.counters.no_ground += scene.tracks.iter().filter(|t| t.ground.is_none()).count() as u64;
         let mut chosen = std::mem::take(&mut self.chosen);
         self.counters.over_limit += self.publisher.choose(scene, &mut chosen);
@@ -276,10 +302,14 @@ impl Engine {
         };
         let mut message = track_message(&self.identity.camera, seen, ground, self.seq + 1);
         message.ended = ended;
+        message.global_id = self.fusion.name_of(&self.identity.camera, seen.track.id).map(Count);
         let topic = self.options.prefix.track(&self.identity.camera, seen.track.id);
         let priority = (seen.behavior.threat.clamp(0.0, 1.0) * 100.0) as u8;
         if self.send(&message, topic, priority, now, out) {
             self.seq += 1;
+            if self.identity.ground.calibrated {
+                fuse(&mut self.fusion, &message, now);
+            }
         }
     }
 
@@ -337,7 +367,12 @@ impl Engine {
         let corners = |p: &Polygon| List::cut(p.corners().iter().map(|c| Reals([c.x, c.y])));
         let app = self.app_counters.iter().map(|(name, n)| (Name::cut(name), *n));
         let own = self.counters.entries().map(|(name, n)| (Name::cut(&format!("swarm_{name}")), n));
-        let counted = app.chain(own).filter(|(_, n)| *n > 0).map(|(name, n)| (name, Count(n.min(COUNT_MAX))));
+        let site = self.site_counters().map(|(name, n)| (Name::cut(name), n));
+        let counted = app
+            .chain(own)
+            .chain(site)
+            .filter(|(_, n)| *n > 0)
+            .map(|(name, n)| (name, Count(n.min(COUNT_MAX))));
         StatusMessage {
             state: Presence::Online,
             encodings: List::cut([Name::cut("json")]),
@@ -350,6 +385,25 @@ impl Engine {
             counters: Some(Map::cut(counted)),
             ..self.offline(now)
         }
+    }
+
+    /// What the presence message says of the table of the site.
+    fn site_counters(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
+        let fusion::Counters { taken, late, early, repeated, unusable, over_limit, redone } =
+            self.fusion.counters();
+        let muted = self.fusion.cameras().iter().filter(|c| c.muted_ms.is_some()).count() as u64;
+        [
+            ("fusion_people", self.fusion.len() as u64),
+            ("fusion_taken", taken),
+            ("fusion_late", late),
+            ("fusion_early", early),
+            ("fusion_repeated", repeated),
+            ("fusion_unusable", unusable),
+            ("fusion_over_limit", over_limit),
+            ("fusion_redone", redone),
+            ("fusion_muted_cameras", muted),
+        ]
+        .into_iter()
     }
 
     fn delivery(&mut self, delivery: &Delivery, now: Time) -> Result<(), DecodeError> {
@@ -374,12 +428,25 @@ impl Engine {
     }
 
     fn message(&mut self, message: Message, at: Topic<'_>, now: Time) {
-        let Self { peers, counters, changes, .. } = self;
+        let Self { peers, fusion, counters, changes, identity, .. } = self;
         let on = &mut Arrival { now, counters, changes };
         match message {
-            Message::Track(m) => peers.track(&m, on),
+            Message::Track(m) => {
+                peers.track(&m, on);
+                // Who assumes a ground of its own shares no metres; of the reference system nobody says so.
+                let shares = peers.get(&m.camera_id).is_none_or(|p| p.status.is_none() || p.is_calibrated());
+                if identity.ground.calibrated && shares {
+                    fuse(fusion, &m, now);
+                }
+            }
             Message::Event(m) => peers.event(&m, on),
-            Message::Status(m) => peers.status(m, on),
+            Message::Status(m) => {
+                let footprint = footprint_of(&m);
+                if m.state == Presence::Online && footprint.is_some() {
+                    fusion.set_footprint(&m.camera_id, footprint, epoch_ms(now));
+                }
+                peers.status(m, on);
+            }
             Message::Weights(m) => peers.sign_of_life(&m.camera_id, on),
             Message::Consensus(m) => match m.camera_id {
                 Some(camera) if camera == self.identity.camera => {
@@ -393,6 +460,36 @@ impl Engine {
         }
         self.counters.received[at.family() as usize] += 1;
     }
+}
+
+/// Takes a track message into the table of the site. A track's end says when it was seen last, which was
+/// said before.
+fn fuse(fusion: &mut Fusion, m: &TrackMessage, now: Time) {
+    let captured_ms = i64::try_from(m.timestamp.0).unwrap_or(i64::MAX);
+    // The reference system claims no covariance: a metre.
+    let cov_m2 = m.cov.map_or([1.0, 0.0, 1.0], |c| c.0);
+    let sight = Sight {
+        track_id: m.track_id.0,
+        position_m: Point::new(m.global_position.x.0, m.global_position.y.0),
+        cov_m2,
+        class: m.class,
+        confidence: m.confidence.0,
+        captured_ms,
+        global_id: m.global_id.map(|id| id.0),
+    };
+    if !m.ended {
+        fusion.take(&m.camera_id, sight, epoch_ms(now));
+    }
+}
+
+/// The ground that a camera says it sees; none where it does not measure.
+fn footprint_of(m: &StatusMessage) -> Option<Polygon> {
+    let corners = m.footprint.as_ref().filter(|_| m.ground == Some(GroundKind::Calibrated))?;
+    Polygon::new(corners.iter().map(|c| Point::new(c.0[0], c.0[1])).collect()).ok()
+}
+
+fn epoch_ms(now: Time) -> i64 {
+    i64::try_from(now.epoch_ms).unwrap_or(i64::MAX)
 }
 
 /// Whether one more may be named; notes that it is.

@@ -174,7 +174,7 @@ impl Message {
         if version == 5 {
             // No test sends more than 127 bytes of them.
             let length = usize::from(rest[0]);
-            properties = rest[1..1 + length].to_vec();
+            properties = rest[1..=length].to_vec();
             payload = rest[1 + length..].to_vec();
         }
         Self { topic, packet_id, properties, payload }

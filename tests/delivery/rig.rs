@@ -19,7 +19,7 @@ use crate::support::{DEADLINE, link_options};
 /// Keys that a receiver remembers.
 pub const WINDOW: usize = 4096;
 /// How long a backlog may take to leave after the last fault.
-const DRAIN_WITHIN: Duration = Duration::from_secs(120);
+const DRAIN_WITHIN: Duration = Duration::from_mins(2);
 /// About as long as an event of the swarm.
 const PAYLOAD_BYTES: usize = 300;
 

@@ -24,7 +24,7 @@ use crate::model::Qos;
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Flights {
-    flights: BTreeMap<u16, Flight>,
+    by_id: BTreeMap<u16, Flight>,
     next_id: u16,
     /// Ids up to this one have not been used yet on a session that began before this process.
     strange_until: Option<u16>,
@@ -73,7 +73,7 @@ pub(super) enum Answered {
 impl Flights {
     pub(super) fn new() -> Self {
         Self {
-            flights: BTreeMap::new(),
+            by_id: BTreeMap::new(),
             next_id: 1,
             strange_until: None,
             to_resend: VecDeque::new(),
@@ -84,21 +84,21 @@ impl Flights {
 
     /// How many are not done.
     pub(super) fn len(&self) -> usize {
-        self.flights.len()
+        self.by_id.len()
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.flights.is_empty()
+        self.by_id.is_empty()
     }
 
     /// The message with this sequence number is among them.
     pub(super) fn contains(&self, seq: u64) -> bool {
-        self.flights.values().any(|flight| flight.entry.seq == seq)
+        self.by_id.values().any(|flight| flight.entry.seq == seq)
     }
 
     /// The largest of them, by its payload.
     pub(super) fn largest(&self) -> Option<(u16, usize)> {
-        let sizes = self.flights.iter().map(|(id, flight)| (*id, flight.entry.envelope.payload.len()));
+        let sizes = self.by_id.iter().map(|(id, flight)| (*id, flight.entry.envelope.payload.len()));
         sizes.max_by_key(|(_, bytes)| *bytes)
     }
 
@@ -117,13 +117,13 @@ impl Flights {
         self.order += 1;
         self.out += 1;
         let flight = Flight { entry, qos, released: false, order: self.order, sent: true };
-        self.flights.insert(packet_id, flight);
+        self.by_id.insert(packet_id, flight);
         Assigned { packet_id, strange }
     }
 
     fn free_id(&mut self) -> u16 {
         // The window is far smaller than the ids, so one is free.
-        while self.flights.contains_key(&self.next_id) {
+        while self.by_id.contains_key(&self.next_id) {
             self.next_id = next(self.next_id);
         }
         let id = self.next_id;
@@ -137,10 +137,10 @@ impl Flights {
             self.strange_until = Some(if self.next_id == 1 { u16::MAX } else { self.next_id - 1 });
         }
         self.out = 0;
-        let mut ids: Vec<_> = self.flights.iter().map(|(id, flight)| (flight.order, *id)).collect();
+        let mut ids: Vec<_> = self.by_id.iter().map(|(id, flight)| (flight.order, *id)).collect();
         ids.sort_unstable();
         self.to_resend = ids.into_iter().map(|(_, id)| id).collect();
-        for flight in self.flights.values_mut() {
+        for flight in self.by_id.values_mut() {
             flight.sent = false;
         }
     }
@@ -150,7 +150,7 @@ impl Flights {
         self.out = 0;
         self.strange_until = None;
         self.to_resend.clear();
-        let mut flights: Vec<_> = std::mem::take(&mut self.flights).into_values().collect();
+        let mut flights: Vec<_> = std::mem::take(&mut self.by_id).into_values().collect();
         flights.sort_unstable_by_key(|flight| flight.order);
         flights.into_iter().map(|flight| flight.entry).collect()
     }
@@ -164,9 +164,9 @@ impl Flights {
     pub(super) fn next_resend(&mut self, window: usize) -> Option<Resend<'_>> {
         while self.out < window {
             let packet_id = self.to_resend.pop_front()?;
-            let waits = self.flights.get(&packet_id).is_some_and(|flight| !flight.sent);
+            let waits = self.by_id.get(&packet_id).is_some_and(|flight| !flight.sent);
             if waits {
-                let flight = self.flights.get_mut(&packet_id)?;
+                let flight = self.by_id.get_mut(&packet_id)?;
                 flight.sent = true;
                 self.out += 1;
                 return Some(if flight.released {
@@ -181,7 +181,7 @@ impl Flights {
 
     /// PUBACK.
     pub(super) fn acknowledged(&mut self, packet_id: u16) -> Answered {
-        match self.flights.get(&packet_id) {
+        match self.by_id.get(&packet_id) {
             Some(flight) if flight.qos == Qos::AtLeastOnce => self.done(packet_id),
             _ => Answered::Nothing,
         }
@@ -189,7 +189,7 @@ impl Flights {
 
     /// PUBREC.
     pub(super) fn received(&mut self, packet_id: u16, accepted: bool) -> Answered {
-        let Some(flight) = self.flights.get_mut(&packet_id) else { return Answered::Nothing };
+        let Some(flight) = self.by_id.get_mut(&packet_id) else { return Answered::Nothing };
         if flight.qos != Qos::ExactlyOnce {
             return Answered::Nothing;
         }
@@ -203,7 +203,7 @@ impl Flights {
 
     /// PUBCOMP.
     pub(super) fn completed(&mut self, packet_id: u16) -> Answered {
-        match self.flights.get(&packet_id) {
+        match self.by_id.get(&packet_id) {
             Some(flight) if flight.released => self.done(packet_id),
             _ => Answered::Nothing,
         }
@@ -211,7 +211,7 @@ impl Flights {
 
     /// The message is no longer waited for.
     pub(super) fn done(&mut self, packet_id: u16) -> Answered {
-        let Some(flight) = self.flights.remove(&packet_id) else { return Answered::Nothing };
+        let Some(flight) = self.by_id.remove(&packet_id) else { return Answered::Nothing };
         self.out -= usize::from(flight.sent);
         Answered::Done(Box::new(flight.entry))
     }

@@ -16,8 +16,8 @@
 //! - At most `in_flight_max` acknowledgements are waited for, and no more than the broker allows. At most
 //!   [`HANDED_MAX`] messages are with the transport, so that a slow connection keeps its backlog here,
 //!   where newer tracks replace older ones.
-//! - What comes in with `QoS` 2 is delivered once: its packet id is remembered until it is released, over
-//!   connections too, as long as the broker keeps the session.
+//! - What comes in with `QoS` 2 is delivered once ([`receive`]), over connections too, as long as the
+//!   broker keeps the session.
 //! - A connection on which nothing is heard is given up: no CONNACK in time, no SUBACK, no answer to a ping,
 //!   no acknowledgement ([`PONG_TIMEOUT`], [`ANSWER_TIMEOUT`]).
 //! - A broker that refuses MQTT 5 is spoken to in 3.1.1 from then on, when the version is left to us; one
@@ -33,8 +33,9 @@
 mod alias;
 mod flight;
 mod pace;
+mod receive;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use rand::Rng;
@@ -44,6 +45,7 @@ pub(super) use alias::Alias;
 use self::alias::Aliases;
 use self::flight::{Answered, Flights, Resend};
 use self::pace::Pace;
+use self::receive::{Print, Receiving, fingerprint};
 use super::error::Phase;
 use super::outbox::{Entry, Outcome, PerClass, Queues, RowId, TRACK_RATE_MAX_HZ, WaitingLimits};
 use super::tls::Certificates;
@@ -184,6 +186,8 @@ pub struct Counters {
     pub received: u64,
     /// Messages that came in and found their consumer's queue full.
     pub received_dropped: u64,
+    /// Messages with `QoS` 2 that came in again; they were delivered once.
+    pub duplicates: u64,
     /// Messages that came in larger than our limit; their payload was not kept.
     pub received_too_large: u64,
     /// Messages that came in without a usable topic.
@@ -360,8 +364,7 @@ pub(super) struct Session {
     handed: VecDeque<Handed>,
     handed_bytes: usize,
     flights: Flights,
-    /// Packet ids of `QoS` 2 messages that came in and were not released yet; 16 bits bound them.
-    receiving: BTreeSet<u16>,
+    receiving: Receiving,
     present: Option<Present>,
     closing: Option<Closing>,
     last_error: Option<Error>,
@@ -389,7 +392,7 @@ impl Session {
             handed: VecDeque::new(),
             handed_bytes: 0,
             flights: Flights::new(),
-            receiving: BTreeSet::new(),
+            receiving: Receiving::default(),
             present: None,
             closing: None,
             last_error: None,
@@ -574,31 +577,32 @@ impl Session {
                 self.on_answered(answered, 0, now, actions);
             }
             Event::Released { packet_id } => {
-                self.receiving.remove(&packet_id);
+                self.receiving.release(packet_id);
                 actions.push(Action::Answer(Answer::Complete, packet_id));
             }
-            Event::Message { packet_id, qos, delivery } => {
-                if self.take_in(packet_id, qos, actions) {
+            Event::Message { packet_id, qos, dup, delivery } => {
+                let print = if qos == Qos::ExactlyOnce { fingerprint(&delivery) } else { 0 };
+                if self.take_in(packet_id, qos, Print { print, dup }, actions) {
                     self.counters.received += 1;
                     actions.push(Action::Deliver(delivery, qos));
                 }
             }
             Event::TooLarge { packet_id, qos, topic, bytes } => {
-                if self.take_in(packet_id, qos, actions) {
+                if self.take_in(packet_id, qos, Print::NONE, actions) {
                     self.counters.received_too_large += 1;
                     let why = WhyRefused::TooLargeToReceive;
                     self.last_refused = Some(RefusedMessage { topic, bytes, why });
                 }
             }
             Event::Malformed { packet_id, qos } => {
-                self.counters.malformed += u64::from(self.take_in(packet_id, qos, actions));
+                self.counters.malformed += u64::from(self.take_in(packet_id, qos, Print::NONE, actions));
             }
             Event::Heard => {}
         }
     }
 
     /// Acknowledges what came in; false when it came before.
-    fn take_in(&mut self, packet_id: u16, qos: Qos, actions: &mut Vec<Action>) -> bool {
+    fn take_in(&mut self, packet_id: u16, qos: Qos, print: Print, actions: &mut Vec<Action>) -> bool {
         match qos {
             Qos::AtMostOnce => true,
             Qos::AtLeastOnce => {
@@ -607,7 +611,9 @@ impl Session {
             }
             Qos::ExactlyOnce => {
                 actions.push(Action::Answer(Answer::Receive, packet_id));
-                self.receiving.insert(packet_id)
+                let new = self.receiving.take_in(packet_id, print);
+                self.counters.duplicates += u64::from(!new);
+                new
             }
         }
     }
@@ -622,7 +628,7 @@ impl Session {
         if broker.session_present && !self.clean_start {
             self.flights.resume(!self.has_connected);
         } else {
-            self.receiving.clear();
+            self.receiving = Receiving::default();
             self.counters.requeued += self.flights.len() as u64;
             for entry in self.flights.forget() {
                 self.queues.restore(entry);

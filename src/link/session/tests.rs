@@ -120,11 +120,11 @@ impl Bench {
 }
 
 fn outgoing(actions: &[Action]) -> Vec<&Outgoing> {
-    let message = |action| match action {
-        &Action::Publish(ref message) => Some(message),
+    let messages = actions.iter().filter_map(|action| match action {
+        Action::Publish(message) => Some(message),
         _ => None,
-    };
-    actions.iter().filter_map(message).collect()
+    });
+    messages.collect()
 }
 
 fn published(actions: &[Action]) -> Vec<&str> {
@@ -334,7 +334,8 @@ fn on_a_session_from_before_the_process_began_an_id_is_released_before_its_first
 #[test]
 fn a_qos_2_message_that_comes_twice_is_delivered_once_also_over_a_lost_connection() {
     let mut bench = Bench::connected(options());
-    let message = Event::Message { packet_id: 7, qos: Qos::ExactlyOnce, delivery: Delivery::default() };
+    let message =
+        Event::Message { packet_id: 7, qos: Qos::ExactlyOnce, dup: false, delivery: Delivery::default() };
     let first = bench.report(message.clone());
     assert_eq!(first.len(), 2, "{first:?}");
     bench.lose(unreachable());
@@ -343,6 +344,29 @@ fn a_qos_2_message_that_comes_twice_is_delivered_once_also_over_a_lost_connectio
     assert_eq!(bench.report(message.clone()), [Action::Answer(Answer::Receive, 7)]);
     assert_eq!(bench.report(Event::Released { packet_id: 7 }), [Action::Answer(Answer::Complete, 7)]);
     assert_eq!(bench.report(message).len(), 2, "the id is free for another message");
+}
+
+#[test]
+fn a_broker_that_sends_a_message_again_after_its_release_is_not_believed() {
+    let mut bench = Bench::connected(options());
+    let message = |dup, topic: &str| {
+        let delivery = Delivery { topic: topic.to_owned(), ..Delivery::default() };
+        Event::Message { packet_id: 7, qos: Qos::ExactlyOnce, dup, delivery }
+    };
+    assert_eq!(bench.report(message(false, "a")).len(), 2);
+    bench.report(Event::Released { packet_id: 7 });
+    bench.lose(unreachable());
+    bench.wait();
+    bench.report(connected(true));
+    // mosquitto 2.0 does, when it was cut off twice after its release.
+    assert_eq!(bench.report(message(true, "a")), [Action::Answer(Answer::Receive, 7)]);
+    bench.report(Event::Released { packet_id: 7 });
+    // Another message with that id, whose first copy was lost on its way, and a new one like the first.
+    for (dup, topic) in [(true, "b"), (false, "a")] {
+        assert_eq!(bench.report(message(dup, topic)).len(), 2, "{topic}");
+        bench.report(Event::Released { packet_id: 7 });
+    }
+    assert_eq!((bench.counters().received, bench.counters().duplicates), (3, 1));
 }
 
 #[test]
@@ -491,7 +515,7 @@ fn tracks_that_were_with_a_broken_connection_are_counted_as_dropped() {
 #[test]
 fn a_perishable_message_carries_what_is_left_of_its_time() {
     let mut bench = Bench::new(options());
-    let perishable = Envelope { expiry: Some(Duration::from_secs(60)), ..event("v") };
+    let perishable = Envelope { expiry: Some(Duration::from_mins(1)), ..event("v") };
     bench.session.enqueue(perishable, bench.now);
     bench.now = bench.now + Duration::from_millis(20_500);
     bench.tick();

@@ -432,7 +432,7 @@ impl Decoder {
                     retained: publish.retain,
                     ..Delivery::default()
                 };
-                self.message(publish.pkid, qos, delivery)
+                self.message(publish.pkid, qos, publish.dup, delivery)
             }
             Packet4::SubAck(ack) => {
                 let refused =
@@ -471,10 +471,10 @@ impl Decoder {
             retained: publish.retain,
             ..Delivery::default()
         };
-        self.message(publish.pkid, qos, delivery)
+        self.message(publish.pkid, qos, publish.dup, delivery)
     }
 
-    fn message(&self, packet_id: u16, qos: Qos, mut delivery: Delivery) -> Event {
+    fn message(&self, packet_id: u16, qos: Qos, dup: bool, mut delivery: Delivery) -> Event {
         if delivery.topic.is_empty() {
             return Event::Malformed { packet_id, qos };
         }
@@ -482,7 +482,7 @@ impl Decoder {
             delivery.payload = Bytes::copy_from_slice(&delivery.payload);
         }
         delivery.link = Arc::clone(&self.link);
-        Event::Message { packet_id, qos, delivery }
+        Event::Message { packet_id, qos, dup, delivery }
     }
 }
 
@@ -624,7 +624,7 @@ mod tests {
                 read.extend_from_slice(piece);
                 events.extend(all(&mut decoder, &mut read).unwrap());
             }
-            let [Event::Message { packet_id, qos: got, delivery }, Event::Acknowledged { packet_id: 9, reason: 0 }] =
+            let [Event::Message { packet_id, qos: got, delivery, .. }, Event::Acknowledged { packet_id: 9, reason: 0 }] =
                 &events[..] else { panic!("{events:?}") };
             prop_assert_eq!((*packet_id, *got), (message.packet_id, qos));
             prop_assert_eq!(&delivery.payload, &payload);

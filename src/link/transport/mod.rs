@@ -99,8 +99,8 @@ pub(super) enum Event {
     Released { packet_id: u16 },
     /// PUBCOMP.
     Completed { packet_id: u16 },
-    /// A message came in.
-    Message { packet_id: u16, qos: Qos, delivery: Delivery },
+    /// A message came in; `dup`: the broker sent it before.
+    Message { packet_id: u16, qos: Qos, dup: bool, delivery: Delivery },
     /// A message came in that is larger than our limit: its payload was read and forgotten.
     TooLarge { packet_id: u16, qos: Qos, topic: String, bytes: usize },
     /// A message came in that has no usable topic.

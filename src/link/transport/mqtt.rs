@@ -41,6 +41,7 @@ enum Connection {
 }
 
 /// A connection that may be greeted already, or not.
+#[expect(clippy::struct_excessive_bools, reason = "what has happened on it, each in its own time")]
 struct Open {
     wire: Wire,
     certificates: Option<Certificates>,

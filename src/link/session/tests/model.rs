@@ -211,7 +211,7 @@ impl World {
         }
         let (packet_id, number) = self.to_send.front().copied()?;
         let delivery = Delivery { topic: number.to_string(), ..Delivery::default() };
-        Some(Event::Message { packet_id, qos: Qos::ExactlyOnce, delivery })
+        Some(Event::Message { packet_id, qos: Qos::ExactlyOnce, dup: true, delivery })
     }
 }
 

@@ -3,7 +3,8 @@
 //! Exact, by shortest augmenting paths (Jonker & Volgenant 1987) searched along the pairs there are
 //! (Dijkstra 1959, with prices that keep every cost above zero), never over a full matrix. A search
 //! never leaves its connected component, so components are solved apart without being looked for, and
-//! a pair that nobody contests is taken at once. Rows and columns may stay alone. Rows are taken in order and ties go to the first column: the same pairs, the same result.
+//! a pair that nobody contests is taken at once. Rows and columns may stay alone. Rows are taken in order
+//! and ties go to the first column: the same pairs, the same result.
 //!
 //! With n rows and e pairs a search takes at most e log e, all of them n e log e; in a crowd most rows
 //! find their best column free, and the others search among a few neighbours. All buffers are reused.
@@ -13,15 +14,17 @@ use std::collections::BinaryHeap;
 
 /// That `row` and `column` may go together, and what that is worth.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Pair {
-    pub(super) row: usize,
-    pub(super) column: usize,
+pub struct Pair {
+    /// One side.
+    pub row: usize,
+    /// The other side.
+    pub column: usize,
     /// Beside staying alone; finite, above zero.
-    pub(super) worth: f64,
+    pub worth: f64,
 }
 
 /// A row that has to compete, its pairs, and what it has.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Line {
     row: usize,
     first: usize,
@@ -31,7 +34,7 @@ struct Line {
 }
 
 /// A column that a line may take, at this cost.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Edge {
     column: usize,
     cost: f64,
@@ -49,7 +52,7 @@ struct Slot {
 const FREE: Slot = Slot { price: 0.0, line: None, distance: f64::INFINITY, from: 0 };
 
 /// A column at its distance, the nearest first.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 struct Reached(f64, usize);
 
 impl Eq for Reached {}
@@ -67,8 +70,8 @@ impl PartialOrd for Reached {
 }
 
 /// Solves one assignment after the other.
-#[derive(Debug, Default)]
-pub(super) struct Assignment {
+#[derive(Debug, Clone, Default)]
+pub struct Assignment {
     /// What was chosen, row and column.
     chosen: Vec<(usize, usize)>,
     /// How many rows want each column.
@@ -85,7 +88,7 @@ pub(super) struct Assignment {
 impl Assignment {
     /// Chooses among `pairs`, which come by row and then column, of columns below `columns`. What was
     /// chosen can be read until the next one is solved.
-    pub(super) fn solve(&mut self, pairs: &[Pair], columns: usize) {
+    pub fn solve(&mut self, pairs: &[Pair], columns: usize) {
         debug_assert!(pairs.is_sorted_by_key(|p| (p.row, p.column)));
         self.chosen.clear();
         if pairs.is_empty() {
@@ -116,7 +119,7 @@ impl Assignment {
     }
 
     /// The pairs of the best assignment as (row, column), in no particular order.
-    pub(super) fn chosen(&self) -> &[(usize, usize)] {
+    pub fn chosen(&self) -> &[(usize, usize)] {
         &self.chosen
     }
 

@@ -1,0 +1,461 @@
+//! `omnisight evaluate fusion`: one site from recorded detections, every camera a whole camera.
+//!
+//! Each folder of DIR with a `det.txt` and a `camera.json` is one camera. It runs its own perception and
+//! its own swarm engine; they talk through the real messages, encoded and decoded. Faults stand between
+//! them: a delay, lost track messages (QoS 0; what has a higher QoS arrives), clocks that are off, cameras
+//! that lie. Written is the table of the first camera: row t is what it says of time t (on its clock) at
+//! t + 250 ms.
+//!
+//! The trackers report from the first detection on, and take no detection beyond what overlaps: at a site
+//! with several views the table confirms who is there, sooner than one view could.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::fs::{self, File};
+use std::io::{BufReader, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg64Mcg;
+
+use super::super::replay::{ground_of, read_camera};
+use super::super::{Error, say};
+use super::site_picture;
+use crate::base::{CountingIds, Time};
+use crate::capture::replay::{Rows, parse_rows};
+use crate::model::{CameraId, Content, Delivery, Frame, MessageClass, Point, Polygon, Size};
+use crate::pipeline::{self, Perception};
+use crate::swarm::fusion::Person;
+use crate::swarm::{Action, Engine, Ground, Identity, Input, Options};
+use crate::track;
+
+/// How long after a time its row is read.
+const ROW_AFTER: Duration = Duration::from_millis(250);
+/// How far a liar moves all its tracks, metres.
+const LIE_M: f64 = 3.0;
+/// Between two ticks of an engine.
+const TICK: Duration = Duration::from_secs(1);
+/// When the run begins: 2025-06-15T15:06:40Z, milliseconds since the epoch.
+const BEGIN_MS: u64 = 1_750_000_000_000;
+
+#[derive(Debug, clap::Args)]
+pub(in super::super) struct Arguments {
+    /// One folder per camera, each with `det.txt` (`MOTChallenge` rows) and `camera.json` (homography, width,
+    /// height, fps).
+    dir: PathBuf,
+    /// Where the table goes: frame,id,x,y in metres.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// How long a message travels.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "0ms")]
+    delay: Duration,
+    /// The part of the track messages that is lost, 0..1.
+    #[arg(long, value_name = "PART", default_value_t = 0.0, value_parser = parse_part)]
+    loss: f64,
+    /// The other cameras' clocks are off by up to this, either way.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "0ms")]
+    skew: Duration,
+    /// Cameras (not the first) that report everybody 3 m beside where they are.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    liars: usize,
+    /// Another seed gives other faults.
+    #[arg(long, value_name = "SEED", default_value_t = 1)]
+    seed: u64,
+    /// Also print, row by row, why this person is where they are.
+    #[arg(long, value_name = "ID")]
+    explain: Option<u64>,
+    /// Also draw the site: what the cameras see, the ways of the people, and who saw them.
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+}
+
+fn parse_part(text: &str) -> Result<f64, String> {
+    let part = text.parse().ok().filter(|p: &f64| (0.0..=1.0).contains(p));
+    part.ok_or_else(|| "a part is a number from 0 to 1".to_owned())
+}
+
+/// One camera of the site.
+struct Camera {
+    id: CameraId,
+    footprint: Option<Polygon>,
+    size: Size,
+    rows: Rows,
+    interval: Duration,
+    perception: Perception,
+    engine: Engine,
+    /// What its clock is ahead, milliseconds.
+    ahead_ms: i64,
+    /// What it adds to every position, metres.
+    lie_m: Point,
+}
+
+/// What happens, to which camera.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Happening {
+    Connect(usize),
+    Frame(usize, u64),
+    Arrival(usize, usize),
+    Tick(usize),
+    Row(u64),
+}
+
+/// The run.
+struct Site {
+    cameras: Vec<Camera>,
+    /// By time since the begin; what is planned first comes first.
+    agenda: BinaryHeap<Reverse<(Duration, u64, Happening)>>,
+    planned: u64,
+    /// Messages by number, with how many are still to get them.
+    messages: BTreeMap<usize, (Delivery, usize)>,
+    sent: usize,
+    rng: Pcg64Mcg,
+    delay: Duration,
+    loss: f64,
+    tally: Tally,
+}
+
+/// What was sent.
+#[derive(Debug, Default)]
+struct Tally {
+    messages: u64,
+    bytes: u64,
+    lost: u64,
+    track_messages: u64,
+    track_bytes: u64,
+    track_bytes_max: usize,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<(), Error> {
+    let mut site = Site::open(arguments)?;
+    let mut out = Output::create(&arguments.out)?;
+    out.line("frame,id,x,y")?;
+    let mut trails = site_picture::Trails::default();
+    let (mut rows, mut people) = (0u64, BTreeSet::new());
+    while let Some((number, table)) = site.next_row() {
+        for p in &table {
+            out.line(&format!("{number},{},{:.3},{:.3}", p.global_id, p.position_m.x, p.position_m.y))?;
+            people.insert(p.global_id);
+            rows += 1;
+        }
+        if let Some(id) = arguments.explain {
+            explain(number, id, &table)?;
+        }
+        if arguments.svg.is_some() {
+            trails.observe(&table);
+        }
+    }
+    out.finish()?;
+    if let Some(path) = &arguments.svg {
+        let cameras: Vec<_> = site.cameras.iter().map(|c| (c.id.clone(), c.footprint.clone())).collect();
+        let mut svg = Output::create(path)?;
+        svg.line(&trails.draw(&cameras))?;
+        svg.finish()?;
+    }
+    site.summary(rows, people.len())
+}
+
+/// How a camera follows people where the table confirms them.
+fn tracker() -> track::Options {
+    let defaults = track::Options::default();
+    track::Options {
+        min_hits: 1,
+        evidence_min: f64::NEG_INFINITY,
+        sure_odds: f64::NEG_INFINITY,
+        iou_min: 0.15,
+        gate: 0.0,
+        max_age_frames: 1,
+        lost_s: 1.0,
+        motion: track::Motion { place_noise: 0.03, height_noise: 0.03, ..defaults.motion },
+        ..defaults
+    }
+}
+
+impl Site {
+    fn open(arguments: &Arguments) -> Result<Self, Error> {
+        let dir = &arguments.dir;
+        let listed = fs::read_dir(dir).map_err(|source| failed(dir, source))?;
+        let mut folders: Vec<PathBuf> =
+            listed.filter_map(Result::ok).map(|e| e.path()).filter(|p| p.join("det.txt").is_file()).collect();
+        folders.sort();
+        if folders.is_empty() {
+            return Err(Error::Usage(format!("{}: holds no folder with a det.txt", dir.display())));
+        }
+        let mut rng = Pcg64Mcg::seed_from_u64(arguments.seed);
+        let mut cameras = Vec::new();
+        for folder in &folders {
+            let skew_ms = arguments.skew.as_millis() as f64;
+            let ahead_ms = if cameras.is_empty() { 0.0 } else { skew_ms * rng.random_range(-1.0..=1.0) };
+            cameras.push(Camera::open(folder, ahead_ms.round() as i64)?);
+        }
+        for _ in 0..arguments.liars.min(cameras.len() - 1) {
+            let honest: Vec<usize> =
+                (1..cameras.len()).filter(|&i| cameras[i].lie_m == Point::default()).collect();
+            let angle = rng.random_range(0.0..std::f64::consts::TAU);
+            cameras[honest[rng.random_range(0..honest.len())]].lie_m =
+                Point::new(LIE_M * angle.cos(), LIE_M * angle.sin());
+        }
+        let mut site = Self {
+            cameras,
+            agenda: BinaryHeap::new(),
+            planned: 0,
+            messages: BTreeMap::new(),
+            sent: 0,
+            rng,
+            delay: arguments.delay,
+            loss: arguments.loss,
+            tally: Tally::default(),
+        };
+        for i in 0..site.cameras.len() {
+            site.plan(Duration::ZERO, Happening::Connect(i));
+            site.plan(TICK, Happening::Tick(i));
+            site.plan(site.frame_at(i, 1), Happening::Frame(i, 1));
+        }
+        site.plan(site.frame_at(0, 1) + ROW_AFTER, Happening::Row(1));
+        Ok(site)
+    }
+
+    /// When a camera captures a frame, from 1; the first a second after the begin.
+    fn frame_at(&self, camera: usize, number: u64) -> Duration {
+        TICK + self.cameras[camera].interval * u32::try_from(number - 1).unwrap_or(u32::MAX)
+    }
+
+    fn plan(&mut self, at: Duration, what: Happening) {
+        self.planned += 1;
+        self.agenda.push(Reverse((at, self.planned, what)));
+    }
+
+    /// Goes on to the next row; none at the end.
+    fn next_row(&mut self) -> Option<(u64, Vec<Person>)> {
+        let frames = self.cameras.iter().map(|c| c.rows.frame_count() as u64).max().unwrap_or(0);
+        while let Some(Reverse((at, _, what))) = self.agenda.pop() {
+            match what {
+                Happening::Connect(i) => self.feed(i, at, &Input::Connected),
+                Happening::Tick(i) => {
+                    self.feed(i, at, &Input::Tick);
+                    self.plan(at + TICK, Happening::Tick(i));
+                }
+                Happening::Frame(i, number) => {
+                    self.frame(i, at, number);
+                    if number < frames {
+                        self.plan(self.frame_at(i, number + 1), Happening::Frame(i, number + 1));
+                    }
+                }
+                Happening::Arrival(i, message) => self.arrive(i, at, message),
+                Happening::Row(number) if number > frames => return None,
+                Happening::Row(number) => {
+                    self.feed(0, at, &Input::Tick);
+                    self.plan(self.frame_at(0, number + 1) + ROW_AFTER, Happening::Row(number + 1));
+                    let of_ms = self.cameras[0].time(self.frame_at(0, number)).epoch_ms;
+                    let table = self.cameras[0].engine.fusion().at(i64::try_from(of_ms).unwrap_or(i64::MAX));
+                    return Some((number, table));
+                }
+            }
+        }
+        None
+    }
+
+    fn frame(&mut self, i: usize, at: Duration, number: u64) {
+        let camera = &mut self.cameras[i];
+        let index = usize::try_from(number - 1).unwrap_or(usize::MAX);
+        let frame = Frame {
+            camera: camera.id.clone(),
+            seq: number - 1,
+            time: camera.time(at),
+            size: camera.size,
+            content: Content::Detections(camera.rows.of_frame(index).to_vec()),
+        };
+        let mut transitions = Vec::new();
+        let lie_m = camera.lie_m;
+        // Detections are taken as they are: there is nothing that this detector could refuse.
+        let Ok(mut scene) = camera.perception.step(&frame, &mut transitions) else { return };
+        for ground in scene.tracks.iter_mut().filter_map(|t| t.ground.as_mut()) {
+            ground.position = ground.position + lie_m;
+        }
+        self.feed(i, at, &Input::Scene(&scene));
+        for transition in &transitions {
+            self.feed(i, at, &Input::Transition(transition));
+        }
+    }
+
+    fn arrive(&mut self, i: usize, at: Duration, message: usize) {
+        let Some((delivery, left)) = self.messages.get_mut(&message) else { return };
+        let delivery = delivery.clone();
+        *left -= 1;
+        if *left == 0 {
+            self.messages.remove(&message);
+        }
+        self.feed(i, at, &Input::Delivery(&delivery));
+    }
+
+    fn feed(&mut self, i: usize, at: Duration, input: &Input<'_>) {
+        let mut actions = Vec::new();
+        let now = self.cameras[i].time(at);
+        self.cameras[i].engine.handle(*input, now, &mut actions);
+        for action in actions {
+            if let Action::Send(envelope) = action {
+                self.tally.count(&envelope);
+                let class = envelope.class;
+                let delivery = Delivery {
+                    topic: envelope.topic,
+                    payload: envelope.payload,
+                    content_type: Some("application/json".to_owned()),
+                    ..Delivery::default()
+                };
+                self.send(i, at, delivery, class);
+            }
+        }
+    }
+
+    fn send(&mut self, from: usize, at: Duration, delivery: Delivery, class: MessageClass) {
+        self.sent += 1;
+        let mut receivers = 0;
+        for to in (0..self.cameras.len()).filter(|&to| to != from) {
+            if class == MessageClass::Track && self.rng.random_bool(self.loss) {
+                self.tally.lost += 1;
+                continue;
+            }
+            receivers += 1;
+            self.plan(at + self.delay, Happening::Arrival(to, self.sent));
+        }
+        if receivers > 0 {
+            self.messages.insert(self.sent, (delivery, receivers));
+        }
+    }
+
+    fn summary(&self, rows: u64, people: usize) -> Result<(), Error> {
+        let t = &self.tally;
+        say(&format!("{rows} rows, {people} people"))?;
+        say(&format!(
+            "{} messages, {} bytes; {} track messages of {} bytes each, at most {}; {} lost on the way",
+            t.messages,
+            t.bytes,
+            t.track_messages,
+            t.track_bytes / t.track_messages.max(1),
+            t.track_bytes_max,
+            t.lost
+        ))?;
+        say(&format!("{:?}", self.cameras[0].engine.fusion().counters()))?;
+        say("camera        offset_m       clock_s  lag_s   noise  agreement  muted")?;
+        for c in self.cameras[0].engine.fusion().cameras() {
+            let begin_ms = i64::try_from(BEGIN_MS).unwrap_or(i64::MAX);
+            let muted = c
+                .muted_ms
+                .map_or("-".to_owned(), |ms| format!("since {:.1} s", (ms - begin_ms) as f64 * 1e-3 - 1.0));
+            say(&format!(
+                "{:<12} {:>6.2} {:>6.2}  {:>7.3}  {:>6.3}  {:>5.2}  {:>9.2}  {muted}",
+                c.camera.as_str(),
+                c.bias_m.x,
+                c.bias_m.y,
+                c.clock_s,
+                c.lag_s,
+                c.noise,
+                c.agreement
+            ))?;
+        }
+        Ok(())
+    }
+}
+
+impl Tally {
+    fn count(&mut self, envelope: &crate::model::Envelope) {
+        let bytes = envelope.payload.len();
+        self.messages += 1;
+        self.bytes += bytes as u64;
+        if envelope.class == MessageClass::Track {
+            self.track_messages += 1;
+            self.track_bytes += bytes as u64;
+            self.track_bytes_max = self.track_bytes_max.max(bytes);
+        }
+    }
+}
+
+impl Camera {
+    fn open(folder: &Path, ahead_ms: i64) -> Result<Self, Error> {
+        let bad = |what: String| Error::BadInput(format!("{}: {what}", folder.display()));
+        let name = folder.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+        let id = CameraId::parse(name).map_err(|error| bad(format!("as a camera's name it {error}")))?;
+        let file = folder.join("camera.json");
+        let about = read_camera(&file)?;
+        let ground = ground_of(&about, Some(&file))?;
+        let rate_hz = about.fps.ok_or_else(|| bad("camera.json gives no fps".to_owned()))?;
+        let path = folder.join("det.txt");
+        let det = File::open(&path).map_err(|source| failed(&path, source))?;
+        let (rows, faults) = parse_rows(BufReader::new(det)).map_err(|source| failed(&path, source))?;
+        if faults.count > 0 {
+            tracing::warn!(path = %path.display(), "rows of detections{faults}");
+        }
+        let (size, footprint) = (ground.size(), ground.footprint());
+        let options = pipeline::Options { tracker: tracker(), ..pipeline::Options::new(ground) };
+        let ids = || Box::new(CountingIds::default());
+        let identity = Identity {
+            camera: id.clone(),
+            boot_ms: BEGIN_MS,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            ground: Ground { calibrated: true, footprint: footprint.clone() },
+        };
+        Ok(Self {
+            id,
+            footprint,
+            size,
+            rows,
+            interval: Duration::from_secs_f64(1.0 / rate_hz),
+            perception: Perception::new(options, ids(), ids())?,
+            engine: Engine::new(Options::default(), identity),
+            ahead_ms,
+            lie_m: Point::default(),
+        })
+    }
+
+    /// The time on this camera's clock.
+    fn time(&self, at: Duration) -> Time {
+        let begin = Time { mono_ns: 1_000_000_000, epoch_ms: BEGIN_MS.saturating_add_signed(self.ahead_ms) };
+        begin + at
+    }
+}
+
+/// Says why somebody is where they are.
+fn explain(number: u64, id: u64, table: &[Person]) -> Result<(), Error> {
+    let Some(p) = table.iter().find(|p| p.global_id == id) else { return Ok(()) };
+    let seen: Vec<String> = p
+        .seen_by
+        .iter()
+        .map(|w| format!("{}/{} {:.2} m off (d2 {:.1})", w.camera, w.track_id, w.off_m, w.off2))
+        .collect();
+    say(&format!(
+        "{number}: at {:.2},{:.2} m, {:.2},{:.2} m/s, sigma {:.2} m, there with {:.3}; seen {} ms after the begin by {}",
+        p.position_m.x,
+        p.position_m.y,
+        p.velocity_mps.x,
+        p.velocity_mps.y,
+        p.cov_m2[0].max(p.cov_m2[2]).sqrt(),
+        p.existence,
+        p.seen_ms - i64::try_from(BEGIN_MS).unwrap_or(i64::MAX),
+        seen.join(", ")
+    ))
+}
+
+fn failed(path: &Path, source: std::io::Error) -> Error {
+    Error::File { what: path.display().to_string(), source }
+}
+
+/// A file that is written, named by its errors.
+struct Output {
+    path: PathBuf,
+    file: BufWriter<File>,
+}
+
+impl Output {
+    fn create(path: &Path) -> Result<Self, Error> {
+        let file = File::create(path).map_err(|source| failed(path, source))?;
+        Ok(Self { path: path.to_path_buf(), file: BufWriter::new(file) })
+    }
+
+    fn line(&mut self, line: &str) -> Result<(), Error> {
+        writeln!(self.file, "{line}").map_err(|source| failed(&self.path, source))
+    }
+
+    fn finish(mut self) -> Result<(), Error> {
+        self.file.flush().map_err(|source| failed(&self.path, source))
+    }
+}

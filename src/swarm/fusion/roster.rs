@@ -1,0 +1,139 @@
+//! The cameras whose reports the table takes, by a small number each.
+//!
+//! At most [`CAMERAS_MAX`]; when it is full, the one that was silent for longest, and for at least
+//! [`FORGET_MS`], makes room. So a flood of made-up cameras never pushes out one that is heard.
+//!
+//! Clocks are told from arrivals. A message can't arrive before it was sent, and of many some travel
+//! fast: the least `arrival - capture` of a camera is its fastest way less what its clock is ahead. All
+//! cameras of a site have much the same fastest way, so a camera's least, against the median of all
+//! others' leasts, tells its clock. Differences below [`CLOCK_DOUBT_MS`] may be the network's and are left alone.
+
+use std::collections::BTreeSet;
+
+use crate::model::{CameraId, Point, Polygon};
+
+/// Cameras at most.
+pub const CAMERAS_MAX: usize = 256;
+/// A camera silent for less than this is not forgotten for another, milliseconds.
+const FORGET_MS: i64 = 10_000;
+/// Clocks that differ by less are taken as equal, milliseconds.
+const CLOCK_DOUBT_MS: i64 = 30;
+/// How fast the least is forgotten, milliseconds a second: as fast as bad clocks drift, and a way gets longer.
+const CLOCK_DRIFT_MS_PER_S: i64 = 1;
+
+#[derive(Debug, Clone)]
+struct Member {
+    name: CameraId,
+    footprint: Option<Polygon>,
+    /// Told by somebody else to leave it out.
+    muted: bool,
+    heard_ms: i64,
+    /// The least arrival - capture, and when it was.
+    fastest: Option<(i64, i64)>,
+    /// What its clock is ahead of the site's, milliseconds.
+    ahead_ms: i64,
+}
+
+/// The cameras by index. The first is our own.
+#[derive(Debug, Clone)]
+pub(super) struct Roster {
+    members: Vec<Member>,
+}
+
+impl Roster {
+    /// Our own camera alone.
+    pub(super) fn new(own: &CameraId) -> Self {
+        let mut roster = Self { members: Vec::new() };
+        roster.members.push(member(own, 0));
+        roster
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    pub(super) fn name(&self, camera: u16) -> &CameraId {
+        &self.members[usize::from(camera)].name
+    }
+
+    pub(super) fn is_own(camera: u16) -> bool {
+        camera == 0
+    }
+
+    pub(super) fn is_muted(&self, camera: u16) -> bool {
+        self.members[usize::from(camera)].muted
+    }
+
+    pub(super) fn ahead_ms(&self, camera: u16) -> i64 {
+        self.members[usize::from(camera)].ahead_ms
+    }
+
+    pub(super) fn covers(&self, camera: u16, at: Point) -> bool {
+        self.members[usize::from(camera)].footprint.as_ref().is_some_and(|f| f.contains(at))
+    }
+
+    /// A camera that is known.
+    pub(super) fn find(&self, name: &CameraId) -> Option<u16> {
+        self.members.iter().position(|m| m.name == *name).and_then(|i| u16::try_from(i).ok())
+    }
+
+    /// A camera, heard just now; with the number of another that was forgotten for it. None when there
+    /// is no room.
+    pub(super) fn hear(&mut self, name: &CameraId, now_ms: i64) -> Option<(u16, bool)> {
+        if let Some(i) = self.find(name) {
+            let heard = &mut self.members[usize::from(i)].heard_ms;
+            *heard = now_ms.max(*heard);
+            return Some((i, false));
+        }
+        if self.members.len() < CAMERAS_MAX {
+            self.members.push(member(name, now_ms));
+            return u16::try_from(self.members.len() - 1).ok().map(|i| (i, false));
+        }
+        let (i, stalest) =
+            self.members.iter_mut().enumerate().skip(1).min_by_key(|(i, m)| (m.heard_ms, *i))?;
+        if now_ms - stalest.heard_ms < FORGET_MS {
+            return None;
+        }
+        *stalest = member(name, now_ms);
+        u16::try_from(i).ok().map(|i| (i, true))
+    }
+
+    pub(super) fn set_footprint(&mut self, camera: u16, footprint: Option<Polygon>) {
+        self.members[usize::from(camera)].footprint = footprint;
+    }
+
+    pub(super) fn set_muted(&mut self, camera: u16, muted: bool) {
+        self.members[usize::from(camera)].muted = muted;
+    }
+
+    /// Notes when a report arrived.
+    pub(super) fn arrived(&mut self, camera: u16, captured_ms: i64, now_ms: i64) {
+        let took_ms = now_ms - captured_ms;
+        let fastest = &mut self.members[usize::from(camera)].fastest;
+        let risen = fastest.map(|(least, at)| least + (now_ms - at) / 1_000 * CLOCK_DRIFT_MS_PER_S);
+        if risen.is_none_or(|risen| took_ms <= risen) {
+            *fastest = Some((took_ms, now_ms));
+        }
+    }
+
+    /// Tells the clocks anew from what arrived so far.
+    pub(super) fn tell_clocks(&mut self) {
+        let mut leasts: Vec<i64> = self.members[1..].iter().filter_map(|m| m.fastest.map(|f| f.0)).collect();
+        leasts.sort_unstable();
+        // Two clocks that differ do not say which of them is off.
+        let Some(&median) = leasts.get(leasts.len() / 2).filter(|_| leasts.len() >= 3) else { return };
+        for m in &mut self.members[1..] {
+            let ahead_ms = m.fastest.map_or(0, |(least, _)| median - least);
+            m.ahead_ms = if ahead_ms.abs() < CLOCK_DOUBT_MS { 0 } else { ahead_ms };
+        }
+    }
+
+    /// The cameras' names, for whoever looks at all of them.
+    pub(super) fn names(&self) -> BTreeSet<&CameraId> {
+        self.members.iter().map(|m| &m.name).collect()
+    }
+}
+
+fn member(name: &CameraId, now_ms: i64) -> Member {
+    Member { name: name.clone(), footprint: None, muted: false, heard_ms: now_ms, fastest: None, ahead_ms: 0 }
+}

@@ -1,0 +1,202 @@
+//! How far a camera can be relied on: its systematic errors, its noise, and its word.
+//!
+//! All of it comes from residuals: where a camera says that somebody is, against where the *others* say
+//! so at the same moment. A residual that stays the same is a calibration that is a little off; one that
+//! points along everybody's way is a clock that is a little off; its size against what the messages
+//! claim is the scale of the camera's noise. Each is followed by a slow integrator and corrected within
+//! a named limit; what lies beyond is not corrected, and shows.
+//!
+//! A camera whose people nobody else sees, where at least two others look, disagrees; one that mostly
+//! disagrees is muted: its reports are compared with the others', but not fused, until it has agreed for
+//! a while. An honest camera that is alone at a place is judged by nobody.
+
+use nalgebra::{Matrix3, Vector3};
+
+use super::motion::{Cov, mahalanobis2};
+use crate::model::Point;
+
+/// Largest calibration offset that is corrected, metres.
+pub const BIAS_MAX_M: f64 = 0.5;
+/// Largest lag that is told, seconds.
+pub const LAG_MAX_S: f64 = 1.0;
+/// Smaller offsets are left alone: they differ from place to place, and may be everybody else's.
+const BIAS_DOUBT_M: f64 = 0.2;
+/// Limits of the factor on a camera's claimed covariances.
+const NOISE_LIMITS: (f64, f64) = (0.04, 25.0);
+/// Residuals that are remembered: the older ones fade.
+const COMPARED_MEMORY: f64 = 400.0;
+/// What is assumed before anything was compared: standard deviations of a residual, of a calibration
+/// offset (metres), and of a lag (seconds).
+const RESIDUAL_SIGMA_M: f64 = 0.2;
+const BIAS_SIGMA_M: f64 = 0.1;
+const LAG_SIGMA_S: f64 = 0.1;
+const NOISE_GAIN: f64 = 0.02;
+const NOISE_LN_BEGIN: f64 = 0.0;
+/// Squared residual over its covariance that is still plausible.
+const PLAUSIBLE: f64 = 9.0;
+/// Judgements that are remembered: the older ones fade.
+const JUDGED_MEMORY: f64 = 60.0;
+/// A camera is muted above this part of disagreement, and heard again below the other.
+const MUTE_ABOVE: f64 = 0.6;
+const HEAR_BELOW: f64 = 0.3;
+/// Nobody is muted on fewer judgements.
+const JUDGED_MIN: f64 = 20.0;
+/// A muted camera stays so for at least this long, milliseconds.
+const MUTED_MIN_MS: i64 = 30_000;
+
+/// What is known of one camera.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Standing {
+    /// Fading normal equations of residual = offset - velocity * clock.
+    normal: Matrix3<f64>,
+    right: Vector3<f64>,
+    /// Where it says people are, less where the others say so, metres.
+    pub(super) bias_m: Point,
+    /// How far behind the others it says people are on their ways, seconds: a clock that is ahead, or a
+    /// filter that is slow. Told, and not corrected: arrivals tell clocks better (see `roster`).
+    pub(super) lag_s: f64,
+    /// Natural logarithm of the factor on its covariances.
+    noise_ln: f64,
+    /// Judgements, fading.
+    agreed: f64,
+    disagreed: f64,
+    /// Since when it is muted.
+    muted_ms: Option<i64>,
+    /// Usual time between its frames, seconds.
+    pub(super) cadence_s: f64,
+    /// Its last frame.
+    pub(super) scanned_ms: i64,
+    /// Residuals taken in.
+    pub(super) compared: u64,
+}
+
+impl Default for Standing {
+    fn default() -> Self {
+        Self {
+            normal: Matrix3::zeros(),
+            right: Vector3::zeros(),
+            bias_m: Point::default(),
+            lag_s: 0.0,
+            noise_ln: NOISE_LN_BEGIN,
+            agreed: 0.0,
+            disagreed: 0.0,
+            muted_ms: None,
+            cadence_s: 0.5,
+            scanned_ms: i64::MIN,
+            compared: 0,
+        }
+    }
+}
+
+impl Standing {
+    /// What is taken off its positions: what its offset has beyond what may be chance, metres.
+    pub(super) fn correction_m(&self) -> Point {
+        let length = self.bias_m.norm();
+        if length > BIAS_DOUBT_M { self.bias_m * (1.0 - BIAS_DOUBT_M / length) } else { Point::default() }
+    }
+
+    /// The factor on its claimed covariances.
+    pub(super) fn noise(&self) -> f64 {
+        self.noise_ln.exp()
+    }
+
+    /// Whether it is left out.
+    pub(super) fn is_muted(&self) -> bool {
+        self.muted_ms.is_some()
+    }
+
+    /// Since when.
+    pub(super) fn muted_ms(&self) -> Option<i64> {
+        self.muted_ms
+    }
+
+    /// How much of what it says the others bear out, 0..1; a half while nothing was compared.
+    pub(super) fn agreement(&self) -> f64 {
+        (self.agreed + 1.0) / (self.agreed + self.disagreed + 2.0)
+    }
+
+    /// How many residuals its offsets stand on, at most the memory's length.
+    fn trust(&self) -> f64 {
+        (self.compared as f64).min(COMPARED_MEMORY)
+    }
+
+    /// Notes a frame.
+    pub(super) fn scan(&mut self, at_ms: i64) {
+        let gap_s = at_ms.saturating_sub(self.scanned_ms) as f64 * 1e-3;
+        if (0.01..=2.0).contains(&gap_s) {
+            self.cadence_s += 0.1 * (gap_s - self.cadence_s);
+        }
+        self.scanned_ms = self.scanned_ms.max(at_ms);
+    }
+
+    /// Takes in where it sees somebody less where the others do, with the covariance of that, and how
+    /// that person moves.
+    pub(super) fn compare(&mut self, residual_m: Point, cov: Cov, velocity_mps: Point) {
+        self.compared += 1;
+        let d2 = mahalanobis2(residual_m, cov);
+        let (least, most) = NOISE_LIMITS;
+        self.noise_ln =
+            (self.noise_ln + NOISE_GAIN * (0.5 * d2 - 1.0).clamp(-1.0, 3.0)).clamp(least.ln(), most.ln());
+        // The residual as it was before anything was corrected; what is far off is somebody else.
+        let raw = residual_m + self.correction_m();
+        let weight = 1.0 / (1.0 + d2 / PLAUSIBLE);
+        let keep = 1.0 - 1.0 / COMPARED_MEMORY;
+        self.normal *= keep;
+        self.right *= keep;
+        for (row, y) in [
+            (Vector3::new(1.0, 0.0, -velocity_mps.x), raw.x),
+            (Vector3::new(0.0, 1.0, -velocity_mps.y), raw.y),
+        ] {
+            self.normal += row * row.transpose() * weight;
+            self.right += row * (weight * y);
+        }
+        let ridge = |sigma: f64| (RESIDUAL_SIGMA_M / sigma).powi(2);
+        let prior = Vector3::new(ridge(BIAS_SIGMA_M), ridge(BIAS_SIGMA_M), ridge(LAG_SIGMA_S));
+        if let Some(solved) =
+            (self.normal + Matrix3::from_diagonal(&prior)).try_inverse().map(|inverse| inverse * self.right)
+        {
+            self.bias_m = limited(Point::new(solved[0], solved[1]), BIAS_MAX_M);
+            self.lag_s = solved[2].clamp(-LAG_MAX_S, LAG_MAX_S);
+        }
+    }
+
+    /// Takes in whether the others bear out one of its reports.
+    pub(super) fn judge(&mut self, borne_out: bool, now_ms: i64) {
+        let keep = 1.0 - 1.0 / JUDGED_MEMORY;
+        self.agreed *= keep;
+        self.disagreed *= keep;
+        *(if borne_out { &mut self.agreed } else { &mut self.disagreed }) += 1.0;
+        let disagreement = 1.0 - self.agreement();
+        match self.muted_ms {
+            None if self.agreed + self.disagreed >= JUDGED_MIN && disagreement > MUTE_ABOVE => {
+                self.muted_ms = Some(now_ms);
+                // What it is off by is no measure of its noise.
+                self.noise_ln = NOISE_LN_BEGIN;
+            }
+            Some(since) if disagreement < HEAR_BELOW && now_ms - since >= MUTED_MIN_MS => {
+                self.muted_ms = None;
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Residuals say only how cameras differ: an error that all share is nobody's. So the offsets of the site's
+/// cameras have the mean zero.
+pub(super) fn centre(all: &mut [Standing]) {
+    let known = |s: &&mut Standing| s.compared > 0 && !s.is_muted();
+    let weight: f64 = all.iter_mut().filter(known).map(|s| s.trust()).sum();
+    if weight <= 0.0 {
+        return;
+    }
+    let mean =
+        all.iter_mut().filter(known).fold(Point::default(), |sum, s| sum + s.bias_m * (s.trust() / weight));
+    for s in all {
+        s.bias_m = s.bias_m - mean;
+    }
+}
+
+fn limited(v: Point, most: f64) -> Point {
+    let length = v.norm();
+    if length > most { v * (most / length) } else { v }
+}
