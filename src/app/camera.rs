@@ -86,7 +86,7 @@ impl Camera {
         let (swarm, goodbye) = match config.swarm {
             Some(swarm) if !config.links.is_empty() => {
                 let engine = swarm_engine(swarm, &id, seen, &store);
-                let (swarm, goodbye) = join_swarm(engine, &config.links, config.outbox, &id, clock)?;
+                let (swarm, goodbye) = join_swarm(engine, &config.links, &config.outbox, &id, clock)?;
                 (Some(swarm), Some(goodbye))
             }
             _ => (None, None),
@@ -261,12 +261,12 @@ fn swarm_engine(
 fn join_swarm(
     engine: swarm::Engine,
     links: &[BrokerLink],
-    outbox: OutboxOptions,
+    outbox: &OutboxOptions,
     id: &CameraId,
     clock: &Arc<dyn Clock>,
 ) -> Result<(Swarm, Goodbye), Error> {
     let will = engine.will(clock.now())?;
-    let links = Links::start(links, &outbox, id, &engine, &will, clock)?;
+    let links = Links::start(links, outbox, id, &engine, &will, clock)?;
     let goodbye = Goodbye { links: Arc::clone(&links.open), will };
     Ok((Swarm { engine, links }, goodbye))
 }
