@@ -189,7 +189,7 @@ async fn a_reload_of_a_broken_file_changes_nothing_and_names_every_fault() {
         let _program = camera.run();
         ear.status("running").await;
         let text = std::fs::read_to_string(camera.file()).unwrap();
-        let ten: String = (0..10).map(|i| format!("no_such_{i} = 1\n")).collect();
+        let ten = (0..10).fold(String::new(), |lines, i| lines + &format!("no_such_{i} = 1\n"));
         std::fs::write(camera.file(), format!("{text}\n[tracker]\n{ten}")).unwrap();
         let reply = ear.ask("{\"command\":\"reload\"}").await;
         assert_eq!(reply["error"], "faults");

@@ -3,7 +3,6 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use omnisight::link::{Identity, Options, State, Status, TlsOptions, TlsVersion};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
@@ -77,9 +76,7 @@ impl Authority {
 
 fn days_from_now(days: i64) -> OffsetDateTime {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    let day = Duration::from_secs(86_400);
-    let since = if days < 0 { now - day * days.unsigned_abs() as u32 } else { now + day * days as u32 };
-    rcgen::date_time_ymd(1970, 1, 1) + since
+    rcgen::date_time_ymd(1970, 1, 1) + now + time::Duration::days(days)
 }
 
 fn secure(port: u16, tls: TlsOptions) -> Options {
