@@ -28,6 +28,7 @@ impl Edges {
             self.widest = self.widest.max(b.width);
         }
         debug_assert!(self.left.is_sorted());
+        self.meeting.resize(self.left.len(), 0);
     }
 
     /// The width of the widest.
@@ -35,21 +36,21 @@ impl Edges {
         self.widest
     }
 
-    /// The first box that may reach `left` or beyond; not before `from`, which is known to be short.
-    pub(super) fn first_reaching(&self, left: f64, from: usize) -> usize {
-        let short = |l: &&f64| **l < left - self.widest;
-        from + self.left[from..].iter().take_while(short).count()
+    /// The first box that may reach `left` or beyond.
+    pub(super) fn first_reaching(&self, left: f64) -> usize {
+        let short = left - self.widest;
+        self.left.partition_point(|l| *l < short)
     }
 
     /// Boxes from `first` on that may share an area with `b`; none that does is missing.
     pub(super) fn meeting(&mut self, b: BBox, first: usize) -> &[usize] {
         let (right, bottom) = (b.right(), b.bottom());
-        let run = self.left[first..].iter().take_while(|l| **l < right).count();
-        self.meeting.clear();
-        self.meeting.resize(run, 0);
         let mut count = 0;
-        let edges = self.top[first..first + run].iter().zip(&self.bottom[first..first + run]);
-        for (index, (top, low)) in edges.enumerate() {
+        let edges = self.left[first..].iter().zip(&self.top[first..]).zip(&self.bottom[first..]);
+        for (index, ((left, top), low)) in edges.enumerate() {
+            if *left >= right {
+                break;
+            }
             // Written always, kept where it counts.
             self.meeting[count] = first + index;
             count += usize::from(*top < bottom) & usize::from(*low > b.top);

@@ -58,6 +58,15 @@ pub(super) fn overlap(
     if net > options.iou_min { Ok(net - options.iou_min) } else { Err(Refusal::Overlap(net)) }
 }
 
+/// The part of a box that every other meets that overlaps it by more than `iou_min`: to share that part of
+/// the area, it must share that part of each side.
+pub(super) fn core(b: BBox, options: &Options) -> BBox {
+    // The last bits are rounding.
+    let inset = options.iou_min * (1.0 - 1e-9);
+    let (x, y) = (inset * b.width, inset * b.height);
+    BBox::new(b.left + x, b.top + y, b.width - 2.0 * x, b.height - 2.0 * y)
+}
+
 /// How much likelier it is, as a logarithm, that a detection is this track than that it is new.
 pub(super) fn found(tracklet: &Tracklet, detection: &Detection, options: &Options) -> Result<f64, Refusal> {
     if !tracklet.class.compatible(detection.class) {

@@ -59,10 +59,11 @@
 //! In one place stand: which pairs may be and what they are worth in `gate`, the filter's arithmetic in
 //! `filter`, the pairing in `base`, and what is noted for `replay --explain` in `explain`.
 //!
-//! Who may belong to whom is searched along x: tracks and detections are kept from left to right, and
-//! only what is within reach is looked at. A frame in which n objects are spread out costs little more
-//! than n log n (`benches/tracker.rs`). The worst is that all are in one place, which no picture shows but
-//! a detector gone mad may: n² pairs and their assignment, at [`OBJECTS_MAX`] half a second to a second.
+//! Who may belong to whom is searched along x: tracks and detections are kept from left to right (`order`),
+//! and only what is within reach is looked at (`edges`). What a frame costs grows with the objects and with
+//! how many of them stand side by side (`benches/tracker.rs`). The worst is that all are in one place, which
+//! no picture shows but a detector gone mad may: n² pairs and their assignment, at [`OBJECTS_MAX`] half a
+//! second to a second.
 //!
 //! Pure: detections, a time and a source of ids come in; confirmed tracks and ended ids can be read
 //! until the next step. The order of the detections changes nothing. Steps are real seconds and noise
@@ -75,6 +76,7 @@ mod explain;
 mod filter;
 mod gate;
 mod options;
+mod order;
 mod scale;
 #[cfg(test)]
 mod tests;
@@ -89,6 +91,7 @@ use crate::model::{BBox, Detection, Size, Track};
 use edges::Edges;
 use explain::{Log, NEAR_HEIGHTS};
 use filter::Pace;
+use order::{Key, Sorter};
 use scale::Scale;
 use tracklet::Tracklet;
 
@@ -113,8 +116,9 @@ pub struct Tracker {
     last: Option<Time>,
     assignment: Assignment,
     scale: Scale,
-    /// Left edges that are brought in order, and whose they are.
-    order: Vec<(f64, usize)>,
+    /// Left edges or ids that are brought in order, and whose they are.
+    order: Vec<Key>,
+    sorter: Sorter,
     /// The detections of this frame by their left edge, their odds, and which of them a track has taken.
     used: Vec<Detection>,
     used_edges: Edges,
@@ -153,6 +157,7 @@ impl Tracker {
             last: None,
             assignment: Assignment::default(),
             order: Vec::new(),
+            sorter: Sorter::default(),
             used: Vec::new(),
             used_edges: Edges::default(),
             scale: Scale::new(&options),
@@ -233,15 +238,13 @@ impl Tracker {
         self.order.extend(all.filter(|(_, d)| sane(d)).map(|(i, d)| (d.bbox.left, i)));
         // One order, whatever the detector's: by score where some must go, then by place.
         if self.order.len() > OBJECTS_MAX {
-            self.order.sort_unstable_by(|a, b| {
+            self.order.select_nth_unstable_by(OBJECTS_MAX, |a, b| {
                 let (a, b) = (&detections[a.1], &detections[b.1]);
                 b.score.total_cmp(&a.score).then_with(|| by_place(a, b))
             });
             self.order.truncate(OBJECTS_MAX);
         }
-        self.order.sort_unstable_by(|a, b| {
-            a.0.total_cmp(&b.0).then_with(|| by_place(&detections[a.1], &detections[b.1]))
-        });
+        self.sorter.sort(&mut self.order, |a, b| by_place(&detections[a], &detections[b]));
         self.used.clear();
         self.used.extend(self.order.iter().map(|&(_, i)| detections[i]));
         self.used_edges.fill(self.used.iter().map(|d| d.bbox));
@@ -258,7 +261,7 @@ impl Tracker {
         let tracklets = &self.tracklets;
         self.order.clear();
         self.order.extend(tracklets.iter().enumerate().map(|(i, t)| (t.filter.bbox().left, i)));
-        self.order.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        self.sorter.sort(&mut self.order, |a, b| a.cmp(&b));
         self.placed.clear();
         self.placed.extend(self.order.iter().map(|&(_, tracklet)| {
             let t = &tracklets[tracklet];
@@ -291,23 +294,28 @@ impl Tracker {
     /// The same after the update, for what is unseen, by what is seen; only where it may be reported.
     fn cover_unseen(&mut self, now: Time) {
         let covered_s = self.options.covered_s;
-        let asked = |t: &Tracklet| t.confirmed() && t.misses > 0 && t.unseen_s(now) <= covered_s;
-        if !self.tracklets.iter().any(asked) {
+        let asked = |t: &Tracklet| t.confirmed() && !t.joined && t.misses > 0 && t.unseen_s(now) <= covered_s;
+        self.order.clear();
+        let all = self.tracklets.iter().enumerate().filter(|(_, t)| asked(t));
+        self.order.extend(all.map(|(i, t)| (t.filter.bbox().left, i)));
+        if self.order.is_empty() {
             return;
         }
-        self.place();
-        let mut first = 0;
-        for a in &self.placed {
-            if !asked(&self.tracklets[a.tracklet]) {
+        self.sorter.sort(&mut self.order, |a, b| a.cmp(&b));
+        self.placed_edges.fill(self.order.iter().map(|&(_, i)| self.tracklets[i].filter.bbox()));
+        for &(_, unseen) in &self.order {
+            self.tracklets[unseen].covered = 0.0;
+        }
+        for seen in 0..self.tracklets.len() {
+            let tracklet = &self.tracklets[seen];
+            if !tracklet.confirmed() || tracklet.misses > 0 {
                 continue;
             }
-            self.tracklets[a.tracklet].covered = 0.0;
-            first = self.placed_edges.first_reaching(a.bbox.left, first);
-            for &other in self.placed_edges.meeting(a.bbox, first) {
-                let b = &self.placed[other];
-                if b.confirmed && self.tracklets[b.tracklet].misses == 0 {
-                    self.tracklets[a.tracklet].cover(a.bbox.iou(b.bbox));
-                }
+            let bbox = tracklet.filter.bbox();
+            let first = self.placed_edges.first_reaching(bbox.left);
+            for &index in self.placed_edges.meeting(bbox, first) {
+                let unseen = &mut self.tracklets[self.order[index].1];
+                unseen.cover(unseen.filter.bbox().iou(bbox));
             }
         }
     }
@@ -330,11 +338,11 @@ impl Tracker {
     /// Finds the pairs of all the stages by overlap at once: boxes only change when they are taken.
     fn search_overlaps(&mut self, now: Time) {
         self.overlaps.iter_mut().for_each(Vec::clear);
-        let mut first = 0;
         for (row, placed) in self.placed.iter().enumerate() {
             let (expected, tracklet) = (placed.bbox, &self.tracklets[placed.tracklet]);
-            first = self.used_edges.first_reaching(expected.left, first);
-            for &column in self.used_edges.meeting(expected, first) {
+            let core = gate::core(expected, &self.options);
+            let first = self.used_edges.first_reaching(core.left);
+            for &column in self.used_edges.meeting(core, first) {
                 let d = &self.used[column];
                 if let Ok(worth) = gate::overlap(tracklet, expected, d, &self.options)
                     && let Some(stage) = stage_of(tracklet, self.odds[column], now, &self.options)
@@ -440,7 +448,6 @@ impl Tracker {
             }
             tracklet.id = Some(id);
         }
-        self.tracklets.retain(|t| !t.joined);
     }
 
     /// Lets new tracks go on as the lost ones that they may have been.
@@ -483,26 +490,29 @@ impl Tracker {
 
     /// Reports and ends.
     fn report(&mut self, view: Size, now: Time) {
+        self.order.clear();
         self.tracks.clear();
         self.ended.clear();
         let Options { max_age_frames, lost_s, exit_s, covered_s, covered_iou, .. } = self.options;
-        let (tracks, ended, log) = (&mut self.tracks, &mut self.ended, &mut self.log);
+        let (shown, ended, log) = (&mut self.order, &mut self.ended, &mut self.log);
         let mut end = |tracklet: &Tracklet, end| {
             if let Some(log) = log {
                 log.note(tracklet, Note::Ended(end));
             }
             false
         };
-        self.tracklets.retain_mut(|tracklet| {
-            let Some(id) = tracklet.id else {
-                return tracklet.misses == 0 || end(tracklet, End::Unconfirmed);
-            };
-            if tracklet.misses == 0 {
-                tracks.push(tracklet.report(id, now));
-                return true;
+        let mut kept = 0;
+        self.tracklets.retain(|tracklet| {
+            if tracklet.joined {
+                return false;
             }
             let unseen_s = tracklet.unseen_s(now);
-            if unseen_s > exit_s && tracklet.is_at_edge(view) {
+            let Some(id) = tracklet.id else {
+                let stays = tracklet.misses == 0 || end(tracklet, End::Unconfirmed);
+                kept += usize::from(stays);
+                return stays;
+            };
+            if unseen_s > exit_s && tracklet.misses > 0 && tracklet.is_at_edge(view) {
                 ended.push(id);
                 return end(tracklet, End::Left);
             }
@@ -510,12 +520,14 @@ impl Tracker {
                 ended.push(id);
                 return end(tracklet, End::Lost);
             }
-            if unseen_s <= covered_s && tracklet.covered > covered_iou {
-                tracks.push(tracklet.report(id, now));
+            if tracklet.misses == 0 || unseen_s <= covered_s && tracklet.covered > covered_iou {
+                shown.push((f64::from(id), kept));
             }
+            kept += 1;
             true
         });
-        self.tracks.sort_unstable_by_key(|t| t.id);
+        self.sorter.sort(&mut self.order, |a, b| a.cmp(&b));
+        self.tracks.extend(self.order.iter().filter_map(|&(_, index)| self.tracklets[index].report(now)));
     }
 }
 

@@ -148,9 +148,10 @@ impl Tracklet {
         1.0 / (1.0 + (-ODDS_SHARE * self.mean_odds).exp())
     }
 
-    pub(super) fn report(&self, id: u32, now: Time) -> Track {
-        Track {
-            id,
+    /// What is told of it, once it is confirmed.
+    pub(super) fn report(&self, now: Time) -> Option<Track> {
+        Some(Track {
+            id: self.id?,
             class: self.class,
             bbox: self.filter.bbox(),
             confidence: self.confidence(),
@@ -158,6 +159,6 @@ impl Tracklet {
             first_seen: self.first_seen,
             last_seen: now,
             hits: self.hits,
-        }
+        })
     }
 }
