@@ -255,7 +255,7 @@ mod tests {
 
     #[test]
     fn what_is_the_same_in_other_words_is_no_change() {
-        let (_, same) = changes(FILE, &format!("{FILE}keep_alive_s = 60\n[tracker]\niou_min = 0.3\n"));
+        let (_, same) = changes(FILE, &format!("{FILE}keep_alive_s = 60\n[tracker]\nmin_hits = 3\n"));
         assert!(same.is_empty(), "{same:?}");
     }
 

@@ -55,7 +55,7 @@ fn ten_faults_are_ten_lines_each_with_its_place_key_value_and_what_is_allowed() 
         "[camera]\nid = 'a b'\n[capture]\nkind = 'synthetic'\nwidth = 10\nfps = 'fast'\n\
          [tracker]\niou_min = 7\nmin_hits = 0\n[behavior]\npasses = 1\n\
          [[broker_link]]\nurl = 'http://broker'\n[broker]\nenabled = true\nlisten = 'nowhere'\n\
-         [swarm]\nprefix = 'a/#'\n[log]\nlevel = 'loud'\n",
+         users = [{ name = 'u', password = 'p' }]\n[swarm]\nprefix = 'a/#'\n[log]\nlevel = 'loud'\n",
     );
     let finished = check(&path, &[]);
     assert_eq!((finished.code, finished.out.as_str()), (Some(78), ""), "{finished:?}");
@@ -68,8 +68,8 @@ fn ten_faults_are_ten_lines_each_with_its_place_key_value_and_what_is_allowed() 
         ("11:10", "behavior.passes", "1"),
         ("13:7", "broker_link.0.url", "http://broker"),
         ("16:10", "broker.listen", "nowhere"),
-        ("18:10", "swarm.prefix", "a/#"),
-        ("20:9", "log.level", "loud"),
+        ("19:10", "swarm.prefix", "a/#"),
+        ("21:9", "log.level", "loud"),
     ];
     let lines: Vec<&str> = finished.err.trim_start_matches("omnisight: ").lines().collect();
     assert_eq!(lines.len(), expected.len(), "{}", finished.err);
