@@ -57,7 +57,9 @@ fn main() {
     }
     for (name, part) in PARTS {
         if wanted.is_empty() || wanted.iter().any(|word| word == name) {
-            println!("== {name}");
+            let load = std::fs::read_to_string("/proc/loadavg").unwrap();
+            let load = load.split(' ').next().unwrap();
+            println!("== {name} (load average {load})");
             part();
         }
     }
@@ -149,51 +151,106 @@ fn percentile(sorted: &[Duration], of_hundred: f64) -> f64 {
 }
 
 fn disk() {
+    report("write 400 bytes and fdatasync", &disk_times(200, Duration::ZERO));
+}
+
+/// How long the disk takes to keep what was written, a number of times with a pause between.
+fn disk_times(count: usize, pause: Duration) -> Vec<Duration> {
     let folder = tempfile::tempdir().unwrap();
     let mut file = std::fs::File::create(folder.path().join("file")).unwrap();
     let mut times = Vec::new();
-    for _ in 0..200 {
+    for _ in 0..count {
         let began = Instant::now();
         file.write_all(&[1; 400]).unwrap();
         file.sync_data().unwrap();
         times.push(began.elapsed());
+        std::thread::sleep(pause);
     }
     times.sort();
-    let (p50, p99) = (percentile(&times, 50.0), percentile(&times, 99.0));
-    println!("write 400 bytes and fdatasync: p50 {p50:.2} ms, p99 {p99:.2} ms");
+    times
 }
 
 const FLOOD: usize = 100_000;
+const ROUNDS: usize = 5;
+
+/// One flood, as it went.
+#[derive(Clone, Copy)]
+struct Flood {
+    per_second: f64,
+    /// Processor time that the sender took, in microseconds for each message: what is its own even when
+    /// the broker is what limits the rate.
+    sender_cpu_us: f64,
+}
 
 fn throughput() {
     let broker = Broker::start();
-    let mut ours = Vec::new();
-    let mut bare = Vec::new();
-    let mut tool = Vec::new();
-    for _ in 0..5 {
-        ours.push(flood(broker.port, "0", FLOOD, || run(flood_ours(broker.port))));
-        bare.push(flood(broker.port, "0", FLOOD, || run(flood_rumqttc(broker.port))));
-        tool.push(flood(broker.port, "0", FLOOD, || flood_tool(broker.port)));
-    }
-    let (ours, bare, tool) = (median(ours), median(bare), median(tool));
-    println!("QoS 0, {FLOOD} messages of {MESSAGE_BYTES} bytes, all delivered, median of 5:");
-    println!("  ours {ours:.0}/s, rumqttc {bare:.0}/s, mosquitto_pub -l {tool:.0}/s");
+    let port = broker.port;
     println!(
-        "  ours is {:.0} % of rumqttc, {:.0} % of mosquitto_pub",
-        ours / bare * 100.0,
-        ours / tool * 100.0
+        "QoS 0, {FLOOD} messages of {MESSAGE_BYTES} bytes, all delivered, per second (CPU of the sender):"
     );
-    let durable = (0..3).map(|_| flood(broker.port, "1", 40_000, || run(flood_durable(broker.port, 40_000))));
-    println!("QoS 1, durable, 40000 messages, median of 3: {:.0}/s", median(durable.collect()));
+    let mut rounds = Vec::new();
+    for _ in 0..ROUNDS {
+        let round = [
+            flood(port, "0", FLOOD, || run(flood_ours(port))),
+            flood(port, "0", FLOOD, || run(flood_rumqttc(port))),
+            flood(port, "0", FLOOD, || flood_tool(port)),
+        ];
+        println!("  {}", in_words(round));
+        rounds.push(round);
+    }
+    let of = |which: usize| Flood {
+        per_second: median(rounds.iter().map(|round| round[which].per_second).collect()),
+        sender_cpu_us: median(rounds.iter().map(|round| round[which].sender_cpu_us).collect()),
+    };
+    println!("  medians: {}", in_words([0, 1, 2].map(of)));
+    // The machine's load changes from round to round, and far less within one.
+    let share = |peer: usize| {
+        let shares = rounds.iter().map(|round| round[0].per_second / round[peer].per_second * 100.0);
+        median(shares.collect())
+    };
+    println!(
+        "  ours is {:.0} % of rumqttc, {:.0} % of mosquitto_pub: medians of the rounds",
+        share(1),
+        share(2)
+    );
+    println!("QoS 1, durable, 40000 messages, per second (CPU of the sender):");
+    let mut rates = Vec::new();
+    for _ in 0..3 {
+        let Flood { per_second, sender_cpu_us } =
+            flood(port, "1", 40_000, || run(flood_durable(port, 40_000)));
+        println!("  {per_second:.0} ({sender_cpu_us:.1} us)");
+        rates.push(per_second);
+    }
+    println!("  median: {:.0}", median(rates));
 }
 
-/// Messages a second, from the start of the sender to the last one at the subscriber.
-fn flood(port: u16, qos: &str, count: usize, send: impl FnOnce()) -> f64 {
+fn in_words(floods: [Flood; 3]) -> String {
+    let words = ["ours", "rumqttc", "mosquitto_pub -l"].iter().zip(floods);
+    let words =
+        words.map(|(who, flood)| format!("{who} {:.0} ({:.1} us)", flood.per_second, flood.sender_cpu_us));
+    words.collect::<Vec<_>>().join(", ")
+}
+
+/// From the start of the sender to the last message at the subscriber.
+fn flood(port: u16, qos: &str, count: usize, send: impl FnOnce()) -> Flood {
     let mut subscriber = subscriber(port, qos, count);
-    let began = Instant::now();
+    let (began, cpu) = (Instant::now(), cpu_ms());
     send();
+    let cpu = cpu_ms() - cpu;
     assert!(subscriber.wait().unwrap().success(), "not all were delivered");
-    count as f64 / began.elapsed().as_secs_f64()
+    Flood {
+        per_second: count as f64 / began.elapsed().as_secs_f64(),
+        sender_cpu_us: cpu as f64 * 1e3 / count as f64,
+    }
+}
+
+/// Processor time of this process and of the children that it has waited for: `/proc/self/stat`, whose unit
+/// is 10 ms.
+fn cpu_ms() -> u64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    // The name, in brackets, may hold anything; the state is what follows it.
+    let after_name = stat.rsplit_once(')').unwrap().1.split_whitespace();
+    after_name.skip(11).take(4).map(|ticks| ticks.parse::<u64>().unwrap() * 10).sum()
 }
 
 async fn flood_ours(port: u16) {
@@ -310,10 +367,13 @@ fn latency() {
             let folder = tempfile::tempdir().unwrap();
             let (_outbox, _link, router) =
                 stored(broker.port, &folder, Duration::from_millis(delay_ms)).await;
+            // No commit is faster than the disk is meanwhile.
+            let disk = tokio::task::spawn_blocking(|| disk_times(200, Duration::from_millis(20)));
             let times = measure(&mut heard, 2_500, 500, move |payload| {
                 router.send(Envelope::new(MessageClass::Event, "bench/a", payload));
             });
             report(&format!("QoS 1, durable, commit_delay_ms = {delay_ms}"), &times.await);
+            report("  the disk's own write and fdatasync beside it", &disk.await.unwrap());
         }
     });
 }
@@ -342,7 +402,8 @@ fn lanes() {
             let mut tick = interval(Duration::from_millis(2));
             loop {
                 tick.tick().await;
-                for _ in 0..100 {
+                // A tenth more than is asked for, because the count that is shown lags behind.
+                for _ in 0..110 {
                     flood.send(message(MessageClass::Event, Qos::AtMostOnce, "bench"));
                 }
             }

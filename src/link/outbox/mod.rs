@@ -10,8 +10,8 @@
 //!   It is sent only then, and forgotten only when every link that carries it has settled it. A restart
 //!   sends again, in order, what was committed and not settled. Between a broker's acknowledgement and the
 //!   commit of the removal a crash makes a duplicate, never a loss; its stable key lets receivers drop it.
-//! - At most one commit in `commit_delay`; what comes meanwhile shares the next one. Removals alone wait up
-//!   to `REMOVAL_DELAY` for a message to share a commit with.
+//! - At most one commit begins in `commit_delay`; what comes meanwhile shares the next one. Removals alone
+//!   wait up to `REMOVAL_DELAY` for a message to share a commit with.
 //! - One store serves all links; each has a cursor of its own over it. In memory is an index of about 200
 //!   bytes a row, and a window of payloads.
 //! - A disk that is full, read-only or broken: messages are sent from memory, within
@@ -76,7 +76,8 @@ impl LinkId {
 pub struct OutboxOptions {
     /// The folder for its files; one process at a time.
     pub dir: PathBuf,
-    /// Least time between two commits; zero: every message is committed as soon as the disk is free.
+    /// Least time from the begin of a commit to that of the next; zero: every message is committed as soon
+    /// as the disk is free.
     pub commit_delay: Duration,
     /// Its bounds.
     pub limits: OutboxLimits,
@@ -391,8 +392,9 @@ impl Writer {
                     self.shared.wake_links();
                 }
                 Turn::Commit => {
-                    self.commit();
+                    // From its begin: what came while the disk worked has waited for that already.
                     last_commit = Some(Instant::now());
+                    self.commit();
                 }
                 Turn::End => {
                     self.commit();
