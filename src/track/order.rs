@@ -56,7 +56,7 @@ impl Sorter {
 }
 
 fn after(a: Key, b: Key, tie: impl Fn(usize, usize) -> Ordering) -> bool {
-    a.0 > b.0 || a.0 == b.0 && tie(a.1, b.1) == Ordering::Greater
+    a.0 > b.0 || a.0 >= b.0 && tie(a.1, b.1) == Ordering::Greater
 }
 
 #[cfg(test)]
