@@ -4,7 +4,7 @@
 //! Each test exists in two sizes. The small one runs with `cargo test`, in seconds; the full one by hand:
 //!
 //! ```sh
-//! cargo test --release --test delivery -- --ignored --nocapture --test-threads 1
+//! cargo test --release --test delivery -- --ignored full_ --nocapture --test-threads 1
 //! ```
 //!
 //! The full ones print what they counted. "Lost" and "twice" are what a receiver sees that drops
