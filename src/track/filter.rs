@@ -177,10 +177,11 @@ impl BoxFilter {
         fit
     }
 
-    /// The variance with which a detection or another filter's centre is expected along x at most,
-    /// square pixels.
-    pub(super) fn variance_x(&self, m: &Model) -> f64 {
-        self.x.xx + (2.0 * m.place_noise * self.height.x).powi(2)
+    /// The variance with which the centre of a detection or of another filter is expected along x and
+    /// along y at most, square pixels.
+    pub(super) fn variance(&self, m: &Model) -> [f64; 2] {
+        let noise = (2.0 * m.place_noise * self.height.x).powi(2);
+        [self.x.xx + noise, self.y.xx + noise]
     }
 
     /// Pixels.

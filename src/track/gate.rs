@@ -10,7 +10,7 @@ use std::fmt;
 use super::Options;
 use super::filter::Fit;
 use super::tracklet::Tracklet;
-use crate::model::{BBox, Class, Detection};
+use crate::model::{BBox, Class, Detection, Point};
 
 /// Why a track and a detection, or two tracks, can't be the same object.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -83,10 +83,12 @@ pub(super) fn join(lost: &Tracklet, new: &Tracklet, options: &Options) -> Result
     likelier_than_new(lost.filter.fit_of(&new.filter), options)
 }
 
-/// How far from a track's centre, along x, a detection or a new track may be at most, pixels.
-pub(super) fn reach(tracklet: &Tracklet, options: &Options) -> f64 {
-    // The distance is never less than that along x. The last bits are rounding.
-    (options.gate * tracklet.filter.variance_x(&options.motion)).sqrt() * (1.0 + 1e-9)
+/// How far from a track's centre, along x and along y, a detection or a new track may be at most, pixels.
+pub(super) fn reach(tracklet: &Tracklet, options: &Options) -> Point {
+    // The distance is never less than that along one axis. The last bits are rounding.
+    let reach = |variance: f64| (options.gate * variance).sqrt() * (1.0 + 1e-9);
+    let [x, y] = tracklet.filter.variance(&options.motion);
+    Point::new(reach(x), reach(y))
 }
 
 fn likelier_than_new(fit: Fit, options: &Options) -> Result<f64, Refusal> {

@@ -119,12 +119,12 @@ pub struct Tracker {
     /// Left edges or ids that are brought in order, and whose they are.
     order: Vec<Key>,
     sorter: Sorter,
-    /// The detections of this frame by their left edge, their odds, and which of them a track has taken.
+    /// The detections of this frame by their left edge, their odds, and the track that has taken each.
     used: Vec<Detection>,
     used_edges: Edges,
     odds: Vec<f64>,
-    taken: Vec<bool>,
-    /// The tracks' boxes by their left edge.
+    taken: Vec<Option<usize>>,
+    /// The tracks by the left edge of their boxes.
     placed: Vec<Placed>,
     placed_edges: Edges,
     /// The pairs of each stage by overlap; a row is a place in `placed`, a column one in `used`.
@@ -138,12 +138,16 @@ pub struct Tracker {
     log: Option<Log>,
 }
 
-/// Where a track is in the frame.
+/// A track in this frame: what most stages ask of it, so that few look into the track itself.
 #[derive(Debug, Clone, Copy)]
 struct Placed {
+    /// Where it is expected.
     bbox: BBox,
     tracklet: usize,
     confirmed: bool,
+    /// It has its detection.
+    seen: bool,
+    /// Overlap with the other confirmed track that covers it most, 0..1.
     covered: f64,
 }
 
@@ -253,7 +257,7 @@ impl Tracker {
         self.odds.clear();
         self.odds.extend(self.used.iter().map(|d| self.scale.odds(d.score)));
         self.taken.clear();
-        self.taken.resize(self.used.len(), false);
+        self.taken.resize(self.used.len(), None);
     }
 
     /// Puts the tracks' boxes in order.
@@ -265,7 +269,8 @@ impl Tracker {
         self.placed.clear();
         self.placed.extend(self.order.iter().map(|&(_, tracklet)| {
             let t = &tracklets[tracklet];
-            Placed { bbox: t.filter.bbox(), tracklet, confirmed: t.confirmed(), covered: 0.0 }
+            let confirmed = t.confirmed();
+            Placed { bbox: t.filter.bbox(), tracklet, confirmed, seen: false, covered: 0.0 }
         }));
         self.placed_edges.fill(self.placed.iter().map(|p| p.bbox));
     }
@@ -286,36 +291,24 @@ impl Tracker {
                 }
             }
         }
-        for placed in &self.placed {
-            self.tracklets[placed.tracklet].covered = placed.covered;
-        }
     }
 
-    /// The same after the update, for what is unseen, by what is seen; only where it may be reported.
+    /// The same for what is unseen, by what is seen and where it is seen; only where it may be reported.
     fn cover_unseen(&mut self, now: Time) {
-        let covered_s = self.options.covered_s;
-        let asked = |t: &Tracklet| t.confirmed() && !t.joined && t.misses > 0 && t.unseen_s(now) <= covered_s;
-        self.order.clear();
-        let all = self.tracklets.iter().enumerate().filter(|(_, t)| asked(t));
-        self.order.extend(all.map(|(i, t)| (t.filter.bbox().left, i)));
-        if self.order.is_empty() {
-            return;
-        }
-        self.sorter.sort(&mut self.order, |a, b| a.cmp(&b));
-        self.placed_edges.fill(self.order.iter().map(|&(_, i)| self.tracklets[i].filter.bbox()));
-        for &(_, unseen) in &self.order {
-            self.tracklets[unseen].covered = 0.0;
-        }
-        for seen in 0..self.tracklets.len() {
-            let tracklet = &self.tracklets[seen];
-            if !tracklet.confirmed() || tracklet.misses > 0 {
+        let Options { covered_s, .. } = self.options;
+        let mut first = 0;
+        for placed in self.placed.iter().filter(|p| p.confirmed && !p.seen) {
+            let unseen = &mut self.tracklets[placed.tracklet];
+            unseen.covered = 0.0;
+            if unseen.unseen_s(now) > covered_s {
                 continue;
             }
-            let bbox = tracklet.filter.bbox();
-            let first = self.placed_edges.first_reaching(bbox.left);
-            for &index in self.placed_edges.meeting(bbox, first) {
-                let unseen = &mut self.tracklets[self.order[index].1];
-                unseen.cover(unseen.filter.bbox().iou(bbox));
+            first = self.used_edges.first_reaching(placed.bbox.left, first);
+            for &column in self.used_edges.meeting(placed.bbox, first) {
+                if self.taken[column].is_some_and(|by| self.tracklets[by].confirmed()) {
+                    let iou = placed.bbox.iou(self.used[column].bbox);
+                    self.tracklets[placed.tracklet].covered = self.tracklets[placed.tracklet].covered.max(iou);
+                }
             }
         }
     }
@@ -327,7 +320,8 @@ impl Tracker {
         self.pair_by_overlap(1, now);
         self.pair_by_distance(now);
         self.pair_by_overlap(2, now);
-        for tracklet in self.tracklets.iter_mut().filter(|t| !t.seen) {
+        for placed in self.placed.iter().filter(|p| !p.seen) {
+            let tracklet = &mut self.tracklets[placed.tracklet];
             tracklet.misses = tracklet.misses.saturating_add(1);
             if let Some(log) = &mut self.log {
                 log.note(tracklet, Note::Missed(tracklet.misses));
@@ -338,10 +332,11 @@ impl Tracker {
     /// Finds the pairs of all the stages by overlap at once: boxes only change when they are taken.
     fn search_overlaps(&mut self, now: Time) {
         self.overlaps.iter_mut().for_each(Vec::clear);
+        let mut first = 0;
         for (row, placed) in self.placed.iter().enumerate() {
             let (expected, tracklet) = (placed.bbox, &self.tracklets[placed.tracklet]);
             let core = gate::core(expected, &self.options);
-            let first = self.used_edges.first_reaching(core.left);
+            first = self.used_edges.first_reaching(core.left, first);
             for &column in self.used_edges.meeting(core, first) {
                 let d = &self.used[column];
                 if let Ok(worth) = gate::overlap(tracklet, expected, d, &self.options)
@@ -356,7 +351,7 @@ impl Tracker {
     fn pair_by_overlap(&mut self, stage: usize, now: Time) {
         let mut pairs = std::mem::take(&mut self.overlaps[stage]);
         if stage > 0 {
-            pairs.retain(|p| !self.taken[p.column] && !self.tracklets[self.placed[p.row].tracklet].seen);
+            pairs.retain(|p| self.taken[p.column].is_none() && !self.placed[p.row].seen);
         }
         if self.log.is_some() {
             self.note_overlaps(stage, now);
@@ -369,23 +364,23 @@ impl Tracker {
     /// Looks for lost tracks, and for those whose object jumped, among the sure detections left.
     fn pair_by_distance(&mut self, now: Time) {
         let (used, taken) = (&self.used, &self.taken);
-        let sure = |&c: &usize| !taken[c] && self.odds[c] >= self.options.sure_odds;
+        let sure = |&c: &usize| taken[c].is_none() && self.odds[c] >= self.options.sure_odds;
         self.columns.clear();
         self.columns.extend((0..used.len()).filter(sure));
         if self.columns.is_empty() {
             return;
         }
         self.pairs.clear();
-        for (row, placed) in self.placed.iter().enumerate() {
+        for (row, placed) in self.placed.iter().enumerate().filter(|(_, p)| !p.seen) {
             let tracklet = &self.tracklets[placed.tracklet];
             if !may_be_far(tracklet) {
                 continue;
             }
-            let (x, reach) = (tracklet.filter.center().x, gate::reach(tracklet, &self.options));
-            let leftmost = x - reach - self.used_edges.widest() / 2.0;
+            let (at, reach) = (tracklet.filter.center(), gate::reach(tracklet, &self.options));
+            let leftmost = at.x - reach.x - self.used_edges.widest() / 2.0;
             let first = self.columns.partition_point(|&c| used[c].bbox.left < leftmost);
-            let near = self.columns[first..].iter().take_while(|c| used[**c].bbox.left <= x + reach);
-            for &column in near {
+            let near = self.columns[first..].iter().take_while(|c| used[**c].bbox.left <= at.x + reach.x);
+            for &column in near.filter(|c| (used[**c].bbox.center().y - at.y).abs() <= reach.y) {
                 if let Ok(worth) = gate::found(tracklet, &used[column], &self.options) {
                     self.pairs.push(Pair { row, column, worth });
                 }
@@ -401,13 +396,15 @@ impl Tracker {
     /// Gives each track that was chosen its detection.
     fn take(&mut self, stage: Stage, now: Time) {
         for &(row, column) in self.assignment.chosen() {
-            let tracklet = &mut self.tracklets[self.placed[row].tracklet];
+            let placed = &mut self.placed[row];
+            let tracklet = &mut self.tracklets[placed.tracklet];
             let detection = self.used[column];
             if tracklet.hits >= CONTINUED_HITS_MIN {
                 self.scale.learn(detection.score);
             }
-            tracklet.hit(&detection, self.odds[column], now, &self.options);
-            self.taken[column] = true;
+            tracklet.hit(&detection, self.odds[column], placed.covered, now, &self.options);
+            placed.seen = true;
+            self.taken[column] = Some(placed.tracklet);
             if let Some(log) = &mut self.log {
                 log.note(tracklet, Note::Hit { stage, detection, bbox: tracklet.filter.bbox() });
             }
@@ -417,7 +414,7 @@ impl Tracker {
     /// Every detection that no track took begins one.
     fn begin(&mut self, now: Time) {
         let all = self.used.iter().zip(&self.odds).zip(&self.taken);
-        for ((detection, &odds), _) in all.filter(|(_, taken)| !**taken) {
+        for ((detection, &odds), _) in all.filter(|(_, taken)| taken.is_none()) {
             if self.tracklets.len() >= OBJECTS_MAX {
                 self.detections_left_out += 1;
                 continue;
@@ -460,7 +457,7 @@ impl Tracker {
             if !lost.confirmed() || lost.misses == 0 {
                 continue;
             }
-            let (from, reach) = (x(row), gate::reach(lost, options));
+            let (from, reach) = (x(row), gate::reach(lost, options).x);
             let first = self.columns.partition_point(|&c| x(c) < from - reach);
             for (column, &new) in self.columns.iter().enumerate().skip(first) {
                 let new = &tracklets[new];
@@ -536,9 +533,9 @@ impl Tracker {
     fn note_expected(&mut self, now: Time) {
         let Some(log) = &mut self.log else { return };
         log.entries.clear();
-        for tracklet in &self.tracklets {
-            let (bbox, unseen_s) = (tracklet.filter.bbox(), tracklet.unseen_s(now));
-            log.note(tracklet, Note::Expected { bbox, unseen_s, covered: tracklet.covered });
+        for &Placed { bbox, tracklet, covered, .. } in &self.placed {
+            let tracklet = &self.tracklets[tracklet];
+            log.note(tracklet, Note::Expected { bbox, unseen_s: tracklet.unseen_s(now), covered });
         }
     }
 
@@ -570,9 +567,9 @@ impl Tracker {
         stage: Stage,
         judge: impl Fn(&Tracklet, &Detection) -> Option<Result<f64, Refusal>>,
     ) {
-        for tracklet in self.tracklets.iter().filter(|t| !t.seen) {
-            let bbox = tracklet.filter.bbox();
-            for (detection, _) in self.used.iter().zip(&self.taken).filter(|(_, taken)| !**taken) {
+        for &Placed { bbox, tracklet, .. } in self.placed.iter().filter(|p| !p.seen) {
+            let tracklet = &self.tracklets[tracklet];
+            for (detection, _) in self.used.iter().zip(&self.taken).filter(|(_, taken)| taken.is_none()) {
                 let away = detection.bbox.center().distance(bbox.center());
                 let Some(verdict) = judge(tracklet, detection) else { continue };
                 if verdict.is_ok() || away <= NEAR_HEIGHTS * bbox.height {
@@ -594,7 +591,7 @@ fn stage_of(tracklet: &Tracklet, odds: f64, now: Time, options: &Options) -> Opt
 
 /// Whether a track is looked for by distance: a lost one, or a new one that jumped.
 fn may_be_far(tracklet: &Tracklet) -> bool {
-    !tracklet.seen && (tracklet.confirmed() || tracklet.sure && tracklet.misses == 0)
+    tracklet.confirmed() || tracklet.sure && tracklet.misses == 0
 }
 
 /// From left to right; where two are alike to the last bit, their order does not matter.
