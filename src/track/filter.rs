@@ -91,9 +91,10 @@ pub(super) struct Fit {
 }
 
 impl Fit {
-    const NONE: Self = Self { distance: 0.0, volume: 1.0 };
+    pub(super) const NONE: Self = Self { distance: 0.0, volume: 1.0 };
 
-    fn add(&mut self, off: f64, variance: f64, height: f64) {
+    /// One axis more: how far off, the variance with which that is expected, in pixels, and the height.
+    pub(super) fn add(&mut self, off: f64, variance: f64, height: f64) {
         self.distance += off * off / variance;
         self.volume *= variance / (height * height);
     }
@@ -153,17 +154,6 @@ impl BoxFilter {
         }
     }
 
-    /// How well a detected box fits, by its centre and height.
-    pub(super) fn fit(&self, bbox: BBox, m: &Model) -> Fit {
-        let (c, h) = (bbox.center(), self.height.x);
-        let (place, tall) = ((m.place_noise * h).powi(2), (m.height_noise * h).powi(2));
-        let mut fit = Fit::NONE;
-        fit.add(c.x - self.x.x, self.x.xx + place, h);
-        fit.add(c.y - self.y.x, self.y.xx + place, h);
-        fit.add(bbox.height - self.height.x, self.height.xx + tall, h);
-        fit
-    }
-
     /// How well another filter fits, its velocity too: is that the object that this one lost?
     pub(super) fn fit_of(&self, new: &Self) -> Fit {
         let h = self.height.x;
@@ -177,11 +167,14 @@ impl BoxFilter {
         fit
     }
 
-    /// The variance with which the centre of a detection or of another filter is expected along x and
-    /// along y at most, square pixels.
-    pub(super) fn variance(&self, m: &Model) -> [f64; 2] {
-        let noise = (2.0 * m.place_noise * self.height.x).powi(2);
-        [self.x.xx + noise, self.y.xx + noise]
+    /// Of the centre along x and y, and of the height, square pixels.
+    pub(super) fn variance(&self) -> [f64; 3] {
+        [self.x.xx, self.y.xx, self.height.xx]
+    }
+
+    /// The variance with which another filter's centre is expected along x at most, square pixels.
+    pub(super) fn variance_x(&self, m: &Model) -> f64 {
+        self.x.xx + (2.0 * m.place_noise * self.height.x).powi(2)
     }
 
     /// Pixels.

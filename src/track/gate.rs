@@ -8,9 +8,10 @@
 use std::fmt;
 
 use super::Options;
+use super::expected::Expected;
 use super::filter::Fit;
 use super::tracklet::Tracklet;
-use crate::model::{BBox, Class, Detection, Point};
+use crate::model::{BBox, Class, Detection};
 
 /// Why a track and a detection, or two tracks, can't be the same object.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -37,23 +38,22 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// How much more a track, expected at `expected`, and a detection overlap than they must: `IoU`, less
+/// How much more a track and a detection overlap than they must: `IoU`, less
 /// what their distance and a doubtful track cost.
 pub(super) fn overlap(
-    tracklet: &Tracklet,
-    expected: BBox,
+    expected: &Expected,
     detection: &Detection,
     options: &Options,
 ) -> Result<f64, Refusal> {
-    if !tracklet.class.compatible(detection.class) {
-        return Err(Refusal::Class(tracklet.class));
-    }
-    let iou = expected.iou(detection.bbox);
+    let iou = expected.bbox.iou(detection.bbox);
     if iou <= options.iou_min {
         return Err(Refusal::Overlap(iou));
     }
-    let doubt = if tracklet.confirmed() { 0.0 } else { options.tentative_cost };
-    let stray = tracklet.filter.fit(detection.bbox, &options.motion).distance;
+    if !expected.compatible(detection) {
+        return Err(Refusal::Class(expected.class));
+    }
+    let doubt = if expected.confirmed { 0.0 } else { options.tentative_cost };
+    let stray = expected.fit(detection.bbox, &options.motion).distance;
     let net = iou - options.stray_cost * stray - doubt;
     if net > options.iou_min { Ok(net - options.iou_min) } else { Err(Refusal::Overlap(net)) }
 }
@@ -68,11 +68,11 @@ pub(super) fn core(b: BBox, options: &Options) -> BBox {
 }
 
 /// How much likelier it is, as a logarithm, that a detection is this track than that it is new.
-pub(super) fn found(tracklet: &Tracklet, detection: &Detection, options: &Options) -> Result<f64, Refusal> {
-    if !tracklet.class.compatible(detection.class) {
-        return Err(Refusal::Class(tracklet.class));
+pub(super) fn found(expected: &Expected, detection: &Detection, options: &Options) -> Result<f64, Refusal> {
+    if !expected.compatible(detection) {
+        return Err(Refusal::Class(expected.class));
     }
-    likelier_than_new(tracklet.filter.fit(detection.bbox, &options.motion), options)
+    likelier_than_new(expected.fit(detection.bbox, &options.motion), options)
 }
 
 /// How much likelier it is, as a logarithm, that a new track is this lost one than that it is new.
@@ -83,12 +83,10 @@ pub(super) fn join(lost: &Tracklet, new: &Tracklet, options: &Options) -> Result
     likelier_than_new(lost.filter.fit_of(&new.filter), options)
 }
 
-/// How far from a track's centre, along x and along y, a detection or a new track may be at most, pixels.
-pub(super) fn reach(tracklet: &Tracklet, options: &Options) -> Point {
+/// How far away along one axis, where the variance is this, a detection or a new track may be, pixels.
+pub(super) fn reach(variance: f64, options: &Options) -> f64 {
     // The distance is never less than that along one axis. The last bits are rounding.
-    let reach = |variance: f64| (options.gate * variance).sqrt() * (1.0 + 1e-9);
-    let [x, y] = tracklet.filter.variance(&options.motion);
-    Point::new(reach(x), reach(y))
+    (options.gate * variance).sqrt() * (1.0 + 1e-9)
 }
 
 fn likelier_than_new(fit: Fit, options: &Options) -> Result<f64, Refusal> {
