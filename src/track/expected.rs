@@ -9,14 +9,17 @@ use super::tracklet::Tracklet;
 use crate::base::Time;
 use crate::model::{BBox, Class, Detection};
 
+#[expect(clippy::struct_excessive_bools, reason = "four facts, each asked for by itself")]
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Expected {
     /// Whose it is.
     pub(super) tracklet: usize,
     /// Where, pixels.
     pub(super) bbox: BBox,
-    /// Of the centre along x and y, and of the height, square pixels.
+    /// With which a detection's centre along x and y, and its height, are expected: square pixels, and one by
+    /// that.
     variance: [f64; 3],
+    precision: [f64; 3],
     pub(super) class: Class,
     pub(super) confirmed: bool,
     /// One of its detections was sure.
@@ -33,11 +36,16 @@ pub(super) struct Expected {
 
 impl Expected {
     /// Of the track at the place `index`, which has been moved to `now`.
-    pub(super) fn of(tracklet: &Tracklet, index: usize, now: Time) -> Self {
+    pub(super) fn of(tracklet: &Tracklet, index: usize, now: Time, m: &Motion) -> Self {
+        let bbox = tracklet.filter.bbox();
+        let [place, tall] = [m.place_noise, m.height_noise].map(|noise| (noise * bbox.height).powi(2));
+        let [x, y, height] = tracklet.filter.variance();
+        let variance = [x + place, y + place, height + tall];
         Self {
             tracklet: index,
-            bbox: tracklet.filter.bbox(),
-            variance: tracklet.filter.variance(),
+            bbox,
+            variance,
+            precision: variance.map(|v| 1.0 / v),
             class: tracklet.class,
             confirmed: tracklet.confirmed(),
             sure: tracklet.sure,
@@ -48,22 +56,21 @@ impl Expected {
         }
     }
 
-    /// How well a detected box fits, by its centre and height.
-    pub(super) fn fit(&self, bbox: BBox, m: &Motion) -> Fit {
-        let ([x, y, tall], h) = (self.variance, self.bbox.height);
+    /// The squared Mahalanobis distance of a detected box, by its centre and height.
+    pub(super) fn distance(&self, bbox: BBox) -> f64 {
         let (at, expected) = (bbox.center(), self.bbox.center());
-        let (place, height) = ((m.place_noise * h).powi(2), (m.height_noise * h).powi(2));
-        let mut fit = Fit::NONE;
-        fit.add(at.x - expected.x, x + place, h);
-        fit.add(at.y - expected.y, y + place, h);
-        fit.add(bbox.height - h, tall + height, h);
-        fit
+        let off = [at.x - expected.x, at.y - expected.y, bbox.height - self.bbox.height];
+        off.iter().zip(self.precision).map(|(off, precision)| off * off * precision).sum()
+    }
+
+    /// How well a detected box fits.
+    pub(super) fn fit(&self, bbox: BBox) -> Fit {
+        Fit::new(self.distance(bbox), self.variance, self.bbox.height)
     }
 
     /// The variance with which a detected centre is expected along x and y, square pixels.
-    pub(super) fn variance_of_center(&self, m: &Motion) -> [f64; 2] {
-        let place = (m.place_noise * self.bbox.height).powi(2);
-        [self.variance[0] + place, self.variance[1] + place]
+    pub(super) fn variance_of_center(&self) -> [f64; 2] {
+        [self.variance[0], self.variance[1]]
     }
 
     /// The stage by overlap in which it may meet a detection of these odds, as an index.

@@ -56,12 +56,13 @@
 //! a stopped beside a moving hypothesis for the lost, the bottom of the picture as an exit, a shorter
 //! memory for short tracks, no births on top of a track, reports drawn toward the detection.
 //!
-//! In one place stand: which pairs may be and what they are worth in `gate`, the filter's arithmetic in
-//! `filter`, the pairing in `base`, and what is noted for `replay --explain` in `explain`.
+//! In one place stand: what a frame expects of a track in `expected`, which pairs may be and what they are
+//! worth in `gate`, the filter's arithmetic in `filter`, the pairing in `base`, and what is noted for
+//! `replay --explain` in `explain`.
 //!
-//! Who may belong to whom is searched along x: tracks and detections are kept from left to right (`order`),
-//! and only what is within reach is looked at (`edges`). What a frame costs grows with the objects and with
-//! how many of them stand side by side (`benches/tracker.rs`). The worst is that all are in one place, which
+//! Who may belong to whom is searched along x: boxes are kept from left to right (`order`), and only what is within
+//! reach is looked at (`edges`). What a frame costs grows with the objects and with how many of them stand
+//! side by side (`benches/tracker.rs`). The worst is that all are in one place, which
 //! no picture shows but a detector gone mad may: n² pairs and their assignment, at [`OBJECTS_MAX`] half a
 //! second to a second.
 //!
@@ -88,7 +89,7 @@ pub use gate::Refusal;
 pub use options::{Motion, Options};
 
 use crate::base::{Assignment, IdSource, Pair, Time};
-use crate::model::{BBox, Detection, Size, Track};
+use crate::model::{Detection, Size, Track};
 use edges::Edges;
 use expected::Expected;
 use explain::{Log, NEAR_HEIGHTS};
@@ -170,6 +171,7 @@ impl Tracker {
 
     /// Goes by other options from the next frame on; the tracks that live stay.
     pub fn set_options(&mut self, options: Options) {
+        self.scale.set_options(&options);
         self.options = options;
     }
 
@@ -251,12 +253,12 @@ impl Tracker {
 
     /// Puts what is expected of the tracks in order.
     fn expect(&mut self, now: Time) {
-        let tracklets = &self.tracklets;
+        let (tracklets, motion) = (&self.tracklets, &self.options.motion);
         self.order.clear();
         self.order.extend(tracklets.iter().enumerate().map(|(i, t)| (t.filter.bbox().left, i)));
         self.sorter.sort(&mut self.order, |a, b| a.cmp(&b));
         self.expected.clear();
-        self.expected.extend(self.order.iter().map(|&(_, i)| Expected::of(&tracklets[i], i, now)));
+        self.expected.extend(self.order.iter().map(|&(_, i)| Expected::of(&tracklets[i], i, now, motion)));
         self.expected_edges.fill(self.expected.iter().map(|e| e.bbox));
     }
 
@@ -349,9 +351,8 @@ impl Tracker {
             return;
         }
         self.pairs.clear();
-        let motion = &self.options.motion;
         for (row, expected) in self.expected.iter().enumerate().filter(|(_, e)| e.may_be_far()) {
-            let (at, variance) = (expected.bbox.center(), expected.variance_of_center(motion));
+            let (at, variance) = (expected.bbox.center(), expected.variance_of_center());
             let reach = variance.map(|v| gate::reach(v, &self.options));
             let leftmost = at.x - reach[0] - self.used_edges.widest() / 2.0;
             let first = self.columns.partition_point(|&c| used[c].bbox.left < leftmost);
