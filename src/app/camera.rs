@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::Error;
 use super::links::{Links, SharedLinks, take};
 use super::orders::{Orders, REQUESTS_MAX, Request, Setup};
+use super::signing::Keys;
 use super::surface::{Surface, SurfaceReport, Swarm};
 use crate::base::Clock;
 use crate::capture::{self, Capture};
@@ -83,9 +84,11 @@ impl Camera {
         let crop = Arc::new(pipeline::Crop::new(config.perception.crop));
         let perception = Perception::new(config.perception, Box::new(track_ids), Box::new(event_ids))
             .map_err(|source| Error::Detector { camera: id.to_string(), source })?;
+        let keys = Keys::open(&config.state_dir, &id, config.signing, now);
         let (swarm, goodbye) = match config.swarm {
             Some(swarm) if !config.links.is_empty() => {
-                let engine = swarm_engine(swarm, &id, seen, &store);
+                let mut engine = swarm_engine(swarm, &id, seen, &store);
+                engine.remember(keys.signer.clone(), keys.known());
                 let (swarm, goodbye) = join_swarm(engine, &config.links, &config.outbox, &id, clock)?;
                 (Some(swarm), Some(goodbye))
             }
@@ -155,6 +158,8 @@ impl Camera {
             stop: stop.clone(),
             tunings: swarm_tunings,
             newest_event: 0,
+            keys,
+            pins_changed: false,
         };
         parts.spawn(format!("surface {id}"), task.run());
         Ok(Self {

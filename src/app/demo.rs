@@ -186,6 +186,7 @@ pub(super) fn camera_config(
         capture: capture::Options::new(capture::Kind::Synthetic(simulated)),
         perception: pipeline::Options { zones, ..pipeline::Options::new(ground) },
         swarm: Some(swarm::Options::default()),
+        signing: config::Signing::default(),
         // One broker, many cameras: nobody to give orders to.
         control: None,
         links: vec![config::BrokerLink {

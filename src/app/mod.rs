@@ -21,6 +21,7 @@ mod meter;
 mod modes;
 mod orders;
 pub mod reload;
+mod signing;
 mod surface;
 
 pub use camera::{Camera, Report};

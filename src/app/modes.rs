@@ -24,6 +24,11 @@ pub(super) const OUTBOX_IN_MEMORY: &str = "outbox_in_memory";
 /// The outbox is full: the least important messages give way to newer ones.
 pub(super) const OUTBOX_FULL: &str = "outbox_full";
 
+/// Messages should be signed, and are not: the key can't be made or read.
+pub(super) const SIGNING_OFF: &str = "signing_off";
+/// The camera was told to rest, and sees nothing.
+pub(super) const PAUSED: &str = "paused";
+
 /// The modes in force.
 pub(super) fn in_force(
     capture: &capture::State,
@@ -35,10 +40,9 @@ pub(super) fn in_force(
     match capture {
         capture::State::Restarting { .. } | capture::State::Panicked => modes.push(CAPTURE_DOWN),
         capture::State::Stalled { .. } => modes.push(CAPTURE_STALLED),
-        capture::State::Starting
-        | capture::State::Running
-        | capture::State::Paused
-        | capture::State::Ended => {}
+        // The others need not ask it what it sees.
+        capture::State::Paused => modes.push(PAUSED),
+        capture::State::Starting | capture::State::Running | capture::State::Ended => {}
     }
     if links.iter().any(|(_, link)| link.counters.subscriptions_refused > 0) {
         modes.push(SUBSCRIPTIONS_REFUSED);

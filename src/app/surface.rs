@@ -15,12 +15,14 @@ use tokio_util::sync::CancellationToken;
 use super::camera::GOODBYE_WITHIN;
 use super::links::{Links, NamedStatus, take};
 use super::modes;
+use super::signing::Keys;
 use crate::base::Clock;
 use crate::capture::Capture;
 use crate::link::{self, OutboxStatus};
 use crate::model::{CameraId, Delivery, Event, EventState, Scene, Transition};
 use crate::pipeline;
 use crate::store::Store;
+use crate::swarm::trust::Change;
 use crate::swarm::{self, Action, Engine, Input};
 
 /// How long the perception may take to hand over its last transitions.
@@ -78,6 +80,9 @@ pub(super) struct Surface {
     pub(super) tunings: watch::Receiver<Option<swarm::Tuning>>,
     /// The highest id of an event so far.
     pub(super) newest_event: u32,
+    pub(super) keys: Keys,
+    /// Keys of others were pinned that are not kept yet.
+    pub(super) pins_changed: bool,
 }
 
 impl Surface {
@@ -152,6 +157,10 @@ impl Surface {
                         self.report.send_modify(|report| report.confirmed += 1);
                     }
                 }
+                Action::Trust { camera, change } => {
+                    tracing::warn!(camera = %self.camera, peer = %camera, ?change, "trust");
+                    self.pins_changed |= matches!(change, Change::Pinned(_) | Change::Rotated(_));
+                }
                 Action::Refused(error) => {
                     tracing::debug!(camera = %self.camera, %error, "message refused");
                 }
@@ -190,6 +199,8 @@ impl Surface {
         let unrouted = self.swarm.as_ref().map_or(0, |s| s.links.router.unrouted());
         let mut modes = modes::in_force(&capture.state, self.store.is_degraded(), &links, outbox.as_ref());
         modes.extend_from_slice(&self.modes.borrow());
+        modes.extend(self.keys.failed.then_some(modes::SIGNING_OFF));
+        self.keep_pins();
         let sum = |of: fn(&link::Counters) -> u64| links.iter().map(|(_, link)| of(&link.counters)).sum();
         let stored = outbox.as_ref().map(|outbox| outbox.counters).unwrap_or_default();
         let disk = outbox.as_ref().map(|outbox| outbox.disk).unwrap_or_default();
@@ -234,6 +245,15 @@ impl Surface {
             modes.push(modes::BROKER_DOWN);
         }
         self.note(modes, links, outbox);
+    }
+
+    /// Keeps the keys that were pinned since the last time, without waiting for the disk.
+    fn keep_pins(&mut self) {
+        if let Some(swarm) = self.swarm.as_ref().filter(|_| self.pins_changed) {
+            let (folder, pins) = (self.keys.folder().to_owned(), swarm.engine.trust().pins().clone());
+            tokio::task::spawn_blocking(move || Keys::keep(&folder, &pins));
+            self.pins_changed = false;
+        }
     }
 
     fn note(&mut self, modes: Vec<&'static str>, links: Vec<NamedStatus>, outbox: Option<OutboxStatus>) {

@@ -3,16 +3,21 @@
 //! A will carries no more than the name, since the broker says it for a camera that can't. Everything else
 //! is told anew with each message. Nothing is claimed that was not measured.
 
-use super::bounded::{List, Map, Reals};
+use super::bounded::{List, Map, Reals, Text};
 use super::consensus::Consensus;
 use super::counters::Counters;
 use super::fusion::{self, Fusion};
 use super::message::{ClockStatus, GroundKind, Name, Presence, StatusMessage};
 use super::publish::millis;
+use super::trust::Trust;
+use super::trust::conduct::Fault;
 use super::wire::{COUNT_MAX, Count, Millis, Real};
 use super::{Ground, Identity};
 use crate::base::Time;
 use crate::model::Polygon;
+
+/// Muted cameras that are named.
+const MUTED_NAMED_MAX: usize = 16;
 
 /// What is told.
 pub(super) struct Told<'a> {
@@ -23,6 +28,7 @@ pub(super) struct Told<'a> {
     pub(super) counters: &'a Counters,
     pub(super) fusion: &'a Fusion,
     pub(super) consensus: &'a Consensus,
+    pub(super) trust: &'a Trust,
 }
 
 /// The goodbye, which is also the will.
@@ -52,10 +58,12 @@ pub(super) fn online(told: &Told<'_>, now: Time) -> StatusMessage {
     let site = fusion_counters(told.fusion).into_iter().map(|(name, n)| (Name::cut(name), n));
     let agreed = told.consensus.counters().entries();
     let agreed = agreed.map(|(name, n)| (Name::cut(&format!("consensus_{name}")), n));
+    let trusted = trust_counters(told).map(|(name, n)| (Name::cut(&name), n));
     let counted = app
         .chain(own)
         .chain(site)
         .chain(agreed)
+        .chain(trusted)
         .filter(|(_, n)| *n > 0)
         .map(|(name, n)| (name, Count(n.min(COUNT_MAX))));
     StatusMessage {
@@ -68,8 +76,20 @@ pub(super) fn online(told: &Told<'_>, now: Time) -> StatusMessage {
         clock: Some(ClockStatus { offset_ms: Real(0.0), error_ms: None, source: Name::cut("none") }),
         modes: Some(List::cut(told.modes.iter().map(|m| Name::cut(m)))),
         counters: Some(Map::cut(counted)),
+        public_key: told.trust.announcement().map(|key| Text::cut(&key)),
         ..offline(told.identity, now)
     }
+}
+
+/// What is told of whom we believe; who is muted stands there by name.
+fn trust_counters(told: &Told<'_>) -> impl Iterator<Item = (String, u64)> {
+    let counters = told.trust.counters();
+    let impossible = Fault::ALL.into_iter().zip(counters.impossible);
+    let muted = told.trust.muted().take(MUTED_NAMED_MAX).map(|camera| (format!("trust_muted_{camera}"), 1));
+    [("trust_verified".to_owned(), counters.verified), ("trust_unverified".to_owned(), counters.unverified)]
+        .into_iter()
+        .chain(impossible.map(|(fault, n)| (format!("trust_impossible_{}", fault.as_str()), n)))
+        .chain(muted)
 }
 
 /// What is told of the table of the site.

@@ -9,3 +9,4 @@ mod peers;
 mod publishing;
 mod roundtrip;
 mod scenes;
+mod trusting;
