@@ -12,7 +12,8 @@ use super::links::{Links, SharedLinks, take};
 use super::orders::{Orders, REQUESTS_MAX, Request, Setup};
 use super::signing::Keys;
 use super::surface::{Surface, SurfaceReport, Swarm};
-use crate::base::Clock;
+use super::time_sync;
+use crate::base::{Clock, CorrectedClock};
 use crate::capture::{self, Capture};
 use crate::config::{BrokerLink, Config};
 use crate::link::OutboxOptions;
@@ -76,6 +77,20 @@ impl Camera {
         keep_sights: bool,
     ) -> Result<Self, Error> {
         let id = config.camera.id;
+        let stop = CancellationToken::new();
+        let (clock_out, clock_measured) = watch::channel(None);
+        let synced;
+        let clock = match config.time_server {
+            Some(server) => {
+                let corrected = Arc::new(CorrectedClock::new(Arc::clone(clock)));
+                let task =
+                    time_sync::run(id.clone(), server, Arc::clone(&corrected), clock_out, stop.clone());
+                parts.spawn(format!("time {id}"), task);
+                synced = corrected as Arc<dyn Clock>;
+                &synced
+            }
+            None => clock,
+        };
         let now = clock.now();
         let store = Store::open(&config.state_dir, now);
         let ground = config.perception.ground.clone();
@@ -118,7 +133,6 @@ impl Camera {
         let (tune_swarm, swarm_tunings) = watch::channel(None);
         let thread = pipeline::spawn(Arc::clone(&capture), &id, perception, perception_tunings, outputs)?;
         parts.watch_thread(format!("perception {id}"), thread);
-        let stop = CancellationToken::new();
         let (report_out, surface) = watch::channel(SurfaceReport::default());
         let (modes_out, modes) = watch::channel(Vec::new());
         let (requests_out, requests) = mpsc::channel(REQUESTS_MAX);
@@ -159,6 +173,7 @@ impl Camera {
             tunings: swarm_tunings,
             newest_event: 0,
             keys,
+            clock_measured,
             pins_changed: false,
         };
         parts.spawn(format!("surface {id}"), task.run());

@@ -187,6 +187,7 @@ pub(super) fn camera_config(
         perception: pipeline::Options { zones, ..pipeline::Options::new(ground) },
         swarm: Some(swarm::Options::default()),
         signing: config::Signing::default(),
+        time_server: None,
         // One broker, many cameras: nobody to give orders to.
         control: None,
         links: vec![config::BrokerLink {

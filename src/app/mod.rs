@@ -23,6 +23,7 @@ mod orders;
 pub mod reload;
 mod signing;
 mod surface;
+mod time_sync;
 
 pub use camera::{Camera, Report};
 pub use links::NamedStatus;

@@ -29,6 +29,9 @@ pub(super) const SIGNING_OFF: &str = "signing_off";
 /// The camera was told to rest, and sees nothing.
 pub(super) const PAUSED: &str = "paused";
 
+/// The clock is more than a quarter of a second off, or may be: times are corrected before they are fused.
+pub(super) const CLOCK_UNSYNCED: &str = "clock_unsynced";
+
 /// The modes in force.
 pub(super) fn in_force(
     capture: &capture::State,

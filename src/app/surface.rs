@@ -81,6 +81,8 @@ pub(super) struct Surface {
     /// The highest id of an event so far.
     pub(super) newest_event: u32,
     pub(super) keys: Keys,
+    /// What a time server said, the newest wins.
+    pub(super) clock_measured: watch::Receiver<Option<swarm::ClockMeasured>>,
     /// Keys of others were pinned that are not kept yet.
     pub(super) pins_changed: bool,
 }
@@ -201,6 +203,9 @@ impl Surface {
         modes.extend_from_slice(&self.modes.borrow());
         modes.extend(self.keys.failed.then_some(modes::SIGNING_OFF));
         self.keep_pins();
+        let now = self.clock.now();
+        let unsynced = self.swarm.as_ref().is_some_and(|s| s.engine.is_unsynced(now));
+        modes.extend(unsynced.then_some(modes::CLOCK_UNSYNCED));
         let sum = |of: fn(&link::Counters) -> u64| links.iter().map(|(_, link)| of(&link.counters)).sum();
         let stored = outbox.as_ref().map(|outbox| outbox.counters).unwrap_or_default();
         let disk = outbox.as_ref().map(|outbox| outbox.disk).unwrap_or_default();
@@ -238,6 +243,11 @@ impl Surface {
             ("histories_evicted", self.counters.histories_evicted.load(Ordering::Relaxed)),
             ("events_not_followed", self.counters.events_not_followed.load(Ordering::Relaxed)),
         ];
+        if let Some(measured) = *self.clock_measured.borrow_and_update()
+            && let Some(swarm) = &mut self.swarm
+        {
+            swarm.engine.set_clock(measured);
+        }
         self.feed(Input::Counters(&counters), actions);
         self.feed(Input::Modes(&modes), actions);
         self.feed(Input::Tick, actions);

@@ -21,6 +21,8 @@ pub struct Config {
     pub swarm: Option<swarm::Options>,
     /// Whether what it says is signed.
     pub signing: Signing,
+    /// Who knows what time it is; none: the system's clock is taken as it is.
+    pub time_server: Option<TimeServer>,
     /// Commands, status and data plane; none when they are switched off.
     pub control: Option<control::Options>,
     /// The brokers that this camera talks to.
@@ -34,6 +36,15 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// What is written to the log.
     pub log: raw::Log,
+}
+
+/// A time server that is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TimeServer {
+    /// Its name or address, with or without a port.
+    pub address: String,
+    /// How often.
+    pub every: std::time::Duration,
 }
 
 /// Whether a camera signs, and for how long with one key.

@@ -137,6 +137,17 @@ pub enum Input<'a> {
     Tick,
 }
 
+/// What a time server said of the camera's clock.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ClockMeasured {
+    /// What times are corrected by since then, milliseconds.
+    pub offset_ms: f64,
+    /// How far they may still be off, milliseconds.
+    pub error_ms: f64,
+    /// When it was said.
+    pub at: Time,
+}
+
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
@@ -183,6 +194,7 @@ pub struct Engine {
     /// Track messages so far.
     seq: u64,
     last_status: Option<Time>,
+    clock: Option<ClockMeasured>,
     /// When a refused message was last named, by reason; one of ours, by family.
     refused_named: [Option<Time>; Reason::ALL.len()],
     unsendable_named: [Option<Time>; Family::ALL.len()],
@@ -214,6 +226,7 @@ impl Engine {
             modes: Vec::new(),
             seq: 0,
             last_status: None,
+            clock: None,
             refused_named: [None; Reason::ALL.len()],
             unsendable_named: [None; Family::ALL.len()],
             buffer: Vec::new(),
@@ -226,6 +239,18 @@ impl Engine {
     /// Signs from now on, if there is a key, and believes the keys of other cameras that were seen before.
     pub fn remember(&mut self, signer: Option<Signer>, pins: BTreeMap<CameraId, PublicKey>) {
         self.trust.remember(signer, pins);
+    }
+
+    /// Takes what a time server said; the times that are passed in are corrected by it.
+    pub fn set_clock(&mut self, measured: ClockMeasured) {
+        self.clock = Some(measured);
+    }
+
+    /// Whether our clock is, or may be, more than [`presence::UNSYNCED_MS`] off: by the time server's word,
+    /// else by what arrives from the others.
+    pub fn is_unsynced(&self, now: Time) -> bool {
+        presence::clock_error_ms(self.clock, &self.fusion, now)
+            .is_some_and(|error_ms| error_ms > presence::UNSYNCED_MS)
     }
 
     /// Goes by other limits from now on. What is known of others, and was published, stays.
@@ -431,6 +456,7 @@ impl Engine {
                 fusion: &self.fusion,
                 consensus: &self.consensus,
                 trust: &self.trust,
+                clock: self.clock,
             },
             now,
         );

@@ -35,5 +35,5 @@ pub mod trust;
 pub mod wire;
 
 pub use counters::Counters;
-pub use engine::{Action, Engine, Ground, Identity, Input, Options, Tuning};
+pub use engine::{Action, ClockMeasured, Engine, Ground, Identity, Input, Options, Tuning};
 pub use publish::Options as PublishOptions;

@@ -58,6 +58,10 @@ impl Site for Surroundings<'_> {
         self.fusion.name_of(camera, track_id)
     }
 
+    fn ahead_ms(&self, camera: &CameraId) -> i64 {
+        self.fusion.ahead_ms(camera)
+    }
+
     fn place_of(&self, camera: &CameraId, track_id: u32) -> Option<Point> {
         self.peers.get(camera)?.tracks.get(&track_id).map(|track| track.position_m)
     }

@@ -1,4 +1,5 @@
-//! What the cameras of a site agree on, and whom they believe: `[consensus]` and `[trust]`.
+//! What the cameras of a site agree on, whom they believe, and by which clock: `[consensus]`, `[trust]`
+//! and `[clock]`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -70,5 +71,24 @@ impl Default for Trust {
             rotate_days: 0,
             keys: Vec::new(),
         }
+    }
+}
+
+/// How the camera knows what time it is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Clock {
+    /// A time server (SNTP) that is asked how far the system's clock is off; times are corrected by its answer.
+    /// Not needed where the system keeps its clock itself.
+    #[schemars(length(min = 1, max = 253))]
+    pub sntp_server: Option<String>,
+    /// How often it is asked.
+    #[schemars(range(min = 16.0, max = 86400.0))]
+    pub sntp_every_s: f64,
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self { sntp_server: None, sntp_every_s: 300.0 }
     }
 }

@@ -21,7 +21,7 @@ use clap::ValueEnum;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use agreement::{Consensus, Trust, TrustedKey};
+pub use agreement::{Clock, Consensus, Trust, TrustedKey};
 pub use broker::{Broker, User};
 pub use capture::{Capture, Command, Pace, Replay, Source, Synthetic, Video};
 pub use control::Control;
@@ -65,6 +65,9 @@ pub struct Root {
     /// Whom this camera believes, and how it shows who it is.
     #[serde(default)]
     pub trust: Trust,
+    /// How the camera knows what time it is.
+    #[serde(default)]
+    pub clock: Clock,
     /// The brokers that this camera talks to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]

@@ -24,7 +24,7 @@ use super::document::Node;
 use super::fault::{Faults, Problem};
 #[cfg(feature = "broker")]
 use super::options::BrokerAlone;
-use super::options::{Camera, Config, Signing};
+use super::options::{Camera, Config, Signing, TimeServer};
 use super::raw;
 use super::schema::quoted;
 use crate::capture::{self, Kind, command, replay, synthetic, video};
@@ -73,6 +73,7 @@ pub(super) fn validate(
         _ => Err(Faulty),
     };
     let control = v.section("control").and_then(|c| v.control(c));
+    let clock = v.section::<raw::Clock>("clock");
     let links = v.links();
     let state = v.section::<raw::State>("state");
     let outbox = state.as_ref().ok().map(outbox_options);
@@ -96,6 +97,10 @@ pub(super) fn validate(
         },
         swarm: swarm?,
         signing: trust?.1,
+        time_server: clock.map(|clock| {
+            let every = Duration::from_secs_f64(clock.sntp_every_s);
+            clock.sntp_server.map(|address| TimeServer { address, every })
+        })?,
         control: control?,
         links: links?,
         outbox: outbox.ok_or(Faulty)?,
