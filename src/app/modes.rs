@@ -24,12 +24,18 @@ pub(super) const OUTBOX_IN_MEMORY: &str = "outbox_in_memory";
 /// The outbox is full: the least important messages give way to newer ones.
 pub(super) const OUTBOX_FULL: &str = "outbox_full";
 
-/// The modes in force.
+/// A certificate ends within 30 days: the broker's, or the camera's own. The log says which.
+pub(super) const CERTIFICATE_ENDS: &str = "certificate_ends";
+/// A broker is spoken to in MQTT 3.1.1, because it refuses 5: no expiry, no reasons, no delayed will.
+pub(super) const OLD_PROTOCOL: &str = "old_protocol";
+
+/// The modes in force at this time, milliseconds since the epoch.
 pub(super) fn in_force(
     capture: &capture::State,
     state_unsaved: bool,
     links: &[NamedStatus],
     outbox: Option<&OutboxStatus>,
+    now_ms: u64,
 ) -> Vec<&'static str> {
     let mut modes = Vec::new();
     match capture {
@@ -45,6 +51,12 @@ pub(super) fn in_force(
     }
     if links.iter().any(|(_, link)| link.is_slow()) {
         modes.push(LINK_SLOW);
+    }
+    if links.iter().any(|(_, link)| link.certificates.is_some_and(|dates| dates.ending(now_ms).is_some())) {
+        modes.push(CERTIFICATE_ENDS);
+    }
+    if links.iter().any(|(_, link)| link.fallback.is_some()) {
+        modes.push(OLD_PROTOCOL);
     }
     if state_unsaved {
         modes.push(STATE_UNSAVED);

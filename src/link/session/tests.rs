@@ -7,6 +7,8 @@ use proptest::prelude::*;
 use rand::SeedableRng;
 use rand_pcg::Pcg64Mcg;
 
+use super::present::{ANSWER_TIMEOUT, PONG_TIMEOUT};
+use super::sending::{HANDED_BYTES_MAX, HANDED_MAX};
 use super::*;
 use crate::link::QueueLimits;
 
