@@ -80,6 +80,9 @@ impl<T: Transport> Driver<T> {
                         rows.settle(row, Outcome::GivenUp, now);
                     }
                 }
+                if session.is_closing() {
+                    session.set_store_has_more(rows.has_more());
+                }
             }
             if events.is_empty() {
                 session.handle(Input::Tick, now, &mut self.rng, actions);

@@ -18,8 +18,9 @@ async fn events_survive_kills(kills: usize, between: usize) {
         let mut lives: Vec<Vec<Decision>> = Vec::new();
         for life in 0..kills {
             let mut program = Program::start(&mut busy::command(&camera));
-            // At another moment of its life each time.
-            busy::decides(&program, between + life * 37 % 150).await;
+            // At another moment of its life each time, in the middle of sending.
+            let wanted = listener.heard().decisions.len() + between + life * 37 % 150;
+            listener.until("more events", |heard| heard.decisions.len() >= wanted).await;
             program.signal("KILL");
             program.exit().await;
             lives.push(busy::decisions(&program));

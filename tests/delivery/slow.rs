@@ -14,7 +14,7 @@ use crate::rig::Sender;
 use crate::support::program::Program;
 use crate::support::proxy::{Conditions, Proxy};
 use crate::support::watch::modes;
-use crate::support::{DEADLINE, Kind, Peer, Setup, TestBroker, kinds, link_options};
+use crate::support::{DEADLINE, Peer, Setup, TestBroker, against_each_broker, kinds, link_options};
 
 const TRACKS: u32 = 40;
 const TRACK_BYTES: usize = 300;
@@ -39,8 +39,7 @@ struct Bench {
 }
 
 impl Bench {
-    async fn start(kind: Kind) -> Self {
-        let broker = TestBroker::start(kind, Setup::default()).await;
+    async fn start(broker: TestBroker) -> Self {
         let proxy = Proxy::start(broker.port()).await;
         let options = omnisight::link::Options {
             deliveries: DeliveryLimits { messages: 100_000, bytes: 64 << 20 },
@@ -86,70 +85,77 @@ impl Drop for Bench {
 #[tokio::test(flavor = "multi_thread")]
 async fn on_a_slow_link_tracks_come_less_often_events_overtake_them_and_grave_ones_the_others() {
     const EVENTS: usize = 300;
-    for kind in kinds() {
-        let mut bench = Bench::start(kind).await;
+    against_each_broker(Setup::default(), async |broker: TestBroker| {
+        let kind = broker.kind();
+        let mut bench = Bench::start(broker).await;
         let mut status = bench.sender.link.status();
         let mut rates = vec![status.borrow_and_update().track_rate_hz];
         bench.proxy.set(throttled(Some(SLOW_BYTES_PER_SECOND)));
-        while rates.last() != Some(&1) {
-            timeout(DEADLINE, status.changed())
-                .await
-                .unwrap_or_else(|_| panic!("{kind:?}: {rates:?}"))
-                .unwrap();
-            let rate = status.borrow_and_update().track_rate_hz;
-            if rates.last() != Some(&rate) {
-                rates.push(rate);
+        let mut first = None;
+        let steps = async {
+            while rates.last() != Some(&1) {
+                status.changed().await.unwrap();
+                let rate = status.borrow_and_update().track_rate_hz;
+                if rates.last() != Some(&rate) {
+                    rates.push(rate);
+                    // Every track waits by now; behind all of them an event.
+                    first.get_or_insert_with(|| {
+                        bench.event("t/first", 0);
+                        bench.rounds.load(Ordering::SeqCst)
+                    });
+                }
             }
-        }
+        };
+        assert!(timeout(DEADLINE, steps).await.is_ok(), "{kind:?}: {rates:?}");
         assert_eq!(rates, [10, 5, 2, 1], "{kind:?}");
         assert!(status.borrow().is_slow());
-        // Many events and a grave one, behind tracks that wait.
-        let round = bench.rounds.load(Ordering::SeqCst);
+        let (round, mut younger) = (first.unwrap(), 0);
+        loop {
+            let delivery = bench.receiver.next().await;
+            if delivery.topic == "t/first" {
+                break;
+            }
+            let said = std::str::from_utf8(&delivery.payload).unwrap().trim().parse::<u32>();
+            younger += u32::from(said.is_ok_and(|said| said > round));
+        }
+        assert!(
+            younger < TRACKS,
+            "{kind:?}: the event came behind {younger} tracks that left after it was sent"
+        );
         for _ in 0..EVENTS {
             bench.event("t/event", 0);
         }
         bench.event("t/grave", 4);
-        let (mut events_before, mut newest_track, mut is_overtaken) = (0, 0, false);
+        let mut before = 0;
         loop {
-            let delivery = bench.receiver.next().await;
-            match delivery.topic.as_str() {
-                "t/event" => events_before += 1,
+            match bench.receiver.next().await.topic.as_str() {
+                "t/event" => before += 1,
                 "t/grave" => break,
-                _ => {
-                    let said = std::str::from_utf8(&delivery.payload).unwrap().trim().parse().unwrap_or(0);
-                    newest_track = newest_track.max(said);
-                    // A track of before, behind an event of after.
-                    is_overtaken |= events_before > 0 && said <= round;
-                }
+                _ => {}
             }
         }
-        assert!(events_before < EVENTS / 2, "{kind:?}: {events_before} events came before the grave one");
-        while !is_overtaken {
-            let delivery = bench.receiver.next().await;
-            if let Some(said) =
-                std::str::from_utf8(&delivery.payload).ok().and_then(|t| t.trim().parse::<u32>().ok())
-            {
-                is_overtaken = said <= round || newest_track > round;
-            }
-        }
+        assert!(before < EVENTS / 2, "{kind:?}: {before} events came before the grave one");
         // By itself, a step at a time.
         bench.proxy.set(throttled(None));
         assert!(bench.rate(DEADLINE, |rate| rate == 2).await, "{kind:?}: it does not recover");
-    }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "full size: about a minute and a half"]
 async fn full_a_link_that_was_slow_recovers_all_its_rate_by_itself() {
-    for kind in kinds() {
-        let bench = Bench::start(kind).await;
+    against_each_broker(Setup::default(), async |broker: TestBroker| {
+        let kind = broker.kind();
+        let bench = Bench::start(broker).await;
         bench.proxy.set(throttled(Some(SLOW_BYTES_PER_SECOND)));
         assert!(bench.rate(DEADLINE, |rate| rate == 1).await);
         bench.proxy.set(throttled(None));
         let began = std::time::Instant::now();
         assert!(bench.rate(RECOVERED_WITHIN, |rate| rate == 10).await, "{kind:?}: it does not recover");
         eprintln!("{kind:?}: from 1 to 10 Hz in {:.1} s", began.elapsed().as_secs_f64());
-    }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

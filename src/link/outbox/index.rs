@@ -497,6 +497,13 @@ impl Index {
         self.cursors.get(slot).is_some_and(|cursor| !cursor.waiting.is_empty())
     }
 
+    /// Whether there is something for a link that it was not given yet, on the disk or on its way there.
+    pub(super) fn has_more(&self, slot: usize) -> bool {
+        let for_it = |row: &Row| !row.shown && row.links >> slot & 1 == 1;
+        self.is_waiting(slot)
+            || self.unplaced.iter().any(|worth| self.rows.get(&worth.id).is_some_and(for_it))
+    }
+
     /// The links that have yet to send a row, if it is at this place.
     pub(super) fn links_at(&self, id: RowId, place: Place) -> Option<Vec<LinkId>> {
         self.rows.get(&id).filter(|row| row.place == Some(place)).map(|row| self.link_ids(row.links))

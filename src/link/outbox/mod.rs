@@ -379,6 +379,11 @@ impl Rows {
         taken.rows
     }
 
+    /// Whether there is more for this link than it has taken.
+    pub(super) fn has_more(&self) -> bool {
+        lock(&self.outbox.owner.shared.index).has_more(self.slot)
+    }
+
     /// Tells what became of a row.
     pub(super) fn settle(&self, id: RowId, outcome: Outcome, now: Time) {
         let shared = &self.outbox.owner.shared;

@@ -495,3 +495,15 @@ async fn where_no_folder_can_be_made_messages_are_sent_from_memory_and_the_reaso
     assert!(status.failure.is_some());
     assert_eq!(status.counters.committed, 0);
 }
+
+#[test]
+fn a_link_that_closes_knows_what_is_still_on_its_way_to_the_disk_for_it_and_for_no_other() {
+    let mut bench = Bench::new(ROOMY);
+    let more = |bench: &Bench| [0, 1].map(|slot| lock(&bench.index).has_more(slot));
+    bench.put(event("e", 0), 0b01);
+    assert_eq!(more(&bench), [true, false]);
+    bench.commit();
+    assert_eq!(more(&bench), [true, false]);
+    bench.take(0);
+    assert_eq!(more(&bench), [false, false]);
+}

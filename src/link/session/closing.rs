@@ -14,6 +14,8 @@ pub(super) struct Closing {
     pub(super) flush_until: Time,
     pub(super) deadline: Time,
     pub(super) stage: Stage,
+    /// The store holds messages that are not queued here yet.
+    store_has_more: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -25,6 +27,18 @@ pub(super) enum Stage {
 }
 
 impl Session {
+    /// The end has begun.
+    pub(in crate::link) fn is_closing(&self) -> bool {
+        self.closing.is_some()
+    }
+
+    /// While the store has more, the queues being empty is not the end of them.
+    pub(in crate::link) fn set_store_has_more(&mut self, more: bool) {
+        if let Some(closing) = &mut self.closing {
+            closing.store_has_more = more;
+        }
+    }
+
     /// Begins the end: what is queued is sent, then `farewell`, then a DISCONNECT; all of it within
     /// `within`, a quarter of which is reserved for the farewell. Without a connection there is one
     /// more try, at once.
@@ -35,6 +49,7 @@ impl Session {
             flush_until: now + within.mul_f64(0.75),
             deadline: now + within,
             stage,
+            store_has_more: false,
         });
         if self.state == State::Waiting {
             self.deadline = self.deadline.min(now);
@@ -44,7 +59,8 @@ impl Session {
     pub(super) fn advance_close(&mut self, now: Time, actions: &mut Vec<Action>) {
         let idle = self.queues.is_empty() && self.handed.is_empty() && self.flights.is_empty();
         let Some(closing) = &mut self.closing else { return };
-        if closing.stage == Stage::Flushing && (idle || now >= closing.flush_until) {
+        let flushed = idle && !closing.store_has_more;
+        if closing.stage == Stage::Flushing && (flushed || now >= closing.flush_until) {
             let seq = self.queues.next_seq();
             closing.stage = Stage::Farewell(seq);
             if let Some(envelope) = closing.farewell.take() {

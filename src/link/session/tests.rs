@@ -711,6 +711,23 @@ fn closing_flushes_then_says_farewell_and_leaves_after_its_acknowledgement() {
 }
 
 #[test]
+fn a_close_waits_for_what_the_store_still_has_for_the_link_but_not_for_ever() {
+    for in_time in [true, false] {
+        let mut bench = Bench::connected(options());
+        bench.session.begin_close(None, bench.now, Duration::from_secs(4));
+        bench.session.set_store_has_more(true);
+        assert_eq!(bench.tick(), []);
+        if in_time {
+            bench.session.set_store_has_more(false);
+            assert_eq!(bench.tick(), [Action::Disconnect]);
+        } else {
+            assert_eq!(bench.session.timer(), Some(at(3_000)));
+            assert_eq!(bench.wait(), [Action::Disconnect]);
+        }
+    }
+}
+
+#[test]
 fn a_queue_that_cannot_be_flushed_in_time_leaves_time_for_the_farewell() {
     let mut bench = Bench::connected(options());
     bench.send(event("never acknowledged"));
