@@ -421,7 +421,10 @@ impl Way {
                 return;
             }
             if let Some(later) = cut {
-                tokio::time::sleep(later).await;
+                // A sleep of no time lasts until the next millisecond.
+                if !later.is_zero() {
+                    tokio::time::sleep(later).await;
+                }
                 // What was passed is written first.
                 let (written, wait) = tokio::sync::oneshot::channel();
                 let _ = pieces.send(Piece::Cut(written)).await;
