@@ -16,7 +16,7 @@ use super::time_sync;
 use crate::base::{Clock, CorrectedClock};
 use crate::capture::{self, Capture};
 use crate::config::{BrokerLink, Config};
-use crate::link::OutboxOptions;
+use crate::link::{self, OutboxOptions};
 use crate::model::{CameraId, Envelope, GroundPlane, MessageClass};
 use crate::pipeline::{self, Perception, Sight};
 use crate::store::Store;
@@ -39,6 +39,7 @@ pub struct Camera {
     stop: CancellationToken,
     tune_perception: watch::Sender<Option<pipeline::Tuning>>,
     tune_swarm: watch::Sender<Option<swarm::Tuning>>,
+    wanted_links: watch::Sender<Vec<BrokerLink>>,
 }
 
 /// What is left to do for a surface that did not live to say goodbye itself.
@@ -131,18 +132,19 @@ impl Camera {
         };
         let (tune_perception, perception_tunings) = watch::channel(None);
         let (tune_swarm, swarm_tunings) = watch::channel(None);
+        let wanted_links = watch::Sender::new(config.links);
         let thread = pipeline::spawn(Arc::clone(&capture), &id, perception, perception_tunings, outputs)?;
         parts.watch_thread(format!("perception {id}"), thread);
         let (report_out, surface) = watch::channel(SurfaceReport::default());
         let (modes_out, modes) = watch::channel(Vec::new());
         let (requests_out, requests) = mpsc::channel(REQUESTS_MAX);
-        let answers = |link: &&BrokerLink| link.carries.classes.contains(&MessageClass::Reply);
-        let ordering = config.links.iter().find(answers).map(|link| link.options.clone());
+        let ordering = ordering(&wanted_links.borrow());
         if let (Some(options), Some(link)) = (config.control, ordering) {
             let orders = Orders::start(Setup {
                 camera: id.clone(),
                 options,
                 link,
+                wanted_links: wanted_links.subscribe(),
                 router: swarm.as_ref().map(|swarm| swarm.links.router.clone()),
                 scenes: scenes.clone(),
                 resting,
@@ -171,6 +173,7 @@ impl Camera {
             modes,
             stop: stop.clone(),
             tunings: swarm_tunings,
+            wanted_links: wanted_links.subscribe(),
             newest_event: 0,
             keys,
             clock_measured,
@@ -189,6 +192,7 @@ impl Camera {
             stop,
             tune_perception,
             tune_swarm,
+            wanted_links,
         })
     }
 
@@ -255,12 +259,27 @@ impl Camera {
         self.tune_swarm.send_replace(config.swarm.as_ref().map(swarm::Options::tuning));
     }
 
+    /// Goes by the links of this configuration: those that are other than before are connected anew.
+    pub fn relink(&self, config: &Config) {
+        self.wanted_links.send_if_modified(|links| {
+            let changed = *links != config.links;
+            links.clone_from(&config.links);
+            changed
+        });
+    }
+
     /// Begins the stop: no more frames; the surface says goodbye when the last one is through. The
     /// supervisor sees the parts end.
     pub fn stop(&self) {
         self.capture.stop();
         self.stop.cancel();
     }
+}
+
+/// The link by which commands come: the first that carries their answers.
+pub(super) fn ordering(links: &[BrokerLink]) -> Option<link::Options> {
+    let answers = |link: &&BrokerLink| link.carries.classes.contains(&MessageClass::Reply);
+    links.iter().find(answers).map(|link| link.options.clone())
 }
 
 fn swarm_engine(

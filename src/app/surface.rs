@@ -18,6 +18,7 @@ use super::modes;
 use super::signing::Keys;
 use crate::base::Clock;
 use crate::capture::Capture;
+use crate::config::BrokerLink;
 use crate::link::{self, OutboxStatus};
 use crate::model::{CameraId, Delivery, Event, EventState, Scene, Transition};
 use crate::pipeline;
@@ -78,6 +79,8 @@ pub(super) struct Surface {
     pub(super) stop: CancellationToken,
     /// What the swarm goes by from now on, the newest wins.
     pub(super) tunings: watch::Receiver<Option<swarm::Tuning>>,
+    /// The links that are wanted from now on, the newest wins.
+    pub(super) wanted_links: watch::Receiver<Vec<BrokerLink>>,
     /// The highest id of an event so far.
     pub(super) newest_event: u32,
     pub(super) keys: Keys,
@@ -115,6 +118,7 @@ impl Surface {
                 }
                 // Whoever tunes is gone only when the camera is.
                 Ok(()) = self.tunings.changed() => self.tune(),
+                Ok(()) = self.wanted_links.changed() => self.change_links().await,
                 _ = tick.tick() => self.tick(&mut actions),
                 // Last, so that a flood from others holds up nothing of ours.
                 delivery = next_delivery(&mut self.swarm) => match delivery {
@@ -141,6 +145,15 @@ impl Surface {
         let tuning = *self.tunings.borrow_and_update();
         if let (Some(swarm), Some(tuning)) = (&mut self.swarm, tuning) {
             swarm.engine.tune(tuning);
+        }
+    }
+
+    async fn change_links(&mut self) {
+        let wanted = self.wanted_links.borrow_and_update().clone();
+        let Some(Swarm { engine, links }) = &mut self.swarm else { return };
+        match engine.will(self.clock.now()) {
+            Ok(will) => links.change(&wanted, engine, &will).await,
+            Err(error) => tracing::error!(camera = %self.camera, "links not changed: presence: {error}"),
         }
     }
 
@@ -199,7 +212,9 @@ impl Surface {
         let links = self.swarm.as_ref().map(|s| s.links.statuses()).unwrap_or_default();
         let outbox = self.swarm.as_ref().map(|s| s.links.outbox());
         let unrouted = self.swarm.as_ref().map_or(0, |s| s.links.router.unrouted());
-        let mut modes = modes::in_force(&capture.state, self.store.is_degraded(), &links, outbox.as_ref());
+        let now_ms = self.clock.now().epoch_ms;
+        let mut modes =
+            modes::in_force(&capture.state, self.store.is_degraded(), &links, outbox.as_ref(), now_ms);
         modes.extend_from_slice(&self.modes.borrow());
         modes.extend(self.keys.failed.then_some(modes::SIGNING_OFF));
         self.keep_pins();
@@ -239,6 +254,8 @@ impl Surface {
             ("outbox_orphaned", stored.orphaned),
             ("outbox_unreadable", stored.unreadable),
             ("outbox_set_aside", disk.set_aside),
+            ("outbox_torn_bytes", disk.torn_bytes),
+            ("outbox_damaged_bytes", disk.damaged_bytes),
             ("detections_left_out", self.counters.detections_left_out.load(Ordering::Relaxed)),
             ("histories_evicted", self.counters.histories_evicted.load(Ordering::Relaxed)),
             ("events_not_followed", self.counters.events_not_followed.load(Ordering::Relaxed)),
