@@ -15,7 +15,7 @@ use super::surface::{Surface, SurfaceReport, Swarm};
 use super::time_sync;
 use crate::base::{Clock, CorrectedClock};
 use crate::capture::{self, Capture};
-use crate::config::{BrokerLink, Config};
+use crate::config::{BrokerLink, Config, TimeServer};
 use crate::link::{self, OutboxOptions};
 use crate::model::{CameraId, Envelope, GroundPlane, MessageClass};
 use crate::pipeline::{self, Perception, Sight};
@@ -79,19 +79,8 @@ impl Camera {
     ) -> Result<Self, Error> {
         let id = config.camera.id;
         let stop = CancellationToken::new();
-        let (clock_out, clock_measured) = watch::channel(None);
-        let synced;
-        let clock = match config.time_server {
-            Some(server) => {
-                let corrected = Arc::new(CorrectedClock::new(Arc::clone(clock)));
-                let task =
-                    time_sync::run(id.clone(), server, Arc::clone(&corrected), clock_out, stop.clone());
-                parts.spawn(format!("time {id}"), task);
-                synced = corrected as Arc<dyn Clock>;
-                &synced
-            }
-            None => clock,
-        };
+        let (clock, clock_measured) = right_time(&id, config.time_server, clock, parts, &stop);
+        let clock = &clock;
         let now = clock.now();
         let store = Store::open(&config.state_dir, now);
         let ground = config.perception.ground.clone();
@@ -103,8 +92,7 @@ impl Camera {
         let keys = Keys::open(&config.state_dir, &id, config.signing, now);
         let (swarm, goodbye) = match config.swarm {
             Some(swarm) if !config.links.is_empty() => {
-                let mut engine = swarm_engine(swarm, &id, seen, &store);
-                engine.remember(keys.signer.clone(), keys.known());
+                let engine = swarm_engine(swarm, &id, seen, &store, &keys);
                 let (swarm, goodbye) = join_swarm(engine, &config.links, &config.outbox, &id, clock)?;
                 (Some(swarm), Some(goodbye))
             }
@@ -113,12 +101,7 @@ impl Camera {
         let (scenes_out, scenes) = watch::channel(None);
         let (transitions_out, transitions) = mpsc::channel(TRANSITIONS_MAX);
         let (resting_out, resting) = watch::channel(false);
-        let (sights_out, sights) = if keep_sights {
-            let (sender, receiver) = watch::channel(None);
-            (Some(sender), Some(receiver))
-        } else {
-            (None, None)
-        };
+        let (sights_out, sights) = keep_sights.then(|| watch::channel(None)).unzip();
         let seed = now.epoch_ms ^ u64::from(std::process::id());
         let capture = Arc::new(capture::spawn(config.capture, id.clone(), Arc::clone(clock), seed)?);
         let counters = Arc::new(pipeline::Counters::default());
@@ -287,6 +270,7 @@ fn swarm_engine(
     id: &CameraId,
     ground: swarm::Ground,
     store: &Store,
+    keys: &Keys,
 ) -> swarm::Engine {
     let identity = swarm::Identity {
         camera: id.clone(),
@@ -294,7 +278,25 @@ fn swarm_engine(
         version: env!("CARGO_PKG_VERSION").to_owned(),
         ground,
     };
-    swarm::Engine::new(options, identity)
+    let mut engine = swarm::Engine::new(options, identity);
+    engine.remember(keys.signer.clone(), keys.known());
+    engine
+}
+
+/// The clock that the camera goes by: put right by a time server, if there is one, and what that says.
+fn right_time(
+    id: &CameraId,
+    server: Option<TimeServer>,
+    clock: &Arc<dyn Clock>,
+    parts: &mut Supervisor,
+    stop: &CancellationToken,
+) -> (Arc<dyn Clock>, watch::Receiver<Option<swarm::ClockMeasured>>) {
+    let (measured_out, measured) = watch::channel(None);
+    let Some(server) = server else { return (Arc::clone(clock), measured) };
+    let corrected = Arc::new(CorrectedClock::new(Arc::clone(clock)));
+    let task = time_sync::run(id.clone(), server, Arc::clone(&corrected), measured_out, stop.clone());
+    parts.spawn(format!("time {id}"), task);
+    (corrected, measured)
 }
 
 fn join_swarm(

@@ -105,7 +105,7 @@ mod tests {
         let clock = Arc::new(CorrectedClock::new(Arc::clone(&system)));
         let (sender, mut receiver) = watch::channel(None);
         let stop = CancellationToken::new();
-        let asked = TimeServer { address: server(), every: Duration::from_secs(600) };
+        let asked = TimeServer { address: server(), every: Duration::from_mins(10) };
         let camera = CameraId::parse("gate").unwrap();
         let task = tokio::spawn(run(camera, asked, Arc::clone(&clock), sender, stop.clone()));
         let measured = receiver.wait_for(Option::is_some).await.unwrap().unwrap();

@@ -229,9 +229,15 @@ mod tests {
             answered in prop::collection::vec(word(), 0..8), later in prop::collection::vec(word(), 0..8),
         ) {
             let (mut now, mut then) = (Tally::default(), Tally::default());
-            answered.iter().for_each(|w| now.count(Some(*w)));
-            later.iter().for_each(|_| now.count(None));
-            answered.iter().chain(&later).for_each(|w| then.count(Some(*w)));
+            for word in &answered {
+                now.count(Some(*word));
+            }
+            for _ in &later {
+                now.count(None);
+            }
+            for word in answered.iter().chain(&later) {
+                then.count(Some(*word));
+            }
             prop_assert!(then.probability() >= now.probability_at_worst() - 1e-12);
         }
     }
@@ -266,7 +272,9 @@ mod tests {
     fn two_who_are_fairly_sure_are_surer_together_and_a_denial_takes_some_of_it_back() {
         let pooled = |words: &[Word]| {
             let mut tally = Tally::default();
-            words.iter().for_each(|w| tally.count(Some(*w)));
+            for word in words {
+                tally.count(Some(*word));
+            }
             tally.probability()
         };
         let (one, two) = (pooled(&[Word::confirm(0.8)]), pooled(&[Word::confirm(0.8), Word::confirm(0.8)]));

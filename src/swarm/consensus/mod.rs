@@ -415,8 +415,8 @@ impl Consensus {
         } else {
             None
         };
-        if let Some(case) = gone.as_ref().and_then(|gone| self.cases.remove(gone)) {
-            gone.iter().for_each(|gone| self.places.remove(gone, case.claim.latest.place()));
+        if let Some((gone, case)) = gone.and_then(|gone| self.cases.remove_entry(&gone)) {
+            self.places.remove(&gone, case.claim.latest.place());
             self.counters.claims_evicted += 1;
         }
     }

@@ -126,10 +126,9 @@ impl Witness {
         };
         match asked.kind {
             EventType::Loitering => loitering(about.iter().map(|s| **s)),
-            EventType::Trespassing => Word::confirm(SEES_IT),
             // Of two who meet one may hide the other.
             EventType::Collision if people(&there) < 2 => Word::Abstain,
-            EventType::Collision => Word::confirm(SEES_IT),
+            EventType::Trespassing | EventType::Collision => Word::confirm(SEES_IT),
             EventType::CrowdFormation => {
                 let near =
                     self.around(asked.at_ms).filter(|s| s.position_m.distance(asked.place_m) <= CROWD_M);

@@ -471,7 +471,7 @@ impl Fusion {
     pub fn is_muted(&self, camera: &CameraId) -> bool {
         self.roster.find(camera).is_some_and(|index| {
             self.roster.is_muted(index)
-                || self.table().standing.get(usize::from(index)).is_some_and(|s| s.is_muted())
+                || self.table().standing.get(usize::from(index)).is_some_and(standing::Standing::is_muted)
         })
     }
 

@@ -60,6 +60,11 @@ impl Default for Options {
     }
 }
 
+/// Why a message is refused, and what is wrong with it.
+type Refusal = (Reason, &'static str);
+/// The key that a message must be signed with, if one is known, and what changes if it is.
+type Known = (Option<PublicKey>, Option<Change>);
+
 /// What changed; for the log, and to be remembered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
@@ -156,15 +161,14 @@ impl Trust {
         family != Family::Track || self.options.tracks
     }
 
-    /// Whether a message comes from who it says, and is not an old one. The reason to refuse it, with
-    /// what is wrong.
+    /// Whether a message comes from who it says, and is not an old one.
     pub(super) fn verify(
         &mut self,
         message: &Message,
         family: Family,
         delivery: &Delivery,
         now: Time,
-    ) -> Result<Option<(CameraId, Change)>, (Reason, &'static str)> {
+    ) -> Result<Option<(CameraId, Change)>, Refusal> {
         let Some(camera) = sender(message) else {
             return if self.options.require { Err((Reason::Unsigned, "names no sender")) } else { Ok(None) };
         };
@@ -197,12 +201,7 @@ impl Trust {
     }
 
     /// The key that a message must be signed with, and what changes if it is.
-    fn key(
-        &self,
-        camera: &CameraId,
-        message: &Message,
-        signed: bool,
-    ) -> Result<(Option<PublicKey>, Option<Change>), (Reason, &'static str)> {
+    fn key(&self, camera: &CameraId, message: &Message, signed: bool) -> Result<Known, Refusal> {
         let pinned = self.pins.get(camera).copied();
         let Message::Status(status) = message else { return Ok((pinned, None)) };
         let Some(text) = status.public_key.as_ref().filter(|_| signed) else { return Ok((pinned, None)) };
@@ -229,7 +228,7 @@ impl Trust {
         signature: Signature,
         retained: bool,
         now: Time,
-    ) -> Result<(), (Reason, &'static str)> {
+    ) -> Result<(), Refusal> {
         let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let age_max = if family == Family::Track { TRACK_AGE_MAX } else { AGE_MAX };
         if signature.at_ms > now.epoch_ms.saturating_add(millis(AHEAD_MAX)) {
