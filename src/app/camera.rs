@@ -10,8 +10,10 @@ use tokio_util::sync::CancellationToken;
 use super::Error;
 use super::links::{Links, SharedLinks, take};
 use super::orders::{Orders, REQUESTS_MAX, Request, Setup};
+use super::signing::Keys;
 use super::surface::{Surface, SurfaceReport, Swarm};
-use crate::base::Clock;
+use super::time_sync;
+use crate::base::{Clock, CorrectedClock};
 use crate::capture::{self, Capture};
 use crate::config::{BrokerLink, Config};
 use crate::link::{self, OutboxOptions};
@@ -76,6 +78,20 @@ impl Camera {
         keep_sights: bool,
     ) -> Result<Self, Error> {
         let id = config.camera.id;
+        let stop = CancellationToken::new();
+        let (clock_out, clock_measured) = watch::channel(None);
+        let synced;
+        let clock = match config.time_server {
+            Some(server) => {
+                let corrected = Arc::new(CorrectedClock::new(Arc::clone(clock)));
+                let task =
+                    time_sync::run(id.clone(), server, Arc::clone(&corrected), clock_out, stop.clone());
+                parts.spawn(format!("time {id}"), task);
+                synced = corrected as Arc<dyn Clock>;
+                &synced
+            }
+            None => clock,
+        };
         let now = clock.now();
         let store = Store::open(&config.state_dir, now);
         let ground = config.perception.ground.clone();
@@ -84,9 +100,11 @@ impl Camera {
         let crop = Arc::new(pipeline::Crop::new(config.perception.crop));
         let perception = Perception::new(config.perception, Box::new(track_ids), Box::new(event_ids))
             .map_err(|source| Error::Detector { camera: id.to_string(), source })?;
+        let keys = Keys::open(&config.state_dir, &id, config.signing, now);
         let (swarm, goodbye) = match config.swarm {
             Some(swarm) if !config.links.is_empty() => {
-                let engine = swarm_engine(swarm, &id, seen, &store);
+                let mut engine = swarm_engine(swarm, &id, seen, &store);
+                engine.remember(keys.signer.clone(), keys.known());
                 let (swarm, goodbye) = join_swarm(engine, &config.links, &config.outbox, &id, clock)?;
                 (Some(swarm), Some(goodbye))
             }
@@ -117,7 +135,6 @@ impl Camera {
         let wanted_links = watch::Sender::new(config.links);
         let thread = pipeline::spawn(Arc::clone(&capture), &id, perception, perception_tunings, outputs)?;
         parts.watch_thread(format!("perception {id}"), thread);
-        let stop = CancellationToken::new();
         let (report_out, surface) = watch::channel(SurfaceReport::default());
         let (modes_out, modes) = watch::channel(Vec::new());
         let (requests_out, requests) = mpsc::channel(REQUESTS_MAX);
@@ -158,6 +175,9 @@ impl Camera {
             tunings: swarm_tunings,
             wanted_links: wanted_links.subscribe(),
             newest_event: 0,
+            keys,
+            clock_measured,
+            pins_changed: false,
         };
         parts.spawn(format!("surface {id}"), task.run());
         Ok(Self {

@@ -29,6 +29,14 @@ pub(super) const CERTIFICATE_ENDS: &str = "certificate_ends";
 /// A broker is spoken to in MQTT 3.1.1, because it refuses 5: no expiry, no reasons, no delayed will.
 pub(super) const OLD_PROTOCOL: &str = "old_protocol";
 
+/// Messages should be signed, and are not: the key can't be made or read.
+pub(super) const SIGNING_OFF: &str = "signing_off";
+/// The camera was told to rest, and sees nothing.
+pub(super) const PAUSED: &str = "paused";
+
+/// The clock is more than a quarter of a second off, or may be: times are corrected before they are fused.
+pub(super) const CLOCK_UNSYNCED: &str = "clock_unsynced";
+
 /// The modes in force at this time, milliseconds since the epoch.
 pub(super) fn in_force(
     capture: &capture::State,
@@ -41,10 +49,9 @@ pub(super) fn in_force(
     match capture {
         capture::State::Restarting { .. } | capture::State::Panicked => modes.push(CAPTURE_DOWN),
         capture::State::Stalled { .. } => modes.push(CAPTURE_STALLED),
-        capture::State::Starting
-        | capture::State::Running
-        | capture::State::Paused
-        | capture::State::Ended => {}
+        // The others need not ask it what it sees.
+        capture::State::Paused => modes.push(PAUSED),
+        capture::State::Starting | capture::State::Running | capture::State::Ended => {}
     }
     if links.iter().any(|(_, link)| link.counters.subscriptions_refused > 0) {
         modes.push(SUBSCRIPTIONS_REFUSED);

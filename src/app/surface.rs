@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::camera::GOODBYE_WITHIN;
 use super::links::{Links, NamedStatus, take};
 use super::modes;
+use super::signing::Keys;
 use crate::base::Clock;
 use crate::capture::Capture;
 use crate::config::BrokerLink;
@@ -22,6 +23,7 @@ use crate::link::{self, OutboxStatus};
 use crate::model::{CameraId, Delivery, Event, EventState, Scene, Transition};
 use crate::pipeline;
 use crate::store::Store;
+use crate::swarm::trust::Change;
 use crate::swarm::{self, Action, Engine, Input};
 
 /// How long the perception may take to hand over its last transitions.
@@ -81,6 +83,11 @@ pub(super) struct Surface {
     pub(super) wanted_links: watch::Receiver<Vec<BrokerLink>>,
     /// The highest id of an event so far.
     pub(super) newest_event: u32,
+    pub(super) keys: Keys,
+    /// What a time server said, the newest wins.
+    pub(super) clock_measured: watch::Receiver<Option<swarm::ClockMeasured>>,
+    /// Keys of others were pinned that are not kept yet.
+    pub(super) pins_changed: bool,
 }
 
 impl Surface {
@@ -165,6 +172,10 @@ impl Surface {
                         self.report.send_modify(|report| report.confirmed += 1);
                     }
                 }
+                Action::Trust { camera, change } => {
+                    tracing::warn!(camera = %self.camera, peer = %camera, ?change, "trust");
+                    self.pins_changed |= matches!(change, Change::Pinned(_) | Change::Rotated(_));
+                }
                 Action::Refused(error) => {
                     tracing::debug!(camera = %self.camera, %error, "message refused");
                 }
@@ -205,6 +216,11 @@ impl Surface {
         let mut modes =
             modes::in_force(&capture.state, self.store.is_degraded(), &links, outbox.as_ref(), now_ms);
         modes.extend_from_slice(&self.modes.borrow());
+        modes.extend(self.keys.failed.then_some(modes::SIGNING_OFF));
+        self.keep_pins();
+        let now = self.clock.now();
+        let unsynced = self.swarm.as_ref().is_some_and(|s| s.engine.is_unsynced(now));
+        modes.extend(unsynced.then_some(modes::CLOCK_UNSYNCED));
         let sum = |of: fn(&link::Counters) -> u64| links.iter().map(|(_, link)| of(&link.counters)).sum();
         let stored = outbox.as_ref().map(|outbox| outbox.counters).unwrap_or_default();
         let disk = outbox.as_ref().map(|outbox| outbox.disk).unwrap_or_default();
@@ -244,6 +260,11 @@ impl Surface {
             ("histories_evicted", self.counters.histories_evicted.load(Ordering::Relaxed)),
             ("events_not_followed", self.counters.events_not_followed.load(Ordering::Relaxed)),
         ];
+        if let Some(measured) = *self.clock_measured.borrow_and_update()
+            && let Some(swarm) = &mut self.swarm
+        {
+            swarm.engine.set_clock(measured);
+        }
         self.feed(Input::Counters(&counters), actions);
         self.feed(Input::Modes(&modes), actions);
         self.feed(Input::Tick, actions);
@@ -251,6 +272,15 @@ impl Surface {
             modes.push(modes::BROKER_DOWN);
         }
         self.note(modes, links, outbox);
+    }
+
+    /// Keeps the keys that were pinned since the last time, without waiting for the disk.
+    fn keep_pins(&mut self) {
+        if let Some(swarm) = self.swarm.as_ref().filter(|_| self.pins_changed) {
+            let (folder, pins) = (self.keys.folder().to_owned(), swarm.engine.trust().pins().clone());
+            tokio::task::spawn_blocking(move || Keys::keep(&folder, &pins));
+            self.pins_changed = false;
+        }
     }
 
     fn note(&mut self, modes: Vec<&'static str>, links: Vec<NamedStatus>, outbox: Option<OutboxStatus>) {

@@ -13,7 +13,7 @@ const SWARM: [&str; 4] =
     ["swarm.track_rate_hz", "swarm.publish_severity", "swarm.peers_max", "swarm.stale_after_s"];
 
 /// The sections whose single values can be set while running.
-const LIVE_SECTIONS: [&str; 3] = ["tracker", "behavior", "prediction"];
+const LIVE_SECTIONS: [&str; 4] = ["tracker", "behavior", "prediction", "consensus"];
 
 /// Whether a single value can be set while running; whatever else is changed needs file and restart.
 pub(super) fn is_live(key: &str) -> bool {
@@ -118,7 +118,9 @@ impl Loaded {
         }
         if let (Some(mine), Some(other)) = (&mut mine.swarm, &other.swarm) {
             (mine.publish, mine.peers) = (other.publish, other.peers);
+            mine.consensus = other.consensus;
             keys.extend(SWARM);
+            keys.push("consensus");
         }
         let relinked = mine.links != other.links && can_relink(mine, other);
         if relinked {
