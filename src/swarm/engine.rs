@@ -209,6 +209,8 @@ impl Engine {
                     self.send_track(last, true, now, out);
                 }
             }
+            // A plate is nobody's business but the fleet server's.
+            Input::Transition(Transition::Attribute { .. }) => {}
             Input::Delivery(delivery) => {
                 if let Err(error) = self.delivery(delivery, now) {
                     let reason = error.reason();

@@ -71,6 +71,7 @@
 //! [`OBJECTS_MAX`] tracks and detections; after the first frames nothing is allocated. What a track
 //! *does* belongs to `behavior`, where it stands on the ground to `pipeline`.
 
+mod attributes;
 mod edges;
 mod explain;
 mod filter;
@@ -82,6 +83,7 @@ mod scale;
 mod tests;
 mod tracklet;
 
+pub use attributes::Attributes;
 pub use explain::{End, Entry, Note, Stage};
 pub use gate::Refusal;
 pub use options::{Motion, Options};

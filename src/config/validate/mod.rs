@@ -277,6 +277,7 @@ impl Validator<'_> {
                     index: s.view,
                     size: Size { width: s.width, height: s.height },
                     fps: s.fps,
+                    plates: s.plates,
                     ..synthetic::Options::default()
                 })
             }
