@@ -8,12 +8,15 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::Error;
+use super::fleet::{Ask, FleetTask, Setup as FleetSetup};
 use super::links::{Links, SharedLinks, take};
-use super::orders::{Orders, REQUESTS_MAX, Request, Setup};
+use super::orders::{Desk, Orders, REQUESTS_MAX, Request, Setup};
 use super::surface::{Surface, SurfaceReport, Swarm};
 use crate::base::Clock;
 use crate::capture::{self, Capture};
 use crate::config::{BrokerLink, Config};
+use crate::control::{FrameQuality, RUNNING_MAX};
+use crate::fleet;
 use crate::link::OutboxOptions;
 use crate::model::{CameraId, Envelope, GroundPlane, MessageClass};
 use crate::pipeline::{self, Perception, Sight};
@@ -23,6 +26,8 @@ use crate::swarm;
 
 /// Transitions that wait for the surface. A scene has a handful; the perception thread waits beyond.
 const TRANSITIONS_MAX: usize = 1_024;
+/// Replies that wait for the fleet server's task; a command has two.
+const REPLIES_MAX: usize = 4 * RUNNING_MAX;
 
 /// A running camera.
 pub struct Camera {
@@ -37,6 +42,8 @@ pub struct Camera {
     stop: CancellationToken,
     tune_perception: watch::Sender<Option<pipeline::Tuning>>,
     tune_swarm: watch::Sender<Option<swarm::Tuning>>,
+    tune_fleet: watch::Sender<Option<fleet::Tuning>>,
+    tune_frames: watch::Sender<Option<FrameQuality>>,
 }
 
 /// What is left to do for a surface that did not live to say goodbye itself.
@@ -64,7 +71,7 @@ pub struct Report {
 
 impl Camera {
     /// Starts a camera on the present tokio runtime; its parts are registered with `parts` as
-    /// `perception`, `surface` and `orders`, with the camera's id behind them. The capture restarts its source by
+    /// `perception`, `surface`, `orders` and `fleet`, with the camera's id behind them. The capture restarts its source by
     /// itself, and ends the perception when it can't.
     ///
     /// `keep_sights` keeps the last frame for [`Camera::sight`].
@@ -94,7 +101,8 @@ impl Camera {
         let (scenes_out, scenes) = watch::channel(None);
         let (transitions_out, transitions) = mpsc::channel(TRANSITIONS_MAX);
         let (resting_out, resting) = watch::channel(false);
-        let (sights_out, sights) = if keep_sights {
+        let frames_leave = config.control.as_ref().is_some_and(|control| control.data.frames);
+        let (sights_out, sights) = if keep_sights || frames_leave {
             let (sender, receiver) = watch::channel(None);
             (Some(sender), Some(receiver))
         } else {
@@ -119,8 +127,42 @@ impl Camera {
         let (report_out, surface) = watch::channel(SurfaceReport::default());
         let (modes_out, modes) = watch::channel(Vec::new());
         let (requests_out, requests) = mpsc::channel(REQUESTS_MAX);
-        let answers = |link: &&BrokerLink| link.carries.classes.contains(&MessageClass::Reply);
-        let ordering = config.links.iter().find(answers).map(|link| link.options.clone());
+        let carrying = |class: MessageClass| {
+            let carries = |link: &&BrokerLink| link.carries.classes.contains(&class);
+            config.links.iter().find(carries).map(|link| link.options.clone())
+        };
+        let (ordering, collecting) = (carrying(MessageClass::Reply), carrying(MessageClass::FleetDetection));
+        let (tune_fleet, fleet_tunings) = watch::channel(None);
+        let (tune_frames, frame_tunings) = watch::channel(None);
+        let (fleet_report_out, fleet_report) = watch::channel(None);
+        let mut fleet_transitions = None;
+        let mut desk = None;
+        if let (Some(options), Some(link)) = (config.fleet, collecting) {
+            let (transitions_out, transitions) = mpsc::channel(TRANSITIONS_MAX);
+            let (asks_out, asks) = mpsc::channel::<Ask>(RUNNING_MAX);
+            let (replies_out, replies) = mpsc::channel(REPLIES_MAX);
+            let task = FleetTask::start(FleetSetup {
+                camera: id.clone(),
+                options,
+                boot_ms: store.boot_ms(),
+                link,
+                outbox: config.outbox.clone(),
+                transitions,
+                asks: asks_out,
+                replies,
+                tunings: fleet_tunings,
+                surface: surface.clone(),
+                capture: Arc::clone(&capture),
+                counters: Arc::clone(&counters),
+                report: fleet_report_out,
+                state_dir: config.state_dir.clone(),
+                clock: Arc::clone(clock),
+                stop: stop.clone(),
+            })?;
+            parts.spawn(format!("fleet {id}"), task.run());
+            fleet_transitions = Some(transitions_out);
+            desk = Some(Desk { asks, replies: replies_out });
+        }
         if let (Some(options), Some(link)) = (config.control, ordering) {
             let orders = Orders::start(Setup {
                 camera: id.clone(),
@@ -135,6 +177,11 @@ impl Camera {
                 surface: surface.clone(),
                 requests: requests_out,
                 modes: modes_out,
+                sights: sights.clone(),
+                ground: ground.clone(),
+                frame_tunings,
+                fleet: desk,
+                fleet_report,
                 state_dir: config.state_dir,
                 clock: Arc::clone(clock),
                 stop: stop.clone(),
@@ -152,6 +199,7 @@ impl Camera {
             clock: Arc::clone(clock),
             report: report_out,
             modes,
+            fleet: fleet_transitions,
             stop: stop.clone(),
             tunings: swarm_tunings,
             newest_event: 0,
@@ -169,6 +217,8 @@ impl Camera {
             stop,
             tune_perception,
             tune_swarm,
+            tune_fleet,
+            tune_frames,
         })
     }
 
@@ -233,6 +283,8 @@ impl Camera {
     pub fn tune(&self, config: &Config) {
         self.tune_perception.send_replace(Some(config.perception.tuning()));
         self.tune_swarm.send_replace(config.swarm.as_ref().map(swarm::Options::tuning));
+        self.tune_fleet.send_replace(config.fleet.as_ref().map(|fleet| fleet.tuning));
+        self.tune_frames.send_replace(config.control.as_ref().map(|control| control.data.frame_quality));
     }
 
     /// Begins the stop: no more frames; the surface says goodbye when the last one is through. The

@@ -188,6 +188,7 @@ pub(super) fn camera_config(
         swarm: Some(swarm::Options::default()),
         // One broker, many cameras: nobody to give orders to.
         control: None,
+        fleet: None,
         links: vec![config::BrokerLink {
             options: link::Options {
                 host: broker.ip().to_string(),

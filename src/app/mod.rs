@@ -16,6 +16,7 @@ mod camera;
 pub mod daemon;
 #[cfg(feature = "broker")]
 pub mod demo;
+mod fleet;
 mod links;
 mod meter;
 mod modes;

@@ -71,6 +71,8 @@ pub(super) struct Surface {
     pub(super) report: watch::Sender<SurfaceReport>,
     /// Modes that others know of.
     pub(super) modes: watch::Receiver<Vec<&'static str>>,
+    /// Who serves a fleet server hears of readings and ended tracks.
+    pub(super) fleet: Option<mpsc::Sender<Transition>>,
     pub(super) stop: CancellationToken,
     /// What the swarm goes by from now on, the newest wins.
     pub(super) tunings: watch::Receiver<Option<swarm::Tuning>>,
@@ -124,6 +126,8 @@ impl Surface {
         if drained.await.is_err() {
             tracing::warn!(camera = %self.camera, "the perception does not end; going without it");
         }
+        // Nothing more comes for the fleet server.
+        self.fleet = None;
         self.tick(&mut actions);
         self.say_goodbye().await;
     }
@@ -161,6 +165,13 @@ impl Surface {
 
     fn transition(&mut self, transition: &Transition, actions: &mut Vec<Action>) {
         self.feed(Input::Transition(transition), actions);
+        if let (Some(fleet), Transition::Attribute { .. } | Transition::TrackEnded { .. }) =
+            (&self.fleet, transition)
+            && fleet.try_send(transition.clone()).is_err()
+        {
+            // As many tracks as there can be have ended, and that task did not look once.
+            tracing::warn!(camera = %self.camera, "a vehicle is not told to the fleet server: its task hangs");
+        }
         if let Transition::Event(event) = transition {
             log_event(&self.camera, event);
             let begins = event.id > self.newest_event;
