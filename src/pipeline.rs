@@ -23,7 +23,8 @@ use crate::behavior::{self, Analyzer};
 use crate::capture::{Capture, Taken};
 use crate::inference::{self, Detector};
 use crate::model::{
-    Attribute, BBox, CameraId, Detection, Event, Forecast, Frame, GroundPlane, Scene, SceneTrack, Transition, Zone,
+    Attribute, BBox, CameraId, Detection, Event, Forecast, Frame, GroundPlane, Scene, SceneTrack, Transition,
+    Zone,
 };
 use crate::predict;
 use crate::track::{self, Attributes, Tracker};
@@ -172,7 +173,11 @@ impl Perception {
         }
         transitions.extend(self.events.drain(..).map(Transition::Event));
         let read = self.read.drain(..);
-        transitions.extend(read.map(|(track, attribute)| Transition::Attribute { track, attribute, time: now }));
+        transitions.extend(read.map(|(track, attribute)| Transition::Attribute {
+            track,
+            attribute,
+            time: now,
+        }));
         for id in ended {
             self.analyzer.forget(*id);
             transitions.extend(last_word(&mut self.attributes, *id, now));

@@ -53,6 +53,8 @@ pub(super) struct Ask {
 pub(super) struct FleetReport {
     /// The broker is there.
     pub(super) connected: bool,
+    /// Somebody else connected with this connection's client id.
+    pub(super) client_id_taken: bool,
     /// Messages that nobody has acknowledged yet.
     pub(super) waiting: u64,
     /// Messages for which there was no room.
@@ -221,7 +223,9 @@ impl FleetTask {
         let found = timeout(LOOK_WITHIN, looking).await.ok().and_then(Result::ok).unwrap_or_default();
         let camera = match self.setup.capture.status().state {
             capture::State::Running => CameraState::Active,
-            capture::State::Starting | capture::State::Paused | capture::State::Ended => CameraState::Inactive,
+            capture::State::Starting | capture::State::Paused | capture::State::Ended => {
+                CameraState::Inactive
+            }
             capture::State::Restarting { .. } | capture::State::Stalled { .. } | capture::State::Panicked => {
                 CameraState::Failing
             }
@@ -229,7 +233,8 @@ impl FleetTask {
         let mut modes = self.setup.surface.borrow().modes.clone();
         let slow_network = modes.contains(&modes::LINK_SLOW);
         // Told by `camera`, and by the message's arriving at all.
-        modes.retain(|mode| ![modes::BROKER_DOWN, modes::CAPTURE_DOWN, modes::CAPTURE_STALLED].contains(mode));
+        modes
+            .retain(|mode| ![modes::BROKER_DOWN, modes::CAPTURE_DOWN, modes::CAPTURE_STALLED].contains(mode));
         let frames = self.setup.counters.frames.load(Ordering::Relaxed);
         let busy_us = self.setup.counters.busy_us.load(Ordering::Relaxed);
         Vitals {
@@ -247,8 +252,11 @@ impl FleetTask {
 
     fn show(&self) {
         let stored = self.outbox.status();
+        let status = self.link.status();
+        let status = status.borrow();
         let report = FleetReport {
-            connected: self.link.status().borrow().state == link::State::Connected,
+            connected: status.state == link::State::Connected,
+            client_id_taken: modes::is_taken(&status),
             waiting: stored.queued.total(),
             evicted: stored.counters.evicted.total(),
             machine: self.fleet.report(),

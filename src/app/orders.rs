@@ -24,8 +24,8 @@ use super::surface::SurfaceReport;
 use crate::base::{Clock, Readers, Time, replace_file, rfc3339};
 use crate::capture::Capture;
 use crate::control::{
-    self, Action, Activity, Command, Connection, Data, Door, FrameQuality, FullFrame, Outcome, Outgoing, Plane,
-    Repeats, Settings, Ticket, Topics, Truth,
+    self, Action, Activity, Command, Connection, Data, Door, FrameQuality, FullFrame, Outcome, Outgoing,
+    Plane, Repeats, Settings, Ticket, Topics, Truth,
 };
 use crate::link::{self, Carries, Client, Deliveries, LinkHandle, Route, Router};
 use crate::model::{CameraId, Content, Delivery, GroundPlane, Scene};
@@ -412,7 +412,9 @@ impl Orders {
         tokio::task::spawn_blocking(move || {
             let (frame, scene) = &*sight;
             let drawn = match &frame.content {
-                Content::Image(image) => picture::frame_jpeg(image, scene, &ground, data.frame_quality().jpeg()),
+                Content::Image(image) => {
+                    picture::frame_jpeg(image, scene, &ground, data.frame_quality().jpeg())
+                }
                 Content::Detections(_) => Err("this source has no pixels".to_owned()),
             };
             let outcome = match drawn {
@@ -426,7 +428,8 @@ impl Orders {
                         "timestamp": rfc3339(frame.time.epoch_ms),
                     });
                     let envelopes = data.full_frame(FullFrame { jpeg, seq: frame.seq, time: frame.time });
-                    let topics: Vec<String> = envelopes.iter().map(|envelope| envelope.topic.clone()).collect();
+                    let topics: Vec<String> =
+                        envelopes.iter().map(|envelope| envelope.topic.clone()).collect();
                     envelopes.into_iter().for_each(|envelope| router.send(envelope));
                     let mut shown = shown;
                     shown["topics"] = json!(topics);
@@ -542,7 +545,11 @@ impl Orders {
             }
         }
         let foreign = self.plane.shared_is_foreign().then_some(modes::SHARED_STATUS);
-        let known: Vec<&'static str> = foreign.into_iter().collect();
+        let own = [Some(&self.control), self.shared.as_ref(), self.data_link.as_ref()];
+        let taken = own.into_iter().flatten().any(|wire| modes::is_taken(&wire.status.borrow()))
+            || self.setup.fleet_report.borrow().is_some_and(|fleet| fleet.client_id_taken);
+        let mut known: Vec<&'static str> = foreign.into_iter().collect();
+        known.extend(taken.then_some(modes::CLIENT_ID_TAKEN));
         self.setup.modes.send_if_modified(|modes| {
             let news = *modes != known;
             modes.clone_from(&known);

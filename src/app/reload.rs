@@ -88,7 +88,7 @@ impl Reload {
             Ok(Changes { applied, need_restart }) => {
                 Outcome::Done(Some(json!({ "applied": applied, "need_restart": need_restart })))
             }
-            Err(faults) => faulty(&faults),
+            Err(faults) => faulty(told(&faults), &[]),
         }
     }
 
@@ -97,8 +97,8 @@ impl Reload {
         if change.is_empty() {
             return Outcome::Done(Some(json!({ "settings": self.shown() })));
         }
-        let dead: Vec<&str> = change.keys().map(String::as_str).filter(|key| !config::is_live(key)).collect();
-        if !dead.is_empty() {
+        let dead: Vec<String> = change.keys().filter(|key| !config::is_live(key)).cloned().collect();
+        if dead.len() == change.len() {
             let detail =
                 format!("can't be set while running: {}; change the file and restart", dead.join(", "));
             return Outcome::Rejected(Rejection::BadParameters(detail));
@@ -116,8 +116,9 @@ impl Reload {
             return Outcome::Rejected(Rejection::BadParameters(detail));
         }
         let new = match (self.load)(&settings) {
-            Ok(new) => new,
-            Err(faults) => return faulty(&faults),
+            Ok(new) if dead.is_empty() => new,
+            Ok(_) => return faulty(Vec::new(), &dead),
+            Err(faults) => return faulty(told(&faults), &dead),
         };
         let written = serde_json::to_vec(&settings).map_err(std::io::Error::from);
         let written = written.and_then(|bytes| replace_file(&self.file, &bytes, Readers::OwnerOnly));
@@ -156,8 +157,18 @@ impl Reload {
     }
 }
 
-fn faulty(faults: &Faults) -> Outcome {
-    let list: Vec<String> = faults.list().iter().map(ToString::to_string).collect();
+fn told(faults: &Faults) -> Vec<String> {
+    faults.list().iter().map(ToString::to_string).collect()
+}
+
+/// Every fault at once: those that were found, and the keys that can't be set while running.
+fn faulty(mut list: Vec<String>, dead: &[String]) -> Outcome {
+    for key in dead {
+        // One that does not exist has a fault already.
+        if !list.iter().any(|fault| fault.contains(key.as_str())) {
+            list.push(format!("{key}: can't be set while running; change the file and restart"));
+        }
+    }
     let detail = format!("{} faults; nothing was changed", list.len());
     Outcome::Failed { error: "faults", detail, result: Some(json!({ "faults": list })) }
 }

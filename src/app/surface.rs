@@ -192,7 +192,12 @@ impl Surface {
         let outbox = self.swarm.as_ref().map(|s| s.links.outbox());
         let unrouted = self.swarm.as_ref().map_or(0, |s| s.links.router.unrouted());
         let mut modes = modes::in_force(&capture.state, self.store.is_degraded(), &links, outbox.as_ref());
-        modes.extend_from_slice(&self.modes.borrow());
+        // Those that are known elsewhere too.
+        for mode in self.modes.borrow().iter() {
+            if !modes.contains(mode) {
+                modes.push(mode);
+            }
+        }
         let sum = |of: fn(&link::Counters) -> u64| links.iter().map(|(_, link)| of(&link.counters)).sum();
         let stored = outbox.as_ref().map(|outbox| outbox.counters).unwrap_or_default();
         let disk = outbox.as_ref().map(|outbox| outbox.disk).unwrap_or_default();

@@ -257,7 +257,9 @@ impl Data {
     pub fn wants_frame(&mut self, time: Time) -> bool {
         let Options { frames, full_frames_hz, .. } = self.options;
         let due = full_frames_hz > 0.0
-            && self.last_frame.is_none_or(|last| time < last || time.seconds_from(last) >= 0.9 / full_frames_hz);
+            && self
+                .last_frame
+                .is_none_or(|last| time < last || time.seconds_from(last) >= 0.9 / full_frames_hz);
         if frames && due {
             self.last_frame = Some(time);
         }

@@ -44,7 +44,9 @@ mod tests;
 mod topics;
 
 pub use command::{Command, SETTING_KEY_BYTES_MAX, SETTINGS_MAX, Settings, Word, kind_of};
-pub use data::{Crop, Data, DataTopics, FrameQuality, FullFrame, METRICS_EVERY, Measured, Options as DataOptions};
+pub use data::{
+    Crop, Data, DataTopics, FrameQuality, FullFrame, METRICS_EVERY, Measured, Options as DataOptions,
+};
 pub use desk::{Action, Asker, Audit, Counters, Desk, Options as DeskOptions, RUNNING_MAX, Ticket};
 pub use permissions::{Door, Permissions, RuleError};
 pub use plane::{Connection, Options as PlaneOptions, Outgoing, Plane};

@@ -47,7 +47,9 @@ pub(super) fn read(payload: &[u8], camera: &str) -> Result<Inward, Unread> {
         Some(other) => return Err(wrong(None, "message_id", other)),
     };
     let (whose, inner) = match (object.get("payload"), object.get("data")) {
-        (Some(Value::Object(inner)), _) if object.contains_key("edge_device_id") => ("edge_device_id", Some(inner)),
+        (Some(Value::Object(inner)), _) if object.contains_key("edge_device_id") => {
+            ("edge_device_id", Some(inner))
+        }
         (_, Some(Value::Object(inner))) if object.contains_key("device_id") => ("device_id", Some(inner)),
         _ => ("camera_id", None),
     };
@@ -87,7 +89,8 @@ mod tests {
         let mut document = says.clone();
         document["message_id"] = json!("m");
         document["camera_id"] = json!("CAM001");
-        let simulator = json!({"device_id": "CAM001", "data": says, "timestamp": "2026-11-20T20:47:09.982727"});
+        let simulator =
+            json!({"device_id": "CAM001", "data": says, "timestamp": "2026-11-20T20:47:09.982727"});
         let unified = json!({"message_id": "m", "protocol": "mqtt", "edge_device_id": "CAM001",
             "data_type": "config", "payload": says, "metadata": {"compression": false}});
         for message in [&document, &simulator, &unified] {
@@ -104,7 +107,9 @@ mod tests {
             assert_eq!(parse(&json!({key: "CAM002", "payload": {}})), Err(Unread::ForAnother));
         }
         assert_eq!(parse(&json!({"device_id": "CAM002", "data": {}})), Err(Unread::ForAnother));
-        for broken in [json!([1]), json!({"message_id": null}), json!({"message_id": ""}), json!({"camera_id": 7})] {
+        for broken in
+            [json!([1]), json!({"message_id": null}), json!({"message_id": ""}), json!({"camera_id": 7})]
+        {
             assert!(matches!(parse(&broken), Err(Unread::Rejected { .. })), "{broken}");
         }
     }

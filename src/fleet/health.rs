@@ -85,7 +85,9 @@ impl Vitals {
         if self.camera == CameraState::Failing {
             add("camera", Level::Error, "the source gives no frames".to_owned());
         }
-        for (name, value) in [("cpu", self.cpu_percent), ("memory", self.memory_percent), ("disk", self.disk_percent)] {
+        for (name, value) in
+            [("cpu", self.cpu_percent), ("memory", self.memory_percent), ("disk", self.disk_percent)]
+        {
             let Some(value) = value.filter(|value| *value > BUSY_PERCENT) else { continue };
             let full = name == "disk" && value > DISK_FULL_PERCENT;
             let level = if full { Level::Error } else { Level::Warning };
@@ -102,7 +104,8 @@ impl Vitals {
 
     /// The object `health_details`.
     pub(super) fn details(&self, last_detection_ms: Option<u64>) -> Value {
-        let real = |value: Option<f64>| value.filter(|v| v.is_finite()).map(|v| json!((v * 10.0).round() / 10.0));
+        let real =
+            |value: Option<f64>| value.filter(|v| v.is_finite()).map(|v| json!((v * 10.0).round() / 10.0));
         let camera = match self.camera {
             CameraState::Active => "active",
             CameraState::Inactive => "inactive",
@@ -148,7 +151,13 @@ mod tests {
         let (warning, error) = (Level::Warning, Level::Error);
         assert_eq!(
             names,
-            [("camera", error), ("memory", warning), ("disk", error), ("temperature", warning), ("outbox_full", warning)]
+            [
+                ("camera", error),
+                ("memory", warning),
+                ("disk", error),
+                ("temperature", warning),
+                ("outbox_full", warning)
+            ]
         );
     }
 }

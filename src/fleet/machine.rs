@@ -246,7 +246,11 @@ impl Fleet {
             Some(Inlet::SystemControl) => {
                 let allowed = self.options.system_commands;
                 self.order(delivery, "", out, |inward| {
-                    if delivery.retained { Err(retained(inward)) } else { orders::system_order(inward, allowed) }
+                    if delivery.retained {
+                        Err(retained(inward))
+                    } else {
+                        orders::system_order(inward, allowed)
+                    }
                 });
             }
             Some(Inlet::Watchlist) => self.watchlist(&delivery.payload, now, out),
@@ -261,7 +265,8 @@ impl Fleet {
     }
 
     fn control(&mut self, delivery: &Delivery, now: Time, out: &mut Vec<Action>) {
-        let is_calibration = |inward: &dialect::Inward| orders::word(&inward.says).eq_ignore_ascii_case("calibrate");
+        let is_calibration =
+            |inward: &dialect::Inward| orders::word(&inward.says).eq_ignore_ascii_case("calibrate");
         match dialect::read(&delivery.payload, &self.options.camera_id) {
             // Nothing to be judged: it can't be done from here.
             Ok(inward) if is_calibration(&inward) && !delivery.retained => {
@@ -330,7 +335,14 @@ impl Fleet {
         }
     }
 
-    fn respond(&mut self, question: &Question, status: &str, result: Value, now: Time, out: &mut Vec<Action>) {
+    fn respond(
+        &mut self,
+        question: &Question,
+        status: &str,
+        result: Value,
+        now: Time,
+        out: &mut Vec<Action>,
+    ) {
         let mut message = self.head(now);
         if let Some(id) = &question.original_message_id {
             message.insert("original_message_id".to_owned(), json!(id));
@@ -349,7 +361,8 @@ impl Fleet {
         let Ok(ack) = read else {
             self.counters.refused += u64::from(read != Err(Unread::ForAnother));
             self.counters.for_another += u64::from(read == Err(Unread::ForAnother));
-            return out.push(Action::Refused("an acknowledgement that is none, or for another camera".to_owned()));
+            return out
+                .push(Action::Refused("an acknowledgement that is none, or for another camera".to_owned()));
         };
         match ack.says.get("original_message_id") {
             Some(Value::String(id)) => {
@@ -369,7 +382,8 @@ impl Fleet {
             Ok(Applied::Known) => {}
             Ok(Applied::Gap { .. }) => self.ask_for_watchlist(now, out),
             Ok(Applied::Changed) => {
-                let living: Vec<(u32, Plate)> = self.plates.iter().map(|(id, plate)| (*id, plate.clone())).collect();
+                let living: Vec<(u32, Plate)> =
+                    self.plates.iter().map(|(id, plate)| (*id, plate.clone())).collect();
                 for (track, plate) in living {
                     self.look_up(track, &plate, now, now, out);
                 }
@@ -551,11 +565,22 @@ impl Fleet {
                 self.alert(name, *level, "raised", message, now, out);
             }
         }
-        let over: Vec<&'static str> =
-            self.raised.iter().copied().filter(|name| alerts.iter().all(|alert| alert.name != *name)).collect();
+        let over: Vec<&'static str> = self
+            .raised
+            .iter()
+            .copied()
+            .filter(|name| alerts.iter().all(|alert| alert.name != *name))
+            .collect();
         for name in over {
             self.raised.remove(name);
-            self.alert(name, Level::Healthy, "cleared", &format!("{name} is as it should be again"), now, out);
+            self.alert(
+                name,
+                Level::Healthy,
+                "cleared",
+                &format!("{name} is as it should be again"),
+                now,
+                out,
+            );
         }
     }
 
@@ -614,7 +639,11 @@ impl Fleet {
         if vehicles > 0 {
             message.insert("average_confidence".to_owned(), json!(rounded(confidence / vehicles as f64)));
         }
-        out.push(Action::Send(envelope(MessageClass::Telemetry, self.topics.checkpoint("analytics"), message)));
+        out.push(Action::Send(envelope(
+            MessageClass::Telemetry,
+            self.topics.checkpoint("analytics"),
+            message,
+        )));
     }
 
     fn health_envelope(&self, message: Map<String, Value>) -> Envelope {

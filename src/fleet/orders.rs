@@ -74,7 +74,9 @@ pub(super) fn update(inward: &Inward) -> Result<Request, Unread> {
     let reject = |rejection| rejected(Some(inward.message_id.clone()), rejection);
     let data = match inward.says.get("config_data") {
         Some(Value::Object(data)) => data,
-        Some(other) => return Err(reject(Rejection::WrongType { key: "config_data", found: kind_of(other) })),
+        Some(other) => {
+            return Err(reject(Rejection::WrongType { key: "config_data", found: kind_of(other) }));
+        }
         None => {
             return Err(reject(Rejection::BadParameters("the key \"config_data\" is missing".to_owned())));
         }
@@ -122,7 +124,12 @@ fn order(
     Ok(request(inward, command, parameters, expires_ms))
 }
 
-fn request(inward: &Inward, command: Command, parameters: &Map<String, Value>, expires_ms: Option<u64>) -> Request {
+fn request(
+    inward: &Inward,
+    command: Command,
+    parameters: &Map<String, Value>,
+    expires_ms: Option<u64>,
+) -> Request {
     let fingerprint = fingerprint(&command, parameters);
     Request { id: Some(inward.message_id.clone()), command, expires_ms, fingerprint }
 }
@@ -176,7 +183,8 @@ mod tests {
     }
 
     fn ordered(command: &str) -> Result<Command, Unread> {
-        camera_order(&inward(&json!({"command": command, "parameters": {}, "priority": "high"}))).map(|r| r.command)
+        camera_order(&inward(&json!({"command": command, "parameters": {}, "priority": "high"})))
+            .map(|r| r.command)
     }
 
     #[test]
@@ -222,7 +230,9 @@ mod tests {
             command: None,
             state: ReplyState::Failed,
             progress: 0,
-            result: Some(json!({"faults": ["runtime setting: fleet.vehicles_max: found 0, allowed: an integer"]})),
+            result: Some(
+                json!({"faults": ["runtime setting: fleet.vehicles_max: found 0, allowed: an integer"]}),
+            ),
             error: Some("faults".to_owned()),
             detail: Some("1 faults; nothing was changed".to_owned()),
         };

@@ -87,7 +87,13 @@ mod tests {
         let keys: Vec<&str> = settings.keys().map(String::as_str).collect();
         assert_eq!(
             keys,
-            ["fleet.alert_settings.loudness", "fleet.alerts", "fleet.colour", "fleet.detection_interval_ms", "tracker.iou_min"]
+            [
+                "fleet.alert_settings.loudness",
+                "fleet.alerts",
+                "fleet.colour",
+                "fleet.detection_interval_ms",
+                "tracker.iou_min"
+            ]
         );
     }
 

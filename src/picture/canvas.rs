@@ -69,7 +69,9 @@ impl RgbImage {
     /// # Errors
     /// When a side is 0, or longer than the format has room for (65,535).
     pub fn to_jpeg(&self, quality: u8) -> Result<Vec<u8>, String> {
-        let side = |pixels: u32| u16::try_from(pixels).map_err(|_| format!("{pixels} pixels are too many for a JPEG"));
+        let side = |pixels: u32| {
+            u16::try_from(pixels).map_err(|_| format!("{pixels} pixels are too many for a JPEG"))
+        };
         let mut jpeg = Vec::new();
         let encoder = jpeg_encoder::Encoder::new(&mut jpeg, quality);
         let encoded =

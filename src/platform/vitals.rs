@@ -100,7 +100,9 @@ mod tests {
         let uptime: f64 =
             fs::read_to_string("/proc/uptime").unwrap().split(' ').next().unwrap().parse().unwrap();
         assert!((found.uptime_s.unwrap() as f64 - uptime).abs() < 5.0);
-        for percent in [found.memory_percent, found.disk_percent].into_iter().flatten().chain(found.cpu_percent) {
+        for percent in
+            [found.memory_percent, found.disk_percent].into_iter().flatten().chain(found.cpu_percent)
+        {
             assert!((0.0..=100.0).contains(&percent), "{found:?}");
         }
         assert!(found.memory_percent.is_some() && found.disk_percent.is_some());
@@ -110,7 +112,9 @@ mod tests {
     fn the_hottest_zone_counts_and_nonsense_does_not() {
         let zones = tempfile::tempdir().unwrap();
         assert_eq!(temperature(zones.path()), None);
-        for (name, text) in [("thermal_zone0", "41500\n"), ("thermal_zone1", "52000"), ("thermal_zone2", "-274000")] {
+        for (name, text) in
+            [("thermal_zone0", "41500\n"), ("thermal_zone1", "52000"), ("thermal_zone2", "-274000")]
+        {
             fs::create_dir(zones.path().join(name)).unwrap();
             fs::write(zones.path().join(name).join("temp"), text).unwrap();
         }

@@ -36,7 +36,10 @@ impl Attributes {
             let Some(track) = owner(&reading.bbox, tracks) else { continue };
             let Attribute::Plate(plate) = &reading.attribute;
             let confidence = plate.confidence;
-            if plate.text.is_empty() || plate.text.len() > TEXT_BYTES_MAX || !(0.0..=1.0).contains(&confidence) {
+            if plate.text.is_empty()
+                || plate.text.len() > TEXT_BYTES_MAX
+                || !(0.0..=1.0).contains(&confidence)
+            {
                 continue;
             }
             let candidates = self.plates.entry(track).or_default();
@@ -74,7 +77,8 @@ fn vote(candidates: &mut Vec<Candidate>, plate: &Plate) {
         }
         None => {
             if candidates.len() == TEXTS_MAX {
-                let least = |a: &(usize, &Candidate), b: &(usize, &Candidate)| a.1.votes.total_cmp(&b.1.votes);
+                let least =
+                    |a: &(usize, &Candidate), b: &(usize, &Candidate)| a.1.votes.total_cmp(&b.1.votes);
                 if let Some((index, _)) = candidates.iter().enumerate().min_by(least) {
                     candidates.remove(index);
                 }
@@ -120,7 +124,11 @@ mod tests {
             track(3, Class::Person, BBox::new(48.0, 45.0, 15.0, 12.0)),
         ];
         let (mut attributes, mut changed) = (Attributes::default(), Vec::new());
-        attributes.take(&[read("AB12", 0.9, 50.0), read("CD34", 0.9, 150.0), read("EF56", 0.9, 300.0)], &tracks, &mut changed);
+        attributes.take(
+            &[read("AB12", 0.9, 50.0), read("CD34", 0.9, 150.0), read("EF56", 0.9, 300.0)],
+            &tracks,
+            &mut changed,
+        );
         let whose: Vec<u32> = changed.iter().map(|(id, _)| *id).collect();
         assert_eq!(whose, [2, 1]);
         assert_eq!(text(attributes.end(2)), Some("AB12".to_owned()));
@@ -131,7 +139,12 @@ mod tests {
     fn readings_vote_and_the_surest_of_the_winner_is_the_last_word() {
         let tracks = [track(1, Class::Vehicle, BBox::new(0.0, 0.0, 100.0, 100.0))];
         let (mut attributes, mut changed) = (Attributes::default(), Vec::new());
-        for reading in [read("A812", 0.6, 50.0), read("AB12", 0.5, 50.0), read("AB12", 0.7, 50.0), read("AB12", 0.4, 50.0)] {
+        for reading in [
+            read("A812", 0.6, 50.0),
+            read("AB12", 0.5, 50.0),
+            read("AB12", 0.7, 50.0),
+            read("AB12", 0.4, 50.0),
+        ] {
             attributes.take(&[reading], &tracks, &mut changed);
         }
         let told: Vec<_> = changed.iter().map(|(_, Attribute::Plate(plate))| plate.text.as_str()).collect();
@@ -148,7 +161,11 @@ mod tests {
             attributes.take(&[read(&format!("N{i}"), 0.1, 50.0)], &tracks, &mut changed);
         }
         assert_eq!(attributes.plates[&1].len(), TEXTS_MAX);
-        attributes.take(&[read(&"X".repeat(65), 1.0, 50.0), read("NAN", f64::NAN, 50.0)], &tracks, &mut changed);
-        assert_eq!(text(attributes.end(1)).map(|t| t.len()), Some("N0".len()));
+        attributes.take(
+            &[read(&"X".repeat(65), 1.0, 50.0), read("?", f64::NAN, 50.0)],
+            &tracks,
+            &mut changed,
+        );
+        assert!(text(attributes.end(1)).is_some_and(|text| text.starts_with('N')));
     }
 }

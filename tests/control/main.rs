@@ -8,6 +8,7 @@ mod support;
 
 mod commands;
 mod ear;
+mod frames;
 mod hostile;
 mod send;
 mod status;

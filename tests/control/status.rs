@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use crate::ear::{Ear, OWN, SHARED_STATUS, STATUS, gate, read};
+use crate::support::mosquitto::Mosquitto;
+use crate::support::program::{Camera, SMALL_PLAZA};
 use crate::support::proxy::Proxy;
 use crate::support::watch::modes;
-use crate::support::{Peer, Setup, TestBroker, against_each_broker, link_options};
+use crate::support::{Kind, Peer, Setup, TestBroker, against_each_broker, link_options};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_camera_is_disconnected_by_its_will_on_both_topics() {
@@ -60,6 +62,26 @@ async fn a_camera_that_comes_back_to_its_broker_tells_again_what_is_so() {
         }
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_camera_whose_client_id_another_takes_says_so_and_does_not_fight() {
+    if !Mosquitto::installed() {
+        return;
+    }
+    let broker = TestBroker::start(Kind::Mosquitto, Setup::default()).await;
+    let mut ear = Ear::at(broker.port()).await;
+    // As configured by default: a contested id is tried again after 30 s at the earliest.
+    let link = format!("[[broker_link]]\nurl = 'mqtt://127.0.0.1:{}'", broker.port());
+    let camera = Camera::with_sections("gate", SMALL_PLAZA, &link);
+    let _program = camera.run();
+    ear.status("running").await;
+    let other = Peer::spawn(&link_options(broker.port()), "gate", None, &["nothing"]);
+    ear.hears(STATUS, |value| value["state"]["modes"][0] == "client_id_taken").await;
+    // It was let have it: this connection was never ended again.
+    assert_eq!(other.status(|status| status.counters.connects > 0).await.counters.connects, 1);
+    // Orders are still taken, on a connection of their own.
+    assert_eq!(ear.ask("{\"command\":\"status\"}").await["state"], "done");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -36,7 +36,9 @@ pub(super) fn read(view: &View, actors: &[Actor], out: &mut Vec<Reading>) {
         let (p, camera) = (actor.position_m, view.position);
         let faces_us = cos * (camera.x - p.x) + sin * (camera.y - p.y) > 0.0;
         let end_m = if faces_us { END_M } else { -END_M };
-        let Some(seen) = view.project(Vector3::new(p.x + cos * end_m, p.y + sin * end_m, UP_M)) else { continue };
+        let Some(seen) = view.project(Vector3::new(p.x + cos * end_m, p.y + sin * end_m, UP_M)) else {
+            continue;
+        };
         let [w, h] = SIZE_M.map(|length_m| length_m * f64::from(seen.px_per_m));
         let bbox = BBox::new(f64::from(seen.u) - w / 2.0, f64::from(seen.v) - h / 2.0, w, h);
         let inside = bbox.left >= 0.0 && bbox.top >= 0.0 && bbox.right() <= width && bbox.bottom() <= height;

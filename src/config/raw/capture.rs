@@ -143,4 +143,9 @@ pub struct Replay {
     /// Frames per second of the rows.
     #[schemars(range(min = 0.1, max = 1000.0))]
     pub fps: f64,
+    /// The rows are vehicles, not persons.
+    #[serde(default)]
+    pub vehicles: bool,
+    /// The path of what a reader of plates left behind: rows of frame,left,top,width,height,confidence,text.
+    pub plates: Option<PathBuf>,
 }

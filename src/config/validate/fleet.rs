@@ -27,7 +27,8 @@ impl Validator<'_> {
             return Ok(None);
         }
         let wired = if self.json_at("control.enabled").as_bool() == Some(false) {
-            let reason = "its orders are judged by [control], which is switched off; set control.enabled = true";
+            let reason =
+                "its orders are judged by [control], which is switched off; set control.enabled = true";
             self.refuse("fleet.enabled", "true", reason)
         } else {
             Ok(())
@@ -38,7 +39,8 @@ impl Validator<'_> {
                 let id = self.json_at("camera.id").as_str().unwrap_or_default().to_owned();
                 // A missing id has a fault of its own.
                 if !id.is_empty() && !fleet::is_name(&id) {
-                    let reason = format!("camera.id is {}, and the server takes {NAME}; set this key", quoted(&id));
+                    let reason =
+                        format!("camera.id is {}, and the server takes {NAME}; set this key", quoted(&id));
                     return self.refuse("fleet.camera_id", "nothing", reason);
                 }
                 id

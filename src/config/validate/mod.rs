@@ -310,7 +310,8 @@ impl Validator<'_> {
             }
             raw::Source::Replay(r) => {
                 let size = Size { width: r.width, height: r.height };
-                Kind::Replay(replay::Options { path: r.file, size, rate_hz: r.fps })
+                let (vehicles, plates) = (r.vehicles, r.plates);
+                Kind::Replay(replay::Options { path: r.file, size, rate_hz: r.fps, vehicles, plates })
             }
         })
     }
@@ -401,7 +402,8 @@ impl Validator<'_> {
         });
         prefix?;
         // Whoever may only give orders must not make the camera speak where others are believed.
-        let others = ["swarm.prefix", "fleet.prefix"].map(|key| self.json_at(key).as_str().map(str::to_owned));
+        let others =
+            ["swarm.prefix", "fleet.prefix"].map(|key| self.json_at(key).as_str().map(str::to_owned));
         if raw.full_frames_hz > 0.0 && !raw.frames {
             let allowed = "0, or control.frames = true: pictures leave only where that is set";
             return self.not_allowed("control.full_frames_hz", format!("{:?}", raw.full_frames_hz), allowed);
