@@ -290,7 +290,7 @@ pub(super) fn severity(number: u8) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     const TRACK: &str = r#"{"camera_id":"gate","track_id":7,"global_position":{"x":1.5,"y":-2.0,"z":0.0},"velocity":{"x":0.6,"y":0.8},"class":"person","confidence":0.9,"timestamp":1795207082651,"behaviors":0,"threat_score":0.3}"#;
