@@ -97,7 +97,7 @@ impl Surface {
                 () = self.stop.cancelled() => break,
                 () = changed(&mut connects) => self.feed(Input::Connected, &mut actions),
                 transition = self.transitions.recv(), if perceiving => match transition {
-                    Some(transition) => self.transition(&transition, &mut actions),
+                    Some(transition) => self.transition(&transition, &mut actions).await,
                     None => perceiving = false,
                 },
                 fresh = self.scenes.changed(), if perceiving => {
@@ -122,7 +122,7 @@ impl Surface {
         // The perception thread lets go of its sender when it has handed over its last transition.
         let drained = timeout(DRAIN_WITHIN, async {
             while let Some(transition) = self.transitions.recv().await {
-                self.transition(&transition, &mut actions);
+                self.transition(&transition, &mut actions).await;
             }
         });
         if drained.await.is_err() {
@@ -171,14 +171,13 @@ impl Surface {
         self.report.send_modify(|report| report.tracks = scene.tracks.len());
     }
 
-    fn transition(&mut self, transition: &Transition, actions: &mut Vec<Action>) {
+    async fn transition(&mut self, transition: &Transition, actions: &mut Vec<Action>) {
         self.feed(Input::Transition(transition), actions);
         if let (Some(fleet), Transition::Attribute { .. } | Transition::TrackEnded { .. }) =
             (&self.fleet, transition)
-            && fleet.try_send(transition.clone()).is_err()
         {
-            // As many tracks as there can be have ended, and that task did not look once.
-            tracing::warn!(camera = %self.camera, "a vehicle is not told to the fleet server: its task hangs");
+            // When that task is behind this waits, and the perception after it. Gone, it needs nothing.
+            let _ = fleet.send(transition.clone()).await;
         }
         if let Transition::Event(event) = transition {
             log_event(&self.camera, event);

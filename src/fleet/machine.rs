@@ -26,7 +26,7 @@ const GATHERED_MAX: usize = 256;
 const PLATES_MAX: usize = 1_024;
 
 /// What happened.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub enum Input<'a> {
     /// The connection has come up.
     Connected,
@@ -364,15 +364,12 @@ impl Fleet {
             return out
                 .push(Action::Refused("an acknowledgement that is none, or for another camera".to_owned()));
         };
-        match ack.says.get("original_message_id") {
-            Some(Value::String(id)) => {
-                self.counters.acknowledgements += 1;
-                out.push(Action::Acknowledged(id.clone()));
-            }
-            _ => {
-                self.counters.refused += 1;
-                out.push(Action::Refused("an acknowledgement without original_message_id".to_owned()));
-            }
+        if let Some(Value::String(id)) = ack.says.get("original_message_id") {
+            self.counters.acknowledgements += 1;
+            out.push(Action::Acknowledged(id.clone()));
+        } else {
+            self.counters.refused += 1;
+            out.push(Action::Refused("an acknowledgement without original_message_id".to_owned()));
         }
     }
 

@@ -68,24 +68,21 @@ fn owner(place: &BBox, tracks: &[Track]) -> Option<u32> {
 }
 
 fn vote(candidates: &mut Vec<Candidate>, plate: &Plate) {
-    match candidates.iter_mut().find(|candidate| candidate.surest.text == plate.text) {
-        Some(candidate) => {
-            candidate.votes += plate.confidence;
-            if plate.confidence > candidate.surest.confidence {
-                candidate.surest = plate.clone();
-            }
+    let known = candidates.iter_mut().find(|candidate| candidate.surest.text == plate.text);
+    if let Some(candidate) = known {
+        candidate.votes += plate.confidence;
+        if plate.confidence > candidate.surest.confidence {
+            candidate.surest = plate.clone();
         }
-        None => {
-            if candidates.len() == TEXTS_MAX {
-                let least =
-                    |a: &(usize, &Candidate), b: &(usize, &Candidate)| a.1.votes.total_cmp(&b.1.votes);
-                if let Some((index, _)) = candidates.iter().enumerate().min_by(least) {
-                    candidates.remove(index);
-                }
-            }
-            candidates.push(Candidate { surest: plate.clone(), votes: plate.confidence });
+        return;
+    }
+    if candidates.len() == TEXTS_MAX {
+        let least = |a: &(usize, &Candidate), b: &(usize, &Candidate)| a.1.votes.total_cmp(&b.1.votes);
+        if let Some((index, _)) = candidates.iter().enumerate().min_by(least) {
+            candidates.remove(index);
         }
     }
+    candidates.push(Candidate { surest: plate.clone(), votes: plate.confidence });
 }
 
 /// The text with the most votes; of equal ones the first that was read.

@@ -51,11 +51,12 @@ pub(crate) fn street(port: u16, fleet: &str, vehicles: u32) -> Camera {
     camera
 }
 
-/// From now on the camera looks at the small plaza, which does not end.
+/// From now on the camera looks at the small plaza, which does not end, and tells nothing of it.
 pub(crate) fn stays(camera: &Camera) {
     let text = std::fs::read_to_string(camera.file()).unwrap();
     let (head, rest) = text.split_once("[capture]\n").unwrap();
     let (_, tail) = rest.split_once("[state]").unwrap();
+    let tail = tail.replace("[fleet]\n", "[fleet]\nconfidence_min = 1.0\n");
     std::fs::write(camera.file(), format!("{head}[capture]\n{SMALL_PLAZA}\n[state]{tail}")).unwrap();
 }
 

@@ -188,6 +188,8 @@ impl Validator<'_> {
         self.text("swarm.prefix", |v, path, prefix| v.prefix(path, prefix).map(drop));
         self.text("control.prefix", |v, path, prefix| v.prefix(path, prefix).map(drop));
         self.text("fleet.prefix", |v, path, prefix| v.prefix(path, prefix).map(drop));
+        // The fault, if there is one, is noted.
+        let _: Checked<()> = self.fleet_recording();
         for key in embedded::ADDRESSES {
             self.text(key, |v, key, address| v.address(key, address).map(drop));
         }
