@@ -8,14 +8,14 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::Error;
-use super::fleet::{Ask, FleetTask, Setup as FleetSetup};
+use super::fleet::{FleetTask, Setup as FleetSetup};
 use super::links::{Links, SharedLinks, take};
-use super::orders::{Desk, Orders, REQUESTS_MAX, Request, Setup};
+use super::orders::{Orders, REQUESTS_MAX, Request, Setup};
 use super::surface::{Surface, SurfaceReport, Swarm};
 use crate::base::Clock;
 use crate::capture::{self, Capture};
 use crate::config::{BrokerLink, Config};
-use crate::control::{FrameQuality, RUNNING_MAX};
+use crate::control::FrameQuality;
 use crate::fleet;
 use crate::link::OutboxOptions;
 use crate::model::{CameraId, Envelope, GroundPlane, MessageClass};
@@ -25,9 +25,7 @@ use crate::supervisor::Supervisor;
 use crate::swarm;
 
 /// Transitions that wait for the surface. A scene has a handful; the perception thread waits beyond.
-const TRANSITIONS_MAX: usize = 1_024;
-/// Replies that wait for the fleet server's task; a command has two.
-const REPLIES_MAX: usize = 4 * RUNNING_MAX;
+pub(super) const TRANSITIONS_MAX: usize = 1_024;
 
 /// A running camera.
 pub struct Camera {
@@ -75,6 +73,7 @@ impl Camera {
     /// itself, and ends the perception when it can't.
     ///
     /// `keep_sights` keeps the last frame for [`Camera::sight`].
+    #[expect(clippy::too_many_lines, reason = "it puts the parts together, one after the other")]
     pub fn start(
         config: Config,
         clock: &Arc<dyn Clock>,
@@ -135,21 +134,17 @@ impl Camera {
         let (tune_fleet, fleet_tunings) = watch::channel(None);
         let (tune_frames, frame_tunings) = watch::channel(None);
         let (fleet_report_out, fleet_report) = watch::channel(None);
-        let mut fleet_transitions = None;
-        let mut desk = None;
+        if config.fleet.is_some() && collecting.is_none() {
+            tracing::warn!(camera = %id, "[fleet] is on, and no [[broker_link]] carries fleet_detections: nobody is served");
+        }
+        let (mut fleet_transitions, mut desk) = (None, None);
         if let (Some(options), Some(link)) = (config.fleet, collecting) {
-            let (transitions_out, transitions) = mpsc::channel(TRANSITIONS_MAX);
-            let (asks_out, asks) = mpsc::channel::<Ask>(RUNNING_MAX);
-            let (replies_out, replies) = mpsc::channel(REPLIES_MAX);
-            let task = FleetTask::start(FleetSetup {
+            let setup = FleetSetup {
                 camera: id.clone(),
                 options,
                 boot_ms: store.boot_ms(),
                 link,
                 outbox: config.outbox.clone(),
-                transitions,
-                asks: asks_out,
-                replies,
                 tunings: fleet_tunings,
                 surface: surface.clone(),
                 capture: Arc::clone(&capture),
@@ -158,10 +153,10 @@ impl Camera {
                 state_dir: config.state_dir.clone(),
                 clock: Arc::clone(clock),
                 stop: stop.clone(),
-            })?;
+            };
+            let (task, ends) = FleetTask::start(setup)?;
             parts.spawn(format!("fleet {id}"), task.run());
-            fleet_transitions = Some(transitions_out);
-            desk = Some(Desk { asks, replies: replies_out });
+            (fleet_transitions, desk) = (Some(ends.transitions), Some(ends.desk));
         }
         if let (Some(options), Some(link)) = (config.control, ordering) {
             let orders = Orders::start(Setup {

@@ -16,12 +16,13 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::camera::GOODBYE_WITHIN;
+use super::camera::{GOODBYE_WITHIN, TRANSITIONS_MAX};
 use super::modes;
+use super::orders::Desk;
 use super::surface::SurfaceReport;
 use crate::base::{Clock, Time};
 use crate::capture::{self, Capture};
-use crate::control::{Asker, Reply, Request, Unread};
+use crate::control::{Asker, RUNNING_MAX, Reply, Request, Unread};
 use crate::fleet::{Action, CameraState, Fleet, Input, Options, Report, Tuning, Vitals};
 use crate::link::{self, Carries, Client, Deliveries, LinkHandle, Outbox, OutboxOptions, Route, Router};
 use crate::model::{CameraId, Transition};
@@ -38,6 +39,8 @@ const LOOK_WITHIN: Duration = Duration::from_secs(2);
 const LAST_COMMIT_WITHIN: Duration = Duration::from_secs(1);
 /// A watchlist of 100,000 entries in one message has 10 MB.
 const PACKET_BYTES_MAX: usize = 24 << 20;
+/// Replies that wait for the task; a command has two.
+const REPLIES_MAX: usize = 4 * RUNNING_MAX;
 /// The store's folder, beside that of the outbox.
 const STORE: &str = "outbox-fleet";
 
@@ -70,10 +73,6 @@ pub(super) struct Setup {
     pub(super) boot_ms: u64,
     pub(super) link: link::Options,
     pub(super) outbox: OutboxOptions,
-    /// Readings and ended tracks.
-    pub(super) transitions: mpsc::Receiver<Transition>,
-    pub(super) asks: mpsc::Sender<Ask>,
-    pub(super) replies: mpsc::Receiver<(Asker, Reply)>,
     pub(super) tunings: watch::Receiver<Option<Tuning>>,
     pub(super) surface: watch::Receiver<SurfaceReport>,
     pub(super) capture: Arc<Capture>,
@@ -84,9 +83,20 @@ pub(super) struct Setup {
     pub(super) stop: CancellationToken,
 }
 
+/// The other ends of its channels.
+pub(super) struct Ends {
+    /// Readings and ended tracks.
+    pub(super) transitions: mpsc::Sender<Transition>,
+    /// For whoever judges orders.
+    pub(super) desk: Desk,
+}
+
 /// See the module.
 pub(super) struct FleetTask {
     setup: Setup,
+    transitions: mpsc::Receiver<Transition>,
+    asks: mpsc::Sender<Ask>,
+    replies: mpsc::Receiver<(Asker, Reply)>,
     fleet: Fleet,
     link: LinkHandle,
     deliveries: Deliveries,
@@ -100,7 +110,7 @@ pub(super) struct FleetTask {
 
 impl FleetTask {
     /// Starts the connection and the store.
-    pub(super) fn start(setup: Setup) -> Result<Self, link::Error> {
+    pub(super) fn start(setup: Setup) -> Result<(Self, Ends), link::Error> {
         let now = setup.clock.now();
         let mut fleet = Fleet::new(setup.options.clone(), setup.boot_ms);
         let dir = setup.outbox.dir.with_file_name(STORE);
@@ -121,7 +131,14 @@ impl FleetTask {
         };
         let (link, deliveries) = link::spawn(&options, client, Arc::clone(&setup.clock))?;
         let route = Route { name, carries: Carries::default(), data: link.sender(), control: None };
-        Ok(Self {
+        let (transitions_out, transitions) = mpsc::channel(TRANSITIONS_MAX);
+        let (asks, asks_in) = mpsc::channel(RUNNING_MAX);
+        let (replies_out, replies) = mpsc::channel(REPLIES_MAX);
+        let ends = Ends { transitions: transitions_out, desk: Desk { asks: asks_in, replies: replies_out } };
+        let task = Self {
+            transitions,
+            asks,
+            replies,
             connects: link.connects(),
             router: Router::new(vec![route], Some(outbox.clone())),
             fleet,
@@ -131,7 +148,8 @@ impl FleetTask {
             gauge: Arc::default(),
             asks_lost: 0,
             setup,
-        })
+        };
+        Ok((task, ends))
     }
 
     /// Runs until it is told to stop.
@@ -152,11 +170,11 @@ impl FleetTask {
                         self.feed(Input::Tuning(tuning)).await;
                     }
                 }
-                reply = self.setup.replies.recv(), if answering => match reply {
+                reply = self.replies.recv(), if answering => match reply {
                     Some((asker, reply)) => self.feed(Input::Reply(&asker, &reply)).await,
                     None => answering = false,
                 },
-                transition = self.setup.transitions.recv(), if perceiving => match transition {
+                transition = self.transitions.recv(), if perceiving => match transition {
                     Some(transition) => self.feed(Input::Transition(&transition)).await,
                     None => perceiving = false,
                 },
@@ -204,7 +222,7 @@ impl FleetTask {
                 self.outbox.acknowledge(&key);
             }
             Action::Ask(asker, read) => {
-                if self.setup.asks.try_send(Ask { asker, read }).is_err() {
+                if self.asks.try_send(Ask { asker, read }).is_err() {
                     self.asks_lost += 1;
                     tracing::warn!(camera = %self.setup.camera, lost = self.asks_lost, "no room for an order");
                 }
@@ -266,10 +284,10 @@ impl FleetTask {
 
     async fn leave(mut self) {
         let drained = timeout(DRAIN_WITHIN, async {
-            while let Some(transition) = self.setup.transitions.recv().await {
+            while let Some(transition) = self.transitions.recv().await {
                 self.feed(Input::Transition(&transition)).await;
             }
-            while let Some((asker, reply)) = self.setup.replies.recv().await {
+            while let Some((asker, reply)) = self.replies.recv().await {
                 self.feed(Input::Reply(&asker, &reply)).await;
             }
         });

@@ -430,7 +430,9 @@ impl Orders {
                     let envelopes = data.full_frame(FullFrame { jpeg, seq: frame.seq, time: frame.time });
                     let topics: Vec<String> =
                         envelopes.iter().map(|envelope| envelope.topic.clone()).collect();
-                    envelopes.into_iter().for_each(|envelope| router.send(envelope));
+                    for envelope in envelopes {
+                        router.send(envelope);
+                    }
                     let mut shown = shown;
                     shown["topics"] = json!(topics);
                     Outcome::Done(Some(shown))

@@ -158,7 +158,7 @@ impl Board {
             Some(crate::swarm::message::GroundKind::Nominal) => "nominal",
             None => "",
         };
-        camera.version = status.version.as_str().to_owned();
+        status.version.as_str().clone_into(&mut camera.version);
         (camera.online, camera.modes, camera.heard) = (online, modes, Some(now));
         if news {
             let word = if online { "online" } else { "offline" };

@@ -11,7 +11,7 @@ use crate::fleet::{self, Tuning};
 const NAME: &str = "letters, digits and _";
 
 impl Validator<'_> {
-    pub(super) fn fleet(&mut self, raw: raw::Fleet) -> Checked<Option<fleet::Options>> {
+    pub(super) fn fleet(&mut self, raw: &raw::Fleet) -> Checked<Option<fleet::Options>> {
         let prefix = self.prefix("fleet.prefix", &raw.prefix);
         let recording = self.fleet_recording();
         let camera = self.fleet_name("fleet.camera_id", raw.camera_id.as_deref());
@@ -35,7 +35,7 @@ impl Validator<'_> {
             system_commands: raw.system_commands,
             confusable: raw.confusable.clone(),
             analytics_every: Duration::from_secs(u64::from(raw.analytics_every_s)),
-            tuning: self.fleet_tuning(&raw),
+            tuning: self.fleet_tuning(raw),
         }))
     }
 

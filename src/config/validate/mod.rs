@@ -63,7 +63,7 @@ pub(super) fn validate(
     let tracks_max = tracker.as_ref().map_or(0, |t| t.tracks_max as usize);
     let swarm = v.section("swarm").and_then(|s| v.swarm(&s, tracks_max));
     let control = v.section("control").and_then(|c| v.control(c));
-    let fleet = v.section("fleet").and_then(|f| v.fleet(f));
+    let fleet = v.section("fleet").and_then(|f| v.fleet(&f));
     let links = v.links();
     let state = v.section::<raw::State>("state");
     let outbox = state.as_ref().ok().map(outbox_options);
