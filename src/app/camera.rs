@@ -1,7 +1,7 @@
 //! One running camera: its threads, its task, and what it reports.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -11,13 +11,15 @@ use super::Error;
 use super::fleet::{FleetTask, Setup as FleetSetup};
 use super::links::{Links, SharedLinks, take};
 use super::orders::{Orders, REQUESTS_MAX, Request, Setup};
+use super::signing::Keys;
 use super::surface::{Surface, SurfaceReport, Swarm};
-use crate::base::Clock;
+use super::time_sync;
+use crate::base::{Clock, CorrectedClock};
 use crate::capture::{self, Capture};
 use crate::config::{BrokerLink, Config};
 use crate::control::FrameQuality;
 use crate::fleet;
-use crate::link::OutboxOptions;
+use crate::link::{self, OutboxOptions};
 use crate::model::{CameraId, Envelope, GroundPlane, MessageClass};
 use crate::pipeline::{self, Perception, Sight};
 use crate::store::Store;
@@ -42,6 +44,8 @@ pub struct Camera {
     tune_swarm: watch::Sender<Option<swarm::Tuning>>,
     tune_fleet: watch::Sender<Option<fleet::Tuning>>,
     tune_frames: watch::Sender<Option<FrameQuality>>,
+    wanted_links: watch::Sender<Vec<BrokerLink>>,
+    rolled_back: Arc<AtomicBool>,
 }
 
 /// What is left to do for a surface that did not live to say goodbye itself.
@@ -81,6 +85,20 @@ impl Camera {
         keep_sights: bool,
     ) -> Result<Self, Error> {
         let id = config.camera.id;
+        let stop = CancellationToken::new();
+        let (clock_out, clock_measured) = watch::channel(None);
+        let synced;
+        let clock = match config.time_server {
+            Some(server) => {
+                let corrected = Arc::new(CorrectedClock::new(Arc::clone(clock)));
+                let task =
+                    time_sync::run(id.clone(), server, Arc::clone(&corrected), clock_out, stop.clone());
+                parts.spawn(format!("time {id}"), task);
+                synced = corrected as Arc<dyn Clock>;
+                &synced
+            }
+            None => clock,
+        };
         let now = clock.now();
         let store = Store::open(&config.state_dir, now);
         let ground = config.perception.ground.clone();
@@ -89,9 +107,11 @@ impl Camera {
         let crop = Arc::new(pipeline::Crop::new(config.perception.crop));
         let perception = Perception::new(config.perception, Box::new(track_ids), Box::new(event_ids))
             .map_err(|source| Error::Detector { camera: id.to_string(), source })?;
+        let keys = Keys::open(&config.state_dir, &id, config.signing, now);
         let (swarm, goodbye) = match config.swarm {
             Some(swarm) if !config.links.is_empty() => {
-                let engine = swarm_engine(swarm, &id, seen, &store);
+                let mut engine = swarm_engine(swarm, &id, seen, &store);
+                engine.remember(keys.signer.clone(), keys.known());
                 let (swarm, goodbye) = join_swarm(engine, &config.links, &config.outbox, &id, clock)?;
                 (Some(swarm), Some(goodbye))
             }
@@ -120,17 +140,15 @@ impl Camera {
         };
         let (tune_perception, perception_tunings) = watch::channel(None);
         let (tune_swarm, swarm_tunings) = watch::channel(None);
+        let wanted_links = watch::Sender::new(config.links);
+        let rolled_back = Arc::new(AtomicBool::new(false));
         let thread = pipeline::spawn(Arc::clone(&capture), &id, perception, perception_tunings, outputs)?;
         parts.watch_thread(format!("perception {id}"), thread);
-        let stop = CancellationToken::new();
         let (report_out, surface) = watch::channel(SurfaceReport::default());
         let (modes_out, modes) = watch::channel(Vec::new());
         let (requests_out, requests) = mpsc::channel(REQUESTS_MAX);
-        let carrying = |class: MessageClass| {
-            let carries = |link: &&BrokerLink| link.carries.classes.contains(&class);
-            config.links.iter().find(carries).map(|link| link.options.clone())
-        };
-        let (ordering, collecting) = (carrying(MessageClass::Reply), carrying(MessageClass::FleetDetection));
+        let ordering = ordering(&wanted_links.borrow());
+        let collecting = collecting(&wanted_links.borrow());
         let (tune_fleet, fleet_tunings) = watch::channel(None);
         let (tune_frames, frame_tunings) = watch::channel(None);
         let (fleet_report_out, fleet_report) = watch::channel(None);
@@ -144,6 +162,7 @@ impl Camera {
                 options,
                 boot_ms: store.boot_ms(),
                 link,
+                wanted_links: wanted_links.subscribe(),
                 outbox: config.outbox.clone(),
                 tunings: fleet_tunings,
                 surface: surface.clone(),
@@ -163,6 +182,7 @@ impl Camera {
                 camera: id.clone(),
                 options,
                 link,
+                wanted_links: wanted_links.subscribe(),
                 router: swarm.as_ref().map(|swarm| swarm.links.router.clone()),
                 scenes: scenes.clone(),
                 resting,
@@ -195,9 +215,14 @@ impl Camera {
             report: report_out,
             modes,
             fleet: fleet_transitions,
+            rolled_back: Arc::clone(&rolled_back),
             stop: stop.clone(),
             tunings: swarm_tunings,
+            wanted_links: wanted_links.subscribe(),
             newest_event: 0,
+            keys,
+            clock_measured,
+            pins_changed: false,
         };
         parts.spawn(format!("surface {id}"), task.run());
         Ok(Self {
@@ -214,6 +239,8 @@ impl Camera {
             tune_swarm,
             tune_fleet,
             tune_frames,
+            wanted_links,
+            rolled_back,
         })
     }
 
@@ -282,12 +309,39 @@ impl Camera {
         self.tune_frames.send_replace(config.control.as_ref().map(|control| control.data.frame_quality));
     }
 
+    /// Goes by the links of this configuration: those that are other than before are connected anew.
+    pub fn relink(&self, config: &Config) {
+        self.wanted_links.send_if_modified(|links| {
+            let changed = *links != config.links;
+            links.clone_from(&config.links);
+            changed
+        });
+    }
+
+    /// Whether a configuration had to be taken back because its links did not come up, and nobody has sent
+    /// another one since.
+    pub fn set_rolled_back(&self, rolled_back: bool) {
+        self.rolled_back.store(rolled_back, Ordering::Relaxed);
+    }
+
     /// Begins the stop: no more frames; the surface says goodbye when the last one is through. The
     /// supervisor sees the parts end.
     pub fn stop(&self) {
         self.capture.stop();
         self.stop.cancel();
     }
+}
+
+/// The link by which a fleet server is served: the first that carries its detections.
+pub(super) fn collecting(links: &[BrokerLink]) -> Option<link::Options> {
+    let collects = |link: &&BrokerLink| link.carries.classes.contains(&MessageClass::FleetDetection);
+    links.iter().find(collects).map(|link| link.options.clone())
+}
+
+/// The link by which commands come: the first that carries their answers.
+pub(super) fn ordering(links: &[BrokerLink]) -> Option<link::Options> {
+    let answers = |link: &&BrokerLink| link.carries.classes.contains(&MessageClass::Reply);
+    links.iter().find(answers).map(|link| link.options.clone())
 }
 
 fn swarm_engine(

@@ -16,12 +16,14 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::camera::{GOODBYE_WITHIN, TRANSITIONS_MAX};
+use super::camera::{GOODBYE_WITHIN, TRANSITIONS_MAX, collecting};
+use super::links::CHANGE_WITHIN;
 use super::modes;
 use super::orders::Desk;
 use super::surface::SurfaceReport;
 use crate::base::{Clock, Time};
 use crate::capture::{self, Capture};
+use crate::config::BrokerLink;
 use crate::control::{Asker, RUNNING_MAX, Reply, Request, Unread};
 use crate::fleet::{Action, CameraState, Fleet, Input, Options, Report, Tuning, Vitals};
 use crate::link::{self, Carries, Client, Deliveries, LinkHandle, Outbox, OutboxOptions, Route, Router};
@@ -41,6 +43,8 @@ const LAST_COMMIT_WITHIN: Duration = Duration::from_secs(1);
 const PACKET_BYTES_MAX: usize = 24 << 20;
 /// Replies that wait for the task; a command has two.
 const REPLIES_MAX: usize = 4 * RUNNING_MAX;
+/// The connection's name in the store, whatever broker it goes to.
+const LINK: &str = "fleet";
 /// The store's folder, beside that of the outbox.
 const STORE: &str = "outbox-fleet";
 
@@ -72,6 +76,8 @@ pub(super) struct Setup {
     pub(super) options: Options,
     pub(super) boot_ms: u64,
     pub(super) link: link::Options,
+    /// The links that are wanted from now on; the one that carries its detections counts.
+    pub(super) wanted_links: watch::Receiver<Vec<BrokerLink>>,
     pub(super) outbox: OutboxOptions,
     pub(super) tunings: watch::Receiver<Option<Tuning>>,
     pub(super) surface: watch::Receiver<SurfaceReport>,
@@ -114,23 +120,9 @@ impl FleetTask {
         let now = setup.clock.now();
         let mut fleet = Fleet::new(setup.options.clone(), setup.boot_ms);
         let dir = setup.outbox.dir.with_file_name(STORE);
-        let name = setup.link.name.clone();
-        let outbox =
-            Outbox::open(&OutboxOptions { dir, ..setup.outbox.clone() }, &[&name], Arc::clone(&setup.clock));
-        let options = link::Options {
-            will_delay: Duration::ZERO,
-            max_packet_bytes: PACKET_BYTES_MAX,
-            deliveries: link::DeliveryLimits { bytes: 2 * PACKET_BYTES_MAX, ..setup.link.deliveries },
-            ..setup.link.clone()
-        };
-        let client = Client {
-            id: format!("{}-fleet", setup.camera),
-            will: Some(fleet.will(now)),
-            subscriptions: fleet.subscriptions(),
-            rows: outbox.rows(&name),
-        };
-        let (link, deliveries) = link::spawn(&options, client, Arc::clone(&setup.clock))?;
-        let route = Route { name, carries: Carries::default(), data: link.sender(), control: None };
+        let outbox = OutboxOptions { dir, ..setup.outbox.clone() };
+        let outbox = Outbox::open(&outbox, &[LINK], Arc::clone(&setup.clock));
+        let (link, deliveries) = connect(&setup, &mut fleet, &outbox, now)?;
         let (transitions_out, transitions) = mpsc::channel(TRANSITIONS_MAX);
         let (asks, asks_in) = mpsc::channel(RUNNING_MAX);
         let (replies_out, replies) = mpsc::channel(REPLIES_MAX);
@@ -140,7 +132,7 @@ impl FleetTask {
             asks,
             replies,
             connects: link.connects(),
-            router: Router::new(vec![route], Some(outbox.clone())),
+            router: router(&link, &outbox),
             fleet,
             link,
             deliveries,
@@ -178,6 +170,7 @@ impl FleetTask {
                     Some(transition) => self.feed(Input::Transition(&transition)).await,
                     None => perceiving = false,
                 },
+                Ok(()) = self.setup.wanted_links.changed() => self.change_link().await,
                 Ok(()) = self.connects.changed() => self.feed(Input::Connected).await,
                 _ = tick.tick() => {
                     self.feed(Input::Tick).await;
@@ -191,6 +184,24 @@ impl FleetTask {
             }
         }
         self.leave().await;
+    }
+
+    /// Leaves the broker at which the server is, when that is to be another, or to be reached otherwise.
+    async fn change_link(&mut self) {
+        let wanted = collecting(&self.setup.wanted_links.borrow_and_update());
+        let Some(wanted) = wanted.filter(|wanted| *wanted != self.setup.link) else { return };
+        let now = self.now();
+        let farewell = self.fleet.will(now);
+        self.link.close(Some(farewell), CHANGE_WITHIN).await;
+        self.setup.link = wanted;
+        match connect(&self.setup, &mut self.fleet, &self.outbox, now) {
+            Ok((link, deliveries)) => {
+                self.connects = link.connects();
+                self.router = router(&link, &self.outbox);
+                (self.link, self.deliveries) = (link, deliveries);
+            }
+            Err(error) => tracing::error!(camera = %self.setup.camera, "{error}"),
+        }
     }
 
     fn now(&self) -> Time {
@@ -306,4 +317,32 @@ impl FleetTask {
             tracing::info!(camera = %self.setup.camera, left, kept, "not acknowledged by the fleet server before the stop; kept are sent at the next start");
         }
     }
+}
+
+/// The connection to the broker at which the server is.
+fn connect(
+    setup: &Setup,
+    fleet: &mut Fleet,
+    outbox: &Outbox,
+    now: Time,
+) -> Result<(LinkHandle, Deliveries), link::Error> {
+    let options = link::Options {
+        will_delay: Duration::ZERO,
+        max_packet_bytes: PACKET_BYTES_MAX,
+        deliveries: link::DeliveryLimits { bytes: 2 * PACKET_BYTES_MAX, ..setup.link.deliveries },
+        ..setup.link.clone()
+    };
+    let client = Client {
+        id: format!("{}-fleet", setup.camera),
+        will: Some(fleet.will(now)),
+        subscriptions: fleet.subscriptions(),
+        rows: outbox.rows(LINK),
+    };
+    link::spawn(&options, client, Arc::clone(&setup.clock))
+}
+
+fn router(link: &LinkHandle, outbox: &Outbox) -> Router {
+    let route =
+        Route { name: LINK.to_owned(), carries: Carries::default(), data: link.sender(), control: None };
+    Router::new(vec![route], Some(outbox.clone()))
 }

@@ -22,7 +22,10 @@ mod meter;
 mod modes;
 mod orders;
 pub mod reload;
+mod signing;
 mod surface;
+mod time_sync;
+mod trial;
 
 pub use camera::{Camera, Report};
 pub use links::NamedStatus;

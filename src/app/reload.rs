@@ -2,22 +2,25 @@
 //!
 //! All or nothing in what counts: a configuration with a fault in it changes nothing, and every fault is
 //! told. Of a good one, what can be changed while running is in force when [`Reload::reload`] returns
-//! (the perception takes it with its next frame); what can't is named. Links stay up. The same for
-//! SIGHUP and whoever else may ask.
+//! (the perception takes it with its next frame); what can't is named. Links whose options did not change
+//! stay up; the others are connected anew right after. The same for SIGHUP and whoever else may ask.
 //!
 //! Settings made while running are kept in `settings.json` in the state folder and beat file and
 //! environment, at every start too. They are on disk before they are in force. Settings that no longer
 //! go together with the file are left out at the start, and said so.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use super::Camera;
+use super::camera::ordering;
+use super::trial::{Trial, Verdict};
 use crate::base::{Readers, replace_file};
 use crate::config::raw::Level;
 use crate::config::{self, Changes, Config, Faults, Loaded};
-use crate::control::{Outcome, Rejection, Settings};
+use crate::control::{self, Outcome, Rejection, Settings};
 
 /// The file of the settings, in the state folder.
 const SETTINGS_FILE: &str = "settings.json";
@@ -36,6 +39,8 @@ pub struct Reload {
     set_level: SetLevel,
     settings: Settings,
     file: PathBuf,
+    /// Links that are new have yet to come up.
+    trial: Option<Trial>,
 }
 
 /// Loads the configuration with the settings that are kept in its state folder; without them, and with
@@ -64,7 +69,7 @@ impl Reload {
     /// `in_force` is what the daemon was started with, these settings included.
     pub fn new(in_force: Loaded, settings: Settings, load: Load, set_level: SetLevel) -> Self {
         let file = in_force.config.state_dir.join(SETTINGS_FILE);
-        Self { in_force, load, set_level, settings, file }
+        Self { in_force, load, set_level, settings, file, trial: None }
     }
 
     /// The configuration in force.
@@ -86,7 +91,11 @@ impl Reload {
     pub(super) fn reload_outcome(&mut self, camera: &Camera) -> Outcome {
         match self.reload(camera) {
             Ok(Changes { applied, need_restart }) => {
-                Outcome::Done(Some(json!({ "applied": applied, "need_restart": need_restart })))
+                let mut result = json!({ "applied": applied, "need_restart": need_restart });
+                if self.trial.is_some() {
+                    result["trial_s"] = json!(self.trial_lasts().as_secs());
+                }
+                Outcome::Done(Some(result))
             }
             Err(faults) => faulty(told(&faults), &[]),
         }
@@ -131,7 +140,16 @@ impl Reload {
     }
 
     fn adopt(&mut self, new: &Loaded, camera: &Camera) -> Changes {
+        let before = self.in_force.clone();
         let changes = self.in_force.adopt(new);
+        if before.config.links != self.in_force.config.links {
+            let now = Instant::now();
+            match &mut self.trial {
+                Some(trial) => trial.prolong(now),
+                None => self.trial = Some(Trial::begin(before, self.trial_lasts(), now)),
+            }
+        }
+        camera.set_rolled_back(false);
         (self.set_level)(self.in_force.config.log.level);
         camera.tune(&self.in_force.config);
         let camera = camera.id();
@@ -145,6 +163,38 @@ impl Reload {
             tracing::warn!(%camera, "configuration reloaded: needs a restart: {}", changes.need_restart.join(", "));
         }
         changes
+    }
+
+    fn trial_lasts(&self) -> Duration {
+        self.in_force.config.control.as_ref().map_or(control::TRIAL, |control| control.trial)
+    }
+
+    /// Sees whether links that are new have come up; goes back to what was in force before when they have
+    /// not in time.
+    pub(super) fn judge_trial(&mut self, camera: &Camera) {
+        let Some(trial) = &self.trial else { return };
+        let links = &self.in_force.config.links;
+        let by = ordering(links).or_else(|| links.first().map(|link| link.options.clone()));
+        let by = by.map(|link| link.name).unwrap_or_default();
+        let verdict = trial.judge(&by, &camera.report().surface.links, Instant::now());
+        if verdict == Verdict::Open {
+            return;
+        }
+        let trial = self.trial.take();
+        if verdict == Verdict::Passed {
+            tracing::info!(camera = %camera.id(), link = by, "the new links are up");
+        } else if let Some(trial) = trial {
+            tracing::error!(
+                camera = %camera.id(),
+                link = by,
+                "the new links did not come up: what was in force before is again (the file still says otherwise)"
+            );
+            self.in_force = trial.into_before();
+            (self.set_level)(self.in_force.config.log.level);
+            camera.tune(&self.in_force.config);
+            camera.relink(&self.in_force.config);
+            camera.set_rolled_back(true);
+        }
     }
 
     /// Every value that can be set, and where it comes from.

@@ -43,6 +43,8 @@ mod status;
 mod tests;
 mod topics;
 
+use std::time::Duration;
+
 pub use command::{Command, SETTING_KEY_BYTES_MAX, SETTINGS_MAX, Settings, Word, kind_of};
 pub use data::{
     Crop, Data, DataTopics, FrameQuality, FullFrame, METRICS_EVERY, Measured, Options as DataOptions,
@@ -68,7 +70,12 @@ pub struct Options {
     pub plane: PlaneOptions,
     /// What is published of scenes and measurements.
     pub data: DataOptions,
+    /// How long a change of links has to bring up the one by which commands come.
+    pub trial: Duration,
 }
+
+/// How long such a change has, when nothing is set.
+pub const TRIAL: Duration = Duration::from_secs(30);
 
 impl Default for Options {
     fn default() -> Self {
@@ -77,6 +84,7 @@ impl Default for Options {
             desk: DeskOptions::default(),
             plane: PlaneOptions::default(),
             data: DataOptions::default(),
+            trial: TRIAL,
         }
     }
 }

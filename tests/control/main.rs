@@ -12,3 +12,4 @@ mod frames;
 mod hostile;
 mod send;
 mod status;
+mod trial;

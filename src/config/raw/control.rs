@@ -40,6 +40,10 @@ pub struct Control {
     pub full_frames_hz: f64,
     /// Of such pictures: low, medium or high.
     pub frame_quality: FrameQuality,
+    /// A configuration with other broker links is taken back when the link by which commands come is not up
+    /// after this many seconds.
+    #[schemars(range(min = 5, max = 600))]
+    pub trial_s: u32,
 }
 
 impl Default for Control {
@@ -57,6 +61,7 @@ impl Default for Control {
             frames: false,
             full_frames_hz: 0.0,
             frame_quality: FrameQuality::default(),
+            trial_s: 30,
         }
     }
 }
