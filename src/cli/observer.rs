@@ -75,7 +75,7 @@ impl Observer {
     pub(super) fn link_line(&self) -> String {
         let status = self.status.borrow();
         match (&status.state, &status.last_error) {
-            (link::State::Connected, _) => "connected".to_owned(),
+            (link::State::Connected, _) => "broker connected".to_owned(),
             (_, Some(error)) => error.to_string(),
             (_, None) => format!("connecting to {}", self.broker),
         }

@@ -136,7 +136,7 @@ async fn in_lines(mut board: Board, observer: &mut Observer, until: Option<Durat
                 board.tick(clock.now());
                 let now = observer.link_line();
                 if now != link {
-                    say(&format!("broker {now}"))?;
+                    say(&now)?;
                     link = now;
                 }
             }

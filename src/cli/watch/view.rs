@@ -37,7 +37,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, board: &Board, link: &str, now: Time) 
         count => format!("  {count} messages could not be read"),
     };
     let title =
-        format!("OmniSight  {}  {online} online  broker {link}{unreadable}   q: leave", clock(now.epoch_ms));
+        format!("OmniSight  {}  {online} online  {link}{unreadable}   q: leave", clock(now.epoch_ms));
     frame.render_widget(Paragraph::new(Line::styled(title, HEAD)), head);
     draw_cameras(frame, board, top, now);
     draw_tracks(frame, board, left);
@@ -166,7 +166,7 @@ mod tests {
     fn screen(width: u16, height: u16) -> String {
         let (board, _) = heard();
         let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
-        terminal.draw(|frame| draw(frame, &board, "connected", at(2))).unwrap();
+        terminal.draw(|frame| draw(frame, &board, "broker connected", at(2))).unwrap();
         terminal.backend().to_string()
     }
 
