@@ -17,6 +17,7 @@ mod replay;
 mod run;
 mod secret;
 mod send;
+mod watch;
 
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -53,6 +54,8 @@ enum Verb {
     Check(ConfigArguments),
     /// Give a command to one camera or to all, and tell how it went.
     Send(send::Arguments),
+    /// Show cameras, tracks, events and votes of a site, until `q`.
+    Watch(watch::Arguments),
     /// Track a video or a file of detections as fast as it goes, and write MOTChallenge rows.
     Replay(replay::Arguments),
     /// Run recorded data through a part of the whole, for scoring.
@@ -158,6 +161,7 @@ fn act(cli: Cli) -> Result<(), Error> {
         Verb::Demo(arguments) => demo::run(&arguments, &cli.log),
         Verb::Check(arguments) => check::check(&arguments, &cli.log),
         Verb::Send(arguments) => send::run(&arguments, &cli.log),
+        Verb::Watch(arguments) => watch::run(&arguments, &cli.log),
         Verb::Replay(arguments) => replay::run(&arguments, &cli.log),
         Verb::Evaluate { of } => evaluate::run(&of, &cli.log),
         #[cfg(feature = "broker")]

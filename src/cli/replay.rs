@@ -187,7 +187,8 @@ impl Recording {
                 "{input}: no picture size: give --size, --camera, or a seqinfo.ini beside or above it"
             ))
         })?;
-        let options = replay::Options { path: arguments.input.clone(), size, rate_hz };
+        let options =
+            replay::Options { path: arguments.input.clone(), size, rate_hz, vehicles: false, plates: None };
         let source = replay::Source::open(&options, &id, &clock)?;
         let frames = source.frame_count() as u64;
         Ok(Self { source: Box::new(source), id, frames: Some(frames) })

@@ -281,6 +281,8 @@ impl Engine {
                     self.send_track(last, true, now, out);
                 }
             }
+            // A plate is nobody's business but the fleet server's.
+            Input::Transition(Transition::Attribute { .. }) => {}
             Input::Delivery(delivery) => {
                 if let Err(error) = self.delivery(delivery, now, out) {
                     let reason = error.reason();

@@ -13,3 +13,4 @@ mod output;
 mod replay;
 mod secret;
 mod video;
+mod watch;

@@ -264,6 +264,7 @@ impl Site {
             time: camera.time(at),
             size: camera.size,
             content: Content::Detections(camera.rows.of_frame(index).to_vec()),
+            readings: Vec::new(),
         };
         let mut transitions = Vec::new();
         let lie_m = camera.lie_m;
