@@ -4,25 +4,28 @@
 //! come envelopes and what changed with the other cameras. A message of ours that comes back is
 //! dropped by its id before it is parsed. A message that can't be understood changes nothing but its
 //! counter; of what is refused or can't be sent, one in a minute is named for each reason, so that a
-//! peer gone mad does not fill the log. Weights and consensus are read, checked and counted.
+//! peer gone mad does not fill the log. Weights are read, checked and counted.
 //!
 //! Presence leaves on every connection, on every change of the degraded modes, and every
-//! `status_interval`. Our own tracks go into the fused table in the words in which they leave, so that we
+//! `status_interval`. Our own events go into the agreement of the cameras ([`consensus`]) as they leave, and
+//! what comes of it leaves from here. Our own tracks go into the fused table in the words in which they leave, so that we
 //! fuse what everybody else does. Nothing here knows of sockets, files or the wall clock.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::bounded::{List, Map, Reals};
 use super::codec::{self, DecodeError, Encode, EncodeError, Reason};
+use super::consensus::{self, Consensus, SiteEvent};
 use super::counters::Counters;
 use super::fusion::{self, Fusion, Sight};
-use super::message::{ClockStatus, GroundKind, Message, Name, Presence, StatusMessage, TrackMessage};
-use super::peers::{self, Arrival, PeerChange, Peers};
-use super::publish::{self, Publisher, event_message, millis, track_message};
+use super::message::{Message, TrackMessage};
+use super::peers::{self, Arrival, PeerChange, PeerState, Peers};
+use super::presence;
+use super::publish::{self, Publisher, event_message, track_message};
+use super::surroundings::Surroundings;
 use super::topic::{Family, Prefix, Topic};
-use super::wire::{COUNT_MAX, Count, MILLIS_MAX, Millis, Real};
+use super::wire::{Count, MILLIS_MAX};
 use crate::base::Time;
 use crate::model::{
     CameraId, Delivery, Envelope, MessageClass, Point, Polygon, Qos, Scene, SceneTrack, Transition,
@@ -42,23 +45,27 @@ pub struct Options {
     pub peers: peers::Options,
     /// How the table of the site is kept.
     pub fusion: fusion::Options,
+    /// How cameras agree on what happens.
+    pub consensus: consensus::Options,
     /// Presence leaves at least so often.
     pub status_interval: Duration,
 }
 
 /// What of the [`Options`] can be changed while taking part.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Tuning {
     /// What leaves, and how often.
     pub publish: publish::Options,
     /// What is kept of others, and how long.
     pub peers: peers::Options,
+    /// How cameras agree on what happens.
+    pub consensus: consensus::Options,
 }
 
 impl Options {
     /// What of them can be changed while taking part.
     pub fn tuning(&self) -> Tuning {
-        Tuning { publish: self.publish, peers: self.peers }
+        Tuning { publish: self.publish, peers: self.peers, consensus: self.consensus }
     }
 }
 
@@ -69,6 +76,7 @@ impl Default for Options {
             publish: publish::Options::default(),
             peers: peers::Options::default(),
             fusion: fusion::Options::default(),
+            consensus: consensus::Options::default(),
             status_interval: Duration::from_secs(10),
         }
     }
@@ -94,6 +102,13 @@ pub struct Identity {
     pub version: String,
     /// Its ground.
     pub ground: Ground,
+}
+
+impl Identity {
+    /// Start of the process as it leaves: bounded as timestamps are.
+    pub(super) fn boot_ms(&self) -> u64 {
+        self.boot_ms.min(MILLIS_MAX)
+    }
 }
 
 /// What happened.
@@ -127,6 +142,9 @@ pub enum Action {
         /// What happened to it.
         change: PeerChange,
     },
+    /// An incident on the site was decided, or began: for surfaces and the log. The alarm is `Confirmed`, once
+    /// for each incident on each camera, under the same key on all.
+    Site(Box<SiteEvent>),
     /// A message was refused, for the log: the first in a minute for this reason. How many there were
     /// since the start stands in [`Counters::refused`].
     Refused(DecodeError),
@@ -143,6 +161,7 @@ pub struct Engine {
     publisher: Publisher,
     peers: Peers,
     fusion: Fusion,
+    consensus: Consensus,
     counters: Counters,
     app_counters: Vec<(&'static str, u64)>,
     modes: Vec<String>,
@@ -156,6 +175,7 @@ pub struct Engine {
     buffer: Vec<u8>,
     chosen: Vec<usize>,
     changes: peers::Changes,
+    decisions: Vec<consensus::Action>,
 }
 
 impl Engine {
@@ -170,6 +190,7 @@ impl Engine {
             publisher: Publisher::new(options.publish),
             peers: Peers::new(options.peers),
             fusion,
+            consensus: Consensus::new(options.consensus, footprint.clone().filter(|_| *calibrated)),
             options,
             identity,
             counters: Counters::default(),
@@ -182,6 +203,7 @@ impl Engine {
             buffer: Vec::new(),
             chosen: Vec::new(),
             changes: Vec::new(),
+            decisions: Vec::new(),
         }
     }
 
@@ -189,8 +211,10 @@ impl Engine {
     pub fn tune(&mut self, tuning: Tuning) {
         self.publisher.set_options(tuning.publish);
         self.peers.set_options(tuning.peers);
+        self.consensus.set_options(tuning.consensus);
         self.options.publish = tuning.publish;
         self.options.peers = tuning.peers;
+        self.options.consensus = tuning.consensus;
     }
 
     /// Takes one input; what is to be done is added to `out`.
@@ -199,9 +223,11 @@ impl Engine {
             Input::Scene(scene) => self.scene(scene, now, out),
             Input::Transition(Transition::Event(event)) => {
                 if self.publisher.admit(event) {
-                    let message = event_message(&self.identity.camera, self.boot_ms(), event);
+                    let message = event_message(&self.identity.camera, self.identity.boot_ms(), event);
                     let topic = self.options.prefix.event(&self.identity.camera, event.id);
-                    self.send(&message, topic, event.severity.number(), now, out);
+                    if self.send(&message, topic, event.severity.number(), now, out) {
+                        self.consult(consensus::Input::Event(&message), now, out);
+                    }
                 }
             }
             Input::Transition(Transition::TrackEnded { last, .. }) => {
@@ -210,7 +236,7 @@ impl Engine {
                 }
             }
             Input::Delivery(delivery) => {
-                if let Err(error) = self.delivery(delivery, now) {
+                if let Err(error) = self.delivery(delivery, now, out) {
                     let reason = error.reason();
                     self.counters.refused[reason as usize] += 1;
                     if is_due(&mut self.refused_named[reason as usize], now) {
@@ -232,6 +258,8 @@ impl Engine {
             Input::Tick => {
                 self.peers.sweep(now, &mut self.changes);
                 self.fusion.step(epoch_ms(now));
+                self.compare_views(now);
+                self.consult(consensus::Input::Tick, now, out);
                 if self.last_status.is_none_or(|last| now.since(last) >= self.options.status_interval) {
                     self.send_status(now, out);
                 }
@@ -243,7 +271,7 @@ impl Engine {
     /// What the broker says for us when the connection breaks without a goodbye.
     pub fn will(&self, now: Time) -> Result<Envelope, EncodeError> {
         let mut buffer = Vec::new();
-        codec::encode(&self.offline(now), &mut buffer)?;
+        codec::encode(&presence::offline(&self.identity, now), &mut buffer)?;
         let topic = self.options.prefix.status(&self.identity.camera);
         Ok(envelope(Family::Status, topic, &buffer, 0))
     }
@@ -275,13 +303,20 @@ impl Engine {
         &mut self.fusion
     }
 
+    /// What happens on the site, by what the cameras agree on: every incident that is remembered, by key.
+    pub fn site_events(&self, now: Time) -> Vec<SiteEvent> {
+        let Self { identity, peers, fusion, .. } = self;
+        self.consensus.events(&Surroundings { identity, peers, fusion, looks: self.looks() }, now)
+    }
+
+    /// What the cameras agree on.
+    pub fn consensus(&self) -> &Consensus {
+        &self.consensus
+    }
+
     /// What was counted.
     pub fn counters(&self) -> &Counters {
         &self.counters
-    }
-
-    fn boot_ms(&self) -> u64 {
-        self.identity.boot_ms.min(MILLIS_MAX)
     }
 
     fn scene(&mut self, scene: &Scene, now: Time, out: &mut Vec<Action>) {
@@ -293,6 +328,43 @@ impl Engine {
             self.send_track(&scene.tracks[i], false, now, out);
         }
         self.chosen = chosen;
+        self.consult(consensus::Input::Scene(scene), now, out);
+    }
+
+    /// Learns where our view is blind.
+    fn compare_views(&mut self, now: Time) {
+        if !self.looks() {
+            return;
+        }
+        for (at, seen) in self.fusion.seen_by_others(epoch_ms(now)) {
+            self.consensus.compare(at, seen);
+        }
+    }
+
+    fn looks(&self) -> bool {
+        !self.modes.iter().any(|mode| peers::is_dead_view(mode))
+    }
+
+    /// Lets the cameras' agreement take something in, and does what comes of it.
+    fn consult(&mut self, input: consensus::Input<'_>, now: Time, out: &mut Vec<Action>) {
+        let mut decisions = std::mem::take(&mut self.decisions);
+        let looks = self.looks();
+        let Self { identity, peers, fusion, consensus, .. } = self;
+        consensus.handle(input, &Surroundings { identity, peers, fusion, looks }, now, &mut decisions);
+        for decision in decisions.drain(..) {
+            match decision {
+                consensus::Action::Vote(vote) => {
+                    let topic = self.options.prefix.consensus(vote.event_id.0);
+                    self.send(&*vote, topic, 0, now, out);
+                }
+                consensus::Action::Event(event) => {
+                    let topic = self.options.prefix.event(&self.identity.camera, event.event_id.0);
+                    self.send(&*event, topic, event.severity.number(), now, out);
+                }
+                consensus::Action::Site(event) => out.push(Action::Site(event)),
+            }
+        }
+        self.decisions = decisions;
     }
 
     fn send_track(&mut self, seen: &SceneTrack, ended: bool, now: Time, out: &mut Vec<Action>) {
@@ -315,7 +387,17 @@ impl Engine {
 
     fn send_status(&mut self, now: Time, out: &mut Vec<Action>) {
         self.last_status = Some(now);
-        let message = self.online(now);
+        let message = presence::online(
+            &presence::Told {
+                identity: &self.identity,
+                modes: &self.modes,
+                app_counters: &self.app_counters,
+                counters: &self.counters,
+                fusion: &self.fusion,
+                consensus: &self.consensus,
+            },
+            now,
+        );
         let topic = self.options.prefix.status(&self.identity.camera);
         self.send(&message, topic, 0, now, out);
     }
@@ -345,68 +427,7 @@ impl Engine {
         }
     }
 
-    fn offline(&self, now: Time) -> StatusMessage {
-        StatusMessage {
-            camera_id: self.identity.camera.clone(),
-            state: Presence::Offline,
-            version: Name::cut(&self.identity.version),
-            boot: Millis(self.boot_ms()),
-            timestamp: millis(now),
-            encodings: List::default(),
-            ground: None,
-            footprint: None,
-            clock: None,
-            modes: None,
-            counters: None,
-            public_key: None,
-        }
-    }
-
-    fn online(&self, now: Time) -> StatusMessage {
-        let Ground { calibrated, footprint } = &self.identity.ground;
-        let corners = |p: &Polygon| List::cut(p.corners().iter().map(|c| Reals([c.x, c.y])));
-        let app = self.app_counters.iter().map(|(name, n)| (Name::cut(name), *n));
-        let own = self.counters.entries().map(|(name, n)| (Name::cut(&format!("swarm_{name}")), n));
-        let site = self.site_counters().map(|(name, n)| (Name::cut(name), n));
-        let counted = app
-            .chain(own)
-            .chain(site)
-            .filter(|(_, n)| *n > 0)
-            .map(|(name, n)| (name, Count(n.min(COUNT_MAX))));
-        StatusMessage {
-            state: Presence::Online,
-            encodings: List::cut([Name::cut("json")]),
-            ground: Some(if *calibrated { GroundKind::Calibrated } else { GroundKind::Nominal }),
-            footprint: footprint.as_ref().map(corners),
-            // Timestamps leave as the system has them. Nobody measures how far off it is, so no
-            // error is claimed.
-            clock: Some(ClockStatus { offset_ms: Real(0.0), error_ms: None, source: Name::cut("none") }),
-            modes: Some(List::cut(self.modes.iter().map(|m| Name::cut(m)))),
-            counters: Some(Map::cut(counted)),
-            ..self.offline(now)
-        }
-    }
-
-    /// What the presence message says of the table of the site.
-    fn site_counters(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
-        let fusion::Counters { taken, late, early, repeated, unusable, over_limit, redone } =
-            self.fusion.counters();
-        let muted = self.fusion.cameras().iter().filter(|c| c.muted_ms.is_some()).count() as u64;
-        [
-            ("fusion_people", self.fusion.len() as u64),
-            ("fusion_taken", taken),
-            ("fusion_late", late),
-            ("fusion_early", early),
-            ("fusion_repeated", repeated),
-            ("fusion_unusable", unusable),
-            ("fusion_over_limit", over_limit),
-            ("fusion_redone", redone),
-            ("fusion_muted_cameras", muted),
-        ]
-        .into_iter()
-    }
-
-    fn delivery(&mut self, delivery: &Delivery, now: Time) -> Result<(), DecodeError> {
+    fn delivery(&mut self, delivery: &Delivery, now: Time, out: &mut Vec<Action>) -> Result<(), DecodeError> {
         let topic = delivery.topic.as_str();
         let refuse = |reason, detail: &str| Err(DecodeError::new(reason, topic, "", detail));
         let Some(at) = self.options.prefix.parse_topic(topic) else {
@@ -423,11 +444,11 @@ impl Engine {
             return refuse(Reason::UnsupportedEncoding, other);
         }
         let message = codec::decode(topic, at, &delivery.payload)?;
-        self.message(message, at, now);
+        self.message(message, at, now, out);
         Ok(())
     }
 
-    fn message(&mut self, message: Message, at: Topic<'_>, now: Time) {
+    fn message(&mut self, message: Message, at: Topic<'_>, now: Time, out: &mut Vec<Action>) {
         let Self { peers, fusion, counters, changes, identity, .. } = self;
         let on = &mut Arrival { now, counters, changes };
         match message {
@@ -439,24 +460,32 @@ impl Engine {
                     fuse(fusion, &m, now);
                 }
             }
-            Message::Event(m) => peers.event(&m, on),
+            Message::Event(m) => {
+                peers.event(&m, on);
+                self.consult(consensus::Input::Event(&m), now, out);
+            }
             Message::Status(m) => {
-                let footprint = footprint_of(&m);
-                if m.state == Presence::Online && footprint.is_some() {
-                    fusion.set_footprint(&m.camera_id, footprint, epoch_ms(now));
-                }
+                let camera = m.camera_id.clone();
                 peers.status(m, on);
+                if let Some(peer) = peers.get(&camera).filter(|p| p.state == PeerState::Online)
+                    && peer.footprint.is_some()
+                {
+                    fusion.set_footprint(&camera, peer.footprint.clone(), epoch_ms(now));
+                }
             }
             Message::Weights(m) => peers.sign_of_life(&m.camera_id, on),
-            Message::Consensus(m) => match m.camera_id {
-                Some(camera) if camera == self.identity.camera => {
-                    counters.own += 1;
-                    return;
+            Message::Consensus(m) => {
+                match &m.camera_id {
+                    Some(camera) if *camera == identity.camera => {
+                        counters.own += 1;
+                        return;
+                    }
+                    Some(camera) => peers.sign_of_life(camera, on),
+                    // The reference system does not name the sender.
+                    None => {}
                 }
-                Some(camera) => peers.sign_of_life(&camera, on),
-                // The reference system does not name the sender.
-                None => {}
-            },
+                self.consult(consensus::Input::Vote(&m), now, out);
+            }
         }
         self.counters.received[at.family() as usize] += 1;
     }
@@ -480,12 +509,6 @@ fn fuse(fusion: &mut Fusion, m: &TrackMessage, now: Time) {
     if !m.ended {
         fusion.take(&m.camera_id, sight, epoch_ms(now));
     }
-}
-
-/// The ground that a camera says it sees; none where it does not measure.
-fn footprint_of(m: &StatusMessage) -> Option<Polygon> {
-    let corners = m.footprint.as_ref().filter(|_| m.ground == Some(GroundKind::Calibrated))?;
-    Polygon::new(corners.iter().map(|c| Point::new(c.0[0], c.0[1])).collect()).ok()
 }
 
 fn epoch_ms(now: Time) -> i64 {
