@@ -203,7 +203,7 @@ fn messages_that_travel_through_a_broker_give_the_same_rows() {
     assert_eq!(site.evaluate("memory.csv", &faults).code, Some(0));
     let wanted = site.rows("memory.csv");
     let through = |out: &str, more: &[&str]| {
-        let arguments = [&faults, &["--transport", "mqtt"], more].concat();
+        let arguments = [&faults[..], &["--transport", "mqtt"], more].concat();
         let done = site.evaluate(out, &arguments);
         assert_eq!(done.code, Some(0), "{}", done.err);
         assert!(site.rows(out) == wanted, "{out}");
