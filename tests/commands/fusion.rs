@@ -257,3 +257,13 @@ fn a_folder_without_cameras_and_one_with_a_broken_camera_are_named() {
     let done = site.evaluate("out.csv", &[]);
     assert!(done.code != Some(0) && done.err.contains("cam2/camera.json"), "{}", done.err);
 }
+
+#[test]
+#[ignore = "writes .github/site.svg, the picture in the README"]
+fn the_picture_of_the_readme_is_made_of_this_site() {
+    let site = Site::new();
+    let picture = concat!(env!("CARGO_MANIFEST_DIR"), "/.github/site.svg");
+    let done = site.evaluate("out.csv", &["--svg", picture]);
+    assert_eq!(done.code, Some(0), "{}", done.err);
+    assert!(fs::metadata(picture).unwrap().len() < 100_000);
+}

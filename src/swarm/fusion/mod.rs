@@ -487,7 +487,7 @@ impl Fusion {
     /// whether our own does too.
     pub fn seen_by_others(&self, at_ms: i64) -> impl Iterator<Item = (Point, bool)> + '_ {
         let moment_ms = millis(self.options.moment).max(1);
-        let fresh = move |b: &table::Binding, p: &table::Person| p.seen_ms - b.seen_ms < moment_ms;
+        let fresh = move |b: &person::Binding, p: &person::Person| p.seen_ms - b.seen_ms < moment_ms;
         let people = self.table().people.iter();
         people.filter(move |p| p.is_shown() && at_ms - p.seen_ms < 2 * FUTURE_MAX_MS).filter_map(move |p| {
             let own = p.bindings.iter().any(|b| Roster::is_own(b.camera) && fresh(b, p));
