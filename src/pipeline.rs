@@ -23,11 +23,17 @@ use crate::behavior::{self, Analyzer};
 use crate::capture::{Capture, Taken};
 use crate::inference::{self, Detector};
 use crate::model::{
-    Attribute, BBox, CameraId, Detection, Event, Forecast, Frame, GroundPlane, Scene, SceneTrack, Transition,
-    Zone,
+    Attribute, BBox, CameraId, Detection, Event, Forecast, Frame, GroundPlane, Motion, Scene, SceneTrack, Size,
+    Track, Transition, Zone,
 };
 use crate::predict;
 use crate::track::{self, Attributes, Tracker};
+
+/// Where a box ends at the picture's edge, the rest of the body lies beyond it: standard deviation of the foot
+/// point, in parts of the box's side.
+const HIDDEN_PART: f64 = 0.3;
+/// A box that ends so near the picture's edge is cut by it, pixels.
+const EDGE_PX: f64 = 2.0;
 
 /// The options of every step.
 #[derive(Debug, Clone)]
@@ -82,6 +88,19 @@ impl Options {
         let Self { tracker, behavior, prediction, zones, .. } = self.clone();
         Tuning { tracker, behavior, prediction, zones }
     }
+}
+
+/// The foot point of a track with the doubt that the picture's edge adds to it.
+fn foot_in_view(track: &Track, view: Size) -> Motion {
+    let (b, mut foot) = (track.bbox, track.foot);
+    let (right, bottom) = (b.left + b.width, b.top + b.height);
+    if bottom >= f64::from(view.height) - EDGE_PX {
+        foot.cov[(1, 1)] += (HIDDEN_PART * b.height).powi(2);
+    }
+    if b.left <= EDGE_PX || right >= f64::from(view.width) - EDGE_PX {
+        foot.cov[(0, 0)] += (HIDDEN_PART * b.width).powi(2);
+    }
+    foot
 }
 
 /// One camera's perception.
@@ -219,10 +238,10 @@ impl Perception {
         self.tracker.explanation()
     }
 
-    fn place(&self, track: &crate::model::Track) -> SceneTrack {
+    fn place(&self, track: &Track) -> SceneTrack {
         SceneTrack {
             track: *track,
-            ground: self.ground.motion_to_ground(&track.foot),
+            ground: self.ground.motion_to_ground(&foot_in_view(track, self.ground.size())),
             behavior: crate::model::Behavior::default(),
             forecast: Forecast::default(),
         }

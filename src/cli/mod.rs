@@ -11,6 +11,7 @@ mod evaluate;
 mod explain;
 mod log;
 mod observer;
+mod output;
 #[cfg(feature = "broker")]
 mod picture;
 mod replay;

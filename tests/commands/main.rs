@@ -9,6 +9,7 @@ mod support;
 mod configuration;
 #[cfg(feature = "broker")]
 mod demo;
+mod fusion;
 mod output;
 mod replay;
 mod secret;

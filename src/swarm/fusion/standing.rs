@@ -32,6 +32,10 @@ const BIAS_SIGMA_M: f64 = 0.1;
 const LAG_SIGMA_S: f64 = 0.1;
 const NOISE_GAIN: f64 = 0.02;
 const NOISE_LN_BEGIN: f64 = 0.0;
+/// A walk, and the width of a body: a tracker sees that boxes overlap, and takes one for another where people
+/// step farther between two frames than they are wide.
+const WALK_MPS: f64 = 1.4;
+const BODY_M: f64 = 0.5;
 /// Squared residual over its covariance that is still plausible.
 const PLAUSIBLE: f64 = 9.0;
 /// Judgements that are remembered: the older ones fade.
@@ -98,6 +102,13 @@ impl Standing {
     /// The factor on its claimed covariances.
     pub(super) fn noise(&self) -> f64 {
         self.noise_ln.exp()
+    }
+
+    /// How far its tracks are believed to stay with whom they are, 0..1: at ten frames a second nearly always, at
+    /// two hardly where people pass one another.
+    pub(super) fn track_trust(&self) -> f64 {
+        let step = WALK_MPS * self.cadence_s / BODY_M;
+        (-step * step).exp()
     }
 
     /// Whether it is left out.
