@@ -1,5 +1,6 @@
 //! What every part may lean on: time and its text form, error kinds, backoff, identifiers' source, the
-//! assignment problem, files that are replaced whole, secrets and how they are hidden.
+//! assignment problem, functions that give the same bits everywhere, files that are replaced whole,
+//! secrets and how they are hidden.
 //!
 //! Knows nothing of cameras, video or MQTT, and nothing else of this crate.
 
@@ -9,6 +10,7 @@ mod clock;
 mod error;
 mod file;
 mod ids;
+pub mod portable;
 mod secret;
 mod timestamp;
 mod url;

@@ -17,6 +17,7 @@ mod replay;
 mod run;
 mod secret;
 mod send;
+mod simulate;
 
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -60,6 +61,8 @@ enum Verb {
         #[command(subcommand)]
         of: evaluate::Evaluation,
     },
+    /// Run many cameras in virtual time, with faults between them, and tell what came of it.
+    Simulate(simulate::Arguments),
     /// Run the embedded broker alone.
     #[cfg(feature = "broker")]
     Broker(run::BrokerArguments),
@@ -96,6 +99,8 @@ enum Error {
     #[error(transparent)]
     Broker(#[from] broker::Error),
     #[error(transparent)]
+    Simulate(#[from] crate::simulate::Error),
+    #[error(transparent)]
     Secret(#[from] secrets::Error),
     #[error("{what}: {source}")]
     File { what: String, source: io::Error },
@@ -119,6 +124,7 @@ impl Error {
             Self::Detector(error) => error.kind(),
             #[cfg(feature = "broker")]
             Self::Broker(error) => error.kind(),
+            Self::Simulate(error) => error.kind(),
             Self::Secret(error) => error.kind(),
             Self::File { .. } | Self::Unavailable(_) => ErrorKind::Unavailable,
             Self::BadInput(_) => ErrorKind::BadInput,
@@ -160,6 +166,7 @@ fn act(cli: Cli) -> Result<(), Error> {
         Verb::Send(arguments) => send::run(&arguments, &cli.log),
         Verb::Replay(arguments) => replay::run(&arguments, &cli.log),
         Verb::Evaluate { of } => evaluate::run(&of, &cli.log),
+        Verb::Simulate(arguments) => simulate::run(&arguments),
         #[cfg(feature = "broker")]
         Verb::Broker(arguments) => run::broker(&arguments, &cli.log),
         Verb::Secret(arguments) => secret::run(&arguments),

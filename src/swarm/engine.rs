@@ -10,6 +10,7 @@
 //! `status_interval`. Our own tracks go into the fused table in the words in which they leave, so that we
 //! fuse what everybody else does. Nothing here knows of sockets, files or the wall clock.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,9 +20,11 @@ use super::codec::{self, DecodeError, Encode, EncodeError, Reason};
 use super::counters::Counters;
 use super::fusion::{self, Fusion, Sight};
 use super::message::{ClockStatus, GroundKind, Message, Name, Presence, StatusMessage, TrackMessage};
-use super::peers::{self, Arrival, PeerChange, Peers};
+use super::neighbours::{self, Neighbours};
+use super::open::{self, Opened};
+use super::peers::{self, Arrival, PeerChange, Peers, footprint_of};
 use super::publish::{self, Publisher, event_message, millis, track_message};
-use super::topic::{Family, Prefix, Topic};
+use super::topic::{Family, Prefix};
 use super::wire::{COUNT_MAX, Count, MILLIS_MAX, Millis, Real};
 use crate::base::Time;
 use crate::model::{
@@ -42,6 +45,8 @@ pub struct Options {
     pub peers: peers::Options,
     /// How the table of the site is kept.
     pub fusion: fusion::Options,
+    /// Whose tracks are listened to.
+    pub neighbours: neighbours::Options,
     /// Presence leaves at least so often.
     pub status_interval: Duration,
 }
@@ -69,6 +74,7 @@ impl Default for Options {
             publish: publish::Options::default(),
             peers: peers::Options::default(),
             fusion: fusion::Options::default(),
+            neighbours: neighbours::Options::default(),
             status_interval: Duration::from_secs(10),
         }
     }
@@ -105,6 +111,8 @@ pub enum Input<'a> {
     Transition(&'a Transition),
     /// A message came.
     Delivery(&'a Delivery),
+    /// A message came that was read already.
+    Opened(&'a Opened),
     /// A session with a broker began.
     Connected,
     /// The degraded modes in force, by name.
@@ -120,6 +128,20 @@ pub enum Input<'a> {
 pub enum Action {
     /// Publish this.
     Send(Envelope),
+    /// Listen to what is published on topics that this filter matches.
+    Subscribe {
+        /// What it brings.
+        class: MessageClass,
+        /// The filter.
+        filter: String,
+        /// With which QoS.
+        qos: Qos,
+    },
+    /// Listen no longer.
+    Unsubscribe {
+        /// The filter.
+        filter: String,
+    },
     /// Another camera came or went; for the log.
     Peer {
         /// Which.
@@ -143,6 +165,7 @@ pub struct Engine {
     publisher: Publisher,
     peers: Peers,
     fusion: Fusion,
+    neighbours: Neighbours,
     counters: Counters,
     app_counters: Vec<(&'static str, u64)>,
     modes: Vec<String>,
@@ -170,6 +193,7 @@ impl Engine {
             publisher: Publisher::new(options.publish),
             peers: Peers::new(options.peers),
             fusion,
+            neighbours: Neighbours::new(options.neighbours, footprint.clone().filter(|_| *calibrated)),
             options,
             identity,
             counters: Counters::default(),
@@ -218,6 +242,7 @@ impl Engine {
                     }
                 }
             }
+            Input::Opened(opened) => self.message(opened, now),
             Input::Connected => self.send_status(now, out),
             Input::Modes(modes) => {
                 if self.modes != modes {
@@ -231,6 +256,7 @@ impl Engine {
             }
             Input::Tick => {
                 self.peers.sweep(now, &mut self.changes);
+                self.subscribe(out);
                 self.fusion.step(epoch_ms(now));
                 if self.last_status.is_none_or(|last| now.since(last) >= self.options.status_interval) {
                     self.send_status(now, out);
@@ -255,9 +281,18 @@ impl Engine {
         Ok(farewell)
     }
 
-    /// The topic filters of the swarm, each with the class of what it brings and its QoS.
-    pub fn subscriptions(&self) -> [(MessageClass, String, Qos); 5] {
-        self.options.prefix.subscriptions()
+    /// The topic filters of the swarm that are listened to, each with the class of what it brings and its QoS.
+    pub fn subscriptions(&self) -> Vec<(MessageClass, String, Qos)> {
+        let mut all: Vec<_> = self.options.prefix.subscriptions().to_vec();
+        all.retain(|(class, ..)| *class != MessageClass::Track);
+        let tracks = self.neighbours.filters(&self.options.prefix);
+        all.extend(tracks.into_iter().map(|filter| (MessageClass::Track, filter, Family::Track.qos())));
+        all
+    }
+
+    /// The cameras whose tracks are listened to; none on a small site, where all are.
+    pub fn neighbours(&self) -> Option<&BTreeSet<CameraId>> {
+        self.neighbours.near()
     }
 
     /// The other cameras.
@@ -406,59 +441,63 @@ impl Engine {
         .into_iter()
     }
 
+    /// What a large site changes about whom we listen to.
+    fn subscribe(&mut self, out: &mut Vec<Action>) {
+        let mut changes = Vec::new();
+        self.neighbours.update(&self.peers, &self.options.prefix, &mut changes);
+        out.extend(changes.into_iter().map(|change| match change {
+            neighbours::Change::Begin(filter) => {
+                Action::Subscribe { class: MessageClass::Track, filter, qos: Family::Track.qos() }
+            }
+            neighbours::Change::End(filter) => Action::Unsubscribe { filter },
+        }));
+    }
+
     fn delivery(&mut self, delivery: &Delivery, now: Time) -> Result<(), DecodeError> {
-        let topic = delivery.topic.as_str();
-        let refuse = |reason, detail: &str| Err(DecodeError::new(reason, topic, "", detail));
-        let Some(at) = self.options.prefix.parse_topic(topic) else {
-            return refuse(Reason::BadTopic, "not a topic of the swarm");
-        };
+        let at = open::place(delivery, &self.options.prefix)?;
         if at.camera() == Some(self.identity.camera.as_str()) {
+            // Not worth reading.
             self.counters.own += 1;
             return Ok(());
         }
-        if delivery.retained && !at.family().retained() {
-            return refuse(Reason::Retained, "an old message, kept by the broker");
-        }
-        if let Some(other) = delivery.content_type.as_deref().filter(|t| !is_json(t)) {
-            return refuse(Reason::UnsupportedEncoding, other);
-        }
-        let message = codec::decode(topic, at, &delivery.payload)?;
-        self.message(message, at, now);
+        self.message(&Opened::read_at(delivery, at)?, now);
         Ok(())
     }
 
-    fn message(&mut self, message: Message, at: Topic<'_>, now: Time) {
-        let Self { peers, fusion, counters, changes, identity, .. } = self;
+    fn message(&mut self, opened: &Opened, now: Time) {
+        if opened.sender() == Some(&self.identity.camera) {
+            self.counters.own += 1;
+            return;
+        }
+        self.counters.received[opened.family() as usize] += 1;
+        let Self { peers, fusion, neighbours, counters, changes, identity, .. } = self;
         let on = &mut Arrival { now, counters, changes };
-        match message {
+        match &opened.message {
             Message::Track(m) => {
-                peers.track(&m, on);
+                peers.track(m, on);
                 // Who assumes a ground of its own shares no metres; of the reference system nobody says so.
                 let shares = peers.get(&m.camera_id).is_none_or(|p| p.status.is_none() || p.is_calibrated());
                 if identity.ground.calibrated && shares {
-                    fuse(fusion, &m, now);
+                    fuse(fusion, m, now);
                 }
             }
-            Message::Event(m) => peers.event(&m, on),
+            Message::Event(m) => peers.event(m, on),
+            Message::Status(m) if !neighbours.cares(m, peers) => on.counters.far_presence += 1,
             Message::Status(m) => {
-                let footprint = footprint_of(&m);
+                let footprint = footprint_of(m);
                 if m.state == Presence::Online && footprint.is_some() {
                     fusion.set_footprint(&m.camera_id, footprint, epoch_ms(now));
                 }
-                peers.status(m, on);
+                peers.status(m.clone(), on);
             }
             Message::Weights(m) => peers.sign_of_life(&m.camera_id, on),
-            Message::Consensus(m) => match m.camera_id {
-                Some(camera) if camera == self.identity.camera => {
-                    counters.own += 1;
-                    return;
+            // The reference system does not name the sender.
+            Message::Consensus(m) => {
+                if let Some(camera) = &m.camera_id {
+                    peers.sign_of_life(camera, on);
                 }
-                Some(camera) => peers.sign_of_life(&camera, on),
-                // The reference system does not name the sender.
-                None => {}
-            },
+            }
         }
-        self.counters.received[at.family() as usize] += 1;
     }
 }
 
@@ -482,12 +521,6 @@ fn fuse(fusion: &mut Fusion, m: &TrackMessage, now: Time) {
     }
 }
 
-/// The ground that a camera says it sees; none where it does not measure.
-fn footprint_of(m: &StatusMessage) -> Option<Polygon> {
-    let corners = m.footprint.as_ref().filter(|_| m.ground == Some(GroundKind::Calibrated))?;
-    Polygon::new(corners.iter().map(|c| Point::new(c.0[0], c.0[1])).collect()).ok()
-}
-
 fn epoch_ms(now: Time) -> i64 {
     i64::try_from(now.epoch_ms).unwrap_or(i64::MAX)
 }
@@ -499,12 +532,6 @@ fn is_due(last: &mut Option<Time>, now: Time) -> bool {
         *last = Some(now);
     }
     due
-}
-
-/// Whether a content type may be JSON: MQTT 3.1.1 peers give none, others may call it text.
-fn is_json(content_type: &str) -> bool {
-    let kind = content_type.split(';').next().unwrap_or_default().trim();
-    ["application/json", "text/json", "text/plain", ""].iter().any(|t| kind.eq_ignore_ascii_case(t))
 }
 
 fn envelope(family: Family, topic: String, payload: &[u8], priority: u8) -> Envelope {

@@ -2,8 +2,8 @@
 //!
 //! Five families of messages (tracks, events, weights, consensus, status), each with its topics, QoS
 //! and keys. [`message`] is their vocabulary, [`wire`] and [`bounded`] the
-//! values they are made of, [`codec`] turns them into bytes and back, [`topic`] names the places,
-//! [`peers`] is the bounded table of the other cameras, [`fusion`] the one of the people on the site, and
+//! values they are made of, [`codec`] turns them into bytes and back, [`topic`] names the places, `neighbours`
+//! decides whose tracks are listened to, [`peers`] is the bounded table of the other cameras, [`fusion`] the one of the people on the site, and
 //! [`Engine`] puts them together.
 //!
 //! Pure: no tokio, no I/O, no ambient time or randomness. `handle(input, now) -> actions`, so that
@@ -23,6 +23,8 @@ mod counters;
 mod engine;
 pub mod fusion;
 pub mod message;
+mod neighbours;
+mod open;
 pub mod peers;
 mod publish;
 mod sequence;
@@ -31,4 +33,6 @@ pub mod wire;
 
 pub use counters::Counters;
 pub use engine::{Action, Engine, Ground, Identity, Input, Options, Tuning};
+pub use neighbours::Options as NeighbourOptions;
+pub use open::Opened;
 pub use publish::Options as PublishOptions;

@@ -21,7 +21,7 @@ use super::counters::Counters;
 use super::message::{EventMessage, GroundKind, Presence, StatusMessage, TrackMessage};
 use super::sequence::{Sequence, Verdict};
 use crate::base::Time;
-use crate::model::{Behaviors, CameraId, Class, EventState, EventType, Point, Severity};
+use crate::model::{Behaviors, CameraId, Class, EventState, EventType, Point, Polygon, Severity};
 
 /// A lower number with a timestamp this much newer is a restart whose announcement was lost.
 const RESTART_MS: u64 = 2_000;
@@ -470,6 +470,12 @@ fn put<K: Ord + Copy, V: Heard>(
         own.insert(key, value);
     }
     evicted
+}
+
+/// The ground that a camera says it sees; none where it does not measure.
+pub(super) fn footprint_of(m: &StatusMessage) -> Option<Polygon> {
+    let corners = m.footprint.as_ref().filter(|_| m.ground == Some(GroundKind::Calibrated))?;
+    Polygon::new(corners.iter().map(|c| Point::new(c.0[0], c.0[1])).collect()).ok()
 }
 
 fn remote_track(m: &TrackMessage, now: Time) -> RemoteTrack {

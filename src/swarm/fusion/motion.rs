@@ -113,7 +113,7 @@ impl Estimate {
         let mut f = Matrix4::identity();
         (f[(0, 2)], f[(1, 3)]) = (dt_s, dt_s);
         self.p = f * self.p * f.transpose();
-        let (q3, q2, q1) = (density * dt_s.powi(3) / 3.0, density * dt_s * dt_s / 2.0, density * dt_s);
+        let (q3, q2, q1) = (density * dt_s * dt_s * dt_s / 3.0, density * dt_s * dt_s / 2.0, density * dt_s);
         for i in 0..2 {
             self.p[(i, i)] += q3;
             self.p[(i, i + 2)] += q2;

@@ -13,6 +13,7 @@
 use nalgebra::{Matrix3, Vector3};
 
 use super::motion::{Cov, mahalanobis2};
+use crate::base::portable::{exp, ln};
 use crate::model::Point;
 
 /// Largest calibration offset that is corrected, metres.
@@ -97,7 +98,7 @@ impl Standing {
 
     /// The factor on its claimed covariances.
     pub(super) fn noise(&self) -> f64 {
-        self.noise_ln.exp()
+        exp(self.noise_ln)
     }
 
     /// Whether it is left out.
@@ -136,7 +137,7 @@ impl Standing {
         let d2 = mahalanobis2(residual_m, cov);
         let (least, most) = NOISE_LIMITS;
         self.noise_ln =
-            (self.noise_ln + NOISE_GAIN * (0.5 * d2 - 1.0).clamp(-1.0, 3.0)).clamp(least.ln(), most.ln());
+            (self.noise_ln + NOISE_GAIN * (0.5 * d2 - 1.0).clamp(-1.0, 3.0)).clamp(ln(least), ln(most));
         // The residual as it was before anything was corrected; what is far off is somebody else.
         let raw = residual_m + self.correction_m();
         let weight = 1.0 / (1.0 + d2 / PLAUSIBLE);
@@ -150,7 +151,7 @@ impl Standing {
             self.normal += row * row.transpose() * weight;
             self.right += row * (weight * y);
         }
-        let ridge = |sigma: f64| (RESIDUAL_SIGMA_M / sigma).powi(2);
+        let ridge = |sigma: f64| (RESIDUAL_SIGMA_M / sigma) * (RESIDUAL_SIGMA_M / sigma);
         let prior = Vector3::new(ridge(BIAS_SIGMA_M), ridge(BIAS_SIGMA_M), ridge(LAG_SIGMA_S));
         if let Some(solved) =
             (self.normal + Matrix3::from_diagonal(&prior)).try_inverse().map(|inverse| inverse * self.right)

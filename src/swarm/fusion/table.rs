@@ -19,6 +19,7 @@ use super::motion::{Cov, Estimate, Place, Pool, det, mahalanobis2, plus, round, 
 use super::roster::Roster;
 use super::standing::{self, Standing};
 use super::{Options, Scan, Sight, millis};
+use crate::base::portable::{exp, ln};
 use crate::base::{Assignment, Pair};
 use crate::model::{Class, Point};
 
@@ -304,7 +305,7 @@ impl Table {
             let dt_s = (now_ms - person.at_ms) as f64 * 1e-3;
             person.estimate.predict(dt_s, options.acceleration_m2_s3);
             if person.exists <= EXIST_SHOWN && dt_s > 0.0 {
-                person.estimate.fade((-dt_s / FADE_S).exp());
+                person.estimate.fade(exp(-dt_s / FADE_S));
             }
             person.exists = person.exists.min(EXIST_MAX) - if dt_s > 0.0 { 0.05 * dt_s } else { 0.0 };
             person.at_ms = now_ms.max(person.at_ms);
@@ -869,15 +870,14 @@ fn working(person: &Person) -> Working {
 /// ln of how much likelier it is that the two are one than that one of them is a stray. Heavy tails: most
 /// moves are as forecast, some are not at all.
 fn worth(off: Point, cov: Cov, stray_per_m2: f64) -> f64 {
-    let density =
-        |cov: Cov| (-0.5 * mahalanobis2(off, cov)).exp() / (std::f64::consts::TAU * det(cov).sqrt());
+    let density = |cov: Cov| exp(-0.5 * mahalanobis2(off, cov)) / (std::f64::consts::TAU * det(cov).sqrt());
     let wide = plus(cov, round(SURPRISE_M * SURPRISE_M));
     let p = (1.0 - SURPRISE_PART) * density(cov) + SURPRISE_PART * density(wide);
-    (p.max(1e-12) / stray_per_m2).ln()
+    ln(p.max(1e-12) / stray_per_m2)
 }
 
 /// What a detector's score says for somebody being there, natural units.
 fn score(confidence: f64) -> f64 {
     let p = confidence.clamp(0.01, 0.99);
-    ((p / (1.0 - p)).ln() - CLUTTER_LN_ODDS).clamp(SCORE_LIMITS.0, SCORE_LIMITS.1)
+    (ln(p / (1.0 - p)) - CLUTTER_LN_ODDS).clamp(SCORE_LIMITS.0, SCORE_LIMITS.1)
 }

@@ -1,0 +1,71 @@
+//! A delivery, read: what is the same for everyone who gets it.
+//!
+//! Reading depends on nothing but the delivery and the prefix of the topics. So a simulation may open a
+//! message once and hand it to a thousand engines ([`Input::Opened`](super::Input::Opened)): each comes to
+//! the state that it would have come to with the bytes.
+
+use super::codec::{self, DecodeError, Reason};
+use super::message::Message;
+use super::topic::{Family, Prefix, Topic};
+use crate::model::{CameraId, Delivery};
+
+/// See the module.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Opened {
+    pub(super) message: Message,
+}
+
+impl Opened {
+    /// Reads a delivery.
+    pub fn read(delivery: &Delivery, prefix: &Prefix) -> Result<Self, DecodeError> {
+        Self::read_at(delivery, place(delivery, prefix)?)
+    }
+
+    /// The same, with the topic taken apart.
+    pub(super) fn read_at(delivery: &Delivery, at: Topic<'_>) -> Result<Self, DecodeError> {
+        let topic = delivery.topic.as_str();
+        let refuse = |reason, detail: &str| Err(DecodeError::new(reason, topic, "", detail));
+        if delivery.retained && !at.family().retained() {
+            return refuse(Reason::Retained, "an old message, kept by the broker");
+        }
+        if let Some(other) = delivery.content_type.as_deref().filter(|t| !is_json(t)) {
+            return refuse(Reason::UnsupportedEncoding, other);
+        }
+        Ok(Self { message: codec::decode(topic, at, &delivery.payload)? })
+    }
+
+    /// What kind of message it is.
+    pub fn family(&self) -> Family {
+        match self.message {
+            Message::Track(_) => Family::Track,
+            Message::Event(_) => Family::Event,
+            Message::Weights(_) => Family::Weights,
+            Message::Consensus(_) => Family::Consensus,
+            Message::Status(_) => Family::Status,
+        }
+    }
+
+    /// Who says so; the reference system does not name the sender of a vote.
+    pub fn sender(&self) -> Option<&CameraId> {
+        match &self.message {
+            Message::Track(m) => Some(&m.camera_id),
+            Message::Event(m) => Some(&m.camera_id),
+            Message::Weights(m) => Some(&m.camera_id),
+            Message::Consensus(m) => m.camera_id.as_ref(),
+            Message::Status(m) => Some(&m.camera_id),
+        }
+    }
+}
+
+/// Takes the topic of a delivery apart.
+pub(super) fn place<'a>(delivery: &'a Delivery, prefix: &Prefix) -> Result<Topic<'a>, DecodeError> {
+    prefix
+        .parse_topic(&delivery.topic)
+        .ok_or_else(|| DecodeError::new(Reason::BadTopic, &delivery.topic, "", "not a topic of the swarm"))
+}
+
+/// Whether a content type may be JSON: MQTT 3.1.1 peers give none, others may call it text.
+fn is_json(content_type: &str) -> bool {
+    let kind = content_type.split(';').next().unwrap_or_default().trim();
+    ["application/json", "text/json", "text/plain", ""].iter().any(|t| kind.eq_ignore_ascii_case(t))
+}
