@@ -45,6 +45,8 @@ pub struct SurfaceReport {
     pub occurred: u64,
     /// Our own events that were predicted and will not come.
     pub retracted: u64,
+    /// Incidents on the site that the cameras confirmed, whoever raised them.
+    pub confirmed: u64,
     /// Other cameras that are online.
     pub peers: usize,
     /// Tracks that other cameras see.
@@ -144,6 +146,12 @@ impl Surface {
                 Action::Subscribe { .. } | Action::Unsubscribe { .. } => {}
                 Action::Peer { camera, change } => {
                     tracing::info!(camera = %self.camera, peer = %camera, ?change, "peer");
+                }
+                Action::Site(event) => {
+                    log_site_event(&self.camera, &event);
+                    if event.state == EventState::Confirmed {
+                        self.report.send_modify(|report| report.confirmed += 1);
+                    }
                 }
                 Action::Refused(error) => {
                     tracing::debug!(camera = %self.camera, %error, "message refused");
@@ -292,5 +300,22 @@ fn log_event(camera: &CameraId, event: &Event) {
         zone = event.zone.as_deref(),
         tracks = ?event.tracks,
         "event"
+    );
+}
+
+/// What the cameras of the site agree on: one line for each state of an incident, on every camera.
+fn log_site_event(camera: &CameraId, event: &swarm::consensus::SiteEvent) {
+    tracing::info!(
+        %camera,
+        key = %event.key,
+        event = event.kind.as_str(),
+        state = ?event.state,
+        severity = ?event.severity,
+        probability = event.probability,
+        asked = event.tally.asked,
+        confirming = event.tally.confirming,
+        denying = event.tally.denying,
+        alone = event.is_alone(),
+        "site event"
     );
 }

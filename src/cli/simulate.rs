@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::{Error, say};
 use crate::simulate::{self, Faults, Options, Summary};
-use crate::swarm::NeighbourOptions;
+use crate::swarm::{Encoding, NeighbourOptions};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -47,6 +47,9 @@ pub(super) struct Arguments {
     /// On a site of more than 32 cameras, whose tracks a camera listens to: its ground's distance in metres.
     #[arg(long, value_name = "METRES", default_value_t = NeighbourOptions::default().near_m)]
     near: f64,
+    /// Messages leave as MessagePack while everybody reads it, as everybody here does.
+    #[arg(long)]
+    msgpack: bool,
     /// Every receiver decodes every message; without, it is decoded once, with the same outcome.
     #[arg(long)]
     decode_each: bool,
@@ -90,6 +93,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Error> {
         liars: arguments.liars,
         seed: arguments.seed,
         neighbours: NeighbourOptions { near_m: arguments.near, ..NeighbourOptions::default() },
+        encoding: if arguments.msgpack { Encoding::MsgPack } else { Encoding::Json },
         decode_each: arguments.decode_each,
         threads: arguments.threads.unwrap_or(cores),
     };
@@ -128,8 +132,34 @@ fn tell(s: &Summary) -> Result<(), Error> {
         row("ids_after_partition", &after)?;
     }
     row("ids_per_person", &format!("{:.3}", s.ids_per_person))?;
-    row("incidents", &format!("{}, of them {} noticed", s.incidents, s.noticed))?;
-    row("events", &format!("{} raised by single cameras", s.raised))?;
+    let i = &s.incidents;
+    let part = |n: usize, of: usize| n as f64 / of.max(1) as f64;
+    row(
+        "incidents",
+        &format!(
+            "{}, of them {} noticed, {} confirmed ({:.1} %)",
+            i.all,
+            i.noticed,
+            i.confirmed,
+            100.0 * part(i.confirmed, i.all)
+        ),
+    )?;
+    row("events", &format!("{} raised by single cameras", i.raised))?;
+    row(
+        "site_events",
+        &format!(
+            "{:.3} per incident that was noticed; {:.1} % known by one name and state",
+            part(i.site_events, i.noticed),
+            100.0 * part(i.agreed, i.noticed)
+        ),
+    )?;
+    row("alarms", &format!("{:.3} per incident that was confirmed", part(i.alarms, i.confirmed)))?;
+    if i.made_up > 0 {
+        row(
+            "made_up",
+            &format!("{} incidents that never were, {} of them confirmed", i.made_up, i.believed),
+        )?;
+    }
     row(
         "messages",
         &format!("{} sent, {} bytes; {:.0} bytes for a track", s.messages, s.bytes, s.track_bytes),

@@ -3,8 +3,8 @@
 //! Between the people and the engine stand a detector and a tracker that are made up: a position has an error
 //! that grows with the distance and is claimed as it is; one look in ten misses somebody; now and then there
 //! is a ghost. A track is one person's, from the first sight until [`KEEP_US`] without one, under a number
-//! that is never used again. Whoever does something alarming is noticed by each camera that sees it, most of
-//! the time, each after its own while: that is an event of that camera's, predicted first, then occurred.
+//! that is never used again. Whoever does something alarming is noticed by each camera that sees it, each
+//! after its own while: that is an event of that camera's, predicted first, then occurred.
 //!
 //! A liar moves all that it sees by [`LIE_M`], and once in [`LIE_EVERY_US`] tells of an incident that never was.
 //!
@@ -24,6 +24,7 @@ use crate::model::{
     BBox, Behavior, Behaviors, CameraId, Class, Delivery, Envelope, Event, EventState, EventType, Forecast,
     MessageClass, Motion, Point, RuleTrace, Scene, SceneTrack, Severity, Size, Track, Transition,
 };
+use crate::swarm::consensus::SiteEvent;
 use crate::swarm::topic::Prefix;
 use crate::swarm::{Action, Engine, Ground, Identity, Input, Opened};
 
@@ -44,9 +45,11 @@ const SIGMA_PER_M: f64 = 0.003;
 /// Whoever is not seen for so long is lost; at least for so many frames.
 const KEEP_US: u64 = 1_000_000;
 const KEEP_FRAMES: u64 = 3;
-/// A deed is noticed with this probability, after a while between these, and is certain so much later.
-const NOTICE_PART: f64 = 0.9;
+/// A deed is noticed after a while between these, by nine in ten; by the others so much later. It is certain after
+/// another while.
 const NOTICE_US: (u64, u64) = (300_000, 2_500_000);
+const SLOW_PART: f64 = 0.1;
+const SLOW_US: u64 = 5_000_000;
 const CERTAIN_US: u64 = 2_000_000;
 /// How likely a predicted event is.
 const PREDICTED: (f64, f64) = (0.7, 0.9);
@@ -64,8 +67,7 @@ struct Followed {
 /// A deed as this camera noticed it.
 #[derive(Debug)]
 struct Noticed {
-    /// None: it does not see anything in it.
-    from_us: Option<u64>,
+    from_us: u64,
     event: Option<Event>,
 }
 
@@ -97,6 +99,8 @@ pub(super) struct Camera {
     actions: Vec<Action>,
     /// What it gave to the network in this step.
     pub(super) posts: Vec<Post>,
+    /// What it told its surfaces of incidents on the site.
+    pub(super) told: Vec<SiteEvent>,
     /// Events of its own, by number: which incident they are of, none when it was made up.
     pub(super) raised: Vec<Option<usize>>,
 }
@@ -125,8 +129,11 @@ impl Camera {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             ground: Ground { calibrated: true, footprint: world.footprint(index) },
         };
-        let engine_options =
-            crate::swarm::Options { neighbours: options.neighbours, ..crate::swarm::Options::default() };
+        let engine_options = crate::swarm::Options {
+            neighbours: options.neighbours,
+            encoding: options.encoding,
+            ..crate::swarm::Options::default()
+        };
         let prefix = engine_options.prefix.clone();
         Some(Self {
             index,
@@ -151,6 +158,7 @@ impl Camera {
             events: 0,
             actions: Vec::new(),
             posts: Vec::new(),
+            told: Vec::new(),
             raised: vec![None],
         })
     }
@@ -201,6 +209,11 @@ impl Camera {
         called.collect()
     }
 
+    /// What its table says of what happens.
+    pub(super) fn site_events(&self, at_us: u64) -> Vec<SiteEvent> {
+        self.engine.site_events(self.time(at_us))
+    }
+
     /// Whose a track of its own is; none for a ghost.
     pub(super) fn whose(&self, track_id: u32) -> Option<usize> {
         self.whose.get(track_id as usize).copied().flatten()
@@ -232,6 +245,7 @@ impl Camera {
                 Action::Unsubscribe { filter } => {
                     self.posts.extend(self.listened(&filter).map(Post::Ignore));
                 }
+                Action::Site(event) => self.told.push(*event),
                 Action::Peer { .. } | Action::Refused(_) | Action::Unsendable(_) => {}
             }
         }
@@ -384,16 +398,15 @@ impl Camera {
     fn notices(&mut self, deed: usize, at_us: u64) -> bool {
         let rng = &mut self.rng;
         let noticed = self.noticed.entry(deed).or_insert_with(|| {
-            let sees = rng.random_bool(NOTICE_PART);
-            let from_us = at_us + rng.random_range(NOTICE_US.0..NOTICE_US.1);
-            Noticed { from_us: sees.then_some(from_us), event: None }
+            let slow_us = if rng.random_bool(SLOW_PART) { SLOW_US } else { 0 };
+            Noticed { from_us: at_us + rng.random_range(NOTICE_US.0..NOTICE_US.1) + slow_us, event: None }
         });
-        noticed.from_us.is_some_and(|from_us| at_us >= from_us)
+        at_us >= noticed.from_us
     }
 
     /// Tells what somebody does: first that it is likely, then that it is so.
     fn tell(&mut self, deed: usize, seen: &SceneTrack, world: &World, at_us: u64) {
-        let Some(Noticed { from_us: Some(from_us), event }) = self.noticed.get(&deed) else { return };
+        let Some(Noticed { from_us, event }) = self.noticed.get(&deed) else { return };
         let (from_us, event) = (*from_us, event.clone());
         let now = self.time(at_us);
         let told = match event {

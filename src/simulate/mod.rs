@@ -37,7 +37,7 @@ mod world;
 use std::time::Duration;
 
 use crate::base::ErrorKind;
-use crate::swarm::NeighbourOptions;
+use crate::swarm::{Encoding, NeighbourOptions};
 
 pub use run::run;
 pub use tally::{Agreement, Summary};
@@ -70,6 +70,8 @@ pub struct Options {
     pub seed: u64,
     /// Whose tracks a camera listens to.
     pub neighbours: NeighbourOptions,
+    /// How messages leave.
+    pub encoding: Encoding,
     /// Every receiver decodes every message by itself.
     pub decode_each: bool,
     /// Threads to use; they do not change the outcome.
@@ -106,6 +108,7 @@ impl Default for Options {
             liars: 0,
             seed: 1,
             neighbours: NeighbourOptions::default(),
+            encoding: Encoding::Json,
             decode_each: false,
             threads: 1,
         }

@@ -8,13 +8,15 @@ use super::camera::Camera;
 use super::digest::Digest;
 use super::network::{self, Network};
 use super::tally::{Summary, Tally};
-use super::world::{World, micros};
+use super::world::{INCIDENT_US, Incident, World, micros};
 use super::{Error, Options};
 
 /// A step is no longer than this, so that no picture of the world is old in it.
 const STEP_MAX_US: u64 = 100_000;
 /// Between two looks at the world, and at the tables.
 const LOOK_US: u64 = 1_000_000;
+/// So long after its end an incident is settled, but for one in a partition.
+const SETTLED_US: u64 = 5_000_000;
 /// Cameras that one thread takes at a time.
 const BLOCK: usize = 16;
 
@@ -43,6 +45,17 @@ pub fn run(options: &Options) -> Result<Summary, Error> {
         if now_us == look_us {
             let calls = gather(&mut cameras, options.threads, |camera| camera.calls(now_us));
             tally.compare(now_us, &cameras, &calls);
+            let due = |incident: &Incident| {
+                let due_us = incident.begin_us + INCIDENT_US + SETTLED_US;
+                (now_us - LOOK_US..now_us).contains(&due_us)
+            };
+            let due: Vec<usize> = (0..world.incidents.len()).filter(|&i| due(&world.incidents[i])).collect();
+            if !due.is_empty() {
+                let tables = gather(&mut cameras, options.threads, |camera| camera.site_events(now_us));
+                for incident in due {
+                    tally.look_at(incident, &cameras, &tables);
+                }
+            }
         }
     }
     Ok(summary(options, &world, &network, &tally, &mut cameras))
@@ -71,7 +84,6 @@ fn summary(
     });
     let mut digest = Digest::new();
     digest.take(&digests);
-    let noticed: BTreeSet<usize> = cameras.iter().flat_map(|c| c.raised.iter().flatten().copied()).collect();
     let count = cameras.len() as f64;
     let near = |c: &Camera| c.engine.neighbours().map_or(options.cameras - 1, BTreeSet::len);
     let counted = network.counted;
@@ -79,9 +91,7 @@ fn summary(
         agreement: tally.agreement.clone(),
         healed_us: (!options.faults.partition.is_zero()).then(|| network::partition_us(options).1),
         ids_per_person: tally.ids_per_person(),
-        noticed: noticed.len(),
-        incidents: world.incidents.len(),
-        raised: cameras.iter().map(|c| c.raised.iter().flatten().count() as u64).sum(),
+        incidents: tally.incidents(world.incidents.len(), cameras),
         messages: counted.sent,
         bytes: counted.bytes,
         track_bytes: counted.track_bytes as f64 / counted.tracks.max(1) as f64,

@@ -5,7 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::camera::{Called, Camera};
+use super::camera::{Called, Camera, index_of};
+use crate::model::EventState;
+use crate::swarm::consensus::SiteEvent;
+use crate::swarm::message::EventKey;
 
 /// How far the tables agreed at one time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,12 +30,8 @@ pub struct Summary {
     pub healed_us: Option<u64>,
     /// Numbers that the tables gave to one person over the run, on average.
     pub ids_per_person: f64,
-    /// Incidents that at least one camera noticed, of how many.
-    pub noticed: usize,
-    /// Incidents on the site.
-    pub incidents: usize,
-    /// Events that cameras raised about them.
-    pub raised: u64,
+    /// What came of the incidents.
+    pub incidents: Incidents,
     /// Messages sent, and their bytes.
     pub messages: u64,
     /// See `messages`.
@@ -57,11 +56,35 @@ pub struct Summary {
     pub digest: u64,
 }
 
+/// What came of the incidents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Incidents {
+    /// On the site.
+    pub all: usize,
+    /// Of which a camera told.
+    pub noticed: usize,
+    /// That cameras confirmed.
+    pub confirmed: usize,
+    /// Events that single cameras raised about them.
+    pub raised: usize,
+    /// Site events about them: by how many names any table knows them, some while after each.
+    pub site_events: usize,
+    /// Those that all tables which know of them call by one name and in one state.
+    pub agreed: usize,
+    /// Alarms: names under which any camera ever called them confirmed.
+    pub alarms: usize,
+    /// Incidents that liars made up, and those of them that an honest camera called confirmed.
+    pub made_up: usize,
+    /// See `made_up`.
+    pub believed: usize,
+}
+
 /// Counts while the run goes on.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     pub(super) agreement: Vec<Agreement>,
     ids: BTreeMap<usize, BTreeSet<u64>>,
+    incidents: Incidents,
 }
 
 impl Tally {
@@ -90,9 +113,66 @@ impl Tally {
         }
     }
 
+    /// Counts by which names, and in which states, the tables know an incident.
+    pub(super) fn look_at(&mut self, incident: usize, cameras: &[Camera], tables: &[Vec<SiteEvent>]) {
+        let honest = cameras.iter().zip(tables).filter(|(camera, _)| !camera.is_liar());
+        let of_it =
+            |event: &&SiteEvent| event.claims.iter().any(|key| raised(cameras, key) == Some(incident));
+        let known: BTreeSet<(&EventKey, &'static str)> = honest
+            .flat_map(|(_, events)| events.iter().filter(of_it))
+            .map(|event| (&event.key, word(event.state)))
+            .collect();
+        self.incidents.agreed += usize::from(known.len() == 1);
+        self.incidents.site_events += known.iter().map(|(key, _)| *key).collect::<BTreeSet<_>>().len();
+    }
+
+    /// What came of all of them.
+    pub(super) fn incidents(&self, all: usize, cameras: &[Camera]) -> Incidents {
+        let of_all = || cameras.iter().flat_map(|camera| camera.raised.iter().skip(1));
+        let honest = cameras.iter().filter(|camera| !camera.is_liar());
+        let confirmed = honest.flat_map(|c| &c.told).filter(|event| event.state == EventState::Confirmed);
+        let mut alarms: BTreeMap<usize, BTreeSet<&EventKey>> = BTreeMap::new();
+        let mut believed = BTreeSet::new();
+        for event in confirmed {
+            let deeds: BTreeSet<usize> = event.claims.iter().filter_map(|key| raised(cameras, key)).collect();
+            if deeds.is_empty() {
+                believed.insert(&event.key);
+            }
+            for deed in deeds {
+                alarms.entry(deed).or_default().insert(&event.key);
+            }
+        }
+        Incidents {
+            all,
+            noticed: of_all().flatten().collect::<BTreeSet<_>>().len(),
+            confirmed: alarms.len(),
+            raised: of_all().flatten().count(),
+            alarms: alarms.values().map(BTreeSet::len).sum(),
+            made_up: of_all().filter(|deed| deed.is_none()).count(),
+            believed: believed.len(),
+            ..self.incidents
+        }
+    }
+
     pub(super) fn ids_per_person(&self) -> f64 {
         let ids: usize = self.ids.values().map(BTreeSet::len).sum();
         ids as f64 / self.ids.len().max(1) as f64
+    }
+}
+
+/// Which incident a camera's event is about.
+fn raised(cameras: &[Camera], key: &EventKey) -> Option<usize> {
+    let camera = cameras.get(index_of(key.camera.as_str())?)?;
+    camera.raised.get(key.event_id as usize).copied().flatten()
+}
+
+fn word(state: EventState) -> &'static str {
+    match state {
+        EventState::Predicted => "predicted",
+        EventState::Occurred => "occurred",
+        EventState::Confirmed => "confirmed",
+        EventState::Retracted => "retracted",
+        EventState::Expired => "expired",
     }
 }
 

@@ -4,10 +4,11 @@
 //! come envelopes and what changed with the other cameras. A message of ours that comes back is
 //! dropped by its id before it is parsed. A message that can't be understood changes nothing but its
 //! counter; of what is refused or can't be sent, one in a minute is named for each reason, so that a
-//! peer gone mad does not fill the log. Weights and consensus are read, checked and counted.
+//! peer gone mad does not fill the log. Weights are read, checked and counted.
 //!
 //! Presence leaves on every connection, on every change of the degraded modes, and every
-//! `status_interval`. Our own tracks go into the fused table in the words in which they leave, so that we
+//! `status_interval`. Our own events go into the agreement of the cameras ([`consensus`]) as they leave, and
+//! what comes of it leaves from here. Our own tracks go into the fused table in the words in which they leave, so that we
 //! fuse what everybody else does. Nothing here knows of sockets, files or the wall clock.
 
 use std::collections::BTreeSet;
@@ -15,20 +16,24 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::bounded::{List, Map, Reals};
 use super::codec::{self, DecodeError, Encode, EncodeError, Reason};
+use super::consensus::{self, Consensus, SiteEvent};
 use super::counters::Counters;
+use super::encodings::{Encoding, Readers};
 use super::fusion::{self, Fusion, Sight};
-use super::message::{ClockStatus, GroundKind, Message, Name, Presence, StatusMessage, TrackMessage};
+use super::message::{Message, TrackMessage};
 use super::neighbours::{self, Neighbours};
 use super::open::{self, Opened};
-use super::peers::{self, Arrival, PeerChange, Peers, footprint_of};
-use super::publish::{self, Publisher, event_message, millis, track_message};
+use super::peers::{self, Arrival, PeerChange, PeerState, Peers};
+use super::presence;
+use super::publish::{self, Publisher, event_message, track_message};
+use super::surroundings::Surroundings;
 use super::topic::{Family, Prefix};
-use super::wire::{COUNT_MAX, Count, MILLIS_MAX, Millis, Real};
+use super::wire::{Count, MILLIS_MAX};
 use crate::base::Time;
 use crate::model::{
-    CameraId, Delivery, Envelope, MessageClass, Point, Polygon, Qos, Scene, SceneTrack, Transition,
+    CameraId, ContentType, Delivery, Envelope, MessageClass, Point, Polygon, Qos, Scene, SceneTrack,
+    Transition,
 };
 
 /// Between two of one kind that are named for the log.
@@ -47,23 +52,29 @@ pub struct Options {
     pub fusion: fusion::Options,
     /// Whose tracks are listened to.
     pub neighbours: neighbours::Options,
+    /// How cameras agree on what happens.
+    pub consensus: consensus::Options,
+    /// How messages leave, but for presence, which is always JSON.
+    pub encoding: Encoding,
     /// Presence leaves at least so often.
     pub status_interval: Duration,
 }
 
 /// What of the [`Options`] can be changed while taking part.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Tuning {
     /// What leaves, and how often.
     pub publish: publish::Options,
     /// What is kept of others, and how long.
     pub peers: peers::Options,
+    /// How cameras agree on what happens.
+    pub consensus: consensus::Options,
 }
 
 impl Options {
     /// What of them can be changed while taking part.
     pub fn tuning(&self) -> Tuning {
-        Tuning { publish: self.publish, peers: self.peers }
+        Tuning { publish: self.publish, peers: self.peers, consensus: self.consensus }
     }
 }
 
@@ -75,6 +86,8 @@ impl Default for Options {
             peers: peers::Options::default(),
             fusion: fusion::Options::default(),
             neighbours: neighbours::Options::default(),
+            consensus: consensus::Options::default(),
+            encoding: Encoding::default(),
             status_interval: Duration::from_secs(10),
         }
     }
@@ -100,6 +113,13 @@ pub struct Identity {
     pub version: String,
     /// Its ground.
     pub ground: Ground,
+}
+
+impl Identity {
+    /// Start of the process as it leaves: bounded as timestamps are.
+    pub(super) fn boot_ms(&self) -> u64 {
+        self.boot_ms.min(MILLIS_MAX)
+    }
 }
 
 /// What happened.
@@ -149,6 +169,9 @@ pub enum Action {
         /// What happened to it.
         change: PeerChange,
     },
+    /// An incident on the site was decided, or began: for surfaces and the log. The alarm is `Confirmed`, once
+    /// for each incident on each camera, under the same key on all.
+    Site(Box<SiteEvent>),
     /// A message was refused, for the log: the first in a minute for this reason. How many there were
     /// since the start stands in [`Counters::refused`].
     Refused(DecodeError),
@@ -166,6 +189,8 @@ pub struct Engine {
     peers: Peers,
     fusion: Fusion,
     neighbours: Neighbours,
+    readers: Readers,
+    consensus: Consensus,
     counters: Counters,
     app_counters: Vec<(&'static str, u64)>,
     modes: Vec<String>,
@@ -179,6 +204,7 @@ pub struct Engine {
     buffer: Vec<u8>,
     chosen: Vec<usize>,
     changes: peers::Changes,
+    decisions: Vec<consensus::Action>,
 }
 
 impl Engine {
@@ -194,6 +220,8 @@ impl Engine {
             peers: Peers::new(options.peers),
             fusion,
             neighbours: Neighbours::new(options.neighbours, footprint.clone().filter(|_| *calibrated)),
+            consensus: Consensus::new(options.consensus, footprint.clone().filter(|_| *calibrated)),
+            readers: Readers::default(),
             options,
             identity,
             counters: Counters::default(),
@@ -206,6 +234,7 @@ impl Engine {
             buffer: Vec::new(),
             chosen: Vec::new(),
             changes: Vec::new(),
+            decisions: Vec::new(),
         }
     }
 
@@ -213,8 +242,10 @@ impl Engine {
     pub fn tune(&mut self, tuning: Tuning) {
         self.publisher.set_options(tuning.publish);
         self.peers.set_options(tuning.peers);
+        self.consensus.set_options(tuning.consensus);
         self.options.publish = tuning.publish;
         self.options.peers = tuning.peers;
+        self.options.consensus = tuning.consensus;
     }
 
     /// Takes one input; what is to be done is added to `out`.
@@ -223,9 +254,11 @@ impl Engine {
             Input::Scene(scene) => self.scene(scene, now, out),
             Input::Transition(Transition::Event(event)) => {
                 if self.publisher.admit(event) {
-                    let message = event_message(&self.identity.camera, self.boot_ms(), event);
+                    let message = event_message(&self.identity.camera, self.identity.boot_ms(), event);
                     let topic = self.options.prefix.event(&self.identity.camera, event.id);
-                    self.send(&message, topic, event.severity.number(), now, out);
+                    if self.send(&message, topic, event.severity.number(), now, out) {
+                        self.consult(consensus::Input::Event(&message), now, out);
+                    }
                 }
             }
             Input::Transition(Transition::TrackEnded { last, .. }) => {
@@ -234,7 +267,7 @@ impl Engine {
                 }
             }
             Input::Delivery(delivery) => {
-                if let Err(error) = self.delivery(delivery, now) {
+                if let Err(error) = self.delivery(delivery, now, out) {
                     let reason = error.reason();
                     self.counters.refused[reason as usize] += 1;
                     if is_due(&mut self.refused_named[reason as usize], now) {
@@ -242,7 +275,7 @@ impl Engine {
                     }
                 }
             }
-            Input::Opened(opened) => self.message(opened, now),
+            Input::Opened(opened) => self.message(opened, now, out),
             Input::Connected => self.send_status(now, out),
             Input::Modes(modes) => {
                 if self.modes != modes {
@@ -258,6 +291,8 @@ impl Engine {
                 self.peers.sweep(now, &mut self.changes);
                 self.subscribe(out);
                 self.fusion.step(epoch_ms(now));
+                self.compare_views(now);
+                self.consult(consensus::Input::Tick, now, out);
                 if self.last_status.is_none_or(|last| now.since(last) >= self.options.status_interval) {
                     self.send_status(now, out);
                 }
@@ -269,7 +304,7 @@ impl Engine {
     /// What the broker says for us when the connection breaks without a goodbye.
     pub fn will(&self, now: Time) -> Result<Envelope, EncodeError> {
         let mut buffer = Vec::new();
-        codec::encode(&self.offline(now), &mut buffer)?;
+        codec::encode(&presence::offline(&self.identity, now), &mut buffer)?;
         let topic = self.options.prefix.status(&self.identity.camera);
         Ok(envelope(Family::Status, topic, &buffer, 0))
     }
@@ -310,13 +345,20 @@ impl Engine {
         &mut self.fusion
     }
 
+    /// What happens on the site, by what the cameras agree on: every incident that is remembered, by key.
+    pub fn site_events(&self, now: Time) -> Vec<SiteEvent> {
+        let Self { identity, peers, fusion, .. } = self;
+        self.consensus.events(&Surroundings { identity, peers, fusion, looks: self.looks() }, now)
+    }
+
+    /// What the cameras agree on.
+    pub fn consensus(&self) -> &Consensus {
+        &self.consensus
+    }
+
     /// What was counted.
     pub fn counters(&self) -> &Counters {
         &self.counters
-    }
-
-    fn boot_ms(&self) -> u64 {
-        self.identity.boot_ms.min(MILLIS_MAX)
     }
 
     fn scene(&mut self, scene: &Scene, now: Time, out: &mut Vec<Action>) {
@@ -328,6 +370,43 @@ impl Engine {
             self.send_track(&scene.tracks[i], false, now, out);
         }
         self.chosen = chosen;
+        self.consult(consensus::Input::Scene(scene), now, out);
+    }
+
+    /// Learns where our view is blind.
+    fn compare_views(&mut self, now: Time) {
+        if !self.looks() {
+            return;
+        }
+        for (at, seen) in self.fusion.seen_by_others(epoch_ms(now)) {
+            self.consensus.compare(at, seen);
+        }
+    }
+
+    fn looks(&self) -> bool {
+        !self.modes.iter().any(|mode| peers::is_dead_view(mode))
+    }
+
+    /// Lets the cameras' agreement take something in, and does what comes of it.
+    fn consult(&mut self, input: consensus::Input<'_>, now: Time, out: &mut Vec<Action>) {
+        let mut decisions = std::mem::take(&mut self.decisions);
+        let looks = self.looks();
+        let Self { identity, peers, fusion, consensus, .. } = self;
+        consensus.handle(input, &Surroundings { identity, peers, fusion, looks }, now, &mut decisions);
+        for decision in decisions.drain(..) {
+            match decision {
+                consensus::Action::Vote(vote) => {
+                    let topic = self.options.prefix.consensus(vote.event_id.0);
+                    self.send(&*vote, topic, 0, now, out);
+                }
+                consensus::Action::Event(event) => {
+                    let topic = self.options.prefix.event(&self.identity.camera, event.event_id.0);
+                    self.send(&*event, topic, event.severity.number(), now, out);
+                }
+                consensus::Action::Site(event) => out.push(Action::Site(event)),
+            }
+        }
+        self.decisions = decisions;
     }
 
     fn send_track(&mut self, seen: &SceneTrack, ended: bool, now: Time, out: &mut Vec<Action>) {
@@ -350,7 +429,17 @@ impl Engine {
 
     fn send_status(&mut self, now: Time, out: &mut Vec<Action>) {
         self.last_status = Some(now);
-        let message = self.online(now);
+        let message = presence::online(
+            &presence::Told {
+                identity: &self.identity,
+                modes: &self.modes,
+                app_counters: &self.app_counters,
+                counters: &self.counters,
+                fusion: &self.fusion,
+                consensus: &self.consensus,
+            },
+            now,
+        );
         let topic = self.options.prefix.status(&self.identity.camera);
         self.send(&message, topic, 0, now, out);
     }
@@ -364,10 +453,11 @@ impl Engine {
         now: Time,
         out: &mut Vec<Action>,
     ) -> bool {
-        match codec::encode(message, &mut self.buffer) {
-            Ok(()) => {
+        match self.encode(message, now) {
+            Ok(content_type) => {
                 self.counters.sent[M::FAMILY as usize] += 1;
-                out.push(Action::Send(envelope(M::FAMILY, topic, &self.buffer, priority)));
+                let envelope = envelope(M::FAMILY, topic, &self.buffer, priority);
+                out.push(Action::Send(Envelope { content_type, ..envelope }));
                 true
             }
             Err(error) => {
@@ -380,65 +470,18 @@ impl Engine {
         }
     }
 
-    fn offline(&self, now: Time) -> StatusMessage {
-        StatusMessage {
-            camera_id: self.identity.camera.clone(),
-            state: Presence::Offline,
-            version: Name::cut(&self.identity.version),
-            boot: Millis(self.boot_ms()),
-            timestamp: millis(now),
-            encodings: List::default(),
-            ground: None,
-            footprint: None,
-            clock: None,
-            modes: None,
-            counters: None,
-            public_key: None,
+    /// Writes a message into the buffer, in the encoding in which it leaves.
+    fn encode<M: Encode>(&mut self, message: &M, now: Time) -> Result<ContentType, EncodeError> {
+        let packed = match self.options.encoding {
+            Encoding::Json => false,
+            Encoding::MsgPack => self.readers.all_read(self.options.peers.stale_after, now),
+            Encoding::MsgPackAlways => true,
+        };
+        if packed && codec::encode_msgpack(message, &mut self.buffer)? {
+            return Ok(ContentType::MsgPack);
         }
-    }
-
-    fn online(&self, now: Time) -> StatusMessage {
-        let Ground { calibrated, footprint } = &self.identity.ground;
-        let corners = |p: &Polygon| List::cut(p.corners().iter().map(|c| Reals([c.x, c.y])));
-        let app = self.app_counters.iter().map(|(name, n)| (Name::cut(name), *n));
-        let own = self.counters.entries().map(|(name, n)| (Name::cut(&format!("swarm_{name}")), n));
-        let site = self.site_counters().map(|(name, n)| (Name::cut(name), n));
-        let counted = app
-            .chain(own)
-            .chain(site)
-            .filter(|(_, n)| *n > 0)
-            .map(|(name, n)| (name, Count(n.min(COUNT_MAX))));
-        StatusMessage {
-            state: Presence::Online,
-            encodings: List::cut([Name::cut("json")]),
-            ground: Some(if *calibrated { GroundKind::Calibrated } else { GroundKind::Nominal }),
-            footprint: footprint.as_ref().map(corners),
-            // Timestamps leave as the system has them. Nobody measures how far off it is, so no
-            // error is claimed.
-            clock: Some(ClockStatus { offset_ms: Real(0.0), error_ms: None, source: Name::cut("none") }),
-            modes: Some(List::cut(self.modes.iter().map(|m| Name::cut(m)))),
-            counters: Some(Map::cut(counted)),
-            ..self.offline(now)
-        }
-    }
-
-    /// What the presence message says of the table of the site.
-    fn site_counters(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
-        let fusion::Counters { taken, late, early, repeated, unusable, over_limit, redone } =
-            self.fusion.counters();
-        let muted = self.fusion.cameras().iter().filter(|c| c.muted_ms.is_some()).count() as u64;
-        [
-            ("fusion_people", self.fusion.len() as u64),
-            ("fusion_taken", taken),
-            ("fusion_late", late),
-            ("fusion_early", early),
-            ("fusion_repeated", repeated),
-            ("fusion_unusable", unusable),
-            ("fusion_over_limit", over_limit),
-            ("fusion_redone", redone),
-            ("fusion_muted_cameras", muted),
-        ]
-        .into_iter()
+        codec::encode(message, &mut self.buffer)?;
+        Ok(ContentType::Json)
     }
 
     /// What a large site changes about whom we listen to.
@@ -453,24 +496,29 @@ impl Engine {
         }));
     }
 
-    fn delivery(&mut self, delivery: &Delivery, now: Time) -> Result<(), DecodeError> {
+    fn delivery(&mut self, delivery: &Delivery, now: Time, out: &mut Vec<Action>) -> Result<(), DecodeError> {
         let at = open::place(delivery, &self.options.prefix)?;
         if at.camera() == Some(self.identity.camera.as_str()) {
             // Not worth reading.
             self.counters.own += 1;
             return Ok(());
         }
-        self.message(&Opened::read_at(delivery, at)?, now);
+        self.message(&Opened::read_at(delivery, at)?, now, out);
         Ok(())
     }
 
-    fn message(&mut self, opened: &Opened, now: Time) {
+    fn message(&mut self, opened: &Opened, now: Time, out: &mut Vec<Action>) {
         if opened.sender() == Some(&self.identity.camera) {
             self.counters.own += 1;
             return;
         }
         self.counters.received[opened.family() as usize] += 1;
-        let Self { peers, fusion, neighbours, counters, changes, identity, .. } = self;
+        let Self { peers, fusion, neighbours, readers, consensus, counters, changes, identity, .. } = self;
+        let introduced = || {
+            let sender = opened.sender().and_then(|camera| peers.get(camera));
+            sender.is_some_and(|peer| peer.status.is_some())
+        };
+        readers.hear(&opened.message, introduced, now);
         let on = &mut Arrival { now, counters, changes };
         match &opened.message {
             Message::Track(m) => {
@@ -481,21 +529,33 @@ impl Engine {
                     fuse(fusion, m, now);
                 }
             }
-            Message::Event(m) => peers.event(m, on),
+            Message::Event(m) if !neighbours.concerns(m.position.point()) => on.counters.far_events += 1,
+            Message::Event(m) => {
+                peers.event(m, on);
+                self.consult(consensus::Input::Event(m), now, out);
+            }
             Message::Status(m) if !neighbours.cares(m, peers) => on.counters.far_presence += 1,
             Message::Status(m) => {
-                let footprint = footprint_of(m);
-                if m.state == Presence::Online && footprint.is_some() {
-                    fusion.set_footprint(&m.camera_id, footprint, epoch_ms(now));
-                }
                 peers.status(m.clone(), on);
+                if let Some(peer) = peers.get(&m.camera_id).filter(|p| p.state == PeerState::Online)
+                    && peer.footprint.is_some()
+                {
+                    fusion.set_footprint(&m.camera_id, peer.footprint.clone(), epoch_ms(now));
+                }
             }
             Message::Weights(m) => peers.sign_of_life(&m.camera_id, on),
-            // The reference system does not name the sender.
+            Message::Consensus(m)
+                if !neighbours.hears(&m.initiating_camera)
+                    && !consensus.knows(&m.initiating_camera, m.event_id.0) =>
+            {
+                on.counters.far_events += 1;
+            }
             Message::Consensus(m) => {
+                // The reference system does not name the sender.
                 if let Some(camera) = &m.camera_id {
                     peers.sign_of_life(camera, on);
                 }
+                self.consult(consensus::Input::Vote(m), now, out);
             }
         }
     }

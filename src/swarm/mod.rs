@@ -3,8 +3,9 @@
 //! Five families of messages (tracks, events, weights, consensus, status), each with its topics, QoS
 //! and keys. [`message`] is their vocabulary, [`wire`] and [`bounded`] the
 //! values they are made of, [`codec`] turns them into bytes and back, [`topic`] names the places, `neighbours`
-//! decides whose tracks are listened to, [`peers`] is the bounded table of the other cameras, [`fusion`] the one of the people on the site, and
-//! [`Engine`] puts them together.
+//! decides whose tracks are listened to, [`peers`] is the bounded table of the other cameras, [`fusion`] the
+//! one of the people on the site, [`consensus`] the one of what happens there, and [`Engine`] puts them
+//! together.
 //!
 //! Pure: no tokio, no I/O, no ambient time or randomness. `handle(input, now) -> actions`, so that
 //! many cameras can run in one test, the same way every time.
@@ -19,19 +20,25 @@
 
 pub mod bounded;
 pub mod codec;
+pub mod consensus;
 mod counters;
+mod encodings;
 mod engine;
 pub mod fusion;
 pub mod message;
+pub mod msgpack;
 mod neighbours;
 mod open;
 pub mod peers;
+mod presence;
 mod publish;
 mod sequence;
+mod surroundings;
 pub mod topic;
 pub mod wire;
 
 pub use counters::Counters;
+pub use encodings::Encoding;
 pub use engine::{Action, Engine, Ground, Identity, Input, Options, Tuning};
 pub use neighbours::Options as NeighbourOptions;
 pub use open::Opened;

@@ -2,8 +2,9 @@
 //!
 //! On a small site everybody's. A site of more than [`Options::small_site_max`] cameras is a large one: there
 //! a camera listens to the tracks of those alone whose ground lies within [`Options::near_m`] of its own, as
-//! `status/+` tells it, and does not keep presence of those far away beyond the first few. So what a camera
-//! does and keeps depends on how many are near, whatever the size of the site. A site is small again when
+//! `status/+` tells it; it does not keep the presence of those far away beyond the first few, and leaves what
+//! happens far away to those who are there, whose word it could not judge: it does not know who can see
+//! the place. So what a camera does and keeps depends on how many are near, whatever the size of the site. A site is small again when
 //! fewer than three quarters of the limit are there: a site of just that size does not go back and forth.
 //!
 //! A camera that says no measured ground shares no metres with anybody, and is nobody's neighbour.
@@ -80,6 +81,19 @@ impl Neighbours {
         true
     }
 
+    /// Whether what happens at a place is a camera's business: on a large site what happens far away is not.
+    pub(super) fn concerns(&self, place: Point) -> bool {
+        let near = |own: &Ground| {
+            own.polygon.contains(place) || own.polygon.border_distance(place) <= self.options.near_m
+        };
+        self.near.is_none() || self.own.as_ref().is_some_and(near)
+    }
+
+    /// Whether a camera is listened to.
+    pub(super) fn hears(&self, camera: &CameraId) -> bool {
+        self.near.as_ref().is_none_or(|near| near.contains(camera))
+    }
+
     /// Decides anew who is near; what is to change at the broker is added to `out`.
     pub(super) fn update(&mut self, peers: &Peers, prefix: &Prefix, out: &mut Vec<Change>) {
         let there = peers.online();
@@ -91,8 +105,8 @@ impl Neighbours {
             return;
         }
         let near = large.then(|| {
-            let announced = peers.iter().filter_map(|(camera, peer)| Some((camera, peer.status.as_deref()?)));
-            announced.filter(|(_, m)| self.is_near(m)).map(|(camera, _)| camera.clone()).collect()
+            let grounds = peers.iter().filter_map(|(camera, peer)| Some((camera, peer.footprint.as_ref()?)));
+            grounds.filter(|(_, ground)| self.is_close(ground)).map(|(camera, _)| camera.clone()).collect()
         });
         let wanted = filters(near.as_ref(), prefix);
         let had = filters(self.near.as_ref(), prefix);
@@ -123,8 +137,11 @@ impl Neighbours {
             most.y,
         ));
         // The boxes tell of most that they are far away.
-        apart_m <= self.options.near_m
-            && footprint_of(m).is_some_and(|f| f.distance(&own.polygon) <= self.options.near_m)
+        apart_m <= self.options.near_m && footprint_of(m).is_some_and(|ground| self.is_close(&ground))
+    }
+
+    fn is_close(&self, ground: &Polygon) -> bool {
+        self.own.as_ref().is_some_and(|own| own.polygon.distance(ground) <= self.options.near_m)
     }
 }
 

@@ -6,6 +6,7 @@
 
 use super::codec::{self, DecodeError, Reason};
 use super::message::Message;
+use super::msgpack;
 use super::topic::{Family, Prefix, Topic};
 use crate::model::{CameraId, Delivery};
 
@@ -28,10 +29,15 @@ impl Opened {
         if delivery.retained && !at.family().retained() {
             return refuse(Reason::Retained, "an old message, kept by the broker");
         }
-        if let Some(other) = delivery.content_type.as_deref().filter(|t| !is_json(t)) {
-            return refuse(Reason::UnsupportedEncoding, other);
-        }
-        Ok(Self { message: codec::decode(topic, at, &delivery.payload)? })
+        let message = match format(delivery) {
+            Some(Format::Json) => codec::decode(topic, at, &delivery.payload)?,
+            Some(Format::MsgPack) => codec::decode_msgpack(topic, at, &delivery.payload)?,
+            None => {
+                let other = delivery.content_type.as_deref().unwrap_or_default();
+                return refuse(Reason::UnsupportedEncoding, other);
+            }
+        };
+        Ok(Self { message })
     }
 
     /// What kind of message it is.
@@ -64,8 +70,22 @@ pub(super) fn place<'a>(delivery: &'a Delivery, prefix: &Prefix) -> Result<Topic
         .ok_or_else(|| DecodeError::new(Reason::BadTopic, &delivery.topic, "", "not a topic of the swarm"))
 }
 
-/// Whether a content type may be JSON: MQTT 3.1.1 peers give none, others may call it text.
-fn is_json(content_type: &str) -> bool {
-    let kind = content_type.split(';').next().unwrap_or_default().trim();
-    ["application/json", "text/json", "text/plain", ""].iter().any(|t| kind.eq_ignore_ascii_case(t))
+enum Format {
+    Json,
+    MsgPack,
+}
+
+/// The encoding that the content type names. MQTT 3.1.1 peers give none: there the first byte tells.
+fn format(delivery: &Delivery) -> Option<Format> {
+    let kind = delivery.content_type.as_deref().unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    let is = |names: &[&str]| names.iter().any(|name| kind.eq_ignore_ascii_case(name));
+    if kind.is_empty() {
+        return Some(if msgpack::is_begun(&delivery.payload) { Format::MsgPack } else { Format::Json });
+    }
+    if is(&["application/json", "text/json", "text/plain"]) {
+        return Some(Format::Json);
+    }
+    is(&["application/msgpack", "application/vnd.msgpack", "application/x-msgpack"])
+        .then_some(Format::MsgPack)
 }

@@ -162,6 +162,8 @@ pub struct Peer {
     pub heard: Time,
     /// Its last presence message without its counters; none from the reference system.
     pub status: Option<Box<StatusMessage>>,
+    /// The ground that it says it sees; none where it does not measure.
+    pub footprint: Option<Polygon>,
     /// Its tracks by number.
     pub tracks: BTreeMap<u32, RemoteTrack>,
     /// Its events by boot (0 from the reference system) and number.
@@ -182,6 +184,7 @@ impl Peer {
             state: PeerState::Silent,
             heard: now,
             status: None,
+            footprint: None,
             tracks: BTreeMap::new(),
             events: BTreeMap::new(),
             sequence: Sequence::default(),
@@ -195,6 +198,12 @@ impl Peer {
         self.status.as_ref().is_some_and(|s| s.ground == Some(GroundKind::Calibrated))
     }
 
+    /// It is there, and no degraded mode says that its view is dead.
+    pub fn looks(&self) -> bool {
+        let modes = self.status.iter().flat_map(|s| s.modes.iter()).flat_map(|modes| modes.iter());
+        self.state == PeerState::Online && !modes.into_iter().any(|mode| is_dead_view(mode.as_str()))
+    }
+
     fn boot_ms(&self) -> Option<u64> {
         self.status.as_ref().map(|s| s.boot.0)
     }
@@ -204,6 +213,17 @@ impl Peer {
         self.sequence = Sequence::default();
         self.newest_ms = 0;
     }
+}
+
+/// Degraded modes in which a camera sees nothing.
+pub(super) fn is_dead_view(mode: &str) -> bool {
+    ["capture_down", "capture_stalled", "paused"].contains(&mode)
+}
+
+/// The ground that a camera says it sees; none where it does not measure.
+pub(super) fn footprint_of(m: &StatusMessage) -> Option<Polygon> {
+    let corners = m.footprint.as_ref().filter(|_| m.ground == Some(GroundKind::Calibrated))?;
+    Polygon::new(corners.iter().map(|c| Point::new(c.0[0], c.0[1])).collect()).ok()
 }
 
 /// A change, and whose.
@@ -296,7 +316,10 @@ impl Peers {
         // A will carries little more than the name: what was said before stays.
         match (m.state, &mut peer.status) {
             (Presence::Offline, Some(status)) if !restarted => status.state = Presence::Offline,
-            (_, status) => *status = Some(m),
+            (_, status) => {
+                peer.footprint = footprint_of(&m);
+                *status = Some(m);
+            }
         }
         on.changes.extend(change.map(|change| (camera, change)));
     }
@@ -470,12 +493,6 @@ fn put<K: Ord + Copy, V: Heard>(
         own.insert(key, value);
     }
     evicted
-}
-
-/// The ground that a camera says it sees; none where it does not measure.
-pub(super) fn footprint_of(m: &StatusMessage) -> Option<Polygon> {
-    let corners = m.footprint.as_ref().filter(|_| m.ground == Some(GroundKind::Calibrated))?;
-    Polygon::new(corners.iter().map(|c| Point::new(c.0[0], c.0[1])).collect()).ok()
 }
 
 fn remote_track(m: &TrackMessage, now: Time) -> RemoteTrack {

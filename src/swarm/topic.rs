@@ -201,6 +201,11 @@ impl Prefix {
         format!("{}/events/{camera}/{event_id}", self.0)
     }
 
+    /// Where what cameras think of an event is published.
+    pub fn consensus(&self, event_id: u32) -> String {
+        format!("{}/consensus/{event_id}", self.0)
+    }
+
     /// Where presence is published.
     pub fn status(&self, camera: &CameraId) -> String {
         format!("{}/status/{camera}", self.0)
@@ -256,8 +261,9 @@ mod tests {
         assert_eq!(of(&prefix.track(&camera, 7)), Some((Family::Track, Some("gate.1".into()))));
         assert_eq!(of(&prefix.event(&camera, u32::MAX)), Some((Family::Event, Some("gate.1".into()))));
         assert_eq!(of(&prefix.status(&camera)), Some((Family::Status, Some("gate.1".into()))));
+        let consensus = prefix.consensus(77);
+        assert_eq!(prefix.parse_topic(&consensus), Some(Topic::Consensus { event_id: 77 }));
         assert_eq!(of("site 7/swarm/models/a/weights"), Some((Family::Weights, Some("a".into()))));
-        assert_eq!(prefix.parse_topic("site 7/swarm/consensus/77"), Some(Topic::Consensus { event_id: 77 }));
     }
 
     #[test]

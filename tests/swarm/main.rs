@@ -4,7 +4,10 @@
 
 mod fixtures;
 mod foreseen;
+mod hostile;
 mod messages;
+mod msgpack;
+mod neighbours;
 mod peers;
 mod publishing;
 mod roundtrip;

@@ -460,6 +460,27 @@ impl Fusion {
         self.table().name_of(camera, track_id)
     }
 
+    /// Whether a camera is left out, for what the others bear out or by somebody else's word.
+    pub fn is_muted(&self, camera: &CameraId) -> bool {
+        self.roster.find(camera).is_some_and(|index| {
+            self.roster.is_muted(index)
+                || self.table().standing.get(usize::from(index)).is_some_and(|s| s.is_muted())
+        })
+    }
+
+    /// Everybody whom other cameras see at this time (milliseconds since the epoch on our clock): where, and
+    /// whether our own does too.
+    pub fn seen_by_others(&self, at_ms: i64) -> impl Iterator<Item = (Point, bool)> + '_ {
+        let moment_ms = millis(self.options.moment).max(1);
+        let fresh = move |b: &table::Binding, p: &table::Person| p.seen_ms - b.seen_ms < moment_ms;
+        let people = self.table().people.iter();
+        people.filter(move |p| p.is_shown() && at_ms - p.seen_ms < 2 * FUTURE_MAX_MS).filter_map(move |p| {
+            let own = p.bindings.iter().any(|b| Roster::is_own(b.camera) && fresh(b, p));
+            let others = p.bindings.iter().any(|b| !Roster::is_own(b.camera) && fresh(b, p));
+            others.then(|| (p.estimate.place(0.0).at, own))
+        })
+    }
+
     /// What is known of each camera, by its name.
     pub fn cameras(&self) -> Vec<CameraStanding> {
         let table = self.table();

@@ -51,7 +51,9 @@ pub(super) struct Standing {
     /// Fading normal equations of residual = offset - velocity * clock.
     normal: Matrix3<f64>,
     right: Vector3<f64>,
-    /// Where it says people are, less where the others say so, metres.
+    /// The offset by its own residuals alone, metres.
+    solved_m: Point,
+    /// Where it says people are, less where the others say so, metres: that, less the site's mean.
     pub(super) bias_m: Point,
     /// How far behind the others it says people are on their ways, seconds: a clock that is ahead, or a
     /// filter that is slow. Told, and not corrected: arrivals tell clocks better (see `roster`).
@@ -76,6 +78,7 @@ impl Default for Standing {
         Self {
             normal: Matrix3::zeros(),
             right: Vector3::zeros(),
+            solved_m: Point::default(),
             bias_m: Point::default(),
             lag_s: 0.0,
             noise_ln: NOISE_LN_BEGIN,
@@ -156,7 +159,7 @@ impl Standing {
         if let Some(solved) =
             (self.normal + Matrix3::from_diagonal(&prior)).try_inverse().map(|inverse| inverse * self.right)
         {
-            self.bias_m = limited(Point::new(solved[0], solved[1]), BIAS_MAX_M);
+            self.solved_m = limited(Point::new(solved[0], solved[1]), BIAS_MAX_M);
             self.lag_s = solved[2].clamp(-LAG_MAX_S, LAG_MAX_S);
         }
     }
@@ -183,7 +186,7 @@ impl Standing {
 }
 
 /// Residuals say only how cameras differ: an error that all share is nobody's. So the offsets of the site's
-/// cameras have the mean zero.
+/// cameras have the mean zero. A camera that was never compared has none: the mean of the others is not its.
 pub(super) fn centre(all: &mut [Standing]) {
     let known = |s: &&mut Standing| s.compared > 0 && !s.is_muted();
     let weight: f64 = all.iter_mut().filter(known).map(|s| s.trust()).sum();
@@ -191,13 +194,33 @@ pub(super) fn centre(all: &mut [Standing]) {
         return;
     }
     let mean =
-        all.iter_mut().filter(known).fold(Point::default(), |sum, s| sum + s.bias_m * (s.trust() / weight));
-    for s in all {
-        s.bias_m = s.bias_m - mean;
+        all.iter_mut().filter(known).fold(Point::default(), |sum, s| sum + s.solved_m * (s.trust() / weight));
+    for s in all.iter_mut().filter(|s| s.compared > 0) {
+        s.bias_m = s.solved_m - mean;
     }
 }
 
 fn limited(v: Point, most: f64) -> Point {
     let length = v.norm();
     if length > most { v * (most / length) } else { v }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_camera_that_was_never_compared_gets_no_offset_however_often_the_others_are_centred() {
+        let mut all = [Standing::default(); 3];
+        for s in &mut all[..2] {
+            s.compare(Point::new(0.4, 0.0), [0.01, 0.0, 0.01], Point::default());
+        }
+        all[1].compare(Point::new(-0.1, 0.2), [0.01, 0.0, 0.01], Point::default());
+        for _ in 0..1_000 {
+            centre(&mut all);
+        }
+        assert_eq!(all[2].bias_m, Point::default());
+        let sum = all[0].bias_m * all[0].trust() + all[1].bias_m * all[1].trust();
+        assert!(sum.norm() < 1e-9 && all[0].bias_m.norm() < BIAS_MAX_M, "{all:?}");
+    }
 }

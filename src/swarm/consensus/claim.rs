@@ -1,0 +1,184 @@
+//! One camera's word that something happens: what it claims, and what all say of it.
+//!
+//! A camera tells an event in several messages: predicted, predicted again as it gets graver, occurred,
+//! confirmed. A [`Claim`] is their join: the latest of them ([`Told`], in a total order), the span of time
+//! that they speak of, the most that was ever claimed, and flags that are only ever raised. So it is a
+//! function of which messages came, and not of their order or number of copies.
+//!
+//! Two claims are of one incident if they are of one kind, at one time, and about one subject or at one
+//! place ([`Claim::is_same`]). All numbers are whole (milliseconds, millimetres, thousandths), as on the wire.
+
+use super::ballot::{Ballot, Word};
+use crate::model::{CameraId, EventState, EventType, Point, Severity};
+use crate::swarm::message::{EventKey, EventMessage};
+
+/// Claims about one person are of one incident within this time and distance: cameras that took notice later
+/// say so later, and somebody who goes on doing it is no new incident.
+const SUBJECT_WITHIN_MS: u64 = 30_000;
+const SUBJECT_WITHIN_M: f64 = 10.0;
+/// Claims at one place are of one incident within this time and distance, as long as nobody knows better.
+const PLACE_WITHIN_MS: u64 = 10_000;
+const PLACE_WITHIN_M: f64 = 3.0;
+/// Two people with different numbers may still be one, named twice, when they are no farther apart.
+const APART_M: f64 = 1.0;
+/// Tracks of one claim whose people are looked up.
+const SUBJECTS_MAX: usize = 8;
+
+/// An event as its camera told it last. The order decides which of two words is the later one.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Told {
+    at_ms: u64,
+    pub(super) kind: EventType,
+    x_mm: i64,
+    y_mm: i64,
+    pub(super) severity: Severity,
+    pub(super) expected_ms: u64,
+    pub(super) tracks: Vec<u32>,
+}
+
+/// Everything that one camera told of one event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Claim {
+    pub(super) boot_ms: u64,
+    pub(super) latest: Told,
+    /// When it was first told of, on its camera's clock.
+    pub(super) founded_ms: u64,
+    /// When it happens, at the earliest and at the latest that was told.
+    span_ms: (u64, u64),
+    /// The most that its camera was ever sure of it, as its vote.
+    pub(super) peak: Word,
+    pub(super) occurred: bool,
+    /// What its camera has told the site that came of it.
+    pub(super) told: Outcomes,
+    pub(super) ballot: Ballot,
+}
+
+/// Outcomes that were told; raised, and never lowered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Outcomes {
+    pub(super) confirmed: bool,
+    pub(super) retracted: bool,
+    pub(super) expired: bool,
+}
+
+impl Outcomes {
+    pub(super) fn has(self, state: EventState) -> bool {
+        match state {
+            EventState::Confirmed => self.confirmed,
+            EventState::Retracted => self.retracted,
+            EventState::Expired => self.expired,
+            EventState::Predicted | EventState::Occurred => false,
+        }
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.confirmed |= other.confirmed;
+        self.retracted |= other.retracted;
+        self.expired |= other.expired;
+    }
+}
+
+impl Told {
+    fn new(m: &EventMessage) -> Self {
+        let mm = |metres: f64| (metres * 1_000.0).round() as i64;
+        let tracks = m.tracks.iter().map(|id| id.0).chain([m.track_id.0]);
+        let mut tracks: Vec<u32> = tracks.take(SUBJECTS_MAX).collect();
+        tracks.sort_unstable();
+        tracks.dedup();
+        Self {
+            at_ms: m.timestamp.0,
+            kind: m.event_type,
+            x_mm: mm(m.position.x.0),
+            y_mm: mm(m.position.y.0),
+            severity: m.severity,
+            expected_ms: m.predicted_time.0,
+            tracks,
+        }
+    }
+
+    pub(super) fn position_m(&self) -> Point {
+        Point::new(self.x_mm as f64 / 1_000.0, self.y_mm as f64 / 1_000.0)
+    }
+}
+
+/// Whether a message says that it happens. The reference system names no states: what lies ahead is predicted.
+fn has_occurred(m: &EventMessage) -> bool {
+    match m.state {
+        Some(EventState::Occurred) => true,
+        Some(_) => false,
+        None => m.predicted_time.0 <= m.timestamp.0,
+    }
+}
+
+impl Claim {
+    /// What one message says.
+    pub(super) fn new(m: &EventMessage) -> Self {
+        let latest = Told::new(m);
+        let says = |state| m.state == Some(state);
+        let is_outcome =
+            says(EventState::Confirmed) || says(EventState::Retracted) || says(EventState::Expired);
+        Self {
+            boot_ms: m.key.as_ref().map_or(0, |key| key.boot_ms),
+            founded_ms: latest.at_ms,
+            span_ms: (latest.expected_ms, latest.expected_ms),
+            // What came of it is no vote of its camera's.
+            peak: if is_outcome { Word::Abstain } else { Word::confirm(m.probability.0) },
+            occurred: has_occurred(m),
+            told: Outcomes {
+                confirmed: says(EventState::Confirmed),
+                retracted: says(EventState::Retracted),
+                expired: says(EventState::Expired),
+            },
+            latest,
+            ballot: Ballot::default(),
+        }
+    }
+
+    /// Takes in all that is known elsewhere of the same claim; whether it says anything new.
+    pub(super) fn merge(&mut self, other: &Self) -> bool {
+        let before = self.clone();
+        self.boot_ms = self.boot_ms.max(other.boot_ms);
+        if other.latest > self.latest {
+            self.latest.clone_from(&other.latest);
+        }
+        self.founded_ms = self.founded_ms.min(other.founded_ms);
+        self.span_ms = (self.span_ms.0.min(other.span_ms.0), self.span_ms.1.max(other.span_ms.1));
+        self.peak = self.peak.max(other.peak);
+        self.occurred |= other.occurred;
+        self.told.merge(other.told);
+        self.ballot.merge(&other.ballot);
+        *self != before
+    }
+
+    /// What was expected was taken back before it happened. What happened stays: that others deny it shows
+    /// in their votes.
+    pub(super) fn is_retracted(&self) -> bool {
+        self.told.retracted && !self.occurred
+    }
+
+    /// Its camera's vote on it.
+    pub(super) fn vote(&self) -> Word {
+        if self.is_retracted() { Word::Abstain } else { self.peak }
+    }
+
+    pub(super) fn key(&self, camera: &CameraId, event_id: u32) -> EventKey {
+        EventKey { camera: camera.clone(), boot_ms: self.boot_ms, event_id }
+    }
+
+    /// Whether another camera's claim (`one_camera`: another one of the same camera) is of the same
+    /// incident. `subjects` are the people that each is about, as far as they are known, in order.
+    pub(super) fn is_same(&self, other: &Self, subjects: [&[u64]; 2], one_camera: bool) -> bool {
+        if self.latest.kind != other.latest.kind {
+            return false;
+        }
+        let gap_ms = self.span_ms.0.max(other.span_ms.0).saturating_sub(self.span_ms.1.min(other.span_ms.1));
+        let apart_m = self.latest.position_m().distance(other.latest.position_m());
+        let [mine, theirs] = subjects;
+        let near = |within_m| apart_m <= within_m && gap_ms <= PLACE_WITHIN_MS;
+        if mine.iter().any(|id| theirs.contains(id)) {
+            return apart_m <= SUBJECT_WITHIN_M && gap_ms <= SUBJECT_WITHIN_MS;
+        }
+        // Two tracks of one camera are two people, unless the site knows better.
+        !one_camera && near(if mine.is_empty() || theirs.is_empty() { PLACE_WITHIN_M } else { APART_M })
+    }
+}

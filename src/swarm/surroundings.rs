@@ -1,0 +1,62 @@
+//! What consensus must know of the site, out of what the engine knows of the cameras and the people.
+
+use super::consensus::Site;
+use super::fusion::Fusion;
+use super::peers::{PeerState, Peers};
+use super::{Ground, Identity};
+use crate::model::{CameraId, Point};
+
+/// See the module.
+pub(super) struct Surroundings<'a> {
+    pub(super) identity: &'a Identity,
+    pub(super) peers: &'a Peers,
+    pub(super) fusion: &'a Fusion,
+    /// No degraded mode says that our own view is dead.
+    pub(super) looks: bool,
+}
+
+impl Site for Surroundings<'_> {
+    fn own(&self) -> &CameraId {
+        &self.identity.camera
+    }
+
+    fn viewers(&self, at: Point) -> Vec<(&CameraId, bool)> {
+        let Ground { calibrated, footprint } = &self.identity.ground;
+        let own = footprint.iter().filter(|_| *calibrated).map(|f| (self.own(), f, self.looks));
+        let peers =
+            self.peers.iter().filter_map(|(camera, p)| Some((camera, p.footprint.as_ref()?, p.looks())));
+        let all = own.chain(peers);
+        all.filter(|(_, footprint, _)| footprint.contains(at))
+            .map(|(camera, _, looks)| (camera, looks))
+            .collect()
+    }
+
+    fn is_known(&self, camera: &CameraId) -> bool {
+        camera == self.own() || self.peers.get(camera).is_some_and(|p| p.status.is_some())
+    }
+
+    fn is_present(&self, camera: &CameraId) -> bool {
+        camera == self.own() || self.peers.get(camera).is_some_and(|p| p.state == PeerState::Online)
+    }
+
+    fn is_muted(&self, camera: &CameraId) -> bool {
+        self.fusion.is_muted(camera)
+    }
+
+    fn shares_ground(&self, camera: &CameraId) -> bool {
+        if camera == self.own() {
+            return self.identity.ground.calibrated;
+        }
+        // Who assumes a ground of its own shares no metres; of the reference system nobody says so.
+        self.identity.ground.calibrated
+            && self.peers.get(camera).is_none_or(|p| p.status.is_none() || p.is_calibrated())
+    }
+
+    fn subject(&self, camera: &CameraId, track_id: u32) -> Option<u64> {
+        self.fusion.name_of(camera, track_id)
+    }
+
+    fn place_of(&self, camera: &CameraId, track_id: u32) -> Option<Point> {
+        self.peers.get(camera)?.tracks.get(&track_id).map(|track| track.position_m)
+    }
+}
