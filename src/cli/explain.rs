@@ -12,6 +12,9 @@ use crate::track::{Entry, Note};
 /// What is kept of a track that has no id yet, bytes: a doubtful one can wait for very long.
 const WAITING_MAX: usize = 64 * 1024;
 
+/// Above the first line.
+const HEADING: &str = "frame, #number of the birth (an id may go from one to another), what happened\n";
+
 /// Picks out what concerns one track.
 #[derive(Debug)]
 pub(super) struct Story {
@@ -43,6 +46,9 @@ impl Story {
                 Note::Confirmed(id) | Note::Joined(id) if !known => {
                     let lines = self.waiting.remove(tracklet);
                     if *id == self.id {
+                        if !self.found() {
+                            told += HEADING;
+                        }
                         self.told.push(*tracklet);
                         told += &lines.unwrap_or_default();
                     }
@@ -104,9 +110,10 @@ mod tests {
         assert_told_in_order(
             &told,
             &[
+                HEADING,
                 "1 #1 born of [0 100 30x80] person 0.97\n",
                 "2 #1 expected at [0 100 30x80], last seen 0.10 s ago, covered 0.00\n",
-                "2 #1   sure: [1 100 30x80] person 0.97 worth 0.",
+                "2 #1   sure: [1 100 30x80] person 0.97 fits, overlap 0.",
                 "2 #1 sure: takes [1 100 30x80] person 0.97, now at ",
                 "3 #1 confirmed as 1\n",
                 "4 #1 expected at ",
@@ -127,6 +134,7 @@ mod tests {
             &[
                 "6 #1   sure: [100 100 30x80] vehicle 0.97 refused: the track is a person\n",
                 "6 #1   doubtful: [125 100 30x80] person 0.50 refused: overlap 0.0",
+                " 0.21 is too little\n",
                 "6 #1 takes nothing, 1 in a row\n",
                 "#1 ends: lost for too long\n",
             ],

@@ -36,10 +36,13 @@ impl Edges {
         self.widest
     }
 
-    /// The first box that may reach `left` or beyond.
-    pub(super) fn first_reaching(&self, left: f64) -> usize {
+    /// The first box that may reach `left` or beyond, looked for around the place `near`: who asks from
+    /// left to right gives the last answer, and gets the next one in a step or two.
+    pub(super) fn first_reaching(&self, left: f64, near: usize) -> usize {
         let short = left - self.widest;
-        self.left.partition_point(|l| *l < short)
+        let before = self.left[..near].iter().rev().take_while(|l| **l >= short).count();
+        let after = self.left[near - before..].iter().take_while(|l| **l < short).count();
+        near - before + after
     }
 
     /// Boxes from `first` on that may share an area with `b`; none that does is missing.

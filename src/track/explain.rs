@@ -116,7 +116,10 @@ impl fmt::Display for Note {
             Self::Candidate { stage, detection, verdict } => {
                 write!(f, "  {stage}: {} ", seen(detection))?;
                 match verdict {
-                    Ok(worth) => write!(f, "worth {worth:.2}"),
+                    Ok(worth) if *stage == Stage::Distance => {
+                        write!(f, "fits, {:.1} times as likely as a new object", worth.exp())
+                    }
+                    Ok(worth) => write!(f, "fits, overlap {worth:.2} above the least"),
                     Err(refusal) => write!(f, "refused: {refusal}"),
                 }
             }

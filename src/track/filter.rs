@@ -91,11 +91,10 @@ pub(super) struct Fit {
 }
 
 impl Fit {
-    const NONE: Self = Self { distance: 0.0, volume: 1.0 };
-
-    fn add(&mut self, off: f64, variance: f64, height: f64) {
-        self.distance += off * off / variance;
-        self.volume *= variance / (height * height);
+    /// At this squared distance, where centre and height have these variances, square pixels, of a box as high
+    /// as this, pixels.
+    pub(super) fn new(distance: f64, [x, y, tall]: [f64; 3], height: f64) -> Self {
+        Self { distance, volume: x * y * tall / height.powi(6) }
     }
 
     /// ln of the probability density, for each cube of place and height, in heights.
@@ -153,32 +152,21 @@ impl BoxFilter {
         }
     }
 
-    /// How well a detected box fits, by its centre and height.
-    pub(super) fn fit(&self, bbox: BBox, m: &Model) -> Fit {
-        let (c, h) = (bbox.center(), self.height.x);
-        let (place, tall) = ((m.place_noise * h).powi(2), (m.height_noise * h).powi(2));
-        let mut fit = Fit::NONE;
-        fit.add(c.x - self.x.x, self.x.xx + place, h);
-        fit.add(c.y - self.y.x, self.y.xx + place, h);
-        fit.add(bbox.height - self.height.x, self.height.xx + tall, h);
-        fit
-    }
-
     /// How well another filter fits, its velocity too: is that the object that this one lost?
     pub(super) fn fit_of(&self, new: &Self) -> Fit {
-        let h = self.height.x;
-        let mut fit = Fit::NONE;
-        for (old, new) in [(&self.x, &new.x), (&self.y, &new.y), (&self.height, &new.height)] {
-            fit.add(new.x - old.x, old.xx + new.xx, h);
-        }
-        for (old, new) in [(&self.x, &new.x), (&self.y, &new.y)] {
-            fit.distance += (new.v - old.v).powi(2) / (old.vv + new.vv);
-        }
-        fit
+        let places = [(&self.x, &new.x), (&self.y, &new.y), (&self.height, &new.height)];
+        let off = |off: f64, variance: f64| off * off / variance;
+        let distance: f64 = places.iter().map(|(old, new)| off(new.x - old.x, old.xx + new.xx)).sum();
+        let turned: f64 = places[..2].iter().map(|(old, new)| off(new.v - old.v, old.vv + new.vv)).sum();
+        Fit::new(distance + turned, places.map(|(old, new)| old.xx + new.xx), self.height.x)
     }
 
-    /// The variance with which a detection or another filter's centre is expected along x at most,
-    /// square pixels.
+    /// Of the centre along x and y, and of the height, square pixels.
+    pub(super) fn variance(&self) -> [f64; 3] {
+        [self.x.xx, self.y.xx, self.height.xx]
+    }
+
+    /// The variance with which another filter's centre is expected along x at most, square pixels.
     pub(super) fn variance_x(&self, m: &Model) -> f64 {
         self.x.xx + (2.0 * m.place_noise * self.height.x).powi(2)
     }

@@ -56,12 +56,13 @@
 //! a stopped beside a moving hypothesis for the lost, the bottom of the picture as an exit, a shorter
 //! memory for short tracks, no births on top of a track, reports drawn toward the detection.
 //!
-//! In one place stand: which pairs may be and what they are worth in `gate`, the filter's arithmetic in
-//! `filter`, the pairing in `base`, and what is noted for `replay --explain` in `explain`.
+//! In one place stand: what a frame expects of a track in `expected`, which pairs may be and what they are
+//! worth in `gate`, the filter's arithmetic in `filter`, the pairing in `base`, and what is noted for
+//! `replay --explain` in `explain`.
 //!
-//! Who may belong to whom is searched along x: tracks and detections are kept from left to right (`order`),
-//! and only what is within reach is looked at (`edges`). What a frame costs grows with the objects and with
-//! how many of them stand side by side (`benches/tracker.rs`). The worst is that all are in one place, which
+//! Who may belong to whom is searched along x: boxes are kept from left to right (`order`), and only what is within
+//! reach is looked at (`edges`). What a frame costs grows with the objects and with how many of them stand
+//! side by side (`benches/tracker.rs`). The worst is that all are in one place, which
 //! no picture shows but a detector gone mad may: n² pairs and their assignment, at [`OBJECTS_MAX`] half a
 //! second to a second.
 //!
@@ -72,6 +73,7 @@
 //! *does* belongs to `behavior`, where it stands on the ground to `pipeline`.
 
 mod edges;
+mod expected;
 mod explain;
 mod filter;
 mod gate;
@@ -87,8 +89,9 @@ pub use gate::Refusal;
 pub use options::{Motion, Options};
 
 use crate::base::{Assignment, IdSource, Pair, Time};
-use crate::model::{BBox, Detection, Size, Track};
+use crate::model::{Detection, Size, Track};
 use edges::Edges;
+use expected::Expected;
 use explain::{Log, NEAR_HEIGHTS};
 use filter::Pace;
 use order::{Key, Sorter};
@@ -119,15 +122,15 @@ pub struct Tracker {
     /// Left edges or ids that are brought in order, and whose they are.
     order: Vec<Key>,
     sorter: Sorter,
-    /// The detections of this frame by their left edge, their odds, and which of them a track has taken.
+    /// The detections of this frame by their left edge, their odds, and the track that has taken each.
     used: Vec<Detection>,
     used_edges: Edges,
     odds: Vec<f64>,
-    taken: Vec<bool>,
-    /// The tracks' boxes by their left edge.
-    placed: Vec<Placed>,
-    placed_edges: Edges,
-    /// The pairs of each stage by overlap; a row is a place in `placed`, a column one in `used`.
+    taken: Vec<Option<usize>>,
+    /// What is expected of the tracks, by the left edge of their boxes.
+    expected: Vec<Expected>,
+    expected_edges: Edges,
+    /// The pairs of each stage by overlap; a row is a place in `expected`, a column one in `used`.
     overlaps: [Vec<Pair>; BY_OVERLAP.len()],
     /// Pairs of another kind, and the columns among which they are searched.
     pairs: Vec<Pair>,
@@ -136,15 +139,6 @@ pub struct Tracker {
     ended: Vec<u32>,
     detections_left_out: u64,
     log: Option<Log>,
-}
-
-/// Where a track is in the frame.
-#[derive(Debug, Clone, Copy)]
-struct Placed {
-    bbox: BBox,
-    tracklet: usize,
-    confirmed: bool,
-    covered: f64,
 }
 
 impl Tracker {
@@ -163,8 +157,8 @@ impl Tracker {
             scale: Scale::new(&options),
             odds: Vec::new(),
             taken: Vec::new(),
-            placed: Vec::new(),
-            placed_edges: Edges::default(),
+            expected: Vec::new(),
+            expected_edges: Edges::default(),
             overlaps: Default::default(),
             pairs: Vec::new(),
             columns: Vec::new(),
@@ -177,6 +171,7 @@ impl Tracker {
 
     /// Goes by other options from the next frame on; the tracks that live stay.
     pub fn set_options(&mut self, options: Options) {
+        self.scale.set_options(&options);
         self.options = options;
     }
 
@@ -200,15 +195,15 @@ impl Tracker {
         for tracklet in &mut self.tracklets {
             tracklet.predict(&seen, &unseen, &self.options);
         }
-        self.place();
+        self.expect(now);
         self.cover();
         if self.log.is_some() {
-            self.note_expected(now);
+            self.note_expected();
         }
         self.associate(now);
         self.begin(now);
         self.confirm(ids);
-        self.cover_unseen(now);
+        self.cover_unseen();
         self.report(view, now);
     }
 
@@ -253,81 +248,62 @@ impl Tracker {
         self.odds.clear();
         self.odds.extend(self.used.iter().map(|d| self.scale.odds(d.score)));
         self.taken.clear();
-        self.taken.resize(self.used.len(), false);
+        self.taken.resize(self.used.len(), None);
     }
 
-    /// Puts the tracks' boxes in order.
-    fn place(&mut self) {
-        let tracklets = &self.tracklets;
+    /// Puts what is expected of the tracks in order.
+    fn expect(&mut self, now: Time) {
+        let (tracklets, motion) = (&self.tracklets, &self.options.motion);
         self.order.clear();
         self.order.extend(tracklets.iter().enumerate().map(|(i, t)| (t.filter.bbox().left, i)));
         self.sorter.sort(&mut self.order, |a, b| a.cmp(&b));
-        self.placed.clear();
-        self.placed.extend(self.order.iter().map(|&(_, tracklet)| {
-            let t = &tracklets[tracklet];
-            Placed { bbox: t.filter.bbox(), tracklet, confirmed: t.confirmed(), covered: 0.0 }
-        }));
-        self.placed_edges.fill(self.placed.iter().map(|p| p.bbox));
+        self.expected.clear();
+        self.expected.extend(self.order.iter().map(|&(_, i)| Expected::of(&tracklets[i], i, now, motion)));
+        self.expected_edges.fill(self.expected.iter().map(|e| e.bbox));
     }
 
     /// Measures how much each confirmed track is covered by another.
     fn cover(&mut self) {
-        for row in 0..self.placed.len() {
-            let a = self.placed[row];
-            if !a.confirmed {
-                continue;
-            }
-            for &other in self.placed_edges.meeting(a.bbox, row + 1) {
-                let b = &mut self.placed[other];
-                if b.confirmed {
-                    let iou = a.bbox.iou(b.bbox);
-                    b.covered = b.covered.max(iou);
-                    self.placed[row].covered = self.placed[row].covered.max(iou);
+        for row in 0..self.expected.len() {
+            let Expected { bbox, confirmed: true, mut covered, .. } = self.expected[row] else { continue };
+            for &other in self.expected_edges.meeting(bbox, row + 1) {
+                let other = &mut self.expected[other];
+                if other.confirmed {
+                    let iou = bbox.iou(other.bbox);
+                    other.covered = other.covered.max(iou);
+                    covered = covered.max(iou);
                 }
             }
-        }
-        for placed in &self.placed {
-            self.tracklets[placed.tracklet].covered = placed.covered;
+            self.expected[row].covered = covered;
         }
     }
 
-    /// The same after the update, for what is unseen, by what is seen; only where it may be reported.
-    fn cover_unseen(&mut self, now: Time) {
-        let covered_s = self.options.covered_s;
-        let asked = |t: &Tracklet| t.confirmed() && !t.joined && t.misses > 0 && t.unseen_s(now) <= covered_s;
-        self.order.clear();
-        let all = self.tracklets.iter().enumerate().filter(|(_, t)| asked(t));
-        self.order.extend(all.map(|(i, t)| (t.filter.bbox().left, i)));
-        if self.order.is_empty() {
-            return;
-        }
-        self.sorter.sort(&mut self.order, |a, b| a.cmp(&b));
-        self.placed_edges.fill(self.order.iter().map(|&(_, i)| self.tracklets[i].filter.bbox()));
-        for &(_, unseen) in &self.order {
-            self.tracklets[unseen].covered = 0.0;
-        }
-        for seen in 0..self.tracklets.len() {
-            let tracklet = &self.tracklets[seen];
-            if !tracklet.confirmed() || tracklet.misses > 0 {
-                continue;
+    /// The same for what is unseen, by what is seen and where it is seen; only where it may be reported.
+    fn cover_unseen(&mut self) {
+        let mut first = 0;
+        for expected in self.expected.iter().filter(|e| e.confirmed && !e.seen) {
+            let mut covered = 0.0_f64;
+            if expected.unseen_s <= self.options.covered_s {
+                first = self.used_edges.first_reaching(expected.bbox.left, first);
+                for &column in self.used_edges.meeting(expected.bbox, first) {
+                    if self.taken[column].is_some_and(|by| self.tracklets[by].confirmed()) {
+                        covered = covered.max(expected.bbox.iou(self.used[column].bbox));
+                    }
+                }
             }
-            let bbox = tracklet.filter.bbox();
-            let first = self.placed_edges.first_reaching(bbox.left);
-            for &index in self.placed_edges.meeting(bbox, first) {
-                let unseen = &mut self.tracklets[self.order[index].1];
-                unseen.cover(unseen.filter.bbox().iou(bbox));
-            }
+            self.tracklets[expected.tracklet].covered = covered;
         }
     }
 
     /// Pairs tracks with detections, stage by stage, and updates or misses each track.
     fn associate(&mut self, now: Time) {
-        self.search_overlaps(now);
+        self.search_overlaps();
         self.pair_by_overlap(0, now);
         self.pair_by_overlap(1, now);
         self.pair_by_distance(now);
         self.pair_by_overlap(2, now);
-        for tracklet in self.tracklets.iter_mut().filter(|t| !t.seen) {
+        for expected in self.expected.iter().filter(|e| !e.seen) {
+            let tracklet = &mut self.tracklets[expected.tracklet];
             tracklet.misses = tracklet.misses.saturating_add(1);
             if let Some(log) = &mut self.log {
                 log.note(tracklet, Note::Missed(tracklet.misses));
@@ -336,16 +312,15 @@ impl Tracker {
     }
 
     /// Finds the pairs of all the stages by overlap at once: boxes only change when they are taken.
-    fn search_overlaps(&mut self, now: Time) {
+    fn search_overlaps(&mut self) {
         self.overlaps.iter_mut().for_each(Vec::clear);
-        for (row, placed) in self.placed.iter().enumerate() {
-            let (expected, tracklet) = (placed.bbox, &self.tracklets[placed.tracklet]);
-            let core = gate::core(expected, &self.options);
-            let first = self.used_edges.first_reaching(core.left);
+        let mut first = 0;
+        for (row, expected) in self.expected.iter().enumerate() {
+            let core = gate::core(expected.bbox, &self.options);
+            first = self.used_edges.first_reaching(core.left, first);
             for &column in self.used_edges.meeting(core, first) {
-                let d = &self.used[column];
-                if let Ok(worth) = gate::overlap(tracklet, expected, d, &self.options)
-                    && let Some(stage) = stage_of(tracklet, self.odds[column], now, &self.options)
+                if let Ok(worth) = gate::overlap(expected, &self.used[column], &self.options)
+                    && let Some(stage) = expected.stage(self.odds[column], &self.options)
                 {
                     self.overlaps[stage].push(Pair { row, column, worth });
                 }
@@ -356,10 +331,10 @@ impl Tracker {
     fn pair_by_overlap(&mut self, stage: usize, now: Time) {
         let mut pairs = std::mem::take(&mut self.overlaps[stage]);
         if stage > 0 {
-            pairs.retain(|p| !self.taken[p.column] && !self.tracklets[self.placed[p.row].tracklet].seen);
+            pairs.retain(|p| self.taken[p.column].is_none() && !self.expected[p.row].seen);
         }
         if self.log.is_some() {
-            self.note_overlaps(stage, now);
+            self.note_overlaps(stage);
         }
         self.assignment.solve(&pairs, self.used.len());
         self.overlaps[stage] = pairs;
@@ -369,24 +344,21 @@ impl Tracker {
     /// Looks for lost tracks, and for those whose object jumped, among the sure detections left.
     fn pair_by_distance(&mut self, now: Time) {
         let (used, taken) = (&self.used, &self.taken);
-        let sure = |&c: &usize| !taken[c] && self.odds[c] >= self.options.sure_odds;
+        let sure = |&c: &usize| taken[c].is_none() && self.odds[c] >= self.options.sure_odds;
         self.columns.clear();
         self.columns.extend((0..used.len()).filter(sure));
         if self.columns.is_empty() {
             return;
         }
         self.pairs.clear();
-        for (row, placed) in self.placed.iter().enumerate() {
-            let tracklet = &self.tracklets[placed.tracklet];
-            if !may_be_far(tracklet) {
-                continue;
-            }
-            let (x, reach) = (tracklet.filter.center().x, gate::reach(tracklet, &self.options));
-            let leftmost = x - reach - self.used_edges.widest() / 2.0;
+        for (row, expected) in self.expected.iter().enumerate().filter(|(_, e)| e.may_be_far()) {
+            let (at, variance) = (expected.bbox.center(), expected.variance_of_center());
+            let reach = variance.map(|v| gate::reach(v, &self.options));
+            let leftmost = at.x - reach[0] - self.used_edges.widest() / 2.0;
             let first = self.columns.partition_point(|&c| used[c].bbox.left < leftmost);
-            let near = self.columns[first..].iter().take_while(|c| used[**c].bbox.left <= x + reach);
-            for &column in near {
-                if let Ok(worth) = gate::found(tracklet, &used[column], &self.options) {
+            let near = self.columns[first..].iter().take_while(|c| used[**c].bbox.left <= at.x + reach[0]);
+            for &column in near.filter(|c| (used[**c].bbox.center().y - at.y).abs() <= reach[1]) {
+                if let Ok(worth) = gate::found(expected, &used[column], &self.options) {
                     self.pairs.push(Pair { row, column, worth });
                 }
             }
@@ -401,13 +373,15 @@ impl Tracker {
     /// Gives each track that was chosen its detection.
     fn take(&mut self, stage: Stage, now: Time) {
         for &(row, column) in self.assignment.chosen() {
-            let tracklet = &mut self.tracklets[self.placed[row].tracklet];
+            let expected = &mut self.expected[row];
+            let tracklet = &mut self.tracklets[expected.tracklet];
             let detection = self.used[column];
             if tracklet.hits >= CONTINUED_HITS_MIN {
                 self.scale.learn(detection.score);
             }
-            tracklet.hit(&detection, self.odds[column], now, &self.options);
-            self.taken[column] = true;
+            tracklet.hit(&detection, self.odds[column], expected.covered, now, &self.options);
+            expected.seen = true;
+            self.taken[column] = Some(expected.tracklet);
             if let Some(log) = &mut self.log {
                 log.note(tracklet, Note::Hit { stage, detection, bbox: tracklet.filter.bbox() });
             }
@@ -417,7 +391,7 @@ impl Tracker {
     /// Every detection that no track took begins one.
     fn begin(&mut self, now: Time) {
         let all = self.used.iter().zip(&self.odds).zip(&self.taken);
-        for ((detection, &odds), _) in all.filter(|(_, taken)| !**taken) {
+        for ((detection, &odds), _) in all.filter(|(_, taken)| taken.is_none()) {
             if self.tracklets.len() >= OBJECTS_MAX {
                 self.detections_left_out += 1;
                 continue;
@@ -460,7 +434,7 @@ impl Tracker {
             if !lost.confirmed() || lost.misses == 0 {
                 continue;
             }
-            let (from, reach) = (x(row), gate::reach(lost, options));
+            let (from, reach) = (x(row), gate::reach(lost.filter.variance_x(&options.motion), options));
             let first = self.columns.partition_point(|&c| x(c) < from - reach);
             for (column, &new) in self.columns.iter().enumerate().skip(first) {
                 let new = &tracklets[new];
@@ -533,22 +507,20 @@ impl Tracker {
 
 /// What the tracker notes for whoever asks why; see [`explain`].
 impl Tracker {
-    fn note_expected(&mut self, now: Time) {
+    fn note_expected(&mut self) {
         let Some(log) = &mut self.log else { return };
         log.entries.clear();
-        for tracklet in &self.tracklets {
-            let (bbox, unseen_s) = (tracklet.filter.bbox(), tracklet.unseen_s(now));
-            log.note(tracklet, Note::Expected { bbox, unseen_s, covered: tracklet.covered });
+        for &Expected { bbox, tracklet, unseen_s, covered, .. } in &self.expected {
+            log.note(&self.tracklets[tracklet], Note::Expected { bbox, unseen_s, covered });
         }
     }
 
-    fn note_overlaps(&mut self, stage: usize, now: Time) {
+    fn note_overlaps(&mut self, stage: usize) {
         let Some(mut log) = self.log.take() else { return };
         let options = &self.options;
-        self.note_candidates(&mut log, BY_OVERLAP[stage], |t, d| {
-            let expected = t.filter.bbox();
-            let stands = stage_of(t, self.scale.odds(d.score), now, options) == Some(stage);
-            stands.then(|| gate::overlap(t, expected, d, options))
+        self.note_candidates(&mut log, BY_OVERLAP[stage], |e, d| {
+            let stands = e.stage(self.scale.odds(d.score), options) == Some(stage);
+            stands.then(|| gate::overlap(e, d, options))
         });
         self.log = Some(log);
     }
@@ -556,9 +528,9 @@ impl Tracker {
     fn note_distances(&mut self) {
         let Some(mut log) = self.log.take() else { return };
         let options = &self.options;
-        self.note_candidates(&mut log, Stage::Distance, |t, d| {
-            (may_be_far(t) && self.scale.odds(d.score) >= options.sure_odds)
-                .then(|| gate::found(t, d, options))
+        self.note_candidates(&mut log, Stage::Distance, |e, d| {
+            (e.may_be_far() && self.scale.odds(d.score) >= options.sure_odds)
+                .then(|| gate::found(e, d, options))
         });
         self.log = Some(log);
     }
@@ -568,33 +540,20 @@ impl Tracker {
         &self,
         log: &mut Log,
         stage: Stage,
-        judge: impl Fn(&Tracklet, &Detection) -> Option<Result<f64, Refusal>>,
+        judge: impl Fn(&Expected, &Detection) -> Option<Result<f64, Refusal>>,
     ) {
-        for tracklet in self.tracklets.iter().filter(|t| !t.seen) {
-            let bbox = tracklet.filter.bbox();
-            for (detection, _) in self.used.iter().zip(&self.taken).filter(|(_, taken)| !**taken) {
+        for expected in self.expected.iter().filter(|e| !e.seen) {
+            let bbox = expected.bbox;
+            for (detection, _) in self.used.iter().zip(&self.taken).filter(|(_, taken)| taken.is_none()) {
                 let away = detection.bbox.center().distance(bbox.center());
-                let Some(verdict) = judge(tracklet, detection) else { continue };
+                let Some(verdict) = judge(expected, detection) else { continue };
                 if verdict.is_ok() || away <= NEAR_HEIGHTS * bbox.height {
-                    log.note(tracklet, Note::Candidate { stage, detection: *detection, verdict });
+                    let note = Note::Candidate { stage, detection: *detection, verdict };
+                    log.note(&self.tracklets[expected.tracklet], note);
                 }
             }
         }
     }
-}
-
-/// The stage by overlap in which a track and a detection may meet, as an index.
-fn stage_of(tracklet: &Tracklet, odds: f64, now: Time, options: &Options) -> Option<usize> {
-    if !tracklet.sure {
-        return Some(2);
-    }
-    let followed = tracklet.unseen_s(now) <= options.overlap_s;
-    followed.then_some(usize::from(odds < options.sure_odds))
-}
-
-/// Whether a track is looked for by distance: a lost one, or a new one that jumped.
-fn may_be_far(tracklet: &Tracklet) -> bool {
-    !tracklet.seen && (tracklet.confirmed() || tracklet.sure && tracklet.misses == 0)
 }
 
 /// From left to right; where two are alike to the last bit, their order does not matter.

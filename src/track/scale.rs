@@ -32,6 +32,17 @@ impl Scale {
         Self { sure_odds: low, doubt_share: options.doubt_share, low, next: low }
     }
 
+    /// Goes by other options from now on; what the detector's scores were found to lack stays.
+    pub(super) fn set_options(&mut self, options: &Options) {
+        let moved = options.sure_odds - self.sure_odds;
+        *self = Self {
+            sure_odds: options.sure_odds,
+            doubt_share: options.doubt_share,
+            low: self.low + moved,
+            next: self.next + moved,
+        };
+    }
+
     /// ln of the odds that a detection of this score is an object.
     pub(super) fn odds(&self, score: f64) -> f64 {
         log_odds(score) + (self.sure_odds - self.low).clamp(0.0, RAISE_MAX)
@@ -81,6 +92,16 @@ mod tests {
     fn scores_that_are_probabilities_stay_what_they_are() {
         let scale = after(&[0.6, 0.95, 0.97, 0.98, 0.99]);
         assert!((scale.odds(0.9) - log_odds(0.9)).abs() < 0.2, "{scale:?}");
+    }
+
+    #[test]
+    fn what_was_learned_stays_when_sure_means_something_else() {
+        let mut scale = after(&[0.3, 0.35, 0.4, 0.45]);
+        let raised = scale.odds(0.4);
+        scale.set_options(&Options { sure_odds: 1.0, ..Options::default() });
+        assert!((scale.odds(0.4) - raised).abs() < 1e-9, "{scale:?}");
+        scale.settle();
+        assert!((scale.odds(0.4) - raised).abs() < 1e-9, "{scale:?}");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::base::CountingIds;
-use crate::model::Class;
+use crate::model::{BBox, Class};
 use proptest::prelude::*;
 use std::time::Duration;
 

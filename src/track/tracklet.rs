@@ -36,11 +36,9 @@ pub(super) struct Tracklet {
     pub(super) evidence: f64,
     /// One of its detections was sure.
     pub(super) sure: bool,
-    /// It has its detection of this frame.
-    pub(super) seen: bool,
     /// A new track goes on in its stead.
     pub(super) joined: bool,
-    /// Overlap with the other track that covers it most, 0..1.
+    /// While it is unseen: overlap with the seen track that covers it most, 0..1.
     pub(super) covered: f64,
 }
 
@@ -60,7 +58,6 @@ impl Tracklet {
             misses: 0,
             evidence: 0.0,
             sure: false,
-            seen: true,
             joined: false,
             covered: 0.0,
         };
@@ -68,21 +65,21 @@ impl Tracklet {
         new
     }
 
-    /// Moves to the next frame, in which it has not been seen yet.
+    /// Moves to the next frame.
     pub(super) fn predict(&mut self, seen: &Pace, unseen: &Pace, options: &Options) {
         self.filter.predict(if self.misses == 0 { seen } else { unseen }, &options.motion);
-        self.seen = false;
     }
 
-    /// Another track overlaps it this much.
-    pub(super) fn cover(&mut self, iou: f64) {
-        if iou > self.covered {
-            self.covered = iou;
-        }
-    }
-
-    pub(super) fn hit(&mut self, detection: &Detection, odds: f64, now: Time, options: &Options) {
-        let worse = 1.0 + options.occlusion_noise * self.covered;
+    /// Takes its detection of this frame, in which another track covers this much of it.
+    pub(super) fn hit(
+        &mut self,
+        detection: &Detection,
+        odds: f64,
+        covered: f64,
+        now: Time,
+        options: &Options,
+    ) {
+        let worse = 1.0 + options.occlusion_noise * covered;
         self.filter.update(detection.bbox, worse, &options.motion);
         self.count(detection, odds, now, options);
     }
@@ -91,7 +88,6 @@ impl Tracklet {
         self.mean_odds += LATEST_SHARE * (odds - self.mean_odds);
         self.hits = self.hits.saturating_add(1);
         self.misses = 0;
-        self.seen = true;
         self.last_seen = now;
         self.evidence += odds - options.clutter_odds;
         self.sure |= odds >= options.sure_odds;

@@ -40,9 +40,10 @@ fn what_one_camera_sends_another_knows() {
     give(&mut b, &sent(&actions), 360);
     give(&mut b, &sent(&actions), 370);
     let (_, id, remote) = b.peers().events().next().unwrap();
-    assert_eq!((id, remote.kind, remote.state), (2, EventType::Trespassing, Some(EventState::Predicted)));
+    // It is the only camera that it knows of, and has decided alone.
+    assert_eq!((id, remote.kind, remote.state), (2, EventType::Trespassing, Some(EventState::Confirmed)));
     assert_eq!((remote.zone.as_deref(), remote.predicted_ms), (Some("yard"), START_MS + 4_350));
-    assert_eq!((b.peers().events().count(), b.counters().duplicates), (1, 1));
+    assert_eq!((b.peers().events().count(), b.counters().duplicates), (1, 2));
 
     let ended = Transition::TrackEnded { last: Box::new(seen(7, 0.5, true)), time: at(400) };
     give(&mut b, &sent(&handle(&mut a, Input::Transition(&ended), 400)), 400);
@@ -52,7 +53,7 @@ fn what_one_camera_sends_another_knows() {
     assert_eq!(changes(&give(&mut b, &[&goodbye], 500)), [PeerChange::Lost(Lost::Offline)]);
     assert_eq!((b.peers().online(), b.peers().tracks().count()), (0, 0));
     assert!(b.peers().get(&camera("a")).unwrap().is_calibrated(), "what it said before stays known");
-    assert_eq!(b.counters().received, [7, 2, 0, 0, 2]);
+    assert_eq!(b.counters().received, [7, 4, 0, 2, 2]);
     assert_eq!(b.counters().refused.iter().sum::<u64>(), 0);
 }
 

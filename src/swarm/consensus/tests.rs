@@ -1,1 +1,559 @@
+//! Cameras that hear each other's claims and votes, in any order, with a site that is made up.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::model::{BBox, Behavior, Behaviors, Class, Forecast, Motion, Size, Track};
+use crate::swarm::bounded::List;
+use crate::swarm::message::Position;
+use crate::swarm::wire::{Count, Fraction, Id, Millis, Real};
+
+const START_MS: u64 = 1_700_000_000_000;
+
+fn at(ms: u64) -> Time {
+    Time { mono_ns: 1_000_000_000 + ms * 1_000_000, epoch_ms: START_MS + ms }
+}
+
+fn camera(name: &str) -> CameraId {
+    CameraId::parse(name).unwrap()
+}
+
+fn square(from: f64, to: f64) -> Polygon {
+    Polygon::new([(from, from), (to, from), (to, to), (from, to)].map(|(x, y)| Point::new(x, y)).to_vec())
+        .unwrap()
+}
+
+/// A site on which every camera sees the same square.
+#[derive(Debug, Clone)]
+struct Plaza {
+    own: CameraId,
+    cameras: BTreeSet<CameraId>,
+    /// Cameras that are away, and that nobody believes.
+    away: BTreeSet<CameraId>,
+    muted: BTreeSet<CameraId>,
+    /// Who is who, by camera and track.
+    people: BTreeMap<(CameraId, u32), u64>,
+}
+
+impl Plaza {
+    fn new(own: &str, cameras: &[&str]) -> Self {
+        Self {
+            own: camera(own),
+            cameras: cameras.iter().map(|name| camera(name)).collect(),
+            away: BTreeSet::new(),
+            muted: BTreeSet::new(),
+            people: BTreeMap::new(),
+        }
+    }
+}
+
+impl Site for Plaza {
+    fn own(&self) -> &CameraId {
+        &self.own
+    }
+    fn viewers(&self, at: Point) -> Vec<(&CameraId, bool)> {
+        let here = square(0.0, 20.0).contains(at);
+        self.cameras.iter().filter(|_| here).map(|camera| (camera, !self.away.contains(camera))).collect()
+    }
+    fn is_known(&self, camera: &CameraId) -> bool {
+        self.cameras.contains(camera)
+    }
+    fn is_present(&self, camera: &CameraId) -> bool {
+        !self.away.contains(camera)
+    }
+    fn is_muted(&self, camera: &CameraId) -> bool {
+        self.muted.contains(camera)
+    }
+    fn shares_ground(&self, _: &CameraId) -> bool {
+        true
+    }
+    fn subject(&self, camera: &CameraId, track_id: u32) -> Option<u64> {
+        self.people.get(&(camera.clone(), track_id)).copied()
+    }
+    fn place_of(&self, _: &CameraId, _: u32) -> Option<Point> {
+        None
+    }
+}
+
+/// A trespasser at (x, 5), as a camera tells it.
+fn claim(name: &str, event_id: u32, state: EventState, x: f64, ms: u64) -> EventMessage {
+    let camera = camera(name);
+    EventMessage {
+        event_id: Id(event_id),
+        event_type: EventType::Trespassing,
+        position: Position { x: Real(x), y: Real(5.0), z: Real(0.0) },
+        track_id: Id(event_id),
+        probability: Fraction(if state == EventState::Occurred { 1.0 } else { 0.75 }),
+        severity: Severity::High,
+        predicted_time: Millis(START_MS + ms),
+        timestamp: Millis(START_MS + ms),
+        key: Some(EventKey { camera: camera.clone(), boot_ms: 1, event_id }),
+        state: Some(state),
+        zone: None,
+        tracks: List::cut([Id(event_id)]),
+        rule: None,
+        interventions: List::default(),
+        camera_id: camera,
+    }
+}
+
+fn vote(voter: &str, initiator: &str, event_id: u32, word: Word) -> ConsensusMessage {
+    let confirms = matches!(word, Word::Confirm(_));
+    ConsensusMessage {
+        event_id: Id(event_id),
+        initiating_camera: camera(initiator),
+        num_confirming: Count(u64::from(confirms)),
+        confirming_cameras: List::cut(confirms.then(|| camera(voter))),
+        aggregated_confidence: Fraction(word.confidence().unwrap_or(0.0)),
+        timestamp: Millis(START_MS),
+        camera_id: Some(camera(voter)),
+        key: None,
+        verdict: match word {
+            Word::Abstain => None,
+            Word::Deny => Some(Verdict::Deny),
+            Word::Confirm(_) => Some(Verdict::Confirm),
+        },
+        votes: None,
+    }
+}
+
+/// One camera under test.
+struct Member {
+    consensus: Consensus,
+    plaza: Plaza,
+}
+
+impl Member {
+    fn new(own: &str, cameras: &[&str]) -> Self {
+        let consensus = Consensus::new(Options::default(), Some(square(0.0, 20.0)));
+        Self { consensus, plaza: Plaza::new(own, cameras) }
+    }
+
+    fn handle(&mut self, input: Input<'_>, ms: u64) -> Vec<Action> {
+        let mut out = Vec::new();
+        self.consensus.handle(input, &self.plaza, at(ms), &mut out);
+        out
+    }
+
+    fn event(&mut self, m: &EventMessage, ms: u64) -> Vec<Action> {
+        self.handle(Input::Event(m), ms)
+    }
+
+    fn vote(&mut self, m: &ConsensusMessage, ms: u64) -> Vec<Action> {
+        self.handle(Input::Vote(m), ms)
+    }
+
+    fn tick(&mut self, ms: u64) -> Vec<Action> {
+        self.handle(Input::Tick, ms)
+    }
+
+    /// Sees somebody at each of these places, from one second before a time until after it.
+    fn sees(&mut self, places: &[(u32, f64)], ms: u64) {
+        for step in 0..6 {
+            let scene = scene(places, ms.saturating_sub(1_000) + step * 400);
+            self.handle(Input::Scene(&scene), ms);
+        }
+    }
+
+    fn events(&self, ms: u64) -> Vec<SiteEvent> {
+        self.consensus.events(&self.plaza, at(ms))
+    }
+}
+
+fn scene(places: &[(u32, f64)], ms: u64) -> Scene {
+    let seen = |&(id, x): &(u32, f64)| {
+        let motion = Motion {
+            position: Point::new(x, 5.0),
+            velocity: Point::default(),
+            cov: nalgebra::SMatrix::identity() * 0.04,
+        };
+        crate::model::SceneTrack {
+            track: Track {
+                id,
+                class: Class::Person,
+                bbox: BBox::default(),
+                confidence: 0.9,
+                foot: motion,
+                first_seen: at(0),
+                last_seen: at(ms),
+                hits: 9,
+            },
+            ground: Some(motion),
+            behavior: Behavior { flags: Behaviors::empty(), ..Behavior::default() },
+            forecast: Forecast::default(),
+        }
+    };
+    let tracks: Vec<_> = places.iter().map(seen).collect();
+    let size = Size { width: 640, height: 480 };
+    Scene { camera: camera("own"), seq: ms, time: at(ms), size, detections: tracks.len(), tracks }
+}
+
+fn outcomes(actions: &[Action]) -> Vec<(String, EventState)> {
+    let site = actions.iter().filter_map(|a| if let Action::Site(e) = a { Some(e) } else { None });
+    site.filter(|e| e.state != EventState::Predicted).map(|e| (e.key.to_string(), e.state)).collect()
+}
+
+fn announced(actions: &[Action]) -> Vec<EventState> {
+    let told = actions.iter().filter_map(|a| if let Action::Event(e) = a { e.state } else { None });
+    told.collect()
+}
+
+fn votes(actions: &[Action]) -> Vec<&ConsensusMessage> {
+    actions.iter().filter_map(|a| if let Action::Vote(v) = a { Some(&**v) } else { None }).collect()
+}
+
+const OCCURRED: EventState = EventState::Occurred;
+
+#[test]
+fn a_camera_that_alone_can_see_the_place_decides_alone_at_once_and_says_so() {
+    let mut a = Member::new("a", &["a"]);
+    let actions = a.event(&claim("a", 1, OCCURRED, 5.0, 0), 0);
+    assert_eq!(outcomes(&actions), [("a/1/1".to_owned(), EventState::Confirmed)]);
+    assert_eq!(announced(&actions), [EventState::Confirmed]);
+    let [aggregate] = votes(&actions)[..] else { panic!("{actions:?}") };
+    assert_eq!((aggregate.num_confirming.0, &aggregate.confirming_cameras[0]), (1, &camera("a")));
+    assert!(a.events(0)[0].is_alone());
+    assert_eq!(a.tick(5_000), []);
+}
+
+#[test]
+fn two_of_three_confirm_and_the_third_is_not_waited_for() {
+    let mut a = Member::new("a", &["a", "b", "c"]);
+    assert_eq!(outcomes(&a.event(&claim("a", 1, OCCURRED, 5.0, 0), 0)), []);
+    let actions = a.vote(&vote("b", "a", 1, Word::confirm(0.9)), 200);
+    assert_eq!(outcomes(&actions), [("a/1/1".to_owned(), EventState::Confirmed)]);
+    assert_eq!(announced(&actions), [EventState::Confirmed]);
+    // What comes later changes nothing, and nothing is said twice.
+    assert_eq!(a.vote(&vote("c", "a", 1, Word::Deny), 300), []);
+    assert_eq!(a.vote(&vote("b", "a", 1, Word::confirm(0.9)), 400), []);
+    assert_eq!(a.tick(4_000), []);
+    assert_eq!(a.consensus.counters().votes_repeated, 1);
+    let event = &a.events(4_000)[0];
+    assert_eq!((event.tally.asked, event.tally.confirming, event.tally.denying), (3, 2, 1));
+}
+
+#[test]
+fn what_most_who_can_see_the_place_deny_is_retracted_when_the_time_is_over() {
+    let mut a = Member::new("a", &["a", "b", "c"]);
+    a.event(&claim("a", 1, OCCURRED, 5.0, 0), 0);
+    assert_eq!(a.vote(&vote("b", "a", 1, Word::Deny), 1_000), []);
+    assert_eq!(a.vote(&vote("c", "a", 1, Word::Deny), 1_000), []);
+    assert_eq!(a.tick(2_000), []);
+    assert_eq!(announced(&a.tick(3_000)), [EventState::Retracted]);
+}
+
+#[test]
+fn what_nobody_answers_expires_and_is_confirmed_when_the_votes_come_late() {
+    let mut a = Member::new("a", &["a", "b", "c"]);
+    a.event(&claim("a", 1, OCCURRED, 5.0, 0), 0);
+    assert_eq!(announced(&a.tick(3_000)), [EventState::Expired]);
+    let late = a.vote(&vote("b", "a", 1, Word::confirm(0.9)), 60_000);
+    assert_eq!(outcomes(&late), [("a/1/1".to_owned(), EventState::Confirmed)]);
+    assert_eq!(announced(&late), []);
+    assert_eq!(
+        announced(&a.tick(61_000)),
+        [EventState::Confirmed],
+        "another may have announced it meanwhile"
+    );
+}
+
+#[test]
+fn who_abstains_is_not_asked_and_absence_of_sight_is_no_denial() {
+    let mut a = Member::new("a", &["a", "b", "c"]);
+    a.event(&claim("a", 1, OCCURRED, 5.0, 0), 0);
+    a.vote(&vote("b", "a", 1, Word::Abstain), 1_000);
+    let actions = a.vote(&vote("c", "a", 1, Word::Abstain), 1_000);
+    assert_eq!(announced(&actions), [EventState::Confirmed]);
+    assert!(a.events(1_000)[0].is_alone());
+}
+
+#[test]
+fn a_camera_that_is_away_is_not_asked() {
+    let mut a = Member::new("a", &["a", "b"]);
+    a.plaza.away.insert(camera("b"));
+    assert_eq!(announced(&a.event(&claim("a", 1, OCCURRED, 5.0, 0), 0)), [EventState::Confirmed]);
+}
+
+#[test]
+fn one_incident_that_three_cameras_raise_is_one_event_that_one_of_them_announces() {
+    let all = [
+        claim("b", 4, OCCURRED, 5.0, 100),
+        claim("a", 9, OCCURRED, 5.4, 300),
+        claim("c", 2, OCCURRED, 4.8, 500),
+    ];
+    let mut told = Vec::new();
+    for own in ["a", "b", "c"] {
+        let mut member = Member::new(own, &["a", "b", "c"]);
+        let mut actions = Vec::new();
+        for (i, message) in all.iter().enumerate() {
+            actions.extend(member.event(message, 500 + i as u64));
+        }
+        actions.extend(member.tick(1_500));
+        assert_eq!(outcomes(&actions), [("b/1/4".to_owned(), EventState::Confirmed)], "{own}");
+        assert_eq!(member.events(1_500).len(), 1);
+        told.extend(announced(&actions).iter().map(|state| (own, *state)));
+    }
+    assert_eq!(told, [("b", EventState::Confirmed)]);
+}
+
+#[test]
+fn when_who_should_announce_it_does_not_the_next_one_does() {
+    let mut c = Member::new("c", &["a", "b", "c"]);
+    c.event(&claim("a", 1, OCCURRED, 5.0, 0), 0);
+    let actions = c.event(&claim("c", 1, OCCURRED, 5.0, 100), 100);
+    assert_eq!((outcomes(&actions).len(), announced(&actions)), (1, vec![]));
+    assert_eq!(announced(&c.tick(1_000)), []);
+    let actions = c.tick(2_200);
+    assert_eq!(announced(&actions), [EventState::Confirmed]);
+    // The key is that of what was announced, on every camera.
+    assert_eq!(votes(&actions)[0].key.as_ref().unwrap().to_string(), "c/1/1");
+    let Some(Action::Event(event)) = actions.iter().find(|a| matches!(a, Action::Event(_))) else { panic!() };
+    let mut b = Member::new("b", &["a", "b", "c"]);
+    b.event(&claim("a", 1, OCCURRED, 5.0, 0), 0);
+    b.event(&claim("c", 1, OCCURRED, 5.0, 100), 100);
+    b.event(event, 2_300);
+    assert_eq!(b.events(2_300)[0].key.to_string(), "c/1/1");
+    // And who is known to be away is not waited for.
+    let mut c = Member::new("c", &["a", "b", "c"]);
+    c.plaza.away.insert(camera("a"));
+    c.event(&claim("a", 1, OCCURRED, 5.0, 0), 0);
+    assert_eq!(announced(&c.event(&claim("c", 1, OCCURRED, 5.0, 100), 100)), [EventState::Confirmed]);
+}
+
+#[test]
+fn two_people_who_do_the_same_are_two_incidents_and_one_person_under_two_tracks_is_one() {
+    let mut a = Member::new("a", &["a", "b"]);
+    for (track, person) in [(1, 71), (2, 72)] {
+        a.plaza.people.insert((camera("a"), track), person);
+        a.plaza.people.insert((camera("b"), 10 + track), person);
+    }
+    a.event(&claim("a", 1, OCCURRED, 5.0, 0), 0);
+    a.event(&claim("a", 2, OCCURRED, 6.5, 0), 0);
+    a.event(&claim("b", 12, OCCURRED, 6.4, 100), 100);
+    a.event(&claim("b", 11, OCCURRED, 5.1, 100), 100);
+    let keys: Vec<_> =
+        a.events(200).iter().map(|e| (e.key.to_string(), e.claims.len(), e.subjects.clone())).collect();
+    assert_eq!(keys, [("a/1/1".to_owned(), 2, vec![71]), ("a/1/2".to_owned(), 2, vec![72])]);
+    // The tracker lost one and found them again under another number.
+    a.plaza.people.insert((camera("a"), 3), 71);
+    let again = a.event(&claim("a", 3, OCCURRED, 5.0, 9_000), 9_000);
+    assert_eq!((outcomes(&again), a.events(9_000).len()), (vec![], 2));
+}
+
+#[test]
+fn what_is_far_away_long_ago_or_of_another_kind_is_another_incident() {
+    let mut a = Member::new("a", &["a", "b", "c"]);
+    a.event(&claim("a", 1, OCCURRED, 5.0, 0), 0);
+    a.event(&claim("b", 1, OCCURRED, 9.0, 0), 0);
+    a.event(&claim("b", 2, OCCURRED, 5.0, 11_000), 11_000);
+    let mut fall = claim("c", 1, OCCURRED, 5.0, 0);
+    fall.event_type = EventType::Fall;
+    a.event(&fall, 11_000);
+    assert_eq!(a.events(11_000).len(), 4);
+}
+
+#[test]
+fn who_sees_somebody_there_confirms_who_looks_and_sees_nobody_denies_after_a_moment() {
+    let mut b = Member::new("b", &["a", "b"]);
+    b.sees(&[(3, 5.5)], 1_000);
+    let actions = b.event(&claim("a", 1, OCCURRED, 5.0, 1_000), 1_050);
+    let [vote] = votes(&actions)[..] else { panic!("{actions:?}") };
+    assert_eq!(
+        (vote.verdict, vote.num_confirming.0, &vote.confirming_cameras[0]),
+        (Some(Verdict::Confirm), 1, &camera("b"))
+    );
+    assert!((vote.aggregated_confidence.0 - 0.9).abs() < 1e-9);
+
+    let mut b = Member::new("b", &["a", "b"]);
+    b.sees(&[(3, 15.0)], 1_000);
+    assert_eq!(votes(&b.event(&claim("a", 1, OCCURRED, 5.0, 1_000), 1_050)).len(), 0);
+    let actions = b.tick(2_050);
+    let [vote] = votes(&actions)[..] else { panic!("{actions:?}") };
+    assert_eq!(
+        (vote.verdict, vote.num_confirming.0, vote.confirming_cameras.len()),
+        (Some(Verdict::Deny), 0, 0)
+    );
+    assert_eq!(vote.votes.as_ref().unwrap()[&camera("b")].0, 0.0);
+}
+
+#[test]
+fn who_was_not_looking_or_has_something_before_the_place_abstains() {
+    let mut b = Member::new("b", &["a", "b"]);
+    b.event(&claim("a", 1, OCCURRED, 5.0, 1_000), 1_050);
+    let actions = b.tick(2_050);
+    let [vote] = votes(&actions)[..] else { panic!("{actions:?}") };
+    assert_eq!((vote.verdict, vote.num_confirming.0, vote.votes.as_ref().unwrap().len()), (None, 0, 0));
+
+    let mut b = Member::new("b", &["a", "b"]);
+    for _ in 0..20 {
+        b.consensus.compare(Point::new(5.0, 5.0), false);
+    }
+    b.sees(&[], 1_000);
+    b.event(&claim("a", 1, OCCURRED, 5.0, 1_000), 1_050);
+    assert_eq!(votes(&b.tick(2_050))[0].verdict, None);
+}
+
+#[test]
+fn who_is_asked_late_answers_for_the_time_of_the_event() {
+    let mut b = Member::new("b", &["a", "b"]);
+    b.sees(&[(3, 5.5)], 1_000);
+    b.sees(&[], 60_000);
+    let actions = b.event(&claim("a", 1, OCCURRED, 5.0, 1_000), 60_500);
+    assert_eq!(votes(&actions)[0].verdict, Some(Verdict::Confirm));
+}
+
+#[test]
+fn what_was_expected_and_taken_back_by_all_is_retracted_whatever_was_voted() {
+    let mut a = Member::new("a", &["a", "b"]);
+    a.event(&claim("b", 1, EventState::Predicted, 5.0, 0), 0);
+    a.event(&claim("b", 1, EventState::Retracted, 5.0, 900), 900);
+    assert_eq!(a.events(900)[0].state, EventState::Retracted);
+    // What happened is not taken back by a word.
+    a.event(&claim("b", 2, OCCURRED, 15.0, 0), 0);
+    a.event(&claim("b", 2, EventState::Retracted, 15.0, 900), 900);
+    assert_eq!(a.events(900)[1].state, EventState::Predicted);
+}
+
+#[test]
+fn a_muted_camera_raises_nothing_and_its_votes_do_not_count() {
+    let mut a = Member::new("a", &["a", "b", "c"]);
+    a.plaza.muted.insert(camera("c"));
+    assert_eq!(a.event(&claim("c", 1, OCCURRED, 5.0, 0), 0), []);
+    a.event(&claim("a", 1, OCCURRED, 5.0, 0), 0);
+    a.vote(&vote("c", "a", 1, Word::confirm(0.9)), 100);
+    let event = &a.events(100)[0];
+    assert_eq!((event.tally.asked, event.tally.confirming, event.claims.len()), (2, 1, 1));
+}
+
+#[test]
+fn votes_of_strangers_and_on_what_never_was_are_counted_and_bounded() {
+    let mut a = Member::new("a", &["a", "b"]);
+    for n in 0..1_000 {
+        a.vote(&vote("x", &format!("x{n}"), 1, Word::confirm(0.9)), 0);
+        a.vote(&vote("b", &format!("x{n}"), 1, Word::confirm(0.9)), 0);
+    }
+    let counters = a.consensus.counters();
+    assert_eq!((counters.votes_unknown, counters.votes_over_limit), (1_000, 1_000 - ORPHANS_MAX as u64));
+    a.tick(120_000);
+    assert_eq!(a.consensus.counters().votes_orphaned, ORPHANS_MAX as u64);
+    assert!(a.consensus.is_empty());
+}
+
+#[test]
+fn a_flood_of_events_stays_within_its_bound_and_pushes_out_its_own_alone() {
+    let mut a = Member::new("a", &["a", "b", "c"]);
+    a.event(&claim("b", 1, OCCURRED, 5.0, 0), 0);
+    for n in 0..500 {
+        a.event(&claim("c", 1 + n, OCCURRED, 5.0, 0), 1);
+    }
+    let keys: BTreeSet<_> = a.events(1).iter().flat_map(|e| e.claims.clone()).map(|key| key.camera).collect();
+    assert_eq!((a.consensus.len(), keys.len()), (CLAIMS_PER_CAMERA_MAX + 1, 2));
+    assert_eq!(a.consensus.counters().claims_evicted, 500 - CLAIMS_PER_CAMERA_MAX as u64);
+}
+
+#[test]
+fn events_of_yesterday_of_1970_and_of_tomorrow_are_refused_and_counted() {
+    let mut a = Member::new("a", &["a", "b"]);
+    for ms in [0, START_MS - 86_400_000, START_MS + 86_400_000] {
+        let mut m = claim("b", 1, OCCURRED, 5.0, 0);
+        m.timestamp = Millis(ms);
+        assert_eq!(a.event(&m, 0), []);
+    }
+    let counters = a.consensus.counters();
+    assert_eq!((counters.claims_stale, counters.claims_early, a.consensus.len()), (2, 1, 0));
+}
+
+#[test]
+fn a_vote_that_comes_before_its_event_counts_once_the_event_is_known() {
+    let mut a = Member::new("a", &["a", "b", "c"]);
+    assert_eq!(a.vote(&vote("b", "c", 1, Word::confirm(0.9)), 0), []);
+    let actions = a.event(&claim("c", 1, OCCURRED, 5.0, 0), 100);
+    assert_eq!(outcomes(&actions), [("c/1/1".to_owned(), EventState::Confirmed)]);
+}
+
+#[test]
+fn an_aggregate_tells_who_missed_the_votes_unless_only_signed_words_count() {
+    let mut aggregate = vote("a", "a", 1, Word::confirm(0.9));
+    let listed = [("a", 1.0), ("b", 0.9), ("c", 0.0), ("x", 0.9)];
+    aggregate.votes = Some(crate::swarm::bounded::Map::cut(listed.map(|(c, p)| (camera(c), Fraction(p)))));
+    for (count_told, confirming) in [(true, 2), (false, 1)] {
+        let mut d = Member::new("d", &["a", "b", "c", "d"]);
+        d.consensus.set_options(Options { count_told, ..Options::default() });
+        d.event(&claim("a", 1, OCCURRED, 5.0, 0), 0);
+        d.vote(&aggregate, 100);
+        let event = &d.events(100)[0];
+        assert_eq!((event.tally.confirming, event.tally.asked), (confirming, 4), "{count_told}");
+    }
+}
+
+/// What can come over the wire about two incidents that three cameras raise and vote on.
+fn messages() -> Vec<Result<EventMessage, ConsensusMessage>> {
+    let mut all = Vec::new();
+    for (name, id, x, ms) in [("a", 1, 5.0, 0), ("b", 7, 5.5, 200), ("c", 3, 4.5, 400), ("b", 8, 15.0, 300)] {
+        all.push(Ok(claim(name, id, EventState::Predicted, x, ms)));
+        all.push(Ok(claim(name, id, OCCURRED, x + 0.2, ms + 900)));
+    }
+    all.push(Ok(claim("c", 4, EventState::Predicted, 12.0, 100)));
+    all.push(Ok(claim("c", 4, EventState::Retracted, 12.0, 1_500)));
+    all.push(Ok(claim("b", 7, EventState::Confirmed, 5.5, 1_300)));
+    for (voter, initiator, id, word) in [
+        ("b", "a", 1, Word::confirm(0.9)),
+        ("c", "a", 1, Word::Deny),
+        ("c", "a", 1, Word::confirm(0.6)),
+        ("a", "b", 7, Word::confirm(0.95)),
+        ("a", "b", 8, Word::Deny),
+        ("c", "b", 8, Word::Deny),
+        ("a", "c", 4, Word::Abstain),
+    ] {
+        all.push(Err(vote(voter, initiator, id, word)));
+    }
+    all
+}
+
+proptest! {
+    /// Any order, any repetition, and a partition in which one side hears nothing for a while.
+    #[test]
+    fn whatever_the_order_the_copies_and_the_partitions_all_cameras_come_to_the_same_answer(
+        order in prop::collection::vec(any::<prop::sample::Index>(), 0..60),
+        rest in Just((0..messages().len()).collect::<Vec<_>>()).prop_shuffle(),
+        late_from in 0_usize..18,
+    ) {
+        let all = messages();
+        let reference = {
+            let mut d = Member::new("d", &["a", "b", "c"]);
+            for m in &all {
+                match m { Ok(e) => d.event(e, 2_000), Err(v) => d.vote(v, 2_000) };
+            }
+            d.tick(60_000);
+            d.events(60_000)
+        };
+        let keys: Vec<_> = reference.iter().map(|e| (e.key.to_string(), e.state)).collect();
+        prop_assert_eq!(keys, [
+            ("b/1/7".to_owned(), EventState::Confirmed),
+            ("b/1/8".to_owned(), EventState::Retracted),
+            ("c/1/4".to_owned(), EventState::Retracted),
+        ]);
+        let mut d = Member::new("d", &["a", "b", "c"]);
+        let some = order.iter().map(|i| i.index(all.len()));
+        for (n, i) in some.chain(rest).enumerate() {
+            let ms = if n < late_from { 2_000 } else { 40_000 };
+            match &all[i] { Ok(e) => d.event(e, ms), Err(v) => d.vote(v, ms) };
+            if n % 7 == 0 {
+                d.tick(ms);
+            }
+        }
+        d.tick(60_000);
+        prop_assert_eq!(d.events(60_000), reference);
+    }
+}
+
+#[test]
+fn the_timeout_is_that_of_the_options() {
+    let mut a = Member::new("a", &["a", "b", "c"]);
+    a.consensus.set_options(Options { timeout: Duration::from_secs(1), ..Options::default() });
+    a.event(&claim("a", 1, OCCURRED, 5.0, 0), 0);
+    assert_eq!(announced(&a.tick(1_000)), [EventState::Expired]);
+}
