@@ -12,6 +12,7 @@
 mod support;
 
 use std::io::Write;
+use std::os::unix::fs::FileExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -154,18 +155,35 @@ fn disk() {
     report("write 400 bytes and fdatasync", &disk_times(200, Duration::ZERO));
 }
 
-/// How long the disk takes to keep what was written, a number of times with a pause between.
+/// How long the disk takes to keep what was written, a number of times with a pause between. Written into
+/// room that was taken before, as the outbox does.
 fn disk_times(count: usize, pause: Duration) -> Vec<Duration> {
     let folder = tempfile::tempdir().unwrap();
-    let mut file = std::fs::File::create(folder.path().join("file")).unwrap();
+    let file = std::fs::File::create(folder.path().join("file")).unwrap();
+    let room = (count * 400) as u64;
+    rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, room).unwrap();
+    file.sync_all().unwrap();
     let mut times = Vec::new();
-    for _ in 0..count {
+    for number in 0..count {
         let began = Instant::now();
-        file.write_all(&[1; 400]).unwrap();
+        file.write_all_at(&[1; 400], (number * 400) as u64).unwrap();
         file.sync_data().unwrap();
         times.push(began.elapsed());
         std::thread::sleep(pause);
     }
+    times.sort();
+    times
+}
+
+/// How late a thread wakes that sleeps a millisecond: what the machine itself does to every latency.
+fn wake_times(count: usize) -> Vec<Duration> {
+    const NAP: Duration = Duration::from_millis(1);
+    let nap = |_| {
+        let began = Instant::now();
+        std::thread::sleep(NAP);
+        began.elapsed().saturating_sub(NAP)
+    };
+    let mut times: Vec<_> = (0..count).map(nap).collect();
     times.sort();
     times
 }
@@ -254,7 +272,7 @@ fn cpu_ms() -> u64 {
 }
 
 async fn flood_ours(port: u16) {
-    let (link, _deliveries) = connect(&options(port), client("ours")).await;
+    let (mut link, _deliveries) = connect(&options(port), client("ours")).await;
     let sender = link.sender();
     for _ in 0..FLOOD {
         sender.send(message(MessageClass::Event, Qos::AtMostOnce, "bench"));
@@ -409,6 +427,7 @@ fn lanes() {
             }
         });
         let before = (Instant::now(), data.status().borrow().counters.sent);
+        let machine = tokio::task::spawn_blocking(|| wake_times(5_000));
         let times = measure(&mut heard, 1_000, 100, move |payload| {
             router.send(Envelope {
                 lane: Lane::Control,
@@ -420,6 +439,7 @@ fn lanes() {
         let rate = sent as f64 / before.0.elapsed().as_secs_f64();
         flooding.abort();
         report(&format!("QoS 1 on the control lane while {rate:.0}/s leave on the data lane"), &times);
+        report("  how late a sleeping thread wakes meanwhile", &machine.await.unwrap());
     });
     subscriber.kill().unwrap();
     subscriber.wait().unwrap();

@@ -10,11 +10,13 @@ use tokio_util::sync::CancellationToken;
 use super::Error;
 use super::links::{Links, SharedLinks, take};
 use super::orders::{Orders, REQUESTS_MAX, Request, Setup};
+use super::signing::Keys;
 use super::surface::{Surface, SurfaceReport, Swarm};
-use crate::base::Clock;
+use super::time_sync;
+use crate::base::{Clock, CorrectedClock};
 use crate::capture::{self, Capture};
 use crate::config::{BrokerLink, Config};
-use crate::link::OutboxOptions;
+use crate::link::{self, OutboxOptions};
 use crate::model::{CameraId, Envelope, GroundPlane, MessageClass};
 use crate::pipeline::{self, Perception, Sight};
 use crate::store::Store;
@@ -37,6 +39,7 @@ pub struct Camera {
     stop: CancellationToken,
     tune_perception: watch::Sender<Option<pipeline::Tuning>>,
     tune_swarm: watch::Sender<Option<swarm::Tuning>>,
+    wanted_links: watch::Sender<Vec<BrokerLink>>,
 }
 
 /// What is left to do for a surface that did not live to say goodbye itself.
@@ -75,6 +78,20 @@ impl Camera {
         keep_sights: bool,
     ) -> Result<Self, Error> {
         let id = config.camera.id;
+        let stop = CancellationToken::new();
+        let (clock_out, clock_measured) = watch::channel(None);
+        let synced;
+        let clock = match config.time_server {
+            Some(server) => {
+                let corrected = Arc::new(CorrectedClock::new(Arc::clone(clock)));
+                let task =
+                    time_sync::run(id.clone(), server, Arc::clone(&corrected), clock_out, stop.clone());
+                parts.spawn(format!("time {id}"), task);
+                synced = corrected as Arc<dyn Clock>;
+                &synced
+            }
+            None => clock,
+        };
         let now = clock.now();
         let store = Store::open(&config.state_dir, now);
         let ground = config.perception.ground.clone();
@@ -83,9 +100,11 @@ impl Camera {
         let crop = Arc::new(pipeline::Crop::new(config.perception.crop));
         let perception = Perception::new(config.perception, Box::new(track_ids), Box::new(event_ids))
             .map_err(|source| Error::Detector { camera: id.to_string(), source })?;
+        let keys = Keys::open(&config.state_dir, &id, config.signing, now);
         let (swarm, goodbye) = match config.swarm {
             Some(swarm) if !config.links.is_empty() => {
-                let engine = swarm_engine(swarm, &id, seen, &store);
+                let mut engine = swarm_engine(swarm, &id, seen, &store);
+                engine.remember(keys.signer.clone(), keys.known());
                 let (swarm, goodbye) = join_swarm(engine, &config.links, &config.outbox, &id, clock)?;
                 (Some(swarm), Some(goodbye))
             }
@@ -113,19 +132,19 @@ impl Camera {
         };
         let (tune_perception, perception_tunings) = watch::channel(None);
         let (tune_swarm, swarm_tunings) = watch::channel(None);
+        let wanted_links = watch::Sender::new(config.links);
         let thread = pipeline::spawn(Arc::clone(&capture), &id, perception, perception_tunings, outputs)?;
         parts.watch_thread(format!("perception {id}"), thread);
-        let stop = CancellationToken::new();
         let (report_out, surface) = watch::channel(SurfaceReport::default());
         let (modes_out, modes) = watch::channel(Vec::new());
         let (requests_out, requests) = mpsc::channel(REQUESTS_MAX);
-        let answers = |link: &&BrokerLink| link.carries.classes.contains(&MessageClass::Reply);
-        let ordering = config.links.iter().find(answers).map(|link| link.options.clone());
+        let ordering = ordering(&wanted_links.borrow());
         if let (Some(options), Some(link)) = (config.control, ordering) {
             let orders = Orders::start(Setup {
                 camera: id.clone(),
                 options,
                 link,
+                wanted_links: wanted_links.subscribe(),
                 router: swarm.as_ref().map(|swarm| swarm.links.router.clone()),
                 scenes: scenes.clone(),
                 resting,
@@ -154,7 +173,11 @@ impl Camera {
             modes,
             stop: stop.clone(),
             tunings: swarm_tunings,
+            wanted_links: wanted_links.subscribe(),
             newest_event: 0,
+            keys,
+            clock_measured,
+            pins_changed: false,
         };
         parts.spawn(format!("surface {id}"), task.run());
         Ok(Self {
@@ -169,6 +192,7 @@ impl Camera {
             stop,
             tune_perception,
             tune_swarm,
+            wanted_links,
         })
     }
 
@@ -235,12 +259,27 @@ impl Camera {
         self.tune_swarm.send_replace(config.swarm.as_ref().map(swarm::Options::tuning));
     }
 
+    /// Goes by the links of this configuration: those that are other than before are connected anew.
+    pub fn relink(&self, config: &Config) {
+        self.wanted_links.send_if_modified(|links| {
+            let changed = *links != config.links;
+            links.clone_from(&config.links);
+            changed
+        });
+    }
+
     /// Begins the stop: no more frames; the surface says goodbye when the last one is through. The
     /// supervisor sees the parts end.
     pub fn stop(&self) {
         self.capture.stop();
         self.stop.cancel();
     }
+}
+
+/// The link by which commands come: the first that carries their answers.
+pub(super) fn ordering(links: &[BrokerLink]) -> Option<link::Options> {
+    let answers = |link: &&BrokerLink| link.carries.classes.contains(&MessageClass::Reply);
+    links.iter().find(answers).map(|link| link.options.clone())
 }
 
 fn swarm_engine(

@@ -107,6 +107,7 @@ async fn supervise(
                     #[cfg(feature = "broker")]
                     renew_access(broker.as_ref(), reload.as_ref());
                     job.finish(outcome);
+                    relink(&camera, reload.as_ref());
                 }
                 Request::Set(settings, job) => {
                     let outcome = reload.as_mut().map(|reload| reload.set(settings, &camera));
@@ -120,6 +121,7 @@ async fn supervise(
                 let _ = reload.as_mut().map(|reload| reload.reload(&camera));
                 #[cfg(feature = "broker")]
                 renew_access(broker.as_ref(), reload.as_ref());
+                relink(&camera, reload.as_ref());
                 platform::ready();
             }
             error = broker_failure(#[cfg(feature = "broker")] &mut broker) => break Err(error),
@@ -146,6 +148,14 @@ async fn supervise(
     )
     .await;
     outcome.and_then(|after| stopped.map(|()| after))
+}
+
+/// Lets the camera's links be those of the configuration in force; after the answer to whoever asked for
+/// that, which leaves by the links as they were.
+fn relink(camera: &Camera, reload: Option<&Reload>) {
+    if let Some(reload) = reload {
+        camera.relink(reload.config());
+    }
 }
 
 /// Lets the embedded broker go by the users and rules of the configuration in force.

@@ -186,6 +186,8 @@ pub(super) fn camera_config(
         capture: capture::Options::new(capture::Kind::Synthetic(simulated)),
         perception: pipeline::Options { zones, ..pipeline::Options::new(ground) },
         swarm: Some(swarm::Options::default()),
+        signing: config::Signing::default(),
+        time_server: None,
         // One broker, many cameras: nobody to give orders to.
         control: None,
         links: vec![config::BrokerLink {

@@ -3,6 +3,7 @@
 //! Every broker of the configuration has a connection of its own; what it carries, the router knows. The
 //! swarm is listened to on the links that carry it, and what comes in is merged, fairly, with the link's
 //! name on it. The goodbye leaves on every link that carries presence; then the store commits a last time.
+//! Links may be changed while the camera runs ([`Links::change`]).
 
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,13 +17,16 @@ use tokio::time::timeout;
 use crate::base::Clock;
 use crate::config;
 use crate::link::{
-    self, Client, Deliveries, LinkHandle, Outbox, OutboxOptions, OutboxStatus, Route, Router, Status,
+    self, Client, Deliveries, LinkHandle, LinkSender, Outbox, OutboxOptions, OutboxStatus, Route, Router,
+    Status,
 };
 use crate::model::{CameraId, Delivery, Envelope, MessageClass};
 use crate::swarm::Engine;
 
 /// How long the store may take for its last commit.
 const LAST_COMMIT_WITHIN: Duration = Duration::from_secs(1);
+/// How long links that are changed may take to leave.
+pub(super) const CHANGE_WITHIN: Duration = Duration::from_secs(1);
 
 /// A link's name and what it shows of itself.
 pub type NamedStatus = (Arc<str>, Status);
@@ -33,16 +37,31 @@ pub(super) struct Links {
     /// Changes when a link has connected.
     pub(super) connects: watch::Receiver<u64>,
     pub(super) open: SharedLinks,
-    statuses: Vec<(Arc<str>, watch::Receiver<Status>)>,
-    deliveries: Vec<Deliveries>,
+    links: Vec<Link>,
+    connected: watch::Sender<u64>,
     /// Which link is asked first for its next delivery.
     turn: usize,
     outbox: Outbox,
+    camera: CameraId,
+    clock: Arc<dyn Clock>,
+}
+
+/// One of them, without what closes it.
+struct Link {
+    name: Arc<str>,
+    made_with: config::BrokerLink,
+    status: watch::Receiver<Status>,
+    deliveries: Deliveries,
+    sender: LinkSender,
 }
 
 /// What must be closed.
+#[derive(Default)]
+struct Handles(Vec<(Arc<str>, LinkHandle, bool)>);
+
+/// The links that are open, and the store.
 pub(super) struct Open {
-    handles: Vec<(Arc<str>, LinkHandle, bool)>,
+    handles: Handles,
     outbox: Outbox,
 }
 
@@ -52,50 +71,122 @@ pub(super) type SharedLinks = Arc<Mutex<Option<Open>>>;
 impl Links {
     /// Starts the links; each connects as soon as it can.
     pub(super) fn start(
-        links: &[config::BrokerLink],
+        wanted: &[config::BrokerLink],
         outbox: &OutboxOptions,
         camera: &CameraId,
         engine: &Engine,
         will: &Envelope,
         clock: &Arc<dyn Clock>,
     ) -> Result<Self, link::Error> {
-        let names: Vec<_> = links.iter().map(|link| link.options.name.as_str()).collect();
+        let names: Vec<_> = wanted.iter().map(|link| link.options.name.as_str()).collect();
         let outbox = Outbox::open(outbox, &names, Arc::clone(clock));
         let (connected, connects) = watch::channel(0);
-        let (mut statuses, mut deliveries, mut handles, mut routes) = (vec![], vec![], vec![], vec![]);
-        for config::BrokerLink { options, carries } in links {
-            let says_presence = carries.classes.contains(&MessageClass::Presence);
-            let subscriptions = engine.subscriptions().into_iter();
-            let client = Client {
-                id: camera.to_string(),
-                will: says_presence.then(|| will.clone()),
-                subscriptions: subscriptions
-                    .filter(|(class, ..)| carries.classes.contains(class))
-                    .map(|(_, filter, qos)| (filter, qos))
-                    .collect(),
-                rows: outbox.rows(&options.name),
-            };
-            let (handle, incoming) = link::spawn(options, client, Arc::clone(clock))?;
-            let name: Arc<str> = options.name.as_str().into();
-            statuses.push((Arc::clone(&name), handle.status()));
-            deliveries.push(incoming);
-            routes.push(Route {
-                name: options.name.clone(),
-                carries: carries.clone(),
-                data: handle.sender(),
-                control: None,
-            });
-            tokio::spawn(pass_on(handle.connects(), connected.clone()));
-            handles.push((name, handle, says_presence));
+        let open = Open { handles: Handles::default(), outbox: outbox.clone() };
+        let mut links = Self {
+            router: Router::new(Vec::new(), Some(outbox.clone())),
+            connects,
+            open: Arc::new(Mutex::new(Some(open))),
+            links: Vec::new(),
+            connected,
+            turn: 0,
+            outbox,
+            camera: camera.clone(),
+            clock: Arc::clone(clock),
+        };
+        for link in wanted {
+            links.add(link, engine, will)?;
         }
-        let router = Router::new(routes, Some(outbox.clone()));
-        let open = Arc::new(Mutex::new(Some(Open { handles, outbox: outbox.clone() })));
-        Ok(Self { router, connects, open, statuses, deliveries, turn: 0, outbox })
+        links.route();
+        Ok(links)
+    }
+
+    fn add(
+        &mut self,
+        wanted: &config::BrokerLink,
+        engine: &Engine,
+        will: &Envelope,
+    ) -> Result<(), link::Error> {
+        let config::BrokerLink { options, carries } = wanted;
+        let says_presence = carries.classes.contains(&MessageClass::Presence);
+        let subscriptions = engine.subscriptions().into_iter();
+        let client = Client {
+            id: self.camera.to_string(),
+            will: says_presence.then(|| will.clone()),
+            subscriptions: subscriptions
+                .filter(|(class, ..)| carries.classes.contains(class))
+                .map(|(_, filter, qos)| (filter, qos))
+                .collect(),
+            rows: self.outbox.rows(&options.name),
+        };
+        let (handle, deliveries) = link::spawn(options, client, Arc::clone(&self.clock))?;
+        let name: Arc<str> = options.name.as_str().into();
+        tokio::spawn(pass_on(handle.connects(), self.connected.clone()));
+        self.links.push(Link {
+            name: Arc::clone(&name),
+            made_with: wanted.clone(),
+            status: handle.status(),
+            deliveries,
+            sender: handle.sender(),
+        });
+        // Without it the camera is already on its way out, and the link ends with its handle.
+        if let Some(open) = &mut *self.open.lock().unwrap_or_else(PoisonError::into_inner) {
+            open.handles.0.push((name, handle, says_presence));
+        }
+        Ok(())
+    }
+
+    fn route(&self) {
+        let route = |link: &Link| Route {
+            name: link.made_with.options.name.clone(),
+            carries: link.made_with.carries.clone(),
+            data: link.sender.clone(),
+            control: None,
+        };
+        self.router.replace(self.links.iter().map(route).collect());
+    }
+
+    /// Goes by these links from now on. What is the same in every option stays up; what is not leaves with
+    /// `will` as its goodbye, within [`CHANGE_WITHIN`], and is connected anew. What waits on the disk waits
+    /// on for a link that keeps its name.
+    pub(super) async fn change(&mut self, wanted: &[config::BrokerLink], engine: &Engine, will: &Envelope) {
+        let stays = |link: &Link| wanted.contains(&link.made_with);
+        let (stay, go): (Vec<_>, Vec<_>) = std::mem::take(&mut self.links).into_iter().partition(stays);
+        self.links = stay;
+        self.turn = 0;
+        // Nothing is put into the queues of a link that goes.
+        self.route();
+        let goes = |name: &Arc<str>| go.iter().any(|link| link.name == *name);
+        let mut closing = Handles::default();
+        if let Some(open) = &mut *self.open.lock().unwrap_or_else(PoisonError::into_inner) {
+            closing.0.extend(open.handles.0.extract_if(.., |(name, ..)| goes(name)));
+        }
+        closing.close(Some(will.clone()), CHANGE_WITHIN).await;
+        for gone in &go {
+            if !wanted.iter().any(|link| link.options.name == *gone.name) {
+                self.outbox.dismiss(&gone.name);
+                tracing::info!(camera = %self.camera, link = &*gone.name, "a link is no longer wanted");
+            }
+        }
+        for new in wanted {
+            let name = &new.options.name;
+            if self.links.iter().any(|link| *link.name == **name) {
+                continue;
+            }
+            tracing::info!(camera = %self.camera, link = name, "a link is new, or made anew");
+            if !self.outbox.admit(name) {
+                tracing::error!(camera = %self.camera, link = name, "too many links: its messages are in memory alone");
+            }
+            if let Err(error) = self.add(new, engine, will) {
+                tracing::error!(camera = %self.camera, "{error}");
+            }
+        }
+        self.route();
     }
 
     /// What the links show of themselves.
     pub(super) fn statuses(&self) -> Vec<NamedStatus> {
-        self.statuses.iter().map(|(name, status)| (Arc::clone(name), status.borrow().clone())).collect()
+        let status = |link: &Link| (Arc::clone(&link.name), link.status.borrow().clone());
+        self.links.iter().map(status).collect()
     }
 
     /// What the store shows of itself.
@@ -109,10 +200,10 @@ impl Links {
     }
 
     fn poll_delivery(&mut self, context: &mut Context<'_>) -> Poll<Option<Delivery>> {
-        let count = self.deliveries.len();
+        let count = self.links.len();
         for step in 0..count {
             let turn = (self.turn + step) % count;
-            if let Poll::Ready(delivery) = self.deliveries[turn].poll_recv(context) {
+            if let Poll::Ready(delivery) = self.links[turn].deliveries.poll_recv(context) {
                 self.turn = turn + 1;
                 return Poll::Ready(delivery);
             }
@@ -133,8 +224,18 @@ impl Open {
         farewell: Option<Envelope>,
         within: Duration,
     ) -> (Vec<NamedStatus>, OutboxStatus) {
+        let statuses = self.handles.close(farewell, within).await;
+        let outbox = self.outbox.clone();
+        // A disk that hangs holds up nothing but its own thread.
+        let _ = tokio::task::spawn_blocking(move || outbox.close(LAST_COMMIT_WITHIN)).await;
+        (statuses, self.outbox.status())
+    }
+}
+
+impl Handles {
+    async fn close(self, farewell: Option<Envelope>, within: Duration) -> Vec<NamedStatus> {
         let mut closing = JoinSet::new();
-        for (name, mut handle, says_presence) in self.handles {
+        for (name, mut handle, says_presence) in self.0 {
             let farewell = farewell.clone().filter(|_| says_presence);
             closing.spawn(async move {
                 if let Ok(Some(message)) = timeout(Duration::ZERO, handle.ended()).await {
@@ -143,11 +244,7 @@ impl Open {
                 (name, handle.close(farewell, within).await)
             });
         }
-        let statuses = closing.join_all().await;
-        let outbox = self.outbox.clone();
-        // A disk that hangs holds up nothing but its own thread.
-        let _ = tokio::task::spawn_blocking(move || outbox.close(LAST_COMMIT_WITHIN)).await;
-        (statuses, self.outbox.status())
+        closing.join_all().await
     }
 }
 

@@ -21,7 +21,9 @@ mod meter;
 mod modes;
 mod orders;
 pub mod reload;
+mod signing;
 mod surface;
+mod time_sync;
 
 pub use camera::{Camera, Report};
 pub use links::NamedStatus;

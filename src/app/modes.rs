@@ -24,27 +24,46 @@ pub(super) const OUTBOX_IN_MEMORY: &str = "outbox_in_memory";
 /// The outbox is full: the least important messages give way to newer ones.
 pub(super) const OUTBOX_FULL: &str = "outbox_full";
 
-/// The modes in force.
+/// A certificate ends within 30 days: the broker's, or the camera's own. The log says which.
+pub(super) const CERTIFICATE_ENDS: &str = "certificate_ends";
+/// A broker is spoken to in MQTT 3.1.1, because it refuses 5: no expiry, no reasons, no delayed will.
+pub(super) const OLD_PROTOCOL: &str = "old_protocol";
+
+/// Messages should be signed, and are not: the key can't be made or read.
+pub(super) const SIGNING_OFF: &str = "signing_off";
+/// The camera was told to rest, and sees nothing.
+pub(super) const PAUSED: &str = "paused";
+
+/// The clock is more than a quarter of a second off, or may be: times are corrected before they are fused.
+pub(super) const CLOCK_UNSYNCED: &str = "clock_unsynced";
+
+/// The modes in force at this time, milliseconds since the epoch.
 pub(super) fn in_force(
     capture: &capture::State,
     state_unsaved: bool,
     links: &[NamedStatus],
     outbox: Option<&OutboxStatus>,
+    now_ms: u64,
 ) -> Vec<&'static str> {
     let mut modes = Vec::new();
     match capture {
         capture::State::Restarting { .. } | capture::State::Panicked => modes.push(CAPTURE_DOWN),
         capture::State::Stalled { .. } => modes.push(CAPTURE_STALLED),
-        capture::State::Starting
-        | capture::State::Running
-        | capture::State::Paused
-        | capture::State::Ended => {}
+        // The others need not ask it what it sees.
+        capture::State::Paused => modes.push(PAUSED),
+        capture::State::Starting | capture::State::Running | capture::State::Ended => {}
     }
     if links.iter().any(|(_, link)| link.counters.subscriptions_refused > 0) {
         modes.push(SUBSCRIPTIONS_REFUSED);
     }
     if links.iter().any(|(_, link)| link.is_slow()) {
         modes.push(LINK_SLOW);
+    }
+    if links.iter().any(|(_, link)| link.certificates.is_some_and(|dates| dates.ending(now_ms).is_some())) {
+        modes.push(CERTIFICATE_ENDS);
+    }
+    if links.iter().any(|(_, link)| link.fallback.is_some()) {
+        modes.push(OLD_PROTOCOL);
     }
     if state_unsaved {
         modes.push(STATE_UNSAVED);

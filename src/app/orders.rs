@@ -16,18 +16,20 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::camera::GOODBYE_WITHIN;
+use super::camera::{GOODBYE_WITHIN, ordering};
+use super::links::CHANGE_WITHIN;
 use super::meter::Meter;
 use super::modes;
 use super::surface::SurfaceReport;
 use crate::base::{Clock, Readers, Time, replace_file, rfc3339};
 use crate::capture::Capture;
+use crate::config::BrokerLink;
 use crate::control::{
     self, Action, Activity, Command, Connection, Data, Desk, Outcome, Outgoing, Plane, Repeats, Settings,
     Ticket, Topics, Truth,
 };
 use crate::link::{self, Carries, Client, Deliveries, LinkHandle, Route, Router};
-use crate::model::{CameraId, Delivery, Scene};
+use crate::model::{CameraId, Delivery, Envelope, Qos, Scene};
 use crate::pipeline;
 
 /// The sense of time passing: rate limits, modes, the first frame.
@@ -102,6 +104,8 @@ pub(super) struct Setup {
     pub(super) camera: CameraId,
     pub(super) options: control::Options,
     pub(super) link: link::Options,
+    /// The links that are wanted from now on; the one that carries answers counts.
+    pub(super) wanted_links: watch::Receiver<Vec<BrokerLink>>,
     /// Where data goes; a link of its own when there is none yet.
     pub(super) router: Option<Router>,
     pub(super) scenes: watch::Receiver<Option<Arc<Scene>>>,
@@ -123,6 +127,7 @@ pub(super) struct Orders {
     setup: Setup,
     desk: Desk,
     plane: Plane,
+    topics: Topics,
     data: Data,
     meter: Meter,
     control: Wire,
@@ -146,26 +151,10 @@ impl Orders {
         let now = setup.clock.now();
         let topics = Topics::new(setup.options.prefix.as_str(), setup.camera.clone());
         let plane = Plane::new(topics.clone(), setup.options.plane.clone());
-        let spawn = |id: String, will, subscriptions: Vec<_>| {
-            // A session that is kept would bring commands that nobody waits for any more.
-            let clean = link::Options {
-                will_delay: Duration::ZERO,
-                session_expiry: Duration::ZERO,
-                ..setup.link.clone()
-            };
-            let client = Client { id, will, subscriptions, rows: None };
-            link::spawn(&clean, client, Arc::clone(&setup.clock)).map(Wire::new)
-        };
-        let control = spawn(topics.client_id(), Some(plane.will(now)), plane.subscriptions())?;
-        let shared = if plane.has_shared() {
-            let will = Some(plane.shared_will(now));
-            Some(spawn(topics.shared_client_id(), will, plane.shared_subscriptions())?)
-        } else {
-            None
-        };
+        let (control, shared) = connect(&setup, &plane, &topics)?;
         let data_link = match &setup.router {
             Some(_) => None,
-            None => Some(spawn(setup.camera.to_string(), None, Vec::new())?),
+            None => Some(spawn(&setup, setup.camera.to_string(), None, Vec::new())?),
         };
         let own = |wire: &Wire| {
             let name = setup.link.name.clone();
@@ -178,7 +167,8 @@ impl Orders {
         let repeats = std::fs::read(file).map(|bytes| Repeats::from_json(&bytes, now)).unwrap_or_default();
         Ok(Self {
             desk: Desk::new(setup.options.desk.clone(), repeats),
-            data: Data::new(topics, setup.options.data),
+            data: Data::new(topics.clone(), setup.options.data),
+            topics,
             plane,
             meter: Meter::new(now),
             router: router.unwrap_or_else(|| own(&control)),
@@ -222,6 +212,8 @@ impl Orders {
                     self.act(actions).await;
                 }
                 Ok(()) = self.setup.resting.changed() => self.rested().await,
+                // Behind the outcomes: a reload is answered where it was asked for.
+                Ok(()) = self.setup.wanted_links.changed() => self.change_link().await,
                 fresh = self.setup.scenes.changed(), if perceiving => match fresh {
                     Ok(()) => self.scene(),
                     Err(_) => perceiving = false,
@@ -230,6 +222,31 @@ impl Orders {
             }
         }
         self.leave().await;
+    }
+
+    /// Leaves the broker that commands came from, when it is to be another, or to be reached otherwise.
+    async fn change_link(&mut self) {
+        let wanted = ordering(&self.setup.wanted_links.borrow_and_update());
+        let Some(wanted) = wanted.filter(|wanted| *wanted != self.setup.link) else { return };
+        tracing::info!(camera = %self.setup.camera, "commands come by another connection from now on");
+        self.say_goodbye(CHANGE_WITHIN).await;
+        self.setup.link = wanted;
+        match connect(&self.setup, &self.plane, &self.topics) {
+            Ok((control, shared)) => (self.control, self.shared) = (control, shared),
+            Err(error) => tracing::error!(camera = %self.setup.camera, "{error}"),
+        }
+    }
+
+    /// Closes the connections that commands come by; the status of the one that answers.
+    async fn say_goodbye(&mut self, within: Duration) -> link::Status {
+        let now = self.now();
+        let (own, common) = (self.plane.will(now), self.plane.shared_will(now));
+        let shared = async {
+            if let Some(wire) = &mut self.shared {
+                wire.link.close(Some(common), within).await;
+            }
+        };
+        tokio::join!(self.control.link.close(Some(own), within), shared).0
     }
 
     fn gone(&self) {
@@ -495,20 +512,10 @@ impl Orders {
         let mut actions = Vec::new();
         self.desk.finish_all(&mut actions);
         self.act(actions).await;
-        let now = self.now();
-        let (own, common) = (self.plane.will(now), self.plane.shared_will(now));
-        let shared = async {
-            if let Some(wire) = self.shared {
-                wire.link.close(Some(common), GOODBYE_WITHIN).await;
-            }
-        };
-        let data = async {
-            if let Some(wire) = self.data_link {
-                wire.link.close(None, GOODBYE_WITHIN).await;
-            }
-        };
-        let control = self.control.link.close(Some(own), GOODBYE_WITHIN);
-        let (status, (), ()) = tokio::join!(control, shared, data);
+        if let Some(wire) = &mut self.data_link {
+            wire.link.close(None, GOODBYE_WITHIN).await;
+        }
+        let status = self.say_goodbye(GOODBYE_WITHIN).await;
         let left = status.queued.total() + status.in_flight;
         if left > 0 {
             tracing::warn!(camera = %self.setup.camera, left, "replies not delivered before the stop");
@@ -590,6 +597,30 @@ impl Orders {
             "confirm_ratio": rounded(confirmed as f64 / detected.max(1) as f64),
         })
     }
+}
+
+/// A connection to the broker that commands come from.
+fn spawn(
+    setup: &Setup,
+    id: String,
+    will: Option<Envelope>,
+    subscriptions: Vec<(String, Qos)>,
+) -> Result<Wire, link::Error> {
+    // A session that is kept would bring commands that nobody waits for any more.
+    let clean =
+        link::Options { will_delay: Duration::ZERO, session_expiry: Duration::ZERO, ..setup.link.clone() };
+    let client = Client { id, will, subscriptions, rows: None };
+    link::spawn(&clean, client, Arc::clone(&setup.clock)).map(Wire::new)
+}
+
+/// The two that commands come by: the camera's own, and the one that all cameras share, if it is wanted.
+fn connect(setup: &Setup, plane: &Plane, topics: &Topics) -> Result<(Wire, Option<Wire>), link::Error> {
+    let now = setup.clock.now();
+    let control = spawn(setup, topics.client_id(), Some(plane.will(now)), plane.subscriptions())?;
+    let shared = || {
+        spawn(setup, topics.shared_client_id(), Some(plane.shared_will(now)), plane.shared_subscriptions())
+    };
+    Ok((control, plane.has_shared().then(shared).transpose()?))
 }
 
 /// Three decimals; 0 of what is no number.

@@ -2,8 +2,8 @@
 //!
 //! All or nothing in what counts: a configuration with a fault in it changes nothing, and every fault is
 //! told. Of a good one, what can be changed while running is in force when [`Reload::reload`] returns
-//! (the perception takes it with its next frame); what can't is named. Links stay up. The same for
-//! SIGHUP and whoever else may ask.
+//! (the perception takes it with its next frame); what can't is named. Links whose options did not change
+//! stay up; the others are connected anew right after. The same for SIGHUP and whoever else may ask.
 //!
 //! Settings made while running are kept in `settings.json` in the state folder and beat file and
 //! environment, at every start too. They are on disk before they are in force. Settings that no longer

@@ -15,12 +15,15 @@ use tokio_util::sync::CancellationToken;
 use super::camera::GOODBYE_WITHIN;
 use super::links::{Links, NamedStatus, take};
 use super::modes;
+use super::signing::Keys;
 use crate::base::Clock;
 use crate::capture::Capture;
+use crate::config::BrokerLink;
 use crate::link::{self, OutboxStatus};
 use crate::model::{CameraId, Delivery, Event, EventState, Scene, Transition};
 use crate::pipeline;
 use crate::store::Store;
+use crate::swarm::trust::Change;
 use crate::swarm::{self, Action, Engine, Input};
 
 /// How long the perception may take to hand over its last transitions.
@@ -76,8 +79,15 @@ pub(super) struct Surface {
     pub(super) stop: CancellationToken,
     /// What the swarm goes by from now on, the newest wins.
     pub(super) tunings: watch::Receiver<Option<swarm::Tuning>>,
+    /// The links that are wanted from now on, the newest wins.
+    pub(super) wanted_links: watch::Receiver<Vec<BrokerLink>>,
     /// The highest id of an event so far.
     pub(super) newest_event: u32,
+    pub(super) keys: Keys,
+    /// What a time server said, the newest wins.
+    pub(super) clock_measured: watch::Receiver<Option<swarm::ClockMeasured>>,
+    /// Keys of others were pinned that are not kept yet.
+    pub(super) pins_changed: bool,
 }
 
 impl Surface {
@@ -108,6 +118,7 @@ impl Surface {
                 }
                 // Whoever tunes is gone only when the camera is.
                 Ok(()) = self.tunings.changed() => self.tune(),
+                Ok(()) = self.wanted_links.changed() => self.change_links().await,
                 _ = tick.tick() => self.tick(&mut actions),
                 // Last, so that a flood from others holds up nothing of ours.
                 delivery = next_delivery(&mut self.swarm) => match delivery {
@@ -137,6 +148,15 @@ impl Surface {
         }
     }
 
+    async fn change_links(&mut self) {
+        let wanted = self.wanted_links.borrow_and_update().clone();
+        let Some(Swarm { engine, links }) = &mut self.swarm else { return };
+        match engine.will(self.clock.now()) {
+            Ok(will) => links.change(&wanted, engine, &will).await,
+            Err(error) => tracing::error!(camera = %self.camera, "links not changed: presence: {error}"),
+        }
+    }
+
     fn feed(&mut self, input: Input<'_>, actions: &mut Vec<Action>) {
         let Some(swarm) = &mut self.swarm else { return };
         swarm.engine.handle(input, self.clock.now(), actions);
@@ -152,6 +172,10 @@ impl Surface {
                     if event.state == EventState::Confirmed {
                         self.report.send_modify(|report| report.confirmed += 1);
                     }
+                }
+                Action::Trust { camera, change } => {
+                    tracing::warn!(camera = %self.camera, peer = %camera, ?change, "trust");
+                    self.pins_changed |= matches!(change, Change::Pinned(_) | Change::Rotated(_));
                 }
                 Action::Refused(error) => {
                     tracing::debug!(camera = %self.camera, %error, "message refused");
@@ -189,8 +213,15 @@ impl Surface {
         let links = self.swarm.as_ref().map(|s| s.links.statuses()).unwrap_or_default();
         let outbox = self.swarm.as_ref().map(|s| s.links.outbox());
         let unrouted = self.swarm.as_ref().map_or(0, |s| s.links.router.unrouted());
-        let mut modes = modes::in_force(&capture.state, self.store.is_degraded(), &links, outbox.as_ref());
+        let now_ms = self.clock.now().epoch_ms;
+        let mut modes =
+            modes::in_force(&capture.state, self.store.is_degraded(), &links, outbox.as_ref(), now_ms);
         modes.extend_from_slice(&self.modes.borrow());
+        modes.extend(self.keys.failed.then_some(modes::SIGNING_OFF));
+        self.keep_pins();
+        let now = self.clock.now();
+        let unsynced = self.swarm.as_ref().is_some_and(|s| s.engine.is_unsynced(now));
+        modes.extend(unsynced.then_some(modes::CLOCK_UNSYNCED));
         let sum = |of: fn(&link::Counters) -> u64| links.iter().map(|(_, link)| of(&link.counters)).sum();
         let stored = outbox.as_ref().map(|outbox| outbox.counters).unwrap_or_default();
         let disk = outbox.as_ref().map(|outbox| outbox.disk).unwrap_or_default();
@@ -224,10 +255,17 @@ impl Surface {
             ("outbox_orphaned", stored.orphaned),
             ("outbox_unreadable", stored.unreadable),
             ("outbox_set_aside", disk.set_aside),
+            ("outbox_torn_bytes", disk.torn_bytes),
+            ("outbox_damaged_bytes", disk.damaged_bytes),
             ("detections_left_out", self.counters.detections_left_out.load(Ordering::Relaxed)),
             ("histories_evicted", self.counters.histories_evicted.load(Ordering::Relaxed)),
             ("events_not_followed", self.counters.events_not_followed.load(Ordering::Relaxed)),
         ];
+        if let Some(measured) = *self.clock_measured.borrow_and_update()
+            && let Some(swarm) = &mut self.swarm
+        {
+            swarm.engine.set_clock(measured);
+        }
         self.feed(Input::Counters(&counters), actions);
         self.feed(Input::Modes(&modes), actions);
         self.feed(Input::Tick, actions);
@@ -235,6 +273,15 @@ impl Surface {
             modes.push(modes::BROKER_DOWN);
         }
         self.note(modes, links, outbox);
+    }
+
+    /// Keeps the keys that were pinned since the last time, without waiting for the disk.
+    fn keep_pins(&mut self) {
+        if let Some(swarm) = self.swarm.as_ref().filter(|_| self.pins_changed) {
+            let (folder, pins) = (self.keys.folder().to_owned(), swarm.engine.trust().pins().clone());
+            tokio::task::spawn_blocking(move || Keys::keep(&folder, &pins));
+            self.pins_changed = false;
+        }
     }
 
     fn note(&mut self, modes: Vec<&'static str>, links: Vec<NamedStatus>, outbox: Option<OutboxStatus>) {

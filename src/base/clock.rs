@@ -4,7 +4,8 @@
 //! the epoch appear only where a message or a log leaves the process. The pure parts never ask what
 //! time it is: a [`Time`] is passed in.
 
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// One instant on both clocks.
@@ -90,6 +91,32 @@ impl Clock for SystemClock {
             mono_ns: u64::try_from(mono.as_nanos()).unwrap_or(u64::MAX),
             epoch_ms: u64::try_from(epoch.as_millis()).unwrap_or(u64::MAX),
         }
+    }
+}
+
+/// A clock whose wall time is put right by what was measured of it; its intervals stay as they are.
+pub struct CorrectedClock {
+    inner: Arc<dyn Clock>,
+    ahead_ms: AtomicI64,
+}
+
+impl CorrectedClock {
+    /// A clock that is taken as right until somebody knows better.
+    pub fn new(inner: Arc<dyn Clock>) -> Self {
+        Self { inner, ahead_ms: AtomicI64::new(0) }
+    }
+
+    /// How far the inner clock is ahead, milliseconds; taken off from now on.
+    pub fn set_ahead_ms(&self, ahead_ms: i64) {
+        self.ahead_ms.store(ahead_ms, Ordering::Relaxed);
+    }
+}
+
+impl Clock for CorrectedClock {
+    fn now(&self) -> Time {
+        let now = self.inner.now();
+        let ahead_ms = self.ahead_ms.load(Ordering::Relaxed);
+        Time { epoch_ms: now.epoch_ms.saturating_add_signed(ahead_ms.saturating_neg()), ..now }
     }
 }
 

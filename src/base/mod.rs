@@ -17,7 +17,7 @@ mod url;
 
 pub use assignment::{Assignment, Pair};
 pub use backoff::{Backoff, BackoffOptions};
-pub use clock::{Clock, ManualClock, SystemClock, Time};
+pub use clock::{Clock, CorrectedClock, ManualClock, SystemClock, Time};
 pub use error::ErrorKind;
 pub use file::{Readers, replace_file};
 pub use ids::{CountingIds, IdSource};

@@ -1,7 +1,8 @@
 //! What stands between a client's stream and the session that serves it.
 //!
-//! Two things that the crate has no option for:
+//! Three things that the crate has no option for:
 //!
+//! - What a client says after its CONNECT is held back until its former connection has ended ([`takeover`]).
 //! - A stream can be cut from outside. A client that has stopped reading would hold up the stop of the
 //!   broker for as long as its keep alive; once its stream is cut, its session ends as one whose network
 //!   broke, and what was on its way to it is queued and kept.
@@ -17,6 +18,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BytesMut};
@@ -24,10 +26,12 @@ use mqtt5::broker::transport::WebSocketTransport;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
+use super::takeover::{Gate, Seats};
+
 /// User properties that the crate adds.
 const ADDED: [&[u8]; 2] = [b"x-mqtt-client-id", b"x-mqtt-sender"];
-/// A CONNECT names its protocol version within so many bytes.
-const VERSION_WITHIN_BYTES: usize = 16;
+/// Bytes read at once while the CONNECT comes in.
+const CONNECT_READ_BYTES: usize = 1_024;
 
 /// See the module.
 pub(super) struct Connection<S> {
@@ -35,9 +39,7 @@ pub(super) struct Connection<S> {
     address: SocketAddr,
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
     is_cut: bool,
-    /// The first bytes from the client, until they tell its protocol version.
-    first: Vec<u8>,
-    is_v5: bool,
+    gate: Gate,
     /// Of a packet that is passed on as it is, bytes not yet taken over.
     passing: usize,
     /// A packet that was changed, not yet written.
@@ -45,15 +47,15 @@ pub(super) struct Connection<S> {
 }
 
 impl<S> Connection<S> {
-    /// `cut` ends it.
-    pub(super) fn new(stream: S, address: SocketAddr, cut: CancellationToken) -> Self {
+    /// `cut` ends all connections; `seats` are those that they have.
+    pub(super) fn new(stream: S, address: SocketAddr, cut: &CancellationToken, seats: Arc<Seats>) -> Self {
+        let cut = cut.child_token();
         Self {
             stream,
             address,
-            cut: Box::pin(cut.cancelled_owned()),
+            cut: Box::pin(cut.clone().cancelled_owned()),
             is_cut: false,
-            first: Vec::new(),
-            is_v5: false,
+            gate: Gate::new(seats, cut),
             passing: 0,
             pending: BytesMut::new(),
         }
@@ -62,17 +64,9 @@ impl<S> Connection<S> {
     fn check(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         self.is_cut = self.is_cut || self.cut.as_mut().poll(cx).is_ready();
         if self.is_cut {
-            Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the broker stops"))
+            Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the broker has cut it"))
         } else {
             Ok(())
-        }
-    }
-
-    fn learn_version(&mut self, bytes: &[u8]) {
-        if self.first.len() < VERSION_WITHIN_BYTES {
-            let room = VERSION_WITHIN_BYTES - self.first.len();
-            self.first.extend_from_slice(&bytes[..bytes.len().min(room)]);
-            self.is_v5 = version(&self.first) == Some(5);
         }
     }
 }
@@ -97,9 +91,15 @@ impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.check(cx)?;
-        let before = buf.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
-        self.learn_version(&buf.filled()[before..]);
+        ready!(self.gate.poll_open(cx));
+        let Some(limit) = self.gate.limit() else {
+            return Pin::new(&mut self.stream).poll_read(cx, buf);
+        };
+        let mut piece = [0; CONNECT_READ_BYTES];
+        let mut read = ReadBuf::new(&mut piece[..limit.min(buf.remaining()).min(CONNECT_READ_BYTES)]);
+        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read))?;
+        self.gate.read(read.filled());
+        buf.put_slice(read.filled());
         Poll::Ready(Ok(()))
     }
 }
@@ -108,8 +108,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         self.check(cx)?;
         ready!(self.write_pending(cx))?;
+        if self.passing == 0 {
+            self.gate.writes(buf);
+        }
         if self.passing == 0
-            && self.is_v5
+            && self.gate.is_v5()
             && let Some(changed) = without_added(buf)
         {
             self.pending = changed;
@@ -140,14 +143,6 @@ impl<S: AsyncRead + AsyncWrite + Send + Sync + Unpin> WebSocketTransport for Con
     fn peer_addr(&self) -> mqtt5::Result<SocketAddr> {
         Ok(self.address)
     }
-}
-
-/// The protocol version that a CONNECT names, if so much of it is there.
-fn version(connect: &[u8]) -> Option<u8> {
-    let (_, length_bytes) = variable_integer(connect.get(1..)?)?;
-    let body = &connect[1 + length_bytes..];
-    let name_bytes = usize::from(u16::from_be_bytes([*body.first()?, *body.get(1)?]));
-    body.get(2 + name_bytes).copied()
 }
 
 /// A PUBLISH of MQTT 5 without the properties that the crate added; none when it is something else,
@@ -223,13 +218,13 @@ fn property_bytes(properties: &[u8]) -> Option<usize> {
 }
 
 /// The text, or the bytes, at the front, without its length.
-fn text(bytes: &[u8]) -> Option<&[u8]> {
+pub(super) fn text(bytes: &[u8]) -> Option<&[u8]> {
     let length = usize::from(u16::from_be_bytes([*bytes.first()?, *bytes.get(1)?]));
     bytes.get(2..2 + length)
 }
 
 /// The integer at the front and the bytes it takes (MQTT 5, 1.5.5).
-fn variable_integer(bytes: &[u8]) -> Option<(usize, usize)> {
+pub(super) fn variable_integer(bytes: &[u8]) -> Option<(usize, usize)> {
     let mut value = 0;
     for (i, byte) in bytes.iter().take(4).enumerate() {
         value |= usize::from(byte & 0x7f) << (7 * i);
@@ -285,7 +280,7 @@ mod tests {
         property
     }
 
-    const CONNECT_V5: [u8; 8] = [0x10, 0x20, 0, 4, b'M', b'Q', b'T', b'T'];
+    const CONNECT_V5: [u8; 15] = [0x10, 13, 0, 4, b'M', b'Q', b'T', b'T', 5, 2, 0, 60, 0, 0, 0];
 
     #[test]
     fn what_the_crate_added_is_taken_out_and_all_else_stays() {
@@ -297,25 +292,16 @@ mod tests {
         assert_eq!(without_added(&publish(&own, b"payload")), None);
     }
 
-    #[test]
-    fn the_version_is_known_as_soon_as_it_is_there() {
-        let mut connect = CONNECT_V5.to_vec();
-        assert_eq!(version(&connect), None);
-        connect.push(5);
-        assert_eq!(version(&connect), Some(5));
-    }
-
     #[tokio::test]
     async fn packets_come_out_in_order_through_a_stream_that_takes_little_at_once() {
         let (client, stream) = tokio::io::duplex(8);
         let address = SocketAddr::from(([127, 0, 0, 1], 1));
-        let mut connection = Connection::new(stream, address, CancellationToken::new());
+        let mut connection = Connection::new(stream, address, &CancellationToken::new(), Arc::default());
         let (mut client_read, mut client_write) = tokio::io::split(client);
         let sends = async {
             client_write.write_all(&CONNECT_V5).await.unwrap();
-            client_write.write_all(&[5]).await.unwrap();
         };
-        let mut connect = [0; 9];
+        let mut connect = [0; 15];
         let ((), read) = tokio::join!(sends, connection.read_exact(&mut connect));
         read.unwrap();
         let added = user_property(b"x-mqtt-client-id", b"camera");
@@ -339,7 +325,8 @@ mod tests {
     async fn a_writer_that_is_stuck_is_freed_by_the_cut() {
         let (_client, stream) = tokio::io::duplex(8);
         let cut = CancellationToken::new();
-        let mut connection = Connection::new(stream, SocketAddr::from(([127, 0, 0, 1], 1)), cut.clone());
+        let mut connection =
+            Connection::new(stream, SocketAddr::from(([127, 0, 0, 1], 1)), &cut, Arc::default());
         let stuck = async move { connection.write_all(&[0; 64]).await };
         let (written, ()) = tokio::join!(stuck, async { cut.cancel() });
         assert_eq!(written.unwrap_err().kind(), io::ErrorKind::ConnectionAborted);

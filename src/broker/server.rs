@@ -35,6 +35,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::connection::Connection;
+use super::takeover::Seats;
 use super::tls::Acceptor;
 use super::{Error, Options};
 
@@ -83,6 +84,7 @@ struct Shared {
     goodbye: broadcast::Sender<()>,
     /// Cuts their streams.
     cut: CancellationToken,
+    seats: Arc<Seats>,
     clients: TaskTracker,
     sockets_max: usize,
 }
@@ -136,6 +138,7 @@ impl Server {
             })),
             goodbye: broadcast::channel(1).0,
             cut: CancellationToken::new(),
+            seats: Arc::default(),
             clients: TaskTracker::new(),
             sockets_max: options.max_clients + HANDSHAKES_MAX,
         });
@@ -262,12 +265,12 @@ async fn speak<S>(
 where
     S: AsyncRead + AsyncWrite + Send + Sync + Unpin + 'static,
 {
-    let cut = shared.cut.clone();
+    let (cut, seats) = (&shared.cut, Arc::clone(&shared.seats));
     let transport = if matches!(wire, Wire::WebSocket | Wire::WebSocketTls) {
         let stream = websocket(stream, shared.config.max_packet_size).await?;
-        BrokerTransport::WebSocket(Box::new(Connection::new(stream, address, cut)))
+        BrokerTransport::WebSocket(Box::new(Connection::new(stream, address, cut, seats)))
     } else {
-        BrokerTransport::WebSocket(Box::new(Connection::new(stream, address, cut)))
+        BrokerTransport::WebSocket(Box::new(Connection::new(stream, address, cut, seats)))
     };
     let session = ClientHandler::new(
         transport,

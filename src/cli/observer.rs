@@ -82,7 +82,7 @@ impl Observer {
     }
 
     /// Leaves in order.
-    pub(super) async fn close(self) {
+    pub(super) async fn close(mut self) {
         self.link.close(None, GOODBYE_WITHIN).await;
     }
 }

@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value as Json};
 
 use super::document::Node;
-use super::{Loaded, Place};
+use super::{Config, Loaded, Place};
+use crate::model::MessageClass;
 
 /// What the swarm goes by from one moment to the next.
 const SWARM: [&str; 4] =
     ["swarm.track_rate_hz", "swarm.publish_severity", "swarm.peers_max", "swarm.stale_after_s"];
 
 /// The sections whose single values can be set while running.
-const LIVE_SECTIONS: [&str; 3] = ["tracker", "behavior", "prediction"];
+const LIVE_SECTIONS: [&str; 4] = ["tracker", "behavior", "prediction", "consensus"];
 
 /// Whether a single value can be set while running; whatever else is changed needs file and restart.
 pub(super) fn is_live(key: &str) -> bool {
@@ -99,8 +100,9 @@ impl Loaded {
     }
 
     /// Takes over from `new` what a running daemon can: tracker, behaviour, prediction and zones, what
-    /// the swarm publishes and keeps, the log's level, and who may do what at the embedded broker. The
-    /// rest stays as it is in force, and is named again at every reload until the restart.
+    /// the swarm publishes and keeps, the links to brokers, the log's level, and who may do what at the
+    /// embedded broker. The rest stays as it is in force, and is named again at every reload until the
+    /// restart.
     pub fn adopt(&mut self, new: &Self) -> Changes {
         let before = self.clear.0.clone();
         let (mine, other) = (&mut self.config, &new.config);
@@ -116,7 +118,14 @@ impl Loaded {
         }
         if let (Some(mine), Some(other)) = (&mut mine.swarm, &other.swarm) {
             (mine.publish, mine.peers) = (other.publish, other.peers);
+            mine.consensus = other.consensus;
             keys.extend(SWARM);
+            keys.push("consensus");
+        }
+        let relinked = mine.links != other.links && can_relink(mine, other);
+        if relinked {
+            mine.links.clone_from(&other.links);
+            keys.push("broker_link");
         }
         mine.log.level = other.log.level;
         self.origins.clone_from(&new.origins);
@@ -130,13 +139,27 @@ impl Loaded {
         for key in keys {
             take_over(&mut self.clear.0, &new.clear.0, key);
         }
+        let mut applied = differing(&before, &self.clear.0);
         let mut need_restart = differing(&self.clear.0, &new.clear.0);
         // A password may have changed behind its name, in a file or in the store.
-        if mine.links != other.links && !need_restart.iter().any(|key| key.starts_with("broker_link")) {
+        let links_of = |keys: &[String]| keys.iter().any(|key| key.starts_with("broker_link"));
+        if relinked && !links_of(&applied) {
+            applied.push("broker_link".to_owned());
+        }
+        if self.config.links != new.config.links && !links_of(&need_restart) {
             need_restart.push("broker_link".to_owned());
         }
-        Changes { applied: differing(&before, &self.clear.0), need_restart }
+        Changes { applied, need_restart }
     }
+}
+
+/// Whether a camera can change from these links to those while it runs: what listens to them, and what
+/// takes commands by them, must be there before and after.
+fn can_relink(mine: &Config, other: &Config) -> bool {
+    let takes_commands =
+        |config: &Config| config.links.iter().any(|link| link.carries.classes.contains(&MessageClass::Reply));
+    let linked = |config: &Config| config.swarm.is_some() && !config.links.is_empty();
+    linked(mine) && linked(other) && takes_commands(mine) == takes_commands(other)
 }
 
 /// `over` on top of `under`, table by table.
@@ -288,13 +311,37 @@ mod tests {
     #[test]
     fn a_password_that_changed_is_named_by_its_key_and_not_shown() {
         let (mine, changed) = changes(FILE, &FILE.replace("hush-1", "hush-2"));
-        assert_eq!(changed.need_restart, ["broker_link.0.password"]);
-        assert!(!format!("{mine:?} {changed:?}").contains("hush"));
+        assert_eq!(
+            (changed.applied, changed.need_restart.len()),
+            (vec!["broker_link.0.password".to_owned()], 0)
+        );
+        assert!(!format!("{mine:?}").contains("hush"));
         let secret = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(secret.path(), "one").unwrap();
         let text = FILE.replace("password = 'hush-1'", &format!("password_file = {:?}", secret.path()));
         let mut mine = loaded(&text);
         std::fs::write(secret.path(), "two").unwrap();
-        assert_eq!(mine.adopt(&loaded(&text)).need_restart, ["broker_link"]);
+        let changed = mine.adopt(&loaded(&text));
+        assert_eq!((changed.applied, changed.need_restart.len()), (vec!["broker_link".to_owned()], 0));
+    }
+
+    #[test]
+    fn links_are_changed_added_and_taken_away_while_running_but_not_from_or_to_none() {
+        let more = "[[broker_link]]\nname = 'cloud'\nurl = 'mqtts://c'\ncarries = ['events']\n";
+        let both = format!("{FILE}{more}");
+        let (mine, changed) = changes(FILE, &both);
+        assert_eq!((mine.config.links.len(), changed.need_restart.len()), (2, 0));
+        let (mine, changed) = changes(&both, FILE);
+        assert_eq!((mine.config.links.len(), changed.need_restart.len()), (1, 0));
+        assert!(changed.applied.iter().all(|key| key.starts_with("broker_link.1.")), "{changed:?}");
+        let none = FILE.split("[[broker_link]]").next().unwrap();
+        for (from, to) in [(FILE, none), (none, FILE)] {
+            let (_, changed) = changes(from, to);
+            assert!(changed.applied.is_empty() && !changed.need_restart.is_empty(), "{changed:?}");
+        }
+        // Commands come by a link that carries their answers.
+        let deaf = FILE.replace("[[broker_link]]\n", "[[broker_link]]\ncarries = ['events']\n");
+        let (_, changed) = changes(FILE, &deaf);
+        assert_eq!(changed.need_restart, ["broker_link.0.carries"]);
     }
 }

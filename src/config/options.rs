@@ -19,6 +19,10 @@ pub struct Config {
     pub perception: pipeline::Options,
     /// What is shared with the other cameras; none when it is switched off.
     pub swarm: Option<swarm::Options>,
+    /// Whether what it says is signed.
+    pub signing: Signing,
+    /// Who knows what time it is; none: the system's clock is taken as it is.
+    pub time_server: Option<TimeServer>,
     /// Commands, status and data plane; none when they are switched off.
     pub control: Option<control::Options>,
     /// The brokers that this camera talks to.
@@ -32,6 +36,24 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// What is written to the log.
     pub log: raw::Log,
+}
+
+/// A time server that is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TimeServer {
+    /// Its name or address, with or without a port.
+    pub address: String,
+    /// How often.
+    pub every: std::time::Duration,
+}
+
+/// Whether a camera signs, and for how long with one key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Signing {
+    /// It signs.
+    pub enabled: bool,
+    /// A key that is older at a start is replaced; none: never.
+    pub rotate_after: Option<std::time::Duration>,
 }
 
 /// A broker that this camera talks to.

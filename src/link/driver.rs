@@ -80,6 +80,9 @@ impl<T: Transport> Driver<T> {
                         rows.settle(row, Outcome::GivenUp, now);
                     }
                 }
+                if session.is_closing() {
+                    session.set_store_has_more(rows.has_more());
+                }
             }
             if events.is_empty() {
                 session.handle(Input::Tick, now, &mut self.rng, actions);
@@ -334,8 +337,8 @@ mod tests {
     #[tokio::test]
     async fn close_returns_after_the_farewell_was_acknowledged_and_the_connection_ended() {
         let mut bench = connected().await;
-        let Bench { link, events, .. } = bench;
-        let closing = tokio::spawn(link.close(Some(presence()), Duration::from_mins(1)));
+        let Bench { mut link, events, .. } = bench;
+        let closing = tokio::spawn(async move { link.close(Some(presence()), Duration::from_mins(1)).await });
         assert_eq!(bench.asked.recv().await, Some("publish"));
         events.send(Event::Sent { messages: 1 }).unwrap();
         // 1 is the id of the subscription.

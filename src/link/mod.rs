@@ -292,7 +292,8 @@ impl LinkHandle {
 
     /// Sends what is queued, then `farewell`, then disconnects so that no will is published; all
     /// within `within`. Returns the last status: `queued` and `in_flight` say what was not delivered.
-    pub async fn close(mut self, farewell: Option<Envelope>, within: Duration) -> Status {
+    /// From then on the link is over.
+    pub async fn close(&mut self, farewell: Option<Envelope>, within: Duration) -> Status {
         let now = self.clock.now();
         self.sender.session().begin_close(farewell, now, within);
         self.sender.shared.wake.notify_one();
@@ -300,6 +301,7 @@ impl LinkHandle {
         if let Some(task) = &mut self.task {
             let _ = task.await;
         }
+        self.task = None;
         self.sender.session().status()
     }
 }

@@ -3,10 +3,11 @@
 //! Surfaces see [`Router::send`] alone, so which link carries what is known in this one place. A durable
 //! message goes to the store, once, with a mark for every link that carries it; any other to each link's
 //! own queues. A link that is down holds up no other. On a link with two connections a message takes that
-//! of its lane; on one without a control connection both lanes share the one there is.
+//! of its lane; on one without a control connection both lanes share the one there is. Routes can be
+//! replaced while messages are sent.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use super::{LinkSender, Outbox};
 use crate::model::{Envelope, Lane, MessageClass};
@@ -76,7 +77,7 @@ impl Route {
 /// Where surfaces put their messages; cheap to clone, usable from any thread.
 #[derive(Clone)]
 pub struct Router {
-    routes: Arc<[Route]>,
+    routes: Arc<RwLock<Arc<[Route]>>>,
     outbox: Option<Outbox>,
     unrouted: Arc<AtomicU64>,
 }
@@ -84,13 +85,19 @@ pub struct Router {
 impl Router {
     /// A router over these links. Without a store durable messages are kept in the links' own queues.
     pub fn new(routes: Vec<Route>, outbox: Option<Outbox>) -> Self {
-        Self { routes: routes.into(), outbox, unrouted: Arc::default() }
+        Self { routes: Arc::new(RwLock::new(routes.into())), outbox, unrouted: Arc::default() }
+    }
+
+    /// From now on these are the routes, for all its clones.
+    pub fn replace(&self, routes: Vec<Route>) {
+        *self.routes.write().unwrap_or_else(PoisonError::into_inner) = routes.into();
     }
 
     /// Sends a message on every link that carries it. Never blocks.
     pub fn send(&self, envelope: Envelope) {
         let takes = |route: &&Route| route.carries.takes(envelope.class, &envelope.topic);
-        let mut routes = self.routes.iter().filter(takes).peekable();
+        let routes = Arc::clone(&self.routes.read().unwrap_or_else(PoisonError::into_inner));
+        let mut routes = routes.iter().filter(takes).peekable();
         if routes.peek().is_none() {
             self.unrouted.fetch_add(1, Ordering::Relaxed);
             return;
@@ -172,6 +179,17 @@ mod tests {
         router.send(Envelope::new(MessageClass::Track, "t", "{}"));
         assert_eq!(queued(&control, MessageClass::Reply).await, 1);
         assert_eq!(queued(&data, MessageClass::Track).await, 1);
+    }
+
+    #[tokio::test]
+    async fn routes_that_are_replaced_hold_for_every_clone() {
+        let links = ["a", "b"].map(link);
+        let router = Router::new(vec![route(&links[0], Carries::default())], None);
+        let clone = router.clone();
+        router.replace(vec![route(&links[1], Carries::default())]);
+        clone.send(Envelope::new(MessageClass::Presence, "t", "{}"));
+        assert_eq!(queued(&links[1], MessageClass::Presence).await, 1);
+        assert_eq!(links[0].status().borrow().queued.total(), 0);
     }
 
     #[tokio::test]

@@ -246,7 +246,7 @@ impl Camera {
                     self.posts.extend(self.listened(&filter).map(Post::Ignore));
                 }
                 Action::Site(event) => self.told.push(*event),
-                Action::Peer { .. } | Action::Refused(_) | Action::Unsendable(_) => {}
+                Action::Peer { .. } | Action::Trust { .. } | Action::Refused(_) | Action::Unsendable(_) => {}
             }
         }
         self.actions = actions;

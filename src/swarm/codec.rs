@@ -60,11 +60,19 @@ pub enum Reason {
     CountMismatch,
     /// The payload names another camera or number than the topic.
     IdentityMismatch,
+    /// Not signed, by a camera that signs or where only signed messages are believed.
+    Unsigned,
+    /// The signature is not of this message.
+    BadSignature,
+    /// A key that is not the camera's.
+    ForeignKey,
+    /// Signed too long ago, or in the future.
+    Replayed,
 }
 
 impl Reason {
     /// All of them, in the order of their declaration.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 17] = [
         Self::BadTopic,
         Self::Retained,
         Self::UnsupportedEncoding,
@@ -78,6 +86,10 @@ impl Reason {
         Self::OutOfRange,
         Self::CountMismatch,
         Self::IdentityMismatch,
+        Self::Unsigned,
+        Self::BadSignature,
+        Self::ForeignKey,
+        Self::Replayed,
     ];
 
     /// The counter's name.
@@ -96,6 +108,10 @@ impl Reason {
             Self::OutOfRange => "out_of_range",
             Self::CountMismatch => "count_mismatch",
             Self::IdentityMismatch => "identity_mismatch",
+            Self::Unsigned => "unsigned",
+            Self::BadSignature => "bad_signature",
+            Self::ForeignKey => "foreign_key",
+            Self::Replayed => "replayed",
         }
     }
 }

@@ -11,7 +11,7 @@
 //! what comes of it leaves from here. Our own tracks go into the fused table in the words in which they leave, so that we
 //! fuse what everybody else does. Nothing here knows of sockets, files or the wall clock.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -29,11 +29,13 @@ use super::presence;
 use super::publish::{self, Publisher, event_message, track_message};
 use super::surroundings::Surroundings;
 use super::topic::{Family, Prefix};
+use super::trust::signature::{PublicKey, Signer};
+use super::trust::{self, Trust};
 use super::wire::{Count, MILLIS_MAX};
 use crate::base::Time;
 use crate::model::{
-    CameraId, ContentType, Delivery, Envelope, MessageClass, Point, Polygon, Qos, Scene, SceneTrack,
-    Transition,
+    CameraId, ContentType, Delivery, Envelope, EventState, MessageClass, Point, Polygon, Qos, Scene,
+    SceneTrack, Transition,
 };
 
 /// Between two of one kind that are named for the log.
@@ -56,6 +58,8 @@ pub struct Options {
     pub consensus: consensus::Options,
     /// How messages leave, but for presence, which is always JSON.
     pub encoding: Encoding,
+    /// Whom to believe.
+    pub trust: trust::Options,
     /// Presence leaves at least so often.
     pub status_interval: Duration,
 }
@@ -88,6 +92,7 @@ impl Default for Options {
             neighbours: neighbours::Options::default(),
             consensus: consensus::Options::default(),
             encoding: Encoding::default(),
+            trust: trust::Options::default(),
             status_interval: Duration::from_secs(10),
         }
     }
@@ -143,6 +148,17 @@ pub enum Input<'a> {
     Tick,
 }
 
+/// What a time server said of the camera's clock.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ClockMeasured {
+    /// What times are corrected by since then, milliseconds.
+    pub offset_ms: f64,
+    /// How far they may still be off, milliseconds.
+    pub error_ms: f64,
+    /// When it was said.
+    pub at: Time,
+}
+
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
@@ -172,6 +188,13 @@ pub enum Action {
     /// An incident on the site was decided, or began: for surfaces and the log. The alarm is `Confirmed`, once
     /// for each incident on each camera, under the same key on all.
     Site(Box<SiteEvent>),
+    /// A camera is known by a key, or is muted, or heard again: for the log, and keys to be remembered.
+    Trust {
+        /// Which.
+        camera: CameraId,
+        /// What changed.
+        change: trust::Change,
+    },
     /// A message was refused, for the log: the first in a minute for this reason. How many there were
     /// since the start stands in [`Counters::refused`].
     Refused(DecodeError),
@@ -191,12 +214,14 @@ pub struct Engine {
     neighbours: Neighbours,
     readers: Readers,
     consensus: Consensus,
+    trust: Trust,
     counters: Counters,
     app_counters: Vec<(&'static str, u64)>,
     modes: Vec<String>,
     /// Track messages so far.
     seq: u64,
     last_status: Option<Time>,
+    clock: Option<ClockMeasured>,
     /// When a refused message was last named, by reason; one of ours, by family.
     refused_named: [Option<Time>; Reason::ALL.len()],
     unsendable_named: [Option<Time>; Family::ALL.len()],
@@ -220,6 +245,7 @@ impl Engine {
             peers: Peers::new(options.peers),
             fusion,
             neighbours: Neighbours::new(options.neighbours, footprint.clone().filter(|_| *calibrated)),
+            trust: Trust::new(options.trust.clone()),
             consensus: Consensus::new(options.consensus, footprint.clone().filter(|_| *calibrated)),
             readers: Readers::default(),
             options,
@@ -229,6 +255,7 @@ impl Engine {
             modes: Vec::new(),
             seq: 0,
             last_status: None,
+            clock: None,
             refused_named: [None; Reason::ALL.len()],
             unsendable_named: [None; Family::ALL.len()],
             buffer: Vec::new(),
@@ -236,6 +263,23 @@ impl Engine {
             changes: Vec::new(),
             decisions: Vec::new(),
         }
+    }
+
+    /// Signs from now on, if there is a key, and believes the keys of other cameras that were seen before.
+    pub fn remember(&mut self, signer: Option<Signer>, pins: BTreeMap<CameraId, PublicKey>) {
+        self.trust.remember(signer, pins);
+    }
+
+    /// Takes what a time server said; the times that are passed in are corrected by it.
+    pub fn set_clock(&mut self, measured: ClockMeasured) {
+        self.clock = Some(measured);
+    }
+
+    /// Whether our clock is, or may be, more than [`presence::UNSYNCED_MS`] off: by the time server's word,
+    /// else by what arrives from the others.
+    pub fn is_unsynced(&self, now: Time) -> bool {
+        presence::clock_error_ms(self.clock, &self.fusion, now)
+            .is_some_and(|error_ms| error_ms > presence::UNSYNCED_MS)
     }
 
     /// Goes by other limits from now on. What is known of others, and was published, stays.
@@ -267,15 +311,13 @@ impl Engine {
                 }
             }
             Input::Delivery(delivery) => {
-                if let Err(error) = self.delivery(delivery, now, out) {
-                    let reason = error.reason();
-                    self.counters.refused[reason as usize] += 1;
-                    if is_due(&mut self.refused_named[reason as usize], now) {
-                        out.push(Action::Refused(error));
-                    }
-                }
+                let heard = self.delivery(delivery, now, out);
+                self.refuse(heard, now, out);
             }
-            Input::Opened(opened) => self.message(opened, now, out),
+            Input::Opened(Opened { message, delivery }) => {
+                let heard = self.hear(message, open::family(message), delivery, now, out);
+                self.refuse(heard, now, out);
+            }
             Input::Connected => self.send_status(now, out),
             Input::Modes(modes) => {
                 if self.modes != modes {
@@ -306,7 +348,13 @@ impl Engine {
         let mut buffer = Vec::new();
         codec::encode(&presence::offline(&self.identity, now), &mut buffer)?;
         let topic = self.options.prefix.status(&self.identity.camera);
-        Ok(envelope(Family::Status, topic, &buffer, 0))
+        let mut envelope = envelope(Family::Status, topic, &buffer, 0);
+        self.sign(Family::Status, &mut envelope, now);
+        Ok(envelope)
+    }
+
+    fn sign(&self, family: Family, envelope: &mut Envelope, now: Time) {
+        envelope.user_properties.extend(self.trust.sign(family, &envelope.topic, &envelope.payload, now));
     }
 
     /// The last message of a process that ends in order.
@@ -347,13 +395,18 @@ impl Engine {
 
     /// What happens on the site, by what the cameras agree on: every incident that is remembered, by key.
     pub fn site_events(&self, now: Time) -> Vec<SiteEvent> {
-        let Self { identity, peers, fusion, .. } = self;
-        self.consensus.events(&Surroundings { identity, peers, fusion, looks: self.looks() }, now)
+        let Self { identity, peers, fusion, trust, .. } = self;
+        self.consensus.events(&Surroundings { identity, peers, fusion, trust, looks: self.looks() }, now)
     }
 
     /// What the cameras agree on.
     pub fn consensus(&self) -> &Consensus {
         &self.consensus
+    }
+
+    /// Whom we believe.
+    pub fn trust(&self) -> &Trust {
+        &self.trust
     }
 
     /// What was counted.
@@ -391,8 +444,8 @@ impl Engine {
     fn consult(&mut self, input: consensus::Input<'_>, now: Time, out: &mut Vec<Action>) {
         let mut decisions = std::mem::take(&mut self.decisions);
         let looks = self.looks();
-        let Self { identity, peers, fusion, consensus, .. } = self;
-        consensus.handle(input, &Surroundings { identity, peers, fusion, looks }, now, &mut decisions);
+        let Self { identity, peers, fusion, consensus, trust, .. } = self;
+        consensus.handle(input, &Surroundings { identity, peers, fusion, trust, looks }, now, &mut decisions);
         for decision in decisions.drain(..) {
             match decision {
                 consensus::Action::Vote(vote) => {
@@ -403,7 +456,10 @@ impl Engine {
                     let topic = self.options.prefix.event(&self.identity.camera, event.event_id.0);
                     self.send(&*event, topic, event.severity.number(), now, out);
                 }
-                consensus::Action::Site(event) => out.push(Action::Site(event)),
+                consensus::Action::Site(event) => {
+                    self.reckon(&event, now, out);
+                    out.push(Action::Site(event));
+                }
             }
         }
         self.decisions = decisions;
@@ -437,11 +493,38 @@ impl Engine {
                 counters: &self.counters,
                 fusion: &self.fusion,
                 consensus: &self.consensus,
+                trust: &self.trust,
+                clock: self.clock,
             },
             now,
         );
         let topic = self.options.prefix.status(&self.identity.camera);
         self.send(&message, topic, 0, now, out);
+    }
+
+    /// Counts for or against the cameras that claimed it what the others made of an incident.
+    fn reckon(&mut self, event: &SiteEvent, now: Time, out: &mut Vec<Action>) {
+        let denied = match event.state {
+            EventState::Retracted if event.tally.denying >= 2 => true,
+            EventState::Confirmed if event.tally.confirming >= 2 => false,
+            _ => return,
+        };
+        for key in &event.claims {
+            if key.camera != self.identity.camera
+                && let Some(change) = self.trust.denied(&key.camera, denied, now)
+            {
+                self.note_trust(key.camera.clone(), change, out);
+            }
+        }
+    }
+
+    fn note_trust(&mut self, camera: CameraId, change: trust::Change, out: &mut Vec<Action>) {
+        match change {
+            trust::Change::Muted => self.fusion.mute(&camera, true),
+            trust::Change::Heard => self.fusion.mute(&camera, false),
+            trust::Change::Pinned(_) | trust::Change::Rotated(_) => {}
+        }
+        out.push(Action::Trust { camera, change });
     }
 
     /// Encodes and gives out a message; whether it leaves.
@@ -456,8 +539,10 @@ impl Engine {
         match self.encode(message, now) {
             Ok(content_type) => {
                 self.counters.sent[M::FAMILY as usize] += 1;
-                let envelope = envelope(M::FAMILY, topic, &self.buffer, priority);
-                out.push(Action::Send(Envelope { content_type, ..envelope }));
+                let mut envelope = envelope(M::FAMILY, topic, &self.buffer, priority);
+                envelope.content_type = content_type;
+                self.sign(M::FAMILY, &mut envelope, now);
+                out.push(Action::Send(envelope));
                 true
             }
             Err(error) => {
@@ -496,6 +581,16 @@ impl Engine {
         }));
     }
 
+    /// Counts a message that was refused.
+    fn refuse(&mut self, heard: Result<(), DecodeError>, now: Time, out: &mut Vec<Action>) {
+        let Err(error) = heard else { return };
+        let reason = error.reason();
+        self.counters.refused[reason as usize] += 1;
+        if is_due(&mut self.refused_named[reason as usize], now) {
+            out.push(Action::Refused(error));
+        }
+    }
+
     fn delivery(&mut self, delivery: &Delivery, now: Time, out: &mut Vec<Action>) -> Result<(), DecodeError> {
         let at = open::place(delivery, &self.options.prefix)?;
         if at.camera() == Some(self.identity.camera.as_str()) {
@@ -503,30 +598,62 @@ impl Engine {
             self.counters.own += 1;
             return Ok(());
         }
-        self.message(&Opened::read_at(delivery, at)?, now, out);
+        let message = open::read_at(delivery, at)?;
+        self.hear(&message, at.family(), delivery, now, out)
+    }
+
+    /// Takes a message that was read, if it is whose it says.
+    fn hear(
+        &mut self,
+        message: &Message,
+        family: Family,
+        delivery: &Delivery,
+        now: Time,
+        out: &mut Vec<Action>,
+    ) -> Result<(), DecodeError> {
+        if open::sender(message) == Some(&self.identity.camera) {
+            self.counters.own += 1;
+            return Ok(());
+        }
+        let change = self.trust.verify(message, family, delivery, now);
+        let topic = delivery.topic.as_str();
+        let change =
+            change.map_err(|(reason, detail)| DecodeError::new(reason, topic, "signature", detail))?;
+        if let Some((camera, change)) = change {
+            self.note_trust(camera, change, out);
+        }
+        self.counters.received[family as usize] += 1;
+        self.message(message, now, out);
         Ok(())
     }
 
-    fn message(&mut self, opened: &Opened, now: Time, out: &mut Vec<Action>) {
-        if opened.sender() == Some(&self.identity.camera) {
-            self.counters.own += 1;
-            return;
-        }
-        self.counters.received[opened.family() as usize] += 1;
-        let Self { peers, fusion, neighbours, readers, consensus, counters, changes, identity, .. } = self;
+    fn message(&mut self, message: &Message, now: Time, out: &mut Vec<Action>) {
+        let Self {
+            peers, fusion, neighbours, readers, consensus, counters, changes, identity, trust, ..
+        } = self;
         let introduced = || {
-            let sender = opened.sender().and_then(|camera| peers.get(camera));
+            let sender = open::sender(message).and_then(|camera| peers.get(camera));
             sender.is_some_and(|peer| peer.status.is_some())
         };
-        readers.hear(&opened.message, introduced, now);
+        readers.hear(message, introduced, now);
         let on = &mut Arrival { now, counters, changes };
-        match &opened.message {
+        match message {
             Message::Track(m) => {
-                peers.track(m, on);
+                let peer = peers.get(&m.camera_id);
                 // Who assumes a ground of its own shares no metres; of the reference system nobody says so.
-                let shares = peers.get(&m.camera_id).is_none_or(|p| p.status.is_none() || p.is_calibrated());
-                if identity.ground.calibrated && shares {
-                    fuse(fusion, m, now);
+                let shares = peer.is_none_or(|p| p.status.is_none() || p.is_calibrated());
+                let (verdict, change) = trust.judge(m, peer.and_then(|p| p.footprint.as_ref()), now);
+                if verdict.is_ok() {
+                    peers.track(m, on);
+                    if identity.ground.calibrated && shares {
+                        fuse(fusion, m, now);
+                    }
+                }
+                if trust.is_muted(&m.camera_id) {
+                    fusion.mute(&m.camera_id, true);
+                }
+                if let Some(change) = change {
+                    self.note_trust(m.camera_id.clone(), change, out);
                 }
             }
             Message::Event(m) if !neighbours.concerns(m.position.point()) => on.counters.far_events += 1,

@@ -4,7 +4,8 @@
 //! and keys. [`message`] is their vocabulary, [`wire`] and [`bounded`] the
 //! values they are made of, [`codec`] turns them into bytes and back, [`topic`] names the places, `neighbours`
 //! decides whose tracks are listened to, [`peers`] is the bounded table of the other cameras, [`fusion`] the
-//! one of the people on the site, [`consensus`] the one of what happens there, and [`Engine`] puts them
+//! one of the people on the site, [`consensus`] the one of what happens there, [`trust`] says whom to believe,
+//! and [`Engine`] puts them
 //! together.
 //!
 //! Pure: no tokio, no I/O, no ambient time or randomness. `handle(input, now) -> actions`, so that
@@ -35,11 +36,12 @@ mod publish;
 mod sequence;
 mod surroundings;
 pub mod topic;
+pub mod trust;
 pub mod wire;
 
 pub use counters::Counters;
 pub use encodings::Encoding;
-pub use engine::{Action, Engine, Ground, Identity, Input, Options, Tuning};
+pub use engine::{Action, ClockMeasured, Engine, Ground, Identity, Input, Options, Tuning};
 pub use neighbours::Options as NeighbourOptions;
 pub use open::Opened;
 pub use publish::Options as PublishOptions;

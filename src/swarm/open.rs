@@ -10,56 +10,57 @@ use super::msgpack;
 use super::topic::{Family, Prefix, Topic};
 use crate::model::{CameraId, Delivery};
 
-/// See the module.
+/// A message, and the delivery that it was read from: whoever checks its signature needs both.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Opened {
     pub(super) message: Message,
+    pub(super) delivery: Delivery,
 }
 
 impl Opened {
     /// Reads a delivery.
     pub fn read(delivery: &Delivery, prefix: &Prefix) -> Result<Self, DecodeError> {
-        Self::read_at(delivery, place(delivery, prefix)?)
+        let message = read_at(delivery, place(delivery, prefix)?)?;
+        Ok(Self { message, delivery: delivery.clone() })
     }
+}
 
-    /// The same, with the topic taken apart.
-    pub(super) fn read_at(delivery: &Delivery, at: Topic<'_>) -> Result<Self, DecodeError> {
-        let topic = delivery.topic.as_str();
-        let refuse = |reason, detail: &str| Err(DecodeError::new(reason, topic, "", detail));
-        if delivery.retained && !at.family().retained() {
-            return refuse(Reason::Retained, "an old message, kept by the broker");
-        }
-        let message = match format(delivery) {
-            Some(Format::Json) => codec::decode(topic, at, &delivery.payload)?,
-            Some(Format::MsgPack) => codec::decode_msgpack(topic, at, &delivery.payload)?,
-            None => {
-                let other = delivery.content_type.as_deref().unwrap_or_default();
-                return refuse(Reason::UnsupportedEncoding, other);
-            }
-        };
-        Ok(Self { message })
+/// Reads a delivery whose topic was taken apart.
+pub(super) fn read_at(delivery: &Delivery, at: Topic<'_>) -> Result<Message, DecodeError> {
+    let topic = delivery.topic.as_str();
+    let refuse = |reason, detail: &str| Err(DecodeError::new(reason, topic, "", detail));
+    if delivery.retained && !at.family().retained() {
+        return refuse(Reason::Retained, "an old message, kept by the broker");
     }
-
-    /// What kind of message it is.
-    pub fn family(&self) -> Family {
-        match self.message {
-            Message::Track(_) => Family::Track,
-            Message::Event(_) => Family::Event,
-            Message::Weights(_) => Family::Weights,
-            Message::Consensus(_) => Family::Consensus,
-            Message::Status(_) => Family::Status,
+    match format(delivery) {
+        Some(Format::Json) => codec::decode(topic, at, &delivery.payload),
+        Some(Format::MsgPack) => codec::decode_msgpack(topic, at, &delivery.payload),
+        None => {
+            let other = delivery.content_type.as_deref().unwrap_or_default();
+            refuse(Reason::UnsupportedEncoding, other)
         }
     }
+}
 
-    /// Who says so; the reference system does not name the sender of a vote.
-    pub fn sender(&self) -> Option<&CameraId> {
-        match &self.message {
-            Message::Track(m) => Some(&m.camera_id),
-            Message::Event(m) => Some(&m.camera_id),
-            Message::Weights(m) => Some(&m.camera_id),
-            Message::Consensus(m) => m.camera_id.as_ref(),
-            Message::Status(m) => Some(&m.camera_id),
-        }
+/// What kind of message it is.
+pub(super) fn family(message: &Message) -> Family {
+    match message {
+        Message::Track(_) => Family::Track,
+        Message::Event(_) => Family::Event,
+        Message::Weights(_) => Family::Weights,
+        Message::Consensus(_) => Family::Consensus,
+        Message::Status(_) => Family::Status,
+    }
+}
+
+/// Who says so; the reference system does not name the sender of a vote.
+pub(super) fn sender(message: &Message) -> Option<&CameraId> {
+    match message {
+        Message::Track(m) => Some(&m.camera_id),
+        Message::Event(m) => Some(&m.camera_id),
+        Message::Weights(m) => Some(&m.camera_id),
+        Message::Consensus(m) => m.camera_id.as_ref(),
+        Message::Status(m) => Some(&m.camera_id),
     }
 }
 

@@ -3,17 +3,26 @@
 //! A will carries no more than the name, since the broker says it for a camera that can't. Everything else
 //! is told anew with each message. Nothing is claimed that was not measured.
 
-use super::bounded::{List, Map, Reals};
+use super::bounded::{List, Map, Reals, Text};
 use super::consensus::Consensus;
 use super::counters::Counters;
 use super::encodings::MSGPACK;
 use super::fusion::{self, Fusion};
 use super::message::{ClockStatus, GroundKind, Name, Presence, StatusMessage};
 use super::publish::millis;
+use super::trust::Trust;
+use super::trust::conduct::Fault;
 use super::wire::{COUNT_MAX, Count, Millis, Real};
-use super::{Ground, Identity};
+use super::{ClockMeasured, Ground, Identity};
 use crate::base::Time;
 use crate::model::Polygon;
+
+/// Times that are farther off are corrected before they are fused, milliseconds.
+pub(super) const UNSYNCED_MS: f64 = 250.0;
+/// How fast a clock that nobody corrects may go wrong: 100 parts in a million.
+const DRIFT_MS_PER_S: f64 = 0.1;
+/// Muted cameras that are named.
+const MUTED_NAMED_MAX: usize = 16;
 
 /// What is told.
 pub(super) struct Told<'a> {
@@ -24,6 +33,8 @@ pub(super) struct Told<'a> {
     pub(super) counters: &'a Counters,
     pub(super) fusion: &'a Fusion,
     pub(super) consensus: &'a Consensus,
+    pub(super) trust: &'a Trust,
+    pub(super) clock: Option<ClockMeasured>,
 }
 
 /// The goodbye, which is also the will.
@@ -53,10 +64,12 @@ pub(super) fn online(told: &Told<'_>, now: Time) -> StatusMessage {
     let site = fusion_counters(told.fusion).into_iter().map(|(name, n)| (Name::cut(name), n));
     let agreed = told.consensus.counters().entries();
     let agreed = agreed.map(|(name, n)| (Name::cut(&format!("consensus_{name}")), n));
+    let trusted = trust_counters(told).map(|(name, n)| (Name::cut(&name), n));
     let counted = app
         .chain(own)
         .chain(site)
         .chain(agreed)
+        .chain(trusted)
         .filter(|(_, n)| *n > 0)
         .map(|(name, n)| (name, Count(n.min(COUNT_MAX))));
     StatusMessage {
@@ -64,13 +77,45 @@ pub(super) fn online(told: &Told<'_>, now: Time) -> StatusMessage {
         encodings: List::cut([Name::cut("json"), Name::cut(MSGPACK)]),
         ground: Some(if *calibrated { GroundKind::Calibrated } else { GroundKind::Nominal }),
         footprint: footprint.as_ref().map(corners),
-        // Timestamps leave as the system has them. Nobody measures how far off it is, so no
-        // error is claimed.
-        clock: Some(ClockStatus { offset_ms: Real(0.0), error_ms: None, source: Name::cut("none") }),
+        clock: Some(clock(told, now)),
         modes: Some(List::cut(told.modes.iter().map(|m| Name::cut(m)))),
         counters: Some(Map::cut(counted)),
+        public_key: told.trust.announcement().map(|key| Text::cut(&key)),
         ..offline(told.identity, now)
     }
+}
+
+/// What is told of our clock. What was not measured is not claimed.
+fn clock(told: &Told<'_>, now: Time) -> ClockStatus {
+    let source = match (told.clock, told.fusion.own_clock()) {
+        (Some(_), _) => "sntp",
+        (None, Some(_)) => "peers",
+        (None, None) => "none",
+    };
+    ClockStatus {
+        offset_ms: Real(told.clock.map_or(0.0, |measured| measured.offset_ms)),
+        error_ms: clock_error_ms(told.clock, told.fusion, now).map(Real),
+        source: Name::cut(source),
+    }
+}
+
+/// How far our times may be off, milliseconds: a time server's word, which ages, else what the others'
+/// messages show; none where nobody knows.
+pub(super) fn clock_error_ms(clock: Option<ClockMeasured>, fusion: &Fusion, now: Time) -> Option<f64> {
+    let by_server = clock.map(|m| m.error_ms + DRIFT_MS_PER_S * now.since(m.at).as_secs_f64());
+    let by_peers = || fusion.own_clock().map(|(ahead_ms, error_ms)| (ahead_ms.abs() + error_ms) as f64);
+    by_server.or_else(by_peers)
+}
+
+/// What is told of whom we believe; who is muted stands there by name.
+fn trust_counters(told: &Told<'_>) -> impl Iterator<Item = (String, u64)> {
+    let counters = told.trust.counters();
+    let impossible = Fault::ALL.into_iter().zip(counters.impossible);
+    let muted = told.trust.muted().take(MUTED_NAMED_MAX).map(|camera| (format!("trust_muted_{camera}"), 1));
+    [("trust_verified".to_owned(), counters.verified), ("trust_unverified".to_owned(), counters.unverified)]
+        .into_iter()
+        .chain(impossible.map(|(fault, n)| (format!("trust_impossible_{}", fault.as_str()), n)))
+        .chain(muted)
 }
 
 /// What is told of the table of the site.

@@ -3,6 +3,7 @@
 use super::consensus::Site;
 use super::fusion::Fusion;
 use super::peers::{PeerState, Peers};
+use super::trust::Trust;
 use super::{Ground, Identity};
 use crate::model::{CameraId, Point};
 
@@ -11,6 +12,7 @@ pub(super) struct Surroundings<'a> {
     pub(super) identity: &'a Identity,
     pub(super) peers: &'a Peers,
     pub(super) fusion: &'a Fusion,
+    pub(super) trust: &'a Trust,
     /// No degraded mode says that our own view is dead.
     pub(super) looks: bool,
 }
@@ -40,7 +42,7 @@ impl Site for Surroundings<'_> {
     }
 
     fn is_muted(&self, camera: &CameraId) -> bool {
-        self.fusion.is_muted(camera)
+        self.fusion.is_muted(camera) || self.trust.is_muted(camera)
     }
 
     fn shares_ground(&self, camera: &CameraId) -> bool {
@@ -54,6 +56,10 @@ impl Site for Surroundings<'_> {
 
     fn subject(&self, camera: &CameraId, track_id: u32) -> Option<u64> {
         self.fusion.name_of(camera, track_id)
+    }
+
+    fn ahead_ms(&self, camera: &CameraId) -> i64 {
+        self.fusion.ahead_ms(camera)
     }
 
     fn place_of(&self, camera: &CameraId, track_id: u32) -> Option<Point> {

@@ -168,3 +168,31 @@ async fn a_message_of_quality_2_that_is_sent_again_is_delivered_once() {
     assert_eq!(watcher.message().await.payload, b"once");
     assert_eq!(watcher.message().await.payload, b"then");
 }
+
+/// A client of `QoS` 2 whose former connection the broker still believes in releases its message with the
+/// first words of the new one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_of_quality_2_is_not_lost_when_its_client_comes_back_before_it_was_missed() {
+    const PUBLISH_QOS_2: u8 = 0x34;
+    const PUBREC: u8 = 0x50;
+    const PUBCOMP: u8 = 0x70;
+    let broker = start(anonymous()).await;
+    let port = broker.local_addr().port();
+    let (mut watcher, _) = Client::connect(port, &Connect::new("watcher")).await;
+    watcher.subscribe("t", 1, &[]).await;
+    // A session that is kept for a minute.
+    let connect = Connect { clean: false, properties: &[0x11, 0, 0, 0, 60], ..Connect::new("camera") };
+    let mut former = Vec::new();
+    for round in 0..30_u8 {
+        let (mut camera, _) = Client::connect(port, &connect).await;
+        camera.send(&packet(PUBLISH_QOS_2, &[text("t"), vec![0, 7, 0, round]].concat())).await;
+        assert_eq!(camera.next().await.map(|packet| packet.first), Some(PUBREC));
+        former.push(camera);
+        let release = [0x62, 2, 0, 7];
+        let mut again = Client::greet(port, &[connect.packet(), release.to_vec()].concat()).await;
+        let completed = again.next().await.unwrap();
+        assert_eq!((completed.first, completed.body.get(2).unwrap_or(&0)), (PUBCOMP, &0), "round {round}");
+        assert_eq!(watcher.message().await.payload, [round]);
+        former.push(again);
+    }
+}

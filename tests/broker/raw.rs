@@ -72,6 +72,15 @@ impl Client {
         Self::over(stream, connect).await
     }
 
+    /// Connects in MQTT 5 with these first words, a CONNECT and more, and reads past the CONNACK.
+    pub async fn greet(port: u16, words: &[u8]) -> Self {
+        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.unwrap();
+        let mut client = Self { stream: Box::new(stream), version: 5 };
+        client.send(words).await;
+        assert_eq!(client.next().await.map(|packet| packet.first), Some(0x20));
+        client
+    }
+
     pub async fn over(stream: impl Stream + 'static, connect: &Connect<'_>) -> (Self, Packet) {
         let mut client = Self { stream: Box::new(stream), version: connect.version };
         client.send(&connect.packet()).await;

@@ -29,7 +29,7 @@ const EVENT_EVERY: Duration = Duration::from_millis(2);
 async fn a_camera_that_sends_until_it_is_killed() {
     let (Ok(port), Ok(folder)) = (std::env::var(PORT), std::env::var(FOLDER)) else { return };
     let folder = std::path::Path::new(&folder);
-    let sender = Sender::durable(port.parse().unwrap(), "camera", &folder.join("outbox"));
+    let mut sender = Sender::durable(port.parse().unwrap(), "camera", &folder.join("outbox"));
     let mut out = std::io::stdout().lock();
     if std::env::var_os(DRAIN).is_some() {
         sender.drains().await;

@@ -17,8 +17,13 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod busy;
 mod crowd;
+mod disk;
 mod kills;
 mod links;
 mod outages;
+mod program_kills;
 mod rig;
+mod several;
+mod slow;

@@ -220,7 +220,7 @@ async fn a_close_flushes_says_farewell_and_leaves_no_will() {
         let broker = TestBroker::start(kind, Setup::default()).await;
         let mut watcher = Peer::subscribed(broker.port(), "watcher", "t/#").await;
         let will = presence("t/status", "cut off");
-        let camera = Peer::spawn(&link_options(broker.port()), "camera", Some(will), &[]);
+        let mut camera = Peer::spawn(&link_options(broker.port()), "camera", Some(will), &[]);
         for number in 0..150 {
             camera.send(event(&format!("t/{number}"), "{}"));
         }

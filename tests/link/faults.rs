@@ -1,26 +1,22 @@
 //! The link through the fault proxy: what the field does to connections.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use omnisight::model::{Envelope, Qos};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
 use crate::support::proxy::{From, Kind, Proxy, Seen, Verdict};
-use crate::support::{Peer, Setup, TestBroker, event, kinds, link_options};
+use crate::support::{Peer, Setup, TestBroker, against_each_broker, event, kinds, link_options};
 
 /// Cuts before, in and after packets, and swallows some before a cut: all that a network can do to what
 /// one side believes to have sent. After `faults` of them everything passes.
 fn worst(seed: u64, faults: usize) -> impl FnMut(&Seen) -> Verdict + Send {
     let mut rng = Pcg64Mcg::seed_from_u64(seed);
     let mut left = faults;
-    let mut swallowing = 0;
     move |seen| {
         let greeting = matches!(seen.kind, Kind::Connect | Kind::ConnAck);
-        if swallowing > 0 {
-            swallowing -= 1;
-            return if swallowing == 0 { Verdict::CutAt(0) } else { Verdict::Drop };
-        }
         if left == 0 || greeting || rng.random_bool(0.8) {
             return Verdict::Pass;
         }
@@ -29,24 +25,22 @@ fn worst(seed: u64, faults: usize) -> impl FnMut(&Seen) -> Verdict + Send {
             0 => Verdict::CutAfter,
             1 => Verdict::CutAt(0),
             2 => Verdict::CutAt(rng.random_range(0..seen.bytes)),
-            _ => {
-                swallowing = rng.random_range(1..6);
-                Verdict::Drop
-            }
+            _ => Verdict::CutLater(Duration::from_millis(rng.random_range(0..20))),
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn qos_2_through_the_worst_that_a_network_does_arrives_exactly_once() {
-    for kind in kinds() {
-        let broker = TestBroker::start(kind, Setup::default()).await;
+    const FAULTS: usize = 25;
+    against_each_broker(Setup::default(), async |broker: TestBroker| {
+        let kind = broker.kind();
         let (outward, inward) = (Proxy::start(broker.port()).await, Proxy::start(broker.port()).await);
         let mut receiver = Peer::subscribed(inward.port(), "receiver", "t/#").await;
         let sender = Peer::spawn(&link_options(outward.port()), "sender", None, &[]);
         sender.status(|status| status.counters.connects == 1).await;
-        outward.judge(worst(1, 60));
-        inward.judge(worst(2, 60));
+        outward.judge(worst(1, FAULTS));
+        inward.judge(worst(2, FAULTS));
         for number in 0..200 {
             sender.send(Envelope { qos: Qos::ExactlyOnce, ..event(&format!("t/{number}"), "{}") });
         }
@@ -69,7 +63,8 @@ async fn qos_2_through_the_worst_that_a_network_does_arrives_exactly_once() {
         let twice: Vec<_> = arrived.iter().filter(|(_, copies)| **copies != 1).collect();
         assert!(twice.is_empty(), "{kind:?}: {twice:?}");
         assert!(outward.accepted() > 10 && inward.accepted() > 10, "{kind:?}: hardly a fault");
-    }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,6 +10,8 @@ use tempfile::TempDir;
 use time::OffsetDateTime;
 
 use crate::support::mosquitto::Mosquitto;
+use crate::support::program::{Camera, SMALL_PLAZA};
+use crate::support::watch::modes;
 use crate::support::{Peer, event, free_port, link_options};
 
 /// A CA of the test, and a folder for what it signs.
@@ -139,6 +141,24 @@ async fn a_certificate_that_ends_within_30_days_is_told() {
     let now_ms = std::time::UNIX_EPOCH.elapsed().unwrap().as_millis() as u64;
     let (whose, until_ms) = status.certificates.unwrap().ending(now_ms).unwrap();
     assert_eq!((whose, (until_ms - now_ms) / 86_400_000), ("this camera's own", 28));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_that_ends_within_30_days_is_a_mode_of_the_cameras_status() {
+    if !Mosquitto::installed() {
+        return;
+    }
+    let ca = Authority::new();
+    let server = ca.sign("server", &["127.0.0.1"], (-1, 20));
+    let (_broker, port) = ca.broker(&server, "");
+    let authority = ca.file("ca.pem");
+    let link =
+        format!("[[broker_link]]\nurl = 'mqtts://127.0.0.1:{port}'\ntls_ca = '{}'", authority.display());
+    let camera = Camera::with_sections("gate", SMALL_PLAZA, &link);
+    let mut watch = Peer::spawn(&secure(port, ca.trust()), "watch", None, &["omnisight/swarm/status/+"]);
+    let mut program = camera.run();
+    watch.presence(|status| modes(status).contains(&"certificate_ends")).await;
+    assert_eq!(program.stop().await, Some(0), "{}", program.log());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,9 +7,11 @@ use bytes::Bytes;
 use omnisight::link::{Fallback, Options, Version};
 use omnisight::model::{Envelope, Qos};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
+use crate::support::program::{Camera, SMALL_PLAZA};
 use crate::support::proxy::{From, Proxy};
+use crate::support::watch::modes;
 use crate::support::{Peer, Setup, TestBroker, event, kinds, link_options, presence};
 
 fn v311(port: u16) -> Options {
@@ -97,4 +99,42 @@ async fn a_broker_that_refuses_5_in_the_manner_of_its_time_is_spoken_to_in_3_1_1
     }
     let status = camera.link.status().borrow().clone();
     assert_eq!((status.version, status.fallback), (Version::V311, Some(Fallback::Refused)));
+}
+
+/// Stands before a broker and refuses MQTT 5 as a broker of 3.1.1 does; returns its port.
+async fn old_broker(broker_port: u16) -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((mut link, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                // Type, length (of one byte, or of two), "MQTT", version.
+                let mut greeting = [0; 10];
+                if link.read_exact(&mut greeting).await.is_err() {
+                    return;
+                }
+                let name = greeting.windows(4).position(|word| word == b"MQTT").unwrap();
+                if greeting[name + 4] == 5 {
+                    let _ = link.write_all(&[0x20, 2, 0, 1]).await;
+                    return;
+                }
+                let mut broker = TcpStream::connect((Ipv4Addr::LOCALHOST, broker_port)).await.unwrap();
+                broker.write_all(&greeting).await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut link, &mut broker).await;
+            });
+        }
+    });
+    port
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_of_3_1_1_is_a_mode_of_the_cameras_status() {
+    for kind in kinds() {
+        let broker = TestBroker::start(kind, Setup::default()).await;
+        let camera = Camera::new("gate", SMALL_PLAZA, old_broker(broker.port()).await);
+        let mut watch = Peer::watch_presence(broker.port());
+        let mut program = camera.run();
+        watch.presence(|status| modes(status).contains(&"old_protocol")).await;
+        assert_eq!(program.stop().await, Some(0), "{}", program.log());
+    }
 }

@@ -94,8 +94,12 @@ impl Program {
         self.log.text()
     }
 
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     pub fn signal(&self, name: &str) {
-        let id = self.process.id().to_string();
+        let id = self.id().to_string();
         let status = Command::new("kill").args([&format!("-{name}"), &id]).status().unwrap();
         assert!(status.success(), "no such process any more; it said:\n{}", self.log());
     }

@@ -31,10 +31,10 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
 /// Bytes that the kernel keeps for the proxy on each socket, so that a throttled link feels it soon.
-const SOCKET_BYTES: u32 = 64 << 10;
-/// Pieces of at most 4 KiB that wait in each direction for a delay or a throttle.
-const PIECES_MAX: usize = 64;
-const PIECE_BYTES: usize = 4096;
+const SOCKET_BYTES: u32 = 8 << 10;
+/// Pieces of at most 1 KiB that wait in each direction for a delay or a throttle.
+const PIECES_MAX: usize = 16;
+const PIECE_BYTES: usize = 1024;
 
 /// Who sent some bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -123,6 +123,9 @@ pub enum Verdict {
     CutAt(usize),
     /// It goes on, then the connection is cut.
     CutAfter,
+    /// It goes nowhere, nor what follows it this way; so much later the connection is cut. What a network
+    /// does to what the sender believes to have sent.
+    CutLater(Duration),
 }
 
 /// What holds for all connections.
@@ -403,8 +406,8 @@ impl Way {
             }
             buffer.extend_from_slice(&piece[..length]);
             let mut passed = BytesMut::new();
-            let mut cut = false;
-            while is_mqtt && !buffer.is_empty() && !cut {
+            let mut cut = None;
+            while is_mqtt && !buffer.is_empty() && cut.is_none() {
                 match packet(&mut buffer) {
                     Framed::Packet(bytes) => cut = self.judged(&bytes, &mut passed),
                     Framed::Incomplete => break,
@@ -417,7 +420,11 @@ impl Way {
             if !self.forward(passed.freeze(), &pieces).await {
                 return;
             }
-            if cut {
+            if let Some(later) = cut {
+                // A sleep of no time lasts until the next millisecond.
+                if !later.is_zero() {
+                    tokio::time::sleep(later).await;
+                }
                 // What was passed is written first.
                 let (written, wait) = tokio::sync::oneshot::channel();
                 let _ = pieces.send(Piece::Cut(written)).await;
@@ -447,11 +454,11 @@ impl Way {
         true
     }
 
-    /// Adds to `passed` what goes on of a packet; true when the connection is to be cut after it.
-    fn judged(&self, bytes: &Bytes, passed: &mut BytesMut) -> bool {
+    /// Adds to `passed` what goes on of a packet; when the connection is to be cut for it, how much later.
+    fn judged(&self, bytes: &Bytes, passed: &mut BytesMut) -> Option<Duration> {
         let Some(mut seen) = self.parse(bytes) else {
             passed.extend_from_slice(bytes);
-            return false;
+            return None;
         };
         if let Some(judge) = self.shared.judge.lock().unwrap().as_mut() {
             seen.verdict = judge(&seen);
@@ -459,7 +466,7 @@ impl Way {
         let verdict = seen.verdict;
         let goes_on = match verdict {
             Verdict::Pass | Verdict::CutAfter => bytes.len(),
-            Verdict::Drop => 0,
+            Verdict::Drop | Verdict::CutLater(_) => 0,
             Verdict::CutAt(at) => at.min(bytes.len()),
         };
         passed.extend_from_slice(&bytes[..goes_on]);
@@ -469,7 +476,11 @@ impl Way {
         if self.shared.recording.load(Ordering::Relaxed) {
             self.shared.seen.lock().unwrap().push(seen);
         }
-        matches!(verdict, Verdict::CutAt(_) | Verdict::CutAfter)
+        match verdict {
+            Verdict::Pass | Verdict::Drop => None,
+            Verdict::CutAt(_) | Verdict::CutAfter => Some(Duration::ZERO),
+            Verdict::CutLater(later) => Some(later),
+        }
     }
 
     fn parse(&self, packet: &Bytes) -> Option<Seen> {

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a helper that fails fails its test")]
 
+mod clocks;
 mod fixtures;
 mod foreseen;
 mod hostile;
@@ -12,3 +13,4 @@ mod peers;
 mod publishing;
 mod roundtrip;
 mod scenes;
+mod trusting;

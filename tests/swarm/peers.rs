@@ -129,7 +129,8 @@ fn a_refused_message_changes_nothing_but_its_counter() {
     refuse(raw("models/b/weights", lie), Reason::CountMismatch);
     let stolen = Delivery { topic: "omnisight/swarm/tracks/c/1".to_owned(), ..good };
     refuse(stolen, Reason::IdentityMismatch);
-    assert_eq!((a.counters().refused, a.counters().received), ([1; 13], [0; 5]));
+    let without_keys = Reason::Unsigned as usize;
+    assert_eq!((&a.counters().refused[..without_keys], a.counters().received), (&[1; 13][..], [0; 5]));
 }
 
 #[test]

@@ -8,6 +8,7 @@
 //! the picture are relative (0..1 of width and height, origin top left) where a key says so, otherwise
 //! pixels; lengths on the ground are metres; `_s` is seconds, `_mps` metres per second.
 
+mod agreement;
 mod broker;
 mod capture;
 mod control;
@@ -20,6 +21,7 @@ use clap::ValueEnum;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use agreement::{Clock, Consensus, Trust, TrustedKey};
 pub use broker::{Broker, User};
 pub use capture::{Capture, Command, Pace, Replay, Source, Synthetic, Video};
 pub use control::Control;
@@ -57,6 +59,15 @@ pub struct Root {
     /// What is shared with the other cameras of the site.
     #[serde(default)]
     pub swarm: Swarm,
+    /// How the cameras of a site agree on what happens.
+    #[serde(default)]
+    pub consensus: Consensus,
+    /// Whom this camera believes, and how it shows who it is.
+    #[serde(default)]
+    pub trust: Trust,
+    /// How the camera knows what time it is.
+    #[serde(default)]
+    pub clock: Clock,
     /// The brokers that this camera talks to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]

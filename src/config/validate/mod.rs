@@ -24,11 +24,12 @@ use super::document::Node;
 use super::fault::{Faults, Problem};
 #[cfg(feature = "broker")]
 use super::options::BrokerAlone;
-use super::options::{Camera, Config};
+use super::options::{Camera, Config, Signing, TimeServer};
 use super::raw;
 use super::schema::quoted;
 use crate::capture::{self, Kind, command, replay, synthetic, video};
 use crate::model::{CameraId, Point, Polygon, Size};
+use crate::swarm::trust::signature::PublicKey;
 use crate::{behavior, control, inference, link, pipeline, predict, swarm, track};
 
 /// There is a fault in it, and it has been noted.
@@ -60,8 +61,19 @@ pub(super) fn validate(
     let loitering_s = behavior.as_ref().map_or(0.0, |b: &behavior::Options| b.loitering_s);
     let prediction = v.section("prediction").and_then(|p| v.prediction(&p, loitering_s));
     let tracks_max = tracker.as_ref().map_or(0, |t| t.tracks_max as usize);
+    let consensus = v.section("consensus").map(|c| consensus_options(&c));
     let swarm = v.section("swarm").and_then(|s| v.swarm(&s, tracks_max));
+    let trust = v.section("trust").and_then(|t| v.trust(&t));
+    let swarm = match (swarm, consensus, &trust) {
+        (Ok(swarm), Ok(consensus), Ok((trust, _))) => Ok(swarm.map(|swarm| {
+            // Nobody can sign for another.
+            let consensus = swarm::consensus::Options { count_told: !trust.require, ..consensus };
+            swarm::Options { consensus, trust: trust.clone(), ..swarm }
+        })),
+        _ => Err(Faulty),
+    };
     let control = v.section("control").and_then(|c| v.control(c));
+    let clock = v.section::<raw::Clock>("clock");
     let links = v.links();
     let state = v.section::<raw::State>("state");
     let outbox = state.as_ref().ok().map(outbox_options);
@@ -84,6 +96,11 @@ pub(super) fn validate(
             ground: ground?,
         },
         swarm: swarm?,
+        signing: trust?.1,
+        time_server: clock.map(|clock| {
+            let every = Duration::from_secs_f64(clock.sntp_every_s);
+            clock.sntp_server.map(|address| TimeServer { address, every })
+        })?,
         control: control?,
         links: links?,
         outbox: outbox.ok_or(Faulty)?,
@@ -120,6 +137,15 @@ fn tracker_options(raw: &raw::Tracker) -> track::Options {
         min_hits: raw.min_hits,
         evidence_min: raw.evidence_min,
         ..track::Options::default()
+    }
+}
+
+fn consensus_options(raw: &raw::Consensus) -> swarm::consensus::Options {
+    swarm::consensus::Options {
+        quorum: raw.quorum,
+        alert_above: raw.alert_above,
+        timeout: Duration::from_secs_f64(raw.timeout_s),
+        ..swarm::consensus::Options::default()
     }
 }
 
@@ -388,6 +414,37 @@ impl Validator<'_> {
             ..swarm::Options::default()
         };
         Ok(raw.enabled.then_some(options))
+    }
+
+    fn trust(&mut self, raw: &raw::Trust) -> Checked<(swarm::trust::Options, Signing)> {
+        let keys: Vec<_> = raw.keys.iter().enumerate().map(|(i, known)| self.trusted_key(i, known)).collect();
+        let options = swarm::trust::Options {
+            tracks: raw.sign_tracks,
+            require: raw.require,
+            pin_first: raw.pin_first,
+            keys: keys.into_iter().collect::<Checked<_>>()?,
+        };
+        let day = Duration::from_hours(24);
+        let rotate_after = (raw.rotate_days > 0).then(|| day * raw.rotate_days);
+        Ok((options, Signing { enabled: raw.sign, rotate_after }))
+    }
+
+    fn trusted_key(&mut self, i: usize, raw: &raw::TrustedKey) -> Checked<(CameraId, PublicKey)> {
+        let camera = CameraId::parse(&raw.camera).or_else(|error| {
+            self.refuse(&format!("trust.keys.{i}.camera"), quoted(&raw.camera), error.to_string())
+        });
+        let key = PublicKey::parse(&raw.key);
+        let key = key.map_or_else(
+            || {
+                self.not_allowed(
+                    &format!("trust.keys.{i}.key"),
+                    quoted(&raw.key),
+                    "ed25519: and 43 characters of base64",
+                )
+            },
+            Ok,
+        );
+        Ok((camera?, key?))
     }
 
     fn prefix(&mut self, path: &str, prefix: &str) -> Checked<swarm::topic::Prefix> {

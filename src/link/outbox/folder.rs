@@ -4,10 +4,12 @@
 //! were set aside as corrupt the newest `ASIDE_MAX` are kept.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
+
+use rustix::fs::{FallocateFlags, fallocate};
 
 use super::log::Disk;
 
@@ -84,18 +86,20 @@ impl Disk for Folder {
         Ok(bytes)
     }
 
-    fn create(&mut self, segment: u32) -> io::Result<()> {
-        // Appending, so that what is cut off leaves no hole.
-        let head = OpenOptions::new().create(true).append(true).open(self.path(segment))?;
+    fn create(&mut self, segment: u32, bytes: u32) -> io::Result<()> {
         // One of that name would be what a try on a broken disk left.
-        head.set_len(0)?;
+        let head = OpenOptions::new().create(true).write(true).truncate(true).open(self.path(segment))?;
+        // A file system that can't, or has less, gives what is needed when it is written.
+        if let Err(error) = fallocate(&head, FallocateFlags::empty(), 0, u64::from(bytes)) {
+            tracing::debug!("outbox: no room is taken in advance: {error}");
+        }
         self.head = Some(head);
         self.named = false;
         Ok(())
     }
 
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.head()?.write_all(bytes)
+    fn write(&mut self, offset: u32, bytes: &[u8]) -> io::Result<()> {
+        self.head()?.write_all_at(bytes, u64::from(offset))
     }
 
     fn sync(&mut self) -> io::Result<()> {

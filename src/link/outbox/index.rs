@@ -453,6 +453,35 @@ impl Index {
         cursor.waiting = carried.map(|(id, row)| row.rank(*id)).collect();
     }
 
+    /// The link at this position is this one from now on; nothing waits for it yet.
+    pub(super) fn set_link(&mut self, slot: usize, link: LinkId) {
+        while self.links.len() <= slot {
+            self.links.push(link);
+            self.cursors.push(Cursor::default());
+        }
+        self.links[slot] = link;
+    }
+
+    /// The link at this position is gone: what only it had yet to send goes.
+    pub(super) fn give_up_link(&mut self, slot: usize) {
+        let Some(cursor) = self.cursors.get_mut(slot) else { return };
+        *cursor = Cursor::default();
+        let carried = self.rows.iter_mut().filter(|(_, row)| row.links >> slot & 1 == 1);
+        let mut orphans = Vec::new();
+        for (&id, row) in carried {
+            row.links &= !(1 << slot);
+            match (row.links, row.place) {
+                (0, _) => orphans.push(id),
+                (_, Some(_)) => self.writes.push(Write::Done(id, self.links[slot])),
+                (_, None) => {}
+            }
+        }
+        self.counters.orphaned += orphans.len() as u64;
+        for id in orphans {
+            self.remove(id);
+        }
+    }
+
     /// When a sleeping row of this link wakes.
     pub(super) fn next_wake(&self, slot: usize) -> Option<Time> {
         self.cursors.get(slot)?.asleep.first().map(|(time, _)| *time)
@@ -466,6 +495,13 @@ impl Index {
     /// Whether a link has something that it was not given yet.
     pub(super) fn is_waiting(&self, slot: usize) -> bool {
         self.cursors.get(slot).is_some_and(|cursor| !cursor.waiting.is_empty())
+    }
+
+    /// Whether there is something for a link that it was not given yet, on the disk or on its way there.
+    pub(super) fn has_more(&self, slot: usize) -> bool {
+        let for_it = |row: &Row| !row.shown && row.links >> slot & 1 == 1;
+        self.is_waiting(slot)
+            || self.unplaced.iter().any(|worth| self.rows.get(&worth.id).is_some_and(for_it))
     }
 
     /// The links that have yet to send a row, if it is at this place.

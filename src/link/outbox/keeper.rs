@@ -78,10 +78,10 @@ impl<D: Disk> Keeper<D> {
         }
         // Before anything is written: it may be what makes room on a full disk.
         log.delete_dead();
-        write(log, &batch, filled, index, &mut self.counters)?;
+        write(log, batch, filled, index, &mut self.counters)?;
         let cleaned = log.clean(|id, place| lock(index).links_at(id, place))?;
         if let Some(batch) = cleaned {
-            write(log, &batch, 0, index, &mut self.counters)?;
+            write(log, batch, 0, index, &mut self.counters)?;
         }
         Ok(())
     }
@@ -101,7 +101,7 @@ impl<D: Disk> Keeper<D> {
 
 fn write<D: Disk>(
     log: &mut Log<D>,
-    batch: &Batch,
+    batch: Batch,
     filled: usize,
     index: &Mutex<Index>,
     counters: &mut DiskCounters,

@@ -2,12 +2,15 @@
 //!
 //! A segment is a header and records; a record is its length, a CRC-32, its kind, a row's id and a body.
 //! `Put` brings a row, `Done` takes one link off it, `Gone` takes the row away. A batch is one write and
-//! one sync. Segments are deleted from the oldest on, and only when nothing in them is wanted, so a `Done`
+//! one sync, and ends with a `Seal`, which says how long it is. Room for a whole segment is taken from the
+//! disk when it is begun, and reads as zeros: a sync then has no new size to write down, and waits for
+//! nobody else's. Segments are deleted from the oldest on, and only when nothing in them is wanted, so a `Done`
 //! or `Gone` always outlives the `Put` that it speaks of. When dead bytes outweigh living ones, the oldest
 //! segment's living rows are moved to the end ([`Log::clean`]).
 //!
-//! - A batch that was cut off by the power is cut off the last segment at the next opening.
-//! - Damage anywhere else: what can still be read is kept, in a new segment, and the damaged file is set
+//! - *Torn*, by a power cut: what can't be read behind the last seal of the last segment. It was never
+//!   accepted; it is dropped, and counted.
+//! - *Damaged*: what can't be read anywhere else. The rest is kept, in a new segment, and the file is set
 //!   aside under its name with `.corrupt-<ms>` added.
 //! - A segment of a newer format: all are set aside with `.newer-<ms>` added, and nothing of them is read.
 //! - What can't be written leaves the files as they were.
@@ -45,11 +48,12 @@ pub(super) trait Disk: Send {
     fn read(&mut self, segment: u32) -> io::Result<Vec<u8>>;
     /// A part of one.
     fn read_at(&mut self, segment: u32, offset: u32, length: u32) -> io::Result<Vec<u8>>;
-    /// A new one, to which is appended from now on; its name survives the next sync.
-    fn create(&mut self, segment: u32) -> io::Result<()>;
-    /// Adds to the end of the one that was created last.
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
-    /// What was appended survives a power cut from here on.
+    /// A new one, which is written to from now on; its name survives the next sync. So many bytes of it are
+    /// taken from the disk and read as zeros, where the file system can do that.
+    fn create(&mut self, segment: u32, bytes: u32) -> io::Result<()>;
+    /// Writes into the one that was created last.
+    fn write(&mut self, offset: u32, bytes: &[u8]) -> io::Result<()>;
+    /// What was written survives a power cut from here on.
     fn sync(&mut self) -> io::Result<()>;
     /// Cuts the end off.
     fn truncate(&mut self, segment: u32, length: u32) -> io::Result<()>;
@@ -97,6 +101,12 @@ impl Batch {
         self.end(start);
     }
 
+    /// Its last record: with this length before it, it is whole.
+    fn seal(&mut self) {
+        let start = self.begin(Kind::Seal, RowId(self.bytes.len() as u64));
+        self.end(start);
+    }
+
     fn begin(&mut self, kind: Kind, id: RowId) -> usize {
         let start = self.bytes.len();
         self.bytes.extend([0; PREFIX_BYTES]);
@@ -118,12 +128,24 @@ enum Kind {
     Put = 1,
     Done = 2,
     Gone = 3,
+    Seal = 4,
+}
+
+impl Kind {
+    const ALL: [Self; 4] = [Self::Put, Self::Done, Self::Gone, Self::Seal];
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Segment {
     bytes: u64,
     living: u64,
+}
+
+/// What becomes of a file whose rows were moved to another.
+#[derive(Debug, Clone, Copy)]
+enum Repair {
+    SetAside,
+    Delete,
 }
 
 /// A row that an opening found; the rest of it is read when its turn comes.
@@ -167,7 +189,7 @@ impl<D: Disk> Log<D> {
         let numbers = disk.list()?;
         let mut log = Self { disk, segments: BTreeMap::new(), head: None };
         let mut found = Found::default();
-        let mut damaged = Vec::new();
+        let mut repairs = Vec::new();
         for &number in &numbers {
             let bytes = log.disk.read(number)?;
             if bytes.starts_with(&HEADER[..7]) && bytes.get(7).is_some_and(|version| *version > HEADER[7]) {
@@ -183,12 +205,18 @@ impl<D: Disk> Log<D> {
             for (offset, record) in scan.records {
                 replay(number, offset, record, &mut found.rows);
             }
-            let torn = scan.readable_bytes < bytes.len();
-            if scan.damaged_bytes > 0 || torn && Some(&number) != numbers.last() {
-                found.damaged_bytes += (scan.damaged_bytes + bytes.len() - scan.readable_bytes) as u64;
-                damaged.push(number);
-            } else if torn {
-                found.torn_bytes += (bytes.len() - scan.readable_bytes) as u64;
+            let (torn, damaged) = if Some(&number) == numbers.last() {
+                (scan.torn_bytes, scan.damaged_bytes)
+            } else {
+                (0, scan.torn_bytes + scan.damaged_bytes)
+            };
+            found.torn_bytes += torn as u64;
+            found.damaged_bytes += damaged as u64;
+            if damaged > 0 {
+                repairs.push((number, Repair::SetAside));
+            } else if scan.has_gaps {
+                repairs.push((number, Repair::Delete));
+            } else if scan.readable_bytes < bytes.len() {
                 log.disk.truncate(number, scan.readable_bytes as u32)?;
             }
             log.segments.insert(number, Segment { bytes: scan.readable_bytes as u64, living: 0 });
@@ -196,43 +224,50 @@ impl<D: Disk> Log<D> {
         for row in found.rows.values() {
             log.note_living(row.place);
         }
-        log.replace_damaged(&damaged, &mut found)?;
+        log.replace(&repairs, &mut found)?;
         log.delete_dead();
         Ok((log, found))
     }
 
-    /// The rows that can still be read go into a new segment; only then the files get their new name.
-    fn replace_damaged(&mut self, damaged: &[u32], found: &mut Found) -> io::Result<()> {
-        if damaged.is_empty() {
+    /// The rows that can still be read go into a new segment; only then the files go.
+    fn replace(&mut self, repairs: &[(u32, Repair)], found: &mut Found) -> io::Result<()> {
+        if repairs.is_empty() {
             return Ok(());
         }
+        let replaced = |place: Place| repairs.iter().any(|(number, _)| *number == place.segment);
         let mut batch = Batch::default();
-        for (&id, row) in found.rows.iter().filter(|(_, row)| damaged.contains(&row.place.segment)) {
+        for (&id, row) in found.rows.iter().filter(|(_, row)| replaced(row.place)) {
             if let Some(stored) = self.read(id, row.place)? {
                 batch.put(id, &Stored { links: row.links.clone(), ..stored });
             }
         }
-        for (id, place) in self.append(&batch)? {
-            if let Some(row) = found.rows.get_mut(&id) {
-                row.place = place;
+        if !batch.is_empty() {
+            for (id, place) in self.append(batch)? {
+                if let Some(row) = found.rows.get_mut(&id) {
+                    row.place = place;
+                }
             }
         }
-        for number in damaged {
-            found.set_aside.push(self.disk.set_aside(*number, "corrupt")?);
-            self.segments.remove(number);
+        for &(number, repair) in repairs {
+            match repair {
+                Repair::SetAside => found.set_aside.push(self.disk.set_aside(number, "corrupt")?),
+                Repair::Delete => self.disk.delete(number)?,
+            }
+            self.segments.remove(&number);
         }
         Ok(())
     }
 
     /// Writes a batch; the places of its rows. It survives a power cut from here on.
-    pub(super) fn append(&mut self, batch: &Batch) -> io::Result<Vec<(RowId, Place)>> {
+    pub(super) fn append(&mut self, mut batch: Batch) -> io::Result<Vec<(RowId, Place)>> {
+        batch.seal();
         let full = |segment: &Segment| segment.bytes > u64::from(SEGMENT_BYTES);
         if self.head.is_none_or(|head| self.segments.get(&head).is_none_or(full)) {
             self.begin_segment()?;
         }
         let head = self.head.unwrap_or_default();
         let before = self.segments.get(&head).map_or(0, |segment| segment.bytes) as u32;
-        if let Err(error) = self.disk.append(&batch.bytes).and_then(|()| self.disk.sync()) {
+        if let Err(error) = self.disk.write(before, &batch.bytes).and_then(|()| self.disk.sync()) {
             // What was half written must not come back as a row. Where even that fails it may, and is
             // sent twice; another segment is begun then.
             if self.disk.truncate(head, before).is_err() {
@@ -254,8 +289,8 @@ impl<D: Disk> Log<D> {
     fn begin_segment(&mut self) -> io::Result<()> {
         self.head = None;
         let number = self.segments.last_key_value().map_or(1, |(last, _)| last + 1);
-        self.disk.create(number)?;
-        if let Err(error) = self.disk.append(&HEADER) {
+        self.disk.create(number, SEGMENT_BYTES)?;
+        if let Err(error) = self.disk.write(0, &HEADER) {
             // Else each try on a full disk would leave a file.
             let _ = self.disk.delete(number);
             return Err(error);
@@ -333,24 +368,35 @@ struct Scan<'a> {
     records: Vec<(u32, &'a [u8])>,
     /// Where the last whole record ends.
     readable_bytes: usize,
-    /// Bytes before it that belong to no record.
+    /// Bytes that belong to no record, before the last seal.
     damaged_bytes: usize,
+    /// The same behind it; the zeros that nothing was written to do not count.
+    torn_bytes: usize,
+    /// There is something that can't be read before something that can.
+    has_gaps: bool,
 }
 
 /// Finds every whole record, damage between them notwithstanding.
 fn scan(bytes: &[u8]) -> Scan<'_> {
     let mut at = if bytes.starts_with(&HEADER) { HEADER.len() } else { 0 };
-    let mut scan = Scan { records: Vec::new(), readable_bytes: at, damaged_bytes: 0 };
-    while at < bytes.len() {
+    let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    let mut scan =
+        Scan { records: Vec::new(), readable_bytes: at, damaged_bytes: 0, torn_bytes: 0, has_gaps: false };
+    while at < used {
         let Some(record) = record_at(bytes, at) else {
             at += 1;
             continue;
         };
-        scan.damaged_bytes += at - scan.readable_bytes;
+        scan.torn_bytes += at - scan.readable_bytes;
+        scan.has_gaps |= at > scan.readable_bytes;
         scan.records.push((at as u32, record));
+        if record[0] == Kind::Seal as u8 {
+            scan.damaged_bytes += std::mem::take(&mut scan.torn_bytes);
+        }
         at += PREFIX_BYTES + record.len();
         scan.readable_bytes = at;
     }
+    scan.torn_bytes += used.saturating_sub(scan.readable_bytes);
     scan
 }
 
@@ -366,7 +412,7 @@ fn record_at(bytes: &[u8], at: usize) -> Option<&[u8]> {
 fn parse(record: &[u8]) -> Option<(Kind, RowId, &[u8])> {
     let (&kind, rest) = record.split_first()?;
     let (id, body) = rest.split_first_chunk()?;
-    let kind = [Kind::Put, Kind::Done, Kind::Gone].into_iter().find(|known| *known as u8 == kind)?;
+    let kind = Kind::ALL.into_iter().find(|known| *known as u8 == kind)?;
     Some((kind, RowId(u64::from_le_bytes(*id)), body))
 }
 
@@ -392,115 +438,13 @@ fn replay(segment: u32, offset: u32, record: &[u8], rows: &mut BTreeMap<RowId, L
         Some((Kind::Gone, id, _)) => {
             rows.remove(&id);
         }
-        None => {}
-    }
-}
-
-/// Segments in memory, with what a power cut does to them.
-#[cfg(test)]
-#[derive(Debug, Clone, Default)]
-pub(super) struct FakeDisk {
-    pub(super) inner: std::sync::Arc<std::sync::Mutex<Fake>>,
-}
-
-#[cfg(test)]
-#[derive(Debug, Default)]
-pub(super) struct Fake {
-    /// Bytes, and how many of them are safe.
-    pub(super) segments: BTreeMap<u32, (Vec<u8>, usize)>,
-    head: u32,
-    pub(super) set_aside: std::collections::HashMap<String, Vec<u8>>,
-    /// Nothing can be written.
-    pub(super) full: bool,
-}
-
-#[cfg(test)]
-impl Fake {
-    /// Of what was not synced a part survives, perhaps damaged.
-    pub(super) fn cut_the_power(&mut self, mut survives: impl FnMut(usize) -> usize) {
-        for (bytes, safe) in self.segments.values_mut() {
-            let kept = survives(bytes.len() - *safe);
-            bytes.truncate(*safe + kept);
-            if kept > 3 && survives(2) == 0 {
-                bytes[*safe + kept / 2] ^= 0x55;
-            }
-            *safe = bytes.len();
-        }
-        self.full = false;
-    }
-
-    fn writable(&self) -> io::Result<()> {
-        if self.full { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
-    }
-}
-
-#[cfg(test)]
-impl Disk for FakeDisk {
-    fn list(&mut self) -> io::Result<Vec<u32>> {
-        Ok(self.inner.lock().unwrap().segments.keys().copied().collect())
-    }
-
-    fn read(&mut self, segment: u32) -> io::Result<Vec<u8>> {
-        Ok(self.inner.lock().unwrap().segments[&segment].0.clone())
-    }
-
-    fn read_at(&mut self, segment: u32, offset: u32, length: u32) -> io::Result<Vec<u8>> {
-        let range = offset as usize..(offset + length) as usize;
-        Ok(self.inner.lock().unwrap().segments[&segment].0[range].to_vec())
-    }
-
-    fn create(&mut self, segment: u32) -> io::Result<()> {
-        let mut fake = self.inner.lock().unwrap();
-        fake.writable()?;
-        fake.head = segment;
-        fake.segments.insert(segment, (Vec::new(), 0));
-        Ok(())
-    }
-
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let mut fake = self.inner.lock().unwrap();
-        let head = fake.head;
-        if let Err(error) = fake.writable() {
-            fake.segments.get_mut(&head).unwrap().0.extend_from_slice(&bytes[..bytes.len() / 2]);
-            return Err(error);
-        }
-        fake.segments.get_mut(&head).unwrap().0.extend_from_slice(bytes);
-        Ok(())
-    }
-
-    fn sync(&mut self) -> io::Result<()> {
-        let mut fake = self.inner.lock().unwrap();
-        fake.writable()?;
-        let head = fake.head;
-        let (bytes, safe) = fake.segments.get_mut(&head).unwrap();
-        *safe = bytes.len();
-        Ok(())
-    }
-
-    fn truncate(&mut self, segment: u32, length: u32) -> io::Result<()> {
-        let mut fake = self.inner.lock().unwrap();
-        let (bytes, safe) = fake.segments.get_mut(&segment).unwrap();
-        bytes.truncate(length as usize);
-        *safe = (*safe).min(bytes.len());
-        Ok(())
-    }
-
-    fn delete(&mut self, segment: u32) -> io::Result<()> {
-        self.inner.lock().unwrap().segments.remove(&segment).unwrap();
-        Ok(())
-    }
-
-    fn set_aside(&mut self, segment: u32, why: &str) -> io::Result<String> {
-        let mut fake = self.inner.lock().unwrap();
-        let (bytes, _) = fake.segments.remove(&segment).unwrap();
-        let name = format!("{segment}.{why}");
-        fake.set_aside.insert(name.clone(), bytes);
-        Ok(name)
+        Some((Kind::Seal, ..)) | None => {}
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::fake::FakeDisk;
     use super::*;
 
     const LINK: LinkId = LinkId(7);
@@ -525,12 +469,12 @@ mod tests {
         let disk = FakeDisk::default();
         let (mut log, found) = Log::open(disk.clone()).unwrap();
         assert!(found.rows.is_empty());
-        log.append(&batch(1..=4)).unwrap();
+        log.append(batch(1..=4)).unwrap();
         let mut second = Batch::default();
         second.gone(RowId(2));
         second.done(RowId(3), LINK);
         second.done(RowId(4), LinkId(8));
-        log.append(&second).unwrap();
+        log.append(second).unwrap();
         let (mut log, found) = Log::open(disk).unwrap();
         assert_eq!(ids(&found), [1, 4]);
         let place = found.rows[&RowId(4)].place;
@@ -541,23 +485,52 @@ mod tests {
     fn a_batch_that_the_power_cut_off_is_cut_off_and_what_comes_after_is_kept() {
         let disk = FakeDisk::default();
         let (mut log, _) = Log::open(disk.clone()).unwrap();
-        log.append(&batch(1..=2)).unwrap();
+        log.append(batch(1..=2)).unwrap();
         let tail = batch(3..=3).bytes;
-        disk.inner.lock().unwrap().segments.get_mut(&1).unwrap().0.extend(&tail[..tail.len() - 1]);
+        disk.overwrite(1, disk.written(1), &tail[..tail.len() - 1]);
         let (mut log, found) = Log::open(disk.clone()).unwrap();
         assert_eq!((ids(&found), found.torn_bytes), (vec![1, 2], tail.len() as u64 - 1));
-        log.append(&batch(4..=4)).unwrap();
+        assert_eq!((found.damaged_bytes, found.set_aside.len()), (0, 0));
+        log.append(batch(4..=4)).unwrap();
         let (_, found) = Log::open(disk).unwrap();
         assert_eq!((ids(&found), found.torn_bytes, found.set_aside.len()), (vec![1, 2, 4], 0, 0));
+    }
+
+    #[test]
+    fn a_batch_of_which_the_power_cut_let_only_the_end_through_is_torn_and_no_damage() {
+        let disk = FakeDisk::default();
+        let (mut log, _) = Log::open(disk.clone()).unwrap();
+        log.append(batch(1..=2)).unwrap();
+        let tail = batch(3..=4).bytes;
+        let lost = 100;
+        disk.overwrite(1, disk.written(1) + lost, &tail[lost..]);
+        for torn in [tail.len() as u64 / 2 - lost as u64, 0] {
+            let (_, found) = Log::open(disk.clone()).unwrap();
+            // What was never accepted may be sent all the same.
+            assert_eq!((ids(&found), found.set_aside.len()), (vec![1, 2, 4], 0));
+            assert_eq!(found.torn_bytes > 0, torn > 0, "{}", found.torn_bytes);
+            assert_eq!(found.damaged_bytes, 0);
+        }
+    }
+
+    #[test]
+    fn damage_at_the_very_end_of_what_was_accepted_is_damage() {
+        let disk = FakeDisk::default();
+        let (mut log, _) = Log::open(disk.clone()).unwrap();
+        let places = log.append(batch(1..=2)).unwrap();
+        disk.flip(1, places[1].1.offset as usize + 50);
+        let (_, found) = Log::open(disk).unwrap();
+        assert_eq!((ids(&found), found.torn_bytes), (vec![1], 0));
+        assert_eq!((found.damaged_bytes > 0, found.set_aside.len()), (true, 1));
     }
 
     #[test]
     fn damage_in_the_middle_costs_the_damaged_row_alone_and_the_file_is_set_aside() {
         let disk = FakeDisk::default();
         let (mut log, _) = Log::open(disk.clone()).unwrap();
-        let places = log.append(&batch(1..=3)).unwrap();
+        let places = log.append(batch(1..=3)).unwrap();
         let damaged = places[1].1.offset as usize + 50;
-        disk.inner.lock().unwrap().segments.get_mut(&1).unwrap().0[damaged] ^= 1;
+        disk.flip(1, damaged);
         let (_, found) = Log::open(disk.clone()).unwrap();
         assert_eq!((ids(&found), found.set_aside), (vec![1, 3], vec!["1.corrupt".to_owned()]));
         let (_, found) = Log::open(disk).unwrap();
@@ -568,26 +541,23 @@ mod tests {
     fn a_damaged_store_on_a_full_disk_is_left_as_it_is() {
         let disk = FakeDisk::default();
         let (mut log, _) = Log::open(disk.clone()).unwrap();
-        log.append(&batch(1..=3)).unwrap();
-        let before = {
-            let mut fake = disk.inner.lock().unwrap();
-            fake.segments.get_mut(&1).unwrap().0[60] ^= 1;
-            fake.full = true;
-            fake.segments[&1].0.clone()
-        };
+        log.append(batch(1..=3)).unwrap();
+        disk.flip(1, 60);
+        disk.fill(true);
+        let before = disk.bytes(1);
         assert!(Log::open(disk.clone()).is_err());
-        assert_eq!(disk.inner.lock().unwrap().segments[&1].0, before);
+        assert_eq!(disk.bytes(1), before);
     }
 
     #[test]
     fn a_store_of_a_newer_format_is_set_aside_whole() {
         let disk = FakeDisk::default();
         let (mut log, _) = Log::open(disk.clone()).unwrap();
-        log.append(&batch(1..=1)).unwrap();
-        disk.inner.lock().unwrap().segments.get_mut(&1).unwrap().0[7] += 1;
+        log.append(batch(1..=1)).unwrap();
+        disk.overwrite(1, 7, &[HEADER[7] + 1]);
         let (mut log, found) = Log::open(disk.clone()).unwrap();
         assert_eq!((found.rows.len(), found.set_aside), (0, vec!["1.newer".to_owned()]));
-        log.append(&batch(1..=1)).unwrap();
+        log.append(batch(1..=1)).unwrap();
         assert_eq!(ids(&Log::open(disk).unwrap().1), [1]);
     }
 
@@ -595,46 +565,46 @@ mod tests {
     fn a_full_disk_leaves_neither_files_nor_halves() {
         let disk = FakeDisk::default();
         let (mut log, _) = Log::open(disk.clone()).unwrap();
-        disk.inner.lock().unwrap().full = true;
-        assert!((0..3).all(|_| log.append(&batch(1..=1)).is_err()));
-        assert!(disk.inner.lock().unwrap().segments.is_empty());
-        disk.inner.lock().unwrap().full = false;
-        log.append(&batch(1..=1)).unwrap();
-        disk.inner.lock().unwrap().full = true;
-        assert!((0..3).all(|_| log.append(&batch(2..=2)).is_err()));
-        disk.inner.lock().unwrap().full = false;
-        log.append(&batch(3..=3)).unwrap();
+        disk.fill(true);
+        assert!((0..3).all(|_| log.append(batch(1..=1)).is_err()));
+        assert_eq!(disk.files(), 0);
+        disk.fill(false);
+        log.append(batch(1..=1)).unwrap();
+        disk.fill(true);
+        assert!((0..3).all(|_| log.append(batch(2..=2)).is_err()));
+        disk.fill(false);
+        log.append(batch(3..=3)).unwrap();
         let (_, found) = Log::open(disk.clone()).unwrap();
         assert_eq!((ids(&found), found.torn_bytes, found.damaged_bytes), (vec![1, 3], 0, 0));
-        assert_eq!(disk.inner.lock().unwrap().segments.len(), 1);
+        assert_eq!(disk.files(), 1);
     }
 
     #[test]
     fn rubbish_is_set_aside() {
         let disk = FakeDisk::default();
         let rubbish = (0..5_000_u32).map(|n| (n * 7) as u8).collect::<Vec<_>>();
-        disk.inner.lock().unwrap().segments.insert(1, (rubbish.clone(), rubbish.len()));
-        disk.inner.lock().unwrap().segments.insert(2, (HEADER.to_vec(), 8));
+        disk.overwrite(1, 0, &rubbish);
+        disk.overwrite(2, 0, &HEADER);
         let (_, found) = Log::open(disk.clone()).unwrap();
         assert_eq!(found.set_aside, ["1.corrupt"]);
-        assert_eq!(disk.inner.lock().unwrap().set_aside["1.corrupt"], rubbish);
+        assert_eq!(disk.aside("1.corrupt"), rubbish);
     }
 
     #[test]
     fn dead_segments_go_and_one_old_row_does_not_hold_them_all() {
         let disk = FakeDisk::default();
         let (mut log, _) = Log::open(disk.clone()).unwrap();
-        let old = log.append(&batch(1..=1)).unwrap()[0];
+        let old = log.append(batch(1..=1)).unwrap()[0];
         let mut place = old.1;
         for round in 0..40 {
             let from = 2 + round * 1_000;
-            for (_, dead) in log.append(&batch(from..=from + 999)).unwrap() {
+            for (_, dead) in log.append(batch(from..=from + 999)).unwrap() {
                 log.release(dead);
             }
             let living = |id: RowId, at: Place| (id == old.0 && at == place).then(|| vec![LINK]);
             if let Some(moved) = log.clean(living).unwrap() {
                 log.release(place);
-                place = log.append(&moved).unwrap()[0].1;
+                place = log.append(moved).unwrap()[0].1;
             }
             log.delete_dead();
         }

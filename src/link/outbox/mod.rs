@@ -12,7 +12,8 @@
 //!   commit of the removal a crash makes a duplicate, never a loss; its stable key lets receivers drop it.
 //! - At most one commit begins in `commit_delay`; what comes meanwhile shares the next one. Removals alone
 //!   wait up to `REMOVAL_DELAY` for a message to share a commit with.
-//! - One store serves all links; each has a cursor of its own over it. In memory is an index of about 200
+//! - One store serves all links; each has a cursor of its own over it. Links may come and go while it runs
+//!   ([`Outbox::admit`], [`Outbox::dismiss`]). In memory is an index of about 200
 //!   bytes a row, and a window of payloads.
 //! - A disk that is full, read-only or broken: messages are sent from memory, within
 //!   [`OutboxLimits::in_memory`], and the disk is tried again every `RETRY`. [`OutboxStatus::failure`] says
@@ -22,6 +23,8 @@
 //! `index`, `queue`, `row` and `log` are pure or behind a seam; `folder`, `keeper` and the thread here do
 //! the I/O.
 
+#[cfg(test)]
+mod fake;
 mod folder;
 mod index;
 mod keeper;
@@ -116,7 +119,8 @@ pub struct Outbox {
 /// Stops the thread when the last handle is gone.
 struct Owner {
     shared: Arc<Shared>,
-    names: Vec<String>,
+    /// Of the links, by their positions; none where one is free.
+    names: Mutex<[Option<String>; LINKS_MAX]>,
     clock: Arc<dyn Clock>,
 }
 
@@ -126,7 +130,7 @@ struct Shared {
     work: Mutex<Work>,
     asked: Condvar,
     ended: Condvar,
-    links: Vec<LinkSeat>,
+    links: [LinkSeat; LINKS_MAX],
 }
 
 /// Where a link is told that there is something for it.
@@ -161,14 +165,15 @@ impl Outbox {
     /// Never fails: a disk that can't be used is a status. What is found on the disk is sent by the links
     /// that carried it then, as far as they are still there.
     pub fn open(options: &OutboxOptions, links: &[&str], clock: Arc<dyn Clock>) -> Self {
-        let names: Vec<_> = links.iter().take(LINKS_MAX).map(|&name| name.to_owned()).collect();
-        let ids = names.iter().map(|name| LinkId::of(name)).collect();
+        let named = |slot: usize| links.get(slot).map(|&name| name.to_owned());
+        let names: [_; LINKS_MAX] = std::array::from_fn(named);
+        let ids = links.iter().take(LINKS_MAX).map(|name| LinkId::of(name)).collect();
         let shared = Arc::new(Shared {
             index: Mutex::new(Index::new(options.limits, ids)),
             work: Mutex::default(),
             asked: Condvar::new(),
             ended: Condvar::new(),
-            links: names.iter().map(|_| LinkSeat::default()).collect(),
+            links: Default::default(),
         });
         let dir = options.dir.clone();
         let mut keeper = Keeper::new(move || Folder::open(&dir));
@@ -178,6 +183,7 @@ impl Outbox {
             lock(&shared.index).start_ids_at(1 << 62 | u64::from(random) << 24);
             shared.note_failure(&error);
         }
+        shared.work().disk = keeper.counters();
         shared.wake_links();
         let thread = Writer {
             keeper,
@@ -190,7 +196,7 @@ impl Outbox {
             shared.note_failure(&error);
             shared.work().life = Life::Ended;
         }
-        Self { owner: Arc::new(Owner { shared, names, clock }) }
+        Self { owner: Arc::new(Owner { shared, names: Mutex::new(names), clock }) }
     }
 
     /// Takes a durable message for the links of these positions in the list given to [`Outbox::open`], a
@@ -221,7 +227,32 @@ impl Outbox {
 
     /// The position of a link, for [`Outbox::put`].
     pub(super) fn position(&self, link: &str) -> Option<usize> {
-        self.owner.names.iter().position(|name| name == link)
+        lock(&self.owner.names).iter().position(|name| name.as_deref() == Some(link))
+    }
+
+    /// From now on there is a link of this name; false when there are `LINKS_MAX`. What is put from now on
+    /// may be for it.
+    pub fn admit(&self, link: &str) -> bool {
+        let mut names = lock(&self.owner.names);
+        if names.iter().flatten().any(|name| name == link) {
+            return true;
+        }
+        let Some(slot) = names.iter().position(Option::is_none) else { return false };
+        lock(&self.owner.shared.index).set_link(slot, LinkId::of(link));
+        names[slot] = Some(link.to_owned());
+        true
+    }
+
+    /// There is no link of this name any more: what waits for it alone is given up, and counted.
+    pub fn dismiss(&self, link: &str) {
+        let mut names = lock(&self.owner.names);
+        let Some(slot) = names.iter().position(|name| name.as_deref() == Some(link)) else { return };
+        names[slot] = None;
+        let shared = &self.owner.shared;
+        *lock(&shared.links[slot].wake) = None;
+        lock(&shared.index).give_up_link(slot);
+        drop(names);
+        shared.ask_for_removal();
     }
 
     /// What one link may send; none when the store was not opened for it.
@@ -346,6 +377,11 @@ impl Rows {
             shared.ask(|work| work.loads.append(&mut taken.loads));
         }
         taken.rows
+    }
+
+    /// Whether there is more for this link than it has taken.
+    pub(super) fn has_more(&self) -> bool {
+        lock(&self.outbox.owner.shared.index).has_more(self.slot)
     }
 
     /// Tells what became of a row.

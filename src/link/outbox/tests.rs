@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
-use super::log::FakeDisk;
+use super::fake::FakeDisk;
 use super::*;
 use crate::base::{ManualClock, SystemClock};
 
@@ -81,7 +81,7 @@ impl Bench {
     }
 
     fn cut_the_power(&mut self, survives: impl FnMut(usize) -> usize) {
-        self.disk.inner.lock().unwrap().cut_the_power(survives);
+        self.disk.cut_the_power(survives);
         (self.index, self.keeper) = Self::opened(&self.disk, self.limits);
     }
 
@@ -146,6 +146,28 @@ fn rows_of_a_link_that_is_no_longer_configured_are_given_up_and_counted() {
 }
 
 #[test]
+fn a_link_that_is_dismissed_while_running_leaves_its_rows_to_the_others_and_its_place_to_another() {
+    let mut bench = Bench::new(ROOMY);
+    bench.put(event("b alone", 0), 0b10);
+    bench.put(event("both", 0), 0b11);
+    bench.commit();
+    {
+        let mut index = lock(&bench.index);
+        index.give_up_link(1);
+        assert_eq!((index.counters().orphaned, index.queued().total()), (1, 1));
+        index.set_link(1, LinkId::of("c"));
+    }
+    assert_eq!(bench.topics(1), [""; 0]);
+    bench.put(event("c", 0), 0b10);
+    bench.commit();
+    assert_eq!((bench.topics(0), bench.topics(1)), (vec!["both".to_owned()], vec!["c".to_owned()]));
+    // With a and b again: nothing is left for b, and c is not known.
+    bench.cut_the_power(|_| 0);
+    assert_eq!((bench.topics(0), bench.topics(1)), (vec!["both".to_owned()], vec![]));
+    assert_eq!(bench.counters().orphaned, 1);
+}
+
+#[test]
 fn beyond_the_bounds_the_lowest_and_oldest_goes_and_is_counted_and_named_until_there_is_room() {
     let stored = QueueLimits { messages: 10, bytes: 64 << 10 };
     let mut bench = Bench::new(OutboxLimits { stored, ..ROOMY });
@@ -171,14 +193,14 @@ fn beyond_the_bounds_the_lowest_and_oldest_goes_and_is_counted_and_named_until_t
 fn on_a_full_disk_messages_are_sent_from_memory_within_its_bounds_and_written_when_there_is_room() {
     let in_memory = QueueLimits { messages: 3, bytes: 64 << 10 };
     let mut bench = Bench::new(OutboxLimits { in_memory, ..ROOMY });
-    bench.disk.inner.lock().unwrap().full = true;
+    bench.disk.fill(true);
     for number in 0..4 {
         bench.put(event(number.to_string(), 0), 0b01);
     }
     assert!(!bench.commit());
     assert_eq!(bench.counters().evicted.total(), 1);
     assert_eq!(bench.topics(0), ["1", "2", "3"]);
-    bench.disk.inner.lock().unwrap().full = false;
+    bench.disk.fill(false);
     assert!(bench.commit());
     assert_eq!(bench.counters().committed, 3);
     bench.cut_the_power(|_| 0);
@@ -365,10 +387,10 @@ proptest! {
                     }
                     model.rows.retain(|_, (_, committed)| *committed);
                 }
-                Step::Fill(full) => bench.disk.inner.lock().unwrap().full = full,
+                Step::Fill(full) => bench.disk.fill(full),
             }
         }
-        bench.disk.inner.lock().unwrap().full = false;
+        bench.disk.fill(false);
         prop_assert!(bench.commit());
         for slot in [0, 1] {
             for (id, topic) in std::mem::take(&mut model.held[slot]) {
@@ -472,4 +494,16 @@ async fn where_no_folder_can_be_made_messages_are_sent_from_memory_and_the_reaso
     let status = outbox.status();
     assert!(status.failure.is_some());
     assert_eq!(status.counters.committed, 0);
+}
+
+#[test]
+fn a_link_that_closes_knows_what_is_still_on_its_way_to_the_disk_for_it_and_for_no_other() {
+    let mut bench = Bench::new(ROOMY);
+    let more = |bench: &Bench| [0, 1].map(|slot| lock(&bench.index).has_more(slot));
+    bench.put(event("e", 0), 0b01);
+    assert_eq!(more(&bench), [true, false]);
+    bench.commit();
+    assert_eq!(more(&bench), [true, false]);
+    bench.take(0);
+    assert_eq!(more(&bench), [false, false]);
 }

@@ -14,12 +14,12 @@
 //!   the session, those in flight are sent again, in their old order; when it did not, they go back to
 //!   their queues and leave again from there: exactly the unacknowledged.
 //! - At most `in_flight_max` acknowledgements are waited for, and no more than the broker allows. At most
-//!   [`HANDED_MAX`] messages are with the transport, so that a slow connection keeps its backlog here,
+//!   `HANDED_MAX` messages are with the transport, so that a slow connection keeps its backlog here,
 //!   where newer tracks replace older ones.
 //! - What comes in with `QoS` 2 is delivered once ([`receive`]), over connections too, as long as the
 //!   broker keeps the session.
 //! - A connection on which nothing is heard is given up: no CONNACK in time, no SUBACK, no answer to a ping,
-//!   no acknowledgement ([`PONG_TIMEOUT`], [`ANSWER_TIMEOUT`]).
+//!   no acknowledgement ([`present`]).
 //! - A broker that refuses MQTT 5 is spoken to in 3.1.1 from then on, when the version is left to us; one
 //!   that closes without a word three times, and never spoke 5, for one connection.
 //! - A connection that ended in a protocol error is followed by a clean start: resuming the session
@@ -31,9 +31,14 @@
 //! it asks for is done in order. Losses are counted in [`Counters`].
 
 mod alias;
+mod closing;
 mod flight;
 mod pace;
+mod present;
 mod receive;
+mod sending;
+mod size;
+mod status;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -41,28 +46,24 @@ use std::time::Duration;
 use rand::Rng;
 
 pub(super) use alias::Alias;
+pub use status::{Counters, Fallback, RefusedMessage, State, Status, WhyRefused};
 
 use self::alias::Aliases;
-use self::flight::{Answered, Flights, Resend};
+use self::closing::{Closing, Stage};
+use self::flight::{Answered, Flights};
 use self::pace::Pace;
+use self::present::Present;
 use self::receive::{Print, Receiving, fingerprint};
+use self::sending::{Fragile, Handed};
+use self::size::packet_bytes;
 use super::error::Phase;
-use super::outbox::{Entry, Outcome, PerClass, Queues, RowId, TRACK_RATE_MAX_HZ, WaitingLimits};
+use super::outbox::{Outcome, Queues, RowId, WaitingLimits};
 use super::tls::Certificates;
 use super::transport::{Accepted, Answer, Event, Outgoing, Version};
 use super::{Error, Refusal};
 use crate::base::{BackoffOptions, Time};
 use crate::model::{Delivery, Envelope, MessageClass, Qos};
 
-/// Messages handed to the transport that have not gone out yet.
-pub(super) const HANDED_MAX: usize = 64;
-/// Bytes of them, after which no further one is handed over.
-const HANDED_BYTES_MAX: usize = 64 << 10;
-
-/// How long a PINGRESP, or any other sign of life, may take after a ping.
-const PONG_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long a SUBACK may take, and the next acknowledgement while messages are in flight.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long nothing is sent that needs an acknowledgement after a broker had no room for a message.
 const QUOTA_PAUSE: Duration = Duration::from_secs(5);
 /// MQTT 5 is given up for 3.1.1 after so many connections that the broker closed without a CONNACK.
@@ -72,13 +73,6 @@ const WORDLESS_GREETINGS_MAX: u32 = 3;
 const WORDLESS_CLOSES_MAX: u32 = 10;
 /// ... when it is at least so large, in bytes: no broker has a lower limit.
 const SUSPICIOUS_BYTES: usize = 8 << 10;
-
-/// Bytes of an MQTT 5 PUBLISH beside topic, payload and the text of its properties, at most: fixed header
-/// 5, topic length 2, packet id 2, property length 4, content type 3, expiry 5, alias 3, response topic
-/// 3, correlation data 3.
-const PUBLISH_OVERHEAD_BYTES: usize = 30;
-/// Bytes of a user property beside its name and value.
-const USER_PROPERTY_OVERHEAD_BYTES: usize = 5;
 
 /// What a session needs to know.
 #[derive(Debug, Clone)]
@@ -138,206 +132,6 @@ pub(super) enum Action {
     Deliver(Delivery, Qos),
     /// Tell the store what became of one of its rows.
     Settle(RowId, Outcome),
-}
-
-/// Where a connection is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    /// A try is under way.
-    Connecting,
-    /// Up.
-    Connected,
-    /// Between two tries.
-    Waiting,
-    /// Over.
-    Closed,
-}
-
-/// What was counted since the start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Counters {
-    /// Connections made.
-    pub connects: u64,
-    /// Connections lost, and tries that failed.
-    pub disconnects: u64,
-    /// Messages that went out, those sent again included.
-    pub sent: u64,
-    /// Messages that the broker acknowledged.
-    pub acknowledged: u64,
-    /// Messages that the broker answered with a refusal; they are not sent again.
-    pub rejected: u64,
-    /// Messages that the broker had no room for; they are sent again after a pause.
-    pub over_quota: u64,
-    /// Acknowledgements of nothing that was in flight.
-    pub unsolicited: u64,
-    /// Messages that went back to their queues because a broker came back without the session.
-    pub requeued: u64,
-    /// Messages larger than our limit or the broker's.
-    pub refused_too_large: u64,
-    /// Messages with a topic that can't be published to, or sent after the close began.
-    pub refused: u64,
-    /// Messages lost to a full queue, or to a connection that broke with them (`QoS` 0).
-    pub dropped: PerClass,
-    /// Messages that gave way to a newer one of their key.
-    pub replaced: PerClass,
-    /// Messages that waited until they were no longer worth sending.
-    pub expired: PerClass,
-    /// Messages that came in.
-    pub received: u64,
-    /// Messages that came in and found their consumer's queue full.
-    pub received_dropped: u64,
-    /// Messages with `QoS` 2 that came in again; they were delivered once.
-    pub duplicates: u64,
-    /// Messages that came in larger than our limit; their payload was not kept.
-    pub received_too_large: u64,
-    /// Messages that came in without a usable topic.
-    pub malformed: u64,
-    /// Pings that were sent.
-    pub pings: u64,
-    /// Subscriptions that the broker refused.
-    pub subscriptions_refused: u64,
-}
-
-/// What a link shows of itself.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Status {
-    /// Where it is.
-    pub state: State,
-    /// Why it was last not connected.
-    pub last_error: Option<Error>,
-    /// The version spoken now, or at the next try.
-    pub version: Version,
-    /// Why it is not MQTT 5, which would have been better.
-    pub fallback: Option<Fallback>,
-    /// When the certificates of the last secure connection end.
-    pub certificates: Option<Certificates>,
-    /// The last message that was refused for good.
-    pub last_refused: Option<RefusedMessage>,
-    /// What was counted.
-    pub counters: Counters,
-    /// How often each track may leave now, per second: less on a slow link.
-    pub track_rate_hz: u32,
-    /// Messages that wait to be sent.
-    pub queued: PerClass,
-    /// Messages that were sent and wait for the broker's acknowledgement.
-    pub in_flight: u64,
-}
-
-impl Status {
-    /// Tracks leave less often than they are published.
-    pub fn is_slow(&self) -> bool {
-        self.track_rate_hz < TRACK_RATE_MAX_HZ
-    }
-}
-
-/// Why MQTT 3.1.1 is spoken though nobody asked for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fallback {
-    /// The broker said that it does not speak 5; remembered as long as the link runs.
-    Refused,
-    /// It closed without a word; 5 is tried again at the next connection.
-    Wordless,
-}
-
-/// A message that will not arrive, and why.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RefusedMessage {
-    /// Where it was to go, or came from.
-    pub topic: String,
-    /// Its payload, or the packet where only that is known.
-    pub bytes: usize,
-    /// Why.
-    pub why: WhyRefused,
-}
-
-/// Why a message will not arrive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WhyRefused {
-    /// It is larger than our own limit.
-    TooLargeForUs,
-    /// It is larger than the broker takes.
-    TooLargeForBroker,
-    /// The broker closed the connection again and again while it was in flight.
-    TooLargeItSeems,
-    /// It came in and is larger than our limit.
-    TooLargeToReceive,
-    /// The broker answered it with this reason (MQTT 5, 3.4.2.1).
-    Answered(u8),
-}
-
-impl std::fmt::Display for WhyRefused {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::TooLargeForUs => f.write_str("larger than this camera's own limit"),
-            Self::TooLargeForBroker => f.write_str("larger than the broker takes"),
-            Self::TooLargeItSeems => {
-                write!(f, "the broker closed {WORDLESS_CLOSES_MAX} connections while it was in flight")
-            }
-            Self::TooLargeToReceive => f.write_str("came in, and is larger than this camera takes"),
-            Self::Answered(0x87) => f.write_str("the broker says: not authorised for this topic"),
-            Self::Answered(0x90) => f.write_str("the broker says: topic name invalid"),
-            Self::Answered(0x99) => f.write_str("the broker says: payload format invalid"),
-            Self::Answered(reason) => write!(f, "the broker says: reason 0x{reason:02x}"),
-        }
-    }
-}
-
-/// A message that is with the transport and has not gone out yet.
-#[derive(Debug)]
-struct Handed {
-    seq: u64,
-    class: MessageClass,
-    bytes: usize,
-    /// Since when a track could have left.
-    track_since: Option<Time>,
-    /// Whose loss is to be counted, or undone, when the connection breaks.
-    fragile: Fragile,
-}
-
-#[derive(Debug)]
-enum Fragile {
-    /// It is in flight, and sent again from there.
-    No,
-    /// It is lost.
-    Lost,
-    /// It has a row in the store, which wants to know of it.
-    Kept(Box<Entry>),
-}
-
-#[derive(Debug)]
-struct Closing {
-    farewell: Option<Envelope>,
-    /// The queue is flushed until then; what is left of the time is the farewell's.
-    flush_until: Time,
-    deadline: Time,
-    stage: Stage,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Stage {
-    Flushing,
-    /// The farewell has this number.
-    Farewell(u64),
-    Leaving,
-}
-
-/// What holds for the present connection alone.
-#[derive(Debug)]
-struct Present {
-    broker: Accepted,
-    keep_alive: Duration,
-    aliases: Aliases,
-    began: Time,
-    last_in: Time,
-    last_out: Time,
-    /// When the ping was sent that waits for a sign of life.
-    pinged: Option<Time>,
-    /// The SUBSCRIBE that waits for its answer.
-    subscribing: Option<(u16, Time)>,
-    /// When messages in flight last moved on.
-    moved: Time,
-    /// Nothing with an acknowledgement is sent until then.
-    paused_until: Option<Time>,
 }
 
 /// See the module.
@@ -441,22 +235,6 @@ impl Session {
         self.queues.room(class, priority)
     }
 
-    /// Begins the end: what is queued is sent, then `farewell`, then a DISCONNECT; all of it within
-    /// `within`, a quarter of which is reserved for the farewell. Without a connection there is one
-    /// more try, at once.
-    pub(super) fn begin_close(&mut self, farewell: Option<Envelope>, now: Time, within: Duration) {
-        let stage = Stage::Flushing;
-        self.closing = Some(Closing {
-            farewell,
-            flush_until: now + within.mul_f64(0.75),
-            deadline: now + within,
-            stage,
-        });
-        if self.state == State::Waiting {
-            self.deadline = self.deadline.min(now);
-        }
-    }
-
     /// A consumer's queue was full.
     pub(super) fn count_undelivered(&mut self) {
         self.counters.received_dropped += 1;
@@ -478,11 +256,6 @@ impl Session {
             _ => closing.deadline,
         });
         life.into_iter().chain(closing).min()
-    }
-
-    /// The transport may be handed more.
-    fn has_room(&self) -> bool {
-        self.handed.len() < HANDED_MAX && self.handed_bytes < HANDED_BYTES_MAX
     }
 
     /// What becomes due in the queues would be sent at once.
@@ -757,20 +530,6 @@ impl Session {
         self.last_refused = Some(RefusedMessage { topic, bytes, why });
     }
 
-    fn on_sent(&mut self, messages: usize, now: Time, actions: &mut Vec<Action>) {
-        for _ in 0..messages {
-            let Some(handed) = self.handed.pop_front() else { return };
-            self.counters.sent += 1;
-            self.handed_bytes -= handed.bytes;
-            if let Some(since) = handed.track_since {
-                self.queues.track_sent(since, now);
-            }
-            if let Fragile::Kept(entry) = handed.fragile {
-                settle(entry.row, Outcome::Acknowledged, actions);
-            }
-        }
-    }
-
     fn on_answered(&mut self, answered: Answered, reason: u8, now: Time, actions: &mut Vec<Action>) {
         if answered == Answered::Nothing {
             self.counters.unsolicited += 1;
@@ -833,179 +592,10 @@ impl Session {
             actions.push(Action::Ping);
         }
     }
-
-    fn send_waiting(&mut self, now: Time, actions: &mut Vec<Action>) {
-        let Some(present) = &mut self.present else { return };
-        present.paused_until = present.paused_until.filter(|until| now < *until);
-        let paused = present.paused_until.is_some();
-        let window = usize::from(self.options.in_flight_max.min(present.broker.receive_maximum));
-        let max_packet_bytes = present.broker.max_packet_bytes;
-        let mut expired = Vec::new();
-        let flushing = self.closing.as_ref().is_none_or(|closing| closing.stage == Stage::Flushing);
-        while self.has_room() {
-            if !self.flights.all_sent() {
-                if !self.resend(window, now, actions) {
-                    break;
-                }
-                continue;
-            }
-            if !flushing {
-                break;
-            }
-            let acknowledged = self.flights.len() < window && !paused;
-            let Some(entry) = self.queues.take(acknowledged, now, &mut expired) else { break };
-            if packet_bytes(&entry.envelope) > max_packet_bytes {
-                self.refuse_too_large(&entry.envelope, WhyRefused::TooLargeForBroker);
-                settle(entry.row, Outcome::GivenUp, actions);
-                continue;
-            }
-            self.hand_over(entry, now, actions);
-        }
-        actions.extend(expired.into_iter().map(|row| Action::Settle(row, Outcome::GivenUp)));
-    }
-
-    /// Sends one message again that was in flight on the last connection; false when there is no room.
-    fn resend(&mut self, window: usize, now: Time, actions: &mut Vec<Action>) -> bool {
-        let Some(resend) = self.flights.next_resend(window) else { return self.flights.all_sent() };
-        match resend {
-            Resend::Release { packet_id } => actions.push(Action::Answer(Answer::Release, packet_id)),
-            Resend::Publish { packet_id, qos, entry } => {
-                let mut envelope = entry.envelope.clone();
-                envelope.qos = qos;
-                let (seq, class, bytes) = (entry.seq, envelope.class, packet_bytes(&envelope));
-                self.handed_bytes += bytes;
-                self.handed.push_back(Handed { seq, class, bytes, track_since: None, fragile: Fragile::No });
-                let expiry_s = seconds_left(entry.deadline, now);
-                actions.push(Action::Publish(Outgoing {
-                    envelope,
-                    packet_id,
-                    dup: true,
-                    alias: None,
-                    expiry_s,
-                }));
-            }
-        }
-        true
-    }
-
-    fn hand_over(&mut self, entry: Entry, now: Time, actions: &mut Vec<Action>) {
-        let Some(present) = &mut self.present else { return };
-        let qos = entry.envelope.qos.min(present.broker.qos_max);
-        let kept = (qos > Qos::AtMostOnce || entry.row.is_some()).then(|| entry.clone());
-        let expiry_s = seconds_left(entry.deadline, now);
-        let track_since =
-            (entry.envelope.class == MessageClass::Track).then_some(entry.since.max(present.began));
-        let (seq, mut envelope) = (entry.seq, entry.envelope);
-        envelope.qos = qos;
-        envelope.retain &= present.broker.retain;
-        let (class, bytes) = (envelope.class, packet_bytes(&envelope));
-        // A topic that is told once would only push out one that is told often.
-        let alias = (qos == Qos::AtMostOnce).then(|| present.aliases.of(&envelope.topic)).flatten();
-        let mut packet_id = 0;
-        let fragile = match kept {
-            Some(entry) if qos > Qos::AtMostOnce => {
-                if self.flights.is_empty() {
-                    present.moved = now;
-                }
-                let assigned = self.flights.publish(entry, qos);
-                packet_id = assigned.packet_id;
-                if assigned.strange {
-                    actions.push(Action::Answer(Answer::Release, packet_id));
-                }
-                Fragile::No
-            }
-            Some(entry) => Fragile::Kept(Box::new(entry)),
-            None => Fragile::Lost,
-        };
-        self.handed_bytes += bytes;
-        self.handed.push_back(Handed { seq, class, bytes, track_since, fragile });
-        actions.push(Action::Publish(Outgoing { envelope, packet_id, dup: false, alias, expiry_s }));
-    }
-
-    fn advance_close(&mut self, now: Time, actions: &mut Vec<Action>) {
-        let idle = self.queues.is_empty() && self.handed.is_empty() && self.flights.is_empty();
-        let Some(closing) = &mut self.closing else { return };
-        if closing.stage == Stage::Flushing && (idle || now >= closing.flush_until) {
-            let seq = self.queues.next_seq();
-            closing.stage = Stage::Farewell(seq);
-            if let Some(envelope) = closing.farewell.take() {
-                self.hand_over(Entry { seq, envelope, row: None, deadline: None, since: now }, now, actions);
-            }
-        }
-        let Some(closing) = &mut self.closing else { return };
-        let Stage::Farewell(farewell) = closing.stage else { return };
-        let pending =
-            self.handed.iter().any(|handed| handed.seq == farewell) || self.flights.contains(farewell);
-        if !pending {
-            closing.stage = Stage::Leaving;
-            actions.push(Action::Disconnect);
-        }
-    }
-}
-
-impl Present {
-    fn note(&mut self, event: &Event, now: Time) {
-        match event {
-            // On a slow connection what is waited for may itself still be on its way out.
-            Event::Sent { messages: 0 } => {
-                self.last_out = now;
-                self.moved = now;
-                self.pinged = self.pinged.map(|_| now);
-            }
-            Event::Sent { .. } => self.last_out = now,
-            _ => self.last_in = now,
-        }
-    }
-
-    /// A ping is due when either side has been silent for the keep alive: a link that only sends would
-    /// not notice that nobody listens.
-    fn ping_due(&self) -> Time {
-        self.last_in.min(self.last_out) + self.keep_alive
-    }
-
-    fn timer(&self, flights: &Flights) -> Time {
-        let unanswered = self.pinged.filter(|pinged| self.last_in <= *pinged);
-        let ping = unanswered.map_or(self.ping_due(), |pinged| pinged + PONG_TIMEOUT);
-        let suback = self.subscribing.map(|(_, since)| since + ANSWER_TIMEOUT);
-        let ack = (!flights.is_empty()).then(|| self.moved + ANSWER_TIMEOUT);
-        [suback, ack, self.paused_until].into_iter().flatten().fold(ping, Time::min)
-    }
-
-    fn overdue(&self, flights: &Flights, now: Time) -> Option<&'static str> {
-        let since = |then: Time, limit: Duration| now >= then + limit;
-        if self.pinged.is_some_and(|pinged| self.last_in <= pinged && since(pinged, PONG_TIMEOUT)) {
-            Some("no answer to a ping")
-        } else if self.subscribing.is_some_and(|(_, asked)| since(asked, ANSWER_TIMEOUT)) {
-            Some("no answer to a subscription")
-        } else if !flights.is_empty() && since(self.moved, ANSWER_TIMEOUT) {
-            Some("no acknowledgement of what was sent")
-        } else {
-            None
-        }
-    }
 }
 
 fn settle(row: Option<RowId>, outcome: Outcome, actions: &mut Vec<Action>) {
     actions.extend(row.map(|row| Action::Settle(row, outcome)));
-}
-
-/// Whole seconds until then, rounded up; at least one, for 0 would mean that it was never worth sending.
-fn seconds_left(deadline: Option<Time>, now: Time) -> Option<u32> {
-    let left = deadline?.since(now).as_secs_f64().ceil();
-    Some((left as u32).max(1))
-}
-
-/// The most bytes that a message takes on the wire.
-fn packet_bytes(envelope: &Envelope) -> usize {
-    let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-    let user = envelope.user_properties.iter();
-    PUBLISH_OVERHEAD_BYTES
-        + envelope.topic.len()
-        + envelope.content_type.as_str().len()
-        + text(&envelope.response_topic)
-        + envelope.correlation_data.as_ref().map_or(0, bytes::Bytes::len)
-        + user.map(|(name, value)| USER_PROPERTY_OVERHEAD_BYTES + name.len() + value.len()).sum::<usize>()
-        + envelope.payload.len()
 }
 
 #[cfg(test)]

@@ -7,6 +7,8 @@ use proptest::prelude::*;
 use rand::SeedableRng;
 use rand_pcg::Pcg64Mcg;
 
+use super::present::{ANSWER_TIMEOUT, PONG_TIMEOUT};
+use super::sending::{HANDED_BYTES_MAX, HANDED_MAX};
 use super::*;
 use crate::link::QueueLimits;
 
@@ -706,6 +708,23 @@ fn closing_flushes_then_says_farewell_and_leaves_after_its_acknowledgement() {
     bench.report(Event::Disconnected(unreachable()));
     assert_eq!(bench.session.state(), State::Closed);
     assert_eq!(bench.session.status().last_error, None);
+}
+
+#[test]
+fn a_close_waits_for_what_the_store_still_has_for_the_link_but_not_for_ever() {
+    for in_time in [true, false] {
+        let mut bench = Bench::connected(options());
+        bench.session.begin_close(None, bench.now, Duration::from_secs(4));
+        bench.session.set_store_has_more(true);
+        assert_eq!(bench.tick(), []);
+        if in_time {
+            bench.session.set_store_has_more(false);
+            assert_eq!(bench.tick(), [Action::Disconnect]);
+        } else {
+            assert_eq!(bench.session.timer(), Some(at(3_000)));
+            assert_eq!(bench.wait(), [Action::Disconnect]);
+        }
+    }
 }
 
 #[test]

@@ -43,7 +43,8 @@ pub(super) struct Claim {
     pub(super) latest: Told,
     /// When it was first told of, on its camera's clock.
     pub(super) founded_ms: u64,
-    /// When it happens, at the earliest and at the latest that was told.
+    /// When it happens, at the earliest and at the latest that was told, on the site's clock. (When it was
+    /// founded gives the key, and so stays as it was told: what clocks are off by is everybody's own guess.)
     span_ms: (u64, u64),
     /// The most that its camera was ever sure of it, as its vote.
     pub(super) peak: Word,
@@ -111,8 +112,9 @@ fn has_occurred(m: &EventMessage) -> bool {
 }
 
 impl Claim {
-    /// What one message says.
-    pub(super) fn new(m: &EventMessage) -> Self {
+    /// What one message says. `ahead_ms` is what its camera's clock is ahead of the site's.
+    pub(super) fn new(m: &EventMessage, ahead_ms: i64) -> Self {
+        let happens_ms = m.predicted_time.0.saturating_add_signed(ahead_ms.saturating_neg());
         let latest = Told::new(m);
         let says = |state| m.state == Some(state);
         let is_outcome =
@@ -120,7 +122,7 @@ impl Claim {
         Self {
             boot_ms: m.key.as_ref().map_or(0, |key| key.boot_ms),
             founded_ms: latest.at_ms,
-            span_ms: (latest.expected_ms, latest.expected_ms),
+            span_ms: (happens_ms, happens_ms),
             // What came of it is no vote of its camera's.
             peak: if is_outcome { Word::Abstain } else { Word::confirm(m.probability.0) },
             occurred: has_occurred(m),

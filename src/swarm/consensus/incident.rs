@@ -189,7 +189,11 @@ impl Consensus {
             let asked = Question {
                 kind: claim.latest.kind,
                 place_m,
-                at_ms: claim.latest.expected_ms,
+                // On our own clock, as our memory is.
+                at_ms: claim
+                    .latest
+                    .expected_ms
+                    .saturating_add_signed(site.ahead_ms(own) - site.ahead_ms(&key.0)),
                 occurred: claim.occurred,
                 subjects: &case.subjects,
                 subject_m: claim.latest.tracks.first().and_then(|track| site.place_of(&key.0, *track)),
@@ -266,7 +270,7 @@ impl Consensus {
             return;
         };
         case.decided = None;
-        case.claim.merge(&super::claim::Claim::new(&event));
+        case.claim.merge(&super::claim::Claim::new(&event, site.ahead_ms(site.own())));
         out.push(Action::Event(Box::new(event)));
         // The announcement may have changed which claim gives the key.
         let mut members = incident.members.clone();

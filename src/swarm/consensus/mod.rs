@@ -116,6 +116,8 @@ pub trait Site {
     fn shares_ground(&self, camera: &CameraId) -> bool;
     /// The number on the site of who has this number on a camera.
     fn subject(&self, camera: &CameraId, track_id: u32) -> Option<u64>;
+    /// What a camera's clock is ahead of the site's, milliseconds.
+    fn ahead_ms(&self, camera: &CameraId) -> i64;
     /// Where a camera's track was seen last, metres.
     fn place_of(&self, camera: &CameraId, track_id: u32) -> Option<Point>;
 }
@@ -343,16 +345,19 @@ impl Consensus {
     /// Takes a camera's word on an event; the claim if it says anything new.
     fn event(&mut self, m: &EventMessage, site: &dyn Site, now: Time) -> Option<ClaimId> {
         let keep_ms = u64::try_from(KEEP.as_millis()).unwrap_or(u64::MAX);
-        if m.timestamp.0.saturating_add(keep_ms) < now.epoch_ms {
+        let ahead_ms = site.ahead_ms(&m.camera_id);
+        let told_ms = m.timestamp.0.saturating_add_signed(ahead_ms.saturating_neg());
+        let now_ms = now.epoch_ms.saturating_add_signed(site.ahead_ms(site.own()).saturating_neg());
+        if told_ms.saturating_add(keep_ms) < now_ms {
             self.counters.claims_stale += 1;
             return None;
         }
-        if m.timestamp.0 > now.epoch_ms.saturating_add(AHEAD_MAX_MS) {
+        if told_ms > now_ms.saturating_add(AHEAD_MAX_MS) {
             self.counters.claims_early += 1;
             return None;
         }
         let id = (m.camera_id.clone(), m.event_id.0);
-        let mut claim = Claim::new(m);
+        let mut claim = Claim::new(m, ahead_ms);
         if let Some(orphan) = self.orphans.remove(&id) {
             claim.ballot = orphan.ballot;
         }

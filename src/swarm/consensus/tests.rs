@@ -73,6 +73,9 @@ impl Site for Plaza {
     fn subject(&self, camera: &CameraId, track_id: u32) -> Option<u64> {
         self.people.get(&(camera.clone(), track_id)).copied()
     }
+    fn ahead_ms(&self, _: &CameraId) -> i64 {
+        0
+    }
     fn place_of(&self, _: &CameraId, _: u32) -> Option<Point> {
         None
     }

@@ -271,12 +271,19 @@ impl Fusion {
             self.counters.unusable += 1;
             return;
         }
-        if sight.captured_ms > now_ms.saturating_add(FUTURE_MAX_MS) {
+        // On the site's clock; a camera that was never heard is taken by its word.
+        let site_ms = now_ms.saturating_sub(self.roster.own_ahead_ms());
+        let known = self.roster.find(camera);
+        if let Some(index) = known {
+            self.roster.arrived(index, sight.captured_ms, now_ms);
+        }
+        let ahead_ms = known.map_or(0, |index| self.roster.ahead_ms(index));
+        if sight.captured_ms.saturating_sub(ahead_ms) > site_ms.saturating_add(FUTURE_MAX_MS) {
             self.counters.early += 1;
             return;
         }
         // Even a clock that is far behind is put right by no more than this.
-        if sight.captured_ms.saturating_add(2 * FUTURE_MAX_MS) <= self.final_ms {
+        if sight.captured_ms.saturating_sub(ahead_ms).saturating_add(2 * FUTURE_MAX_MS) <= self.final_ms {
             self.counters.late += 1;
             return;
         }
@@ -306,10 +313,10 @@ impl Fusion {
     /// Works in what was taken. What is older than the window becomes final; our own clock has a say in
     /// that, so that nobody who is ahead of us makes what the others say too old.
     pub fn step(&mut self, now_ms: i64) {
+        self.roster.tell_clocks();
         if self.inbox.is_empty() {
             return;
         }
-        self.roster.tell_clocks();
         let Some(dirty_ms) = self.place() else { return };
         self.go_back(dirty_ms);
         let (mut from, mut table) = match self.moments.back() {
@@ -323,7 +330,7 @@ impl Fusion {
             from = end_ms;
         }
         self.scratch = scratch;
-        self.finalise(now_ms);
+        self.finalise(now_ms.saturating_sub(self.roster.own_ahead_ms()));
     }
 
     /// Undoes the moments that a report at this time changes: the one that it belongs to, and all after it.
@@ -413,6 +420,7 @@ impl Fusion {
 
     /// Everybody who is there at this time (milliseconds since the epoch on our clock), by number.
     pub fn at(&self, at_ms: i64) -> Vec<Person> {
+        let at_ms = at_ms.saturating_sub(self.roster.own_ahead_ms());
         let lost_ms = millis(self.options.lost_after);
         let mut people: Vec<Person> = self
             .table()
@@ -468,11 +476,23 @@ impl Fusion {
         })
     }
 
+    /// What a camera's clock is ahead of the site's, milliseconds: what its times are corrected by here.
+    pub fn ahead_ms(&self, camera: &CameraId) -> i64 {
+        self.roster.find(camera).map_or(0, |index| self.roster.ahead_ms(index))
+    }
+
+    /// What our own clock is ahead of the others', and how far that may be off, milliseconds, by what their
+    /// messages show; none with fewer than three of them.
+    pub fn own_clock(&self) -> Option<(i64, i64)> {
+        self.roster.own_clock()
+    }
+
     /// Everybody whom other cameras see at this time (milliseconds since the epoch on our clock): where, and
     /// whether our own does too.
     pub fn seen_by_others(&self, at_ms: i64) -> impl Iterator<Item = (Point, bool)> + '_ {
         let moment_ms = millis(self.options.moment).max(1);
         let fresh = move |b: &table::Binding, p: &table::Person| p.seen_ms - b.seen_ms < moment_ms;
+        let at_ms = at_ms.saturating_sub(self.roster.own_ahead_ms());
         let people = self.table().people.iter();
         people.filter(move |p| p.is_shown() && at_ms - p.seen_ms < 2 * FUTURE_MAX_MS).filter_map(move |p| {
             let own = p.bindings.iter().any(|b| Roster::is_own(b.camera) && fresh(b, p));

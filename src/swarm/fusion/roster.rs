@@ -6,7 +6,10 @@
 //! Clocks are told from arrivals. A message can't arrive before it was sent, and of many some travel
 //! fast: the least `arrival - capture` of a camera is its fastest way less what its clock is ahead. All
 //! cameras of a site have much the same fastest way, so a camera's least, against the median of all
-//! others' leasts, tells its clock. Differences below [`CLOCK_DOUBT_MS`] may be the network's and are left alone.
+//! others' leasts, tells its clock. That median itself tells ours: it is the fastest way plus what we are
+//! ahead of them all. Our own reports are put right by it when it is far off (then ours is the odd one out),
+//! and what we publish is not: cameras that all followed each other would never come to rest.
+//! Differences below [`CLOCK_DOUBT_MS`] may be the network's and are left alone.
 
 use std::collections::BTreeSet;
 
@@ -18,6 +21,11 @@ pub const CAMERAS_MAX: usize = 256;
 const FORGET_MS: i64 = 10_000;
 /// Clocks that differ by less are taken as equal, milliseconds.
 const CLOCK_DOUBT_MS: i64 = 30;
+/// Our own clock is put right only when it is farther off than this against the median of all others,
+/// milliseconds: the fastest way can't be told from a small difference.
+const OWN_DOUBT_MS: i64 = 250;
+/// What the fastest message takes from its frame to us, and how far that may be off, milliseconds.
+const WAY_MS: (i64, i64) = (40, 40);
 /// How fast the least is forgotten, milliseconds a second: as fast as bad clocks drift, and a way gets longer.
 const CLOCK_DRIFT_MS_PER_S: i64 = 1;
 
@@ -38,12 +46,14 @@ struct Member {
 #[derive(Debug, Clone)]
 pub(super) struct Roster {
     members: Vec<Member>,
+    /// What our own clock is ahead of the median of the others, as far as their messages tell.
+    own: Option<i64>,
 }
 
 impl Roster {
     /// Our own camera alone.
     pub(super) fn new(own: &CameraId) -> Self {
-        let mut roster = Self { members: Vec::new() };
+        let mut roster = Self { members: Vec::new(), own: None };
         roster.members.push(member(own, 0));
         roster
     }
@@ -66,6 +76,16 @@ impl Roster {
 
     pub(super) fn ahead_ms(&self, camera: u16) -> i64 {
         self.members[usize::from(camera)].ahead_ms
+    }
+
+    /// What is taken off our own times, milliseconds.
+    pub(super) fn own_ahead_ms(&self) -> i64 {
+        self.ahead_ms(0)
+    }
+
+    /// What our own clock is ahead of the others', and how far that may be off; none without three others.
+    pub(super) fn own_clock(&self) -> Option<(i64, i64)> {
+        self.own.map(|ahead_ms| (ahead_ms, WAY_MS.1))
     }
 
     pub(super) fn covers(&self, camera: u16, at: Point) -> bool {
@@ -122,6 +142,9 @@ impl Roster {
         leasts.sort_unstable();
         // Two clocks that differ do not say which of them is off.
         let Some(&median) = leasts.get(leasts.len() / 2).filter(|_| leasts.len() >= 3) else { return };
+        let own_ms = median - WAY_MS.0;
+        self.members[0].ahead_ms = if own_ms.abs() < OWN_DOUBT_MS { 0 } else { own_ms };
+        self.own = Some(own_ms);
         for m in &mut self.members[1..] {
             let ahead_ms = m.fastest.map_or(0, |(least, _)| median - least);
             m.ahead_ms = if ahead_ms.abs() < CLOCK_DOUBT_MS { 0 } else { ahead_ms };
