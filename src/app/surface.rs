@@ -169,6 +169,7 @@ impl Surface {
         for action in actions.drain(..) {
             match action {
                 Action::Send(envelope) => swarm.links.router.send(envelope),
+                Action::Subscribe { .. } | Action::Unsubscribe { .. } => {}
                 Action::Peer { camera, change } => {
                     tracing::info!(camera = %self.camera, peer = %camera, ?change, "peer");
                 }

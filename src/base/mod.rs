@@ -1,5 +1,6 @@
 //! What every part may lean on: time and its text form, error kinds, backoff, identifiers' source, the
-//! assignment problem, a hash, files that are replaced whole, secrets and how they are hidden.
+//! assignment problem, a hash, functions that give the same bits everywhere, files that are replaced whole,
+//! secrets and how they are hidden.
 //!
 //! Knows nothing of cameras, video or MQTT, and nothing else of this crate.
 
@@ -10,6 +11,7 @@ mod error;
 mod file;
 mod hash;
 mod ids;
+pub mod portable;
 mod secret;
 mod timestamp;
 mod url;

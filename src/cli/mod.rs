@@ -18,6 +18,7 @@ mod replay;
 mod run;
 mod secret;
 mod send;
+mod simulate;
 mod watch;
 
 use std::io::{self, Write};
@@ -64,6 +65,8 @@ enum Verb {
         #[command(subcommand)]
         of: evaluate::Evaluation,
     },
+    /// Run many cameras in virtual time, with faults between them, and tell what came of it.
+    Simulate(simulate::Arguments),
     /// Run the embedded broker alone.
     #[cfg(feature = "broker")]
     Broker(run::BrokerArguments),
@@ -100,6 +103,8 @@ enum Error {
     #[error(transparent)]
     Broker(#[from] broker::Error),
     #[error(transparent)]
+    Simulate(#[from] crate::simulate::Error),
+    #[error(transparent)]
     Secret(#[from] secrets::Error),
     #[error("{what}: {source}")]
     File { what: String, source: io::Error },
@@ -123,6 +128,7 @@ impl Error {
             Self::Detector(error) => error.kind(),
             #[cfg(feature = "broker")]
             Self::Broker(error) => error.kind(),
+            Self::Simulate(error) => error.kind(),
             Self::Secret(error) => error.kind(),
             Self::File { .. } | Self::Unavailable(_) => ErrorKind::Unavailable,
             Self::BadInput(_) => ErrorKind::BadInput,
@@ -165,6 +171,7 @@ fn act(cli: Cli) -> Result<(), Error> {
         Verb::Watch(arguments) => watch::run(&arguments, &cli.log),
         Verb::Replay(arguments) => replay::run(&arguments, &cli.log),
         Verb::Evaluate { of } => evaluate::run(&of, &cli.log),
+        Verb::Simulate(arguments) => simulate::run(&arguments),
         #[cfg(feature = "broker")]
         Verb::Broker(arguments) => run::broker(&arguments, &cli.log),
         Verb::Secret(arguments) => secret::run(&arguments),

@@ -27,7 +27,7 @@ pub use broker::{Broker, User};
 pub use capture::{Capture, Command, Pace, Replay, Source, Synthetic, Video};
 pub use control::Control;
 pub use fleet::{Channel, Fleet};
-pub use mqtt::{BrokerLink, Carried, Swarm};
+pub use mqtt::{BrokerLink, Carried, Encoding, Swarm};
 pub use scene::{Behavior, Calibration, Detector, DetectorKind, Pair, Prediction, Relative, Tracker, Zone};
 
 /// The configuration of one OmniSight camera.

@@ -413,6 +413,12 @@ impl Validator<'_> {
                 stale_after: Duration::from_secs_f64(raw.stale_after_s),
                 ..swarm::peers::Options::default()
             },
+            neighbours: swarm::NeighbourOptions { near_m: raw.near_m, ..swarm::NeighbourOptions::default() },
+            encoding: match raw.encoding {
+                raw::Encoding::Json => swarm::Encoding::Json,
+                raw::Encoding::Msgpack => swarm::Encoding::MsgPack,
+                raw::Encoding::MsgpackAlways => swarm::Encoding::MsgPackAlways,
+            },
             ..swarm::Options::default()
         };
         Ok(raw.enabled.then_some(options))

@@ -52,6 +52,7 @@ mod tests;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use crate::base::portable::exp;
 use crate::model::{CameraId, Class, Point, Polygon};
 use pairing::Scratch;
 use roster::Roster;
@@ -471,7 +472,7 @@ impl Fusion {
             velocity_mps: p.estimate.velocity(),
             cov_m2: place.cov,
             class: p.class(),
-            existence: 1.0 / (1.0 + (-p.exists).exp()),
+            existence: 1.0 / (1.0 + exp(-p.exists)),
             seen_ms: p.seen_ms,
             seen_by,
         }

@@ -12,6 +12,7 @@
 use super::motion::{Cov, Place, Pool, det, mahalanobis2, plus, round};
 use super::person::Person;
 use super::{Scan, Sight};
+use crate::base::portable::{exp, ln};
 use crate::base::{Assignment, Pair};
 use crate::model::{Class, Point};
 
@@ -191,7 +192,7 @@ impl<'a> Moment<'a> {
                 }
                 let past: f64 = members[column].iter().map(|&i| self.affinity(person, i)).sum::<f64>()
                     / members[column].len() as f64;
-                let worth = ln_density(off, plus(w.prior.cov, place.cov)) - STRAY_CLUSTER_PER_M2.ln()
+                let worth = ln_density(off, plus(w.prior.cov, place.cov)) - ln(STRAY_CLUSTER_PER_M2)
                     + past
                     + person.doubt();
                 if worth > 0.0 {
@@ -219,7 +220,7 @@ impl<'a> Moment<'a> {
                 }
                 let at = s.at_step(w.velocity);
                 let known = w.without((self.of[i] == Some(row) && !s.muted).then_some(&at));
-                let worth = ln_density(at.at - known.at, plus(known.cov, at.cov)) - STRAY_PER_M2.ln()
+                let worth = ln_density(at.at - known.at, plus(known.cov, at.cov)) - ln(STRAY_PER_M2)
                     + self.affinity(person, i)
                     + person.doubt();
                 if worth > 0.0 {
@@ -326,7 +327,7 @@ impl<'a> Moment<'a> {
             }
             let off = s.place.at - place.at;
             if off.y.abs() < REACH_M && class.compatible(s.sight.class) {
-                let worth = ln_density(off, plus(place.cov, s.place.cov)) - STRAY_PER_M2.ln();
+                let worth = ln_density(off, plus(place.cov, s.place.cov)) - ln(STRAY_PER_M2);
                 if worth > 0.0 {
                     scratch.pairs.push(Pair { row, column, worth });
                 }
@@ -356,8 +357,8 @@ fn without_empty(pools: Vec<Pool>, member: Vec<Option<usize>>) -> (Vec<Pool>, Ve
 /// moves are as forecast, some are not at all.
 pub(super) fn ln_density(off: Point, cov: Cov) -> f64 {
     let density =
-        |cov: Cov| (-0.5 * mahalanobis2(off, cov)).exp() / (std::f64::consts::TAU * det(cov).sqrt());
+        |cov: Cov| exp(-0.5 * mahalanobis2(off, cov)) / (std::f64::consts::TAU * det(cov).sqrt());
     let wide = plus(cov, round(SURPRISE_M * SURPRISE_M));
     let p = (1.0 - SURPRISE_PART) * density(cov) + SURPRISE_PART * density(wide);
-    p.max(1e-12).ln()
+    ln(p.max(1e-12))
 }

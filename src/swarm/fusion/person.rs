@@ -8,6 +8,7 @@ use super::motion::{Cov, Estimate, Place, mahalanobis2};
 use super::pairing::Seen;
 use super::revise::Trail;
 use super::roster::Roster;
+use crate::base::portable::{exp, ln};
 use crate::model::Class;
 
 /// What a track that was this person's before is worth where tracks are never mistaken, natural units, per time
@@ -124,7 +125,7 @@ impl Person {
     /// not be there at all.
     pub(super) fn doubt(&self) -> f64 {
         if !self.confirmed {
-            -(-self.exists).exp().ln_1p()
+            -ln(1.0 + exp(-self.exists))
         } else if self.exists <= EXIST_SHOWN {
             LOST_DOUBT + LOST_DOUBT_PER_S * self.overlooked_s
         } else {

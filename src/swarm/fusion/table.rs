@@ -22,6 +22,7 @@ use super::revise::{self, Sighting};
 use super::roster::Roster;
 use super::standing::{self, Standing};
 use super::{Options, Scan, millis};
+use crate::base::portable::{exp, ln};
 use crate::model::Point;
 
 /// A report vaguer than this says nothing (standard deviation), metres.
@@ -123,7 +124,7 @@ impl Table {
             if was_seen || roster.is_covered(person.estimate.place(0.0).at) {
                 person.overlooked_s += dt_s;
                 if person.exists <= EXIST_SHOWN {
-                    person.estimate.fade((-dt_s / FADE_S).exp());
+                    person.estimate.fade(exp(-dt_s / FADE_S));
                 }
             }
             person.exists = person.exists.min(EXIST_MAX) + EXIST_PER_S * dt_s;
@@ -349,5 +350,5 @@ fn missed(person: &mut Person, now_ms: i64, scanned: &[bool], standing: &[Standi
 /// What a detector's score says for somebody being there, natural units.
 fn score(confidence: f64) -> f64 {
     let p = confidence.clamp(0.01, 0.99);
-    ((p / (1.0 - p)).ln() - CLUTTER_LN_ODDS).clamp(SCORE_LIMITS.0, SCORE_LIMITS.1)
+    (ln(p / (1.0 - p)) - CLUTTER_LN_ODDS).clamp(SCORE_LIMITS.0, SCORE_LIMITS.1)
 }
