@@ -72,7 +72,9 @@ impl Neighbours {
     /// Whether presence is worth keeping: on a large site that of a newcomer far away is not.
     pub(super) fn cares(&mut self, m: &StatusMessage, peers: &Peers) -> bool {
         let known = peers.get(&m.camera_id);
-        if self.near.is_some() && known.is_none() && !self.is_near(m) {
+        // On a large site all introduce themselves at once, before anybody has decided that it is one.
+        let large = || self.near.is_some() || peers.online() > self.options.small_site_max;
+        if known.is_none() && large() && !self.is_near(m) {
             return false;
         }
         self.stale |= known
