@@ -5,7 +5,7 @@ use super::fusion::Fusion;
 use super::peers::{PeerState, Peers};
 use super::trust::Trust;
 use super::{Ground, Identity};
-use crate::model::{CameraId, Point};
+use crate::model::{CameraId, Point, Polygon};
 
 /// See the module.
 pub(super) struct Surroundings<'a> {
@@ -24,13 +24,11 @@ impl Site for Surroundings<'_> {
 
     fn viewers(&self, at: Point) -> Vec<(&CameraId, bool)> {
         let Ground { calibrated, footprint } = &self.identity.ground;
-        let own = footprint.iter().filter(|_| *calibrated).map(|f| (self.own(), f, self.looks));
-        let peers =
-            self.peers.iter().filter_map(|(camera, p)| Some((camera, p.footprint.as_ref()?, p.looks())));
-        let all = own.chain(peers);
-        all.filter(|(_, footprint, _)| footprint.contains(at))
-            .map(|(camera, _, looks)| (camera, looks))
-            .collect()
+        let own =
+            footprint.iter().filter(|f| *calibrated && f.contains(at)).map(|_| (self.own(), self.looks));
+        let holds = |f: &Option<Polygon>| f.as_ref().is_some_and(|f| f.contains(at));
+        let peers = self.peers.iter().filter(|(_, p)| holds(&p.footprint));
+        own.chain(peers.map(|(camera, p)| (camera, p.looks()))).collect()
     }
 
     fn is_known(&self, camera: &CameraId) -> bool {

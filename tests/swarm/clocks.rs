@@ -54,6 +54,8 @@ fn run(own_ms: impl Fn(u64) -> u64) -> (Engine, u64) {
             handle(&mut own, Input::Tick, now_ms);
         }
     }
+    // Our last report is worked in with the next step.
+    handle(&mut own, Input::Tick, now_ms);
     (own, now_ms)
 }
 

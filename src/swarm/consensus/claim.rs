@@ -9,13 +9,14 @@
 //! place ([`Claim::is_same`]). All numbers are whole (milliseconds, millimetres, thousandths), as on the wire.
 
 use super::ballot::{Ballot, Word};
+use super::places::Place;
 use crate::model::{CameraId, EventState, EventType, Point, Severity};
 use crate::swarm::message::{EventKey, EventMessage};
 
 /// Claims about one person are of one incident within this time and distance: cameras that took notice later
 /// say so later, and somebody who goes on doing it is no new incident.
 const SUBJECT_WITHIN_MS: u64 = 30_000;
-const SUBJECT_WITHIN_M: f64 = 10.0;
+pub(super) const SUBJECT_WITHIN_M: f64 = 10.0;
 /// Claims at one place are of one incident within this time and distance, as long as nobody knows better.
 const PLACE_WITHIN_MS: u64 = 10_000;
 const PLACE_WITHIN_M: f64 = 3.0;
@@ -95,6 +96,13 @@ impl Told {
             expected_ms: m.predicted_time.0,
             tracks,
         }
+    }
+
+    /// Where claims lie that may be of the same incident: here, or next to it.
+    pub(super) fn place(&self) -> Place {
+        let at = self.position_m();
+        let cell = |v: f64| (v / SUBJECT_WITHIN_M).floor() as i32;
+        (self.kind, cell(at.x), cell(at.y))
     }
 
     pub(super) fn position_m(&self) -> Point {

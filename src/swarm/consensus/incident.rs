@@ -49,6 +49,9 @@ impl Consensus {
         now: Time,
         out: &mut Vec<Action>,
     ) -> Vec<ClaimId> {
+        if let Some(case) = self.cases.get_mut(id) {
+            case.is_new = false;
+        }
         self.name_subjects(id, site);
         let Some(mut incident) = self.incident(id, site, now) else { return Vec::new() };
         if let Some(vote) = self.own_vote(&incident, site, now) {
@@ -105,7 +108,9 @@ impl Consensus {
         while let Some(&at) = found.get(next) {
             next += 1;
             let Some(case) = self.cases.get(at) else { continue };
-            let joined = self.cases.iter().filter(|(other_id, other)| {
+            let near = self.places.around(case.claim.latest.place());
+            let near = near.filter_map(|other_id| self.cases.get_key_value(other_id));
+            let joined = near.filter(|(other_id, other)| {
                 let one_camera = other_id.0 == at.0;
                 other.claim.is_same(&case.claim, [&other.subjects, &case.subjects], one_camera)
                     && !found.contains(other_id)
@@ -209,25 +214,29 @@ impl Consensus {
         }
         let message = vote(own, claim.key(&key.0, key.1), word, now);
         let key = key.clone();
-        if let Some(case) = self.cases.get_mut(&key) {
-            case.claim.ballot.cast(own, word);
-        }
+        self.cases.get_mut(&key)?.claim.ballot.cast(own, word);
         Some(message)
     }
 
     /// Tells this camera's surfaces what is new.
     fn say(&mut self, incident: &Incident, out: &mut Vec<Action>) {
-        let said = |id: &ClaimId| self.cases.get(id).and_then(|case| case.said);
-        let is_news = match incident.state {
-            // An incident that is asked about again was told before.
-            EventState::Predicted => incident.members.iter().all(|id| said(id).is_none()),
-            state => !incident.members.iter().any(|id| said(id) == Some(state)),
+        let said = |state| {
+            let mut members = incident.members.iter().filter_map(|id| self.cases.get(id));
+            members.any(|case| case.said == Some(state))
         };
-        let stays = (incident.state == EventState::Predicted && !is_news)
-            .then(|| incident.members.iter().find_map(said));
+        let decided = [EventState::Confirmed, EventState::Retracted, EventState::Expired];
+        let before = decided.into_iter().find(|state| said(*state));
+        let is_news = match incident.state {
+            EventState::Predicted => before.is_none() && !said(EventState::Predicted),
+            // That nobody decides any more takes nothing back.
+            EventState::Expired => before.is_none(),
+            state => !said(state),
+        };
+        let now_said = if is_news { incident.state } else { before.unwrap_or(EventState::Predicted) };
         for id in &incident.members {
             if let Some(case) = self.cases.get_mut(id) {
-                case.said = stays.unwrap_or(Some(incident.state));
+                case.said = Some(now_said);
+                case.is_new = false;
             }
         }
         if !is_news {
@@ -247,7 +256,9 @@ impl Consensus {
         let Some(mine) = incident.members.iter().find(|id| id.0 == *site.own()).cloned() else { return };
         let claims = || incident.members.iter().filter_map(|id| self.cases.get(id));
         let state = incident.state;
-        let is_told = state == EventState::Predicted || claims().any(|case| case.claim.told.has(state));
+        let is_told = state == EventState::Predicted
+            || claims().any(|case| case.claim.told.has(state))
+            || (state == EventState::Expired && claims().any(|case| case.claim.told.confirmed));
         let is_late = incident.tally.asked > 1
             && claims().any(|case| case.claim.told.expired || case.claim.told.retracted);
         let speakers = claimants(&incident.members).into_iter().filter(|camera| site.is_present(camera));

@@ -33,6 +33,10 @@
 //! [`TAKEOVER`], and its claim gives the key. Two may speak while they can't hear each other; their events are
 //! one for everybody who hears both.
 //!
+//! **Cost.** What concerns this camera (it claims it, or its footprint holds the place) is looked at with every
+//! message. Everything else on the site is only noted, and looked at once in a tick; claims that could join are
+//! found by their place. So the cost of a message does not grow with what happens far away.
+//!
 //! **Own votes** come from what this camera saw there and then ([`witness`]), and from where its view is
 //! blind ([`view`]). Pure: no clock, no randomness. Bounds: [`CLAIMS_MAX`], [`CLAIMS_PER_CAMERA_MAX`],
 //! [`ballot::VOTERS_MAX`], [`ORPHANS_MAX`], [`KEEP`]; what is refused is counted.
@@ -40,6 +44,7 @@
 pub mod ballot;
 mod claim;
 mod incident;
+mod places;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -50,6 +55,7 @@ use std::time::Duration;
 
 use ballot::{Ballot, Tally, Word};
 use claim::Claim;
+use places::Places;
 use view::View;
 use witness::Witness;
 
@@ -254,6 +260,10 @@ struct Case {
     decided: Option<(EventState, Time)>,
     /// The last message of it, if it is this camera's.
     own: Option<Box<EventMessage>>,
+    /// It concerns this camera, which claims it or is asked.
+    is_ours: bool,
+    /// Something came that was not looked at yet.
+    is_new: bool,
 }
 
 /// Votes on a claim that is not known yet.
@@ -268,6 +278,7 @@ struct Orphan {
 pub struct Consensus {
     options: Options,
     cases: BTreeMap<ClaimId, Case>,
+    places: Places,
     orphans: BTreeMap<ClaimId, Orphan>,
     witness: Witness,
     view: View,
@@ -280,6 +291,7 @@ impl Consensus {
         Self {
             options,
             cases: BTreeMap::new(),
+            places: Places::default(),
             orphans: BTreeMap::new(),
             witness: Witness::default(),
             view: View::new(footprint),
@@ -297,22 +309,31 @@ impl Consensus {
         match input {
             Input::Event(m) => {
                 if let Some(id) = self.event(m, site, now) {
-                    self.settle(&id, site, now, out);
+                    self.settle_if_ours(&id, site, now, out);
                 }
             }
             Input::Vote(m) => {
                 if let Some(id) = self.vote(m, site, now) {
-                    self.settle(&id, site, now, out);
+                    self.settle_if_ours(&id, site, now, out);
                 }
             }
             Input::Scene(scene) => {
                 self.witness.note(scene);
-                self.settle_open(site, now, self.options.timeout + VOTE_LATE, out);
+                // What is seen now may be the answer to what was asked.
+                let within = self.options.timeout + VOTE_LATE;
+                self.settle_all(site, now, out, |case| {
+                    case.is_ours && case.own.is_none() && now.since(case.opened) <= within
+                });
             }
             Input::Tick => {
                 self.forget(now);
-                // Long enough for everybody's turn to speak.
-                self.settle_open(site, now, self.options.timeout + 8 * TAKEOVER, out);
+                // Long enough for everybody's turn to speak, and for who is gone to be known as such.
+                let within = self.options.timeout + 8 * TAKEOVER;
+                self.settle_all(site, now, out, |case| {
+                    let is_open = matches!(case.said, None | Some(EventState::Predicted));
+                    let may_speak = case.own.is_some() && now.since(case.opened) <= within;
+                    case.is_new || is_open || may_speak || case.decided.is_some()
+                });
             }
         }
     }
@@ -364,11 +385,20 @@ impl Consensus {
                 case.opened = now;
             }
             case.own = own.or(case.own.take());
-            return case.claim.merge(&claim).then_some(id);
+            let before = case.claim.latest.place();
+            if !case.claim.merge(&claim) {
+                return None;
+            }
+            case.is_ours |= self.view.covers(case.claim.latest.position_m());
+            self.places.moved(&id, before, case.claim.latest.place());
+            return Some(id);
         }
         self.make_room(&m.camera_id);
+        self.places.insert(id.clone(), claim.latest.place());
+        let is_ours = own.is_some() || self.view.covers(claim.latest.position_m());
+        let (subjects, said, decided) = (Vec::new(), None, None);
         let case =
-            Case { claim, opened: now, heard: now, subjects: Vec::new(), said: None, decided: None, own };
+            Case { claim, opened: now, heard: now, subjects, said, decided, own, is_ours, is_new: true };
         self.cases.insert(id.clone(), case);
         Some(id)
     }
@@ -385,8 +415,8 @@ impl Consensus {
         } else {
             None
         };
-        if let Some(gone) = gone {
-            self.cases.remove(&gone);
+        if let Some(case) = gone.as_ref().and_then(|gone| self.cases.remove(gone)) {
+            gone.iter().for_each(|gone| self.places.remove(gone, case.claim.latest.place()));
             self.counters.claims_evicted += 1;
         }
     }
@@ -437,7 +467,14 @@ impl Consensus {
 
     /// Lets go of what is too old.
     fn forget(&mut self, now: Time) {
-        self.cases.retain(|_, case| now.since(case.heard) < KEEP);
+        let places = &mut self.places;
+        self.cases.retain(|id, case| {
+            let stays = now.since(case.heard) < KEEP;
+            if !stays {
+                places.remove(id, case.claim.latest.place());
+            }
+            stays
+        });
         let counters = &mut self.counters;
         self.orphans.retain(|_, orphan| {
             let stays = now.since(orphan.heard) < ORPHAN_KEEP;
@@ -448,16 +485,28 @@ impl Consensus {
         });
     }
 
-    /// Looks again at every incident that was opened of late.
-    fn settle_open(&mut self, site: &dyn Site, now: Time, within: Duration, out: &mut Vec<Action>) {
-        let open = self.cases.iter().filter(|(_, case)| {
-            now.since(case.opened) <= within
-                || case.decided.is_some_and(|(_, since)| now.since(since) <= within)
-        });
-        let mut open: BTreeSet<ClaimId> = open.map(|(id, _)| id.clone()).collect();
-        while let Some(id) = open.pop_first() {
+    /// Looks at what concerns this camera at once; the rest waits for the tick.
+    fn settle_if_ours(&mut self, id: &ClaimId, site: &dyn Site, now: Time, out: &mut Vec<Action>) {
+        let Some(case) = self.cases.get_mut(id) else { return };
+        case.is_new = true;
+        if case.is_ours {
+            self.settle(id, site, now, out);
+        }
+    }
+
+    /// Looks at the incident of every claim that is chosen, each once.
+    fn settle_all(
+        &mut self,
+        site: &dyn Site,
+        now: Time,
+        out: &mut Vec<Action>,
+        chosen: impl Fn(&Case) -> bool,
+    ) {
+        let chosen = self.cases.iter().filter(|(_, case)| chosen(case));
+        let mut left: BTreeSet<ClaimId> = chosen.map(|(id, _)| id.clone()).collect();
+        while let Some(id) = left.pop_first() {
             for member in self.settle(&id, site, now, out) {
-                open.remove(&member);
+                left.remove(&member);
             }
         }
     }

@@ -43,7 +43,7 @@ impl View {
 
     /// Somebody is here by the word of others; `seen`: by ours too.
     pub(super) fn compare(&mut self, at: Point, seen: bool) {
-        if !self.footprint.as_ref().is_some_and(|f| f.contains(at)) {
+        if !self.covers(at) {
             return;
         }
         let place = cell(at);
@@ -58,12 +58,16 @@ impl View {
         cell.seen += u16::from(seen);
     }
 
+    /// Whether a place lies in its footprint.
+    pub(super) fn covers(&self, at: Point) -> bool {
+        self.footprint.as_ref().is_some_and(|f| f.contains(at))
+    }
+
     /// Whether somebody at this place would be seen.
     pub(super) fn sees(&self, at: Point) -> bool {
         let is_blind =
             |c: &Cell| c.compared >= COMPARED_MIN && f64::from(c.seen) < SEEN_MIN * f64::from(c.compared);
-        self.footprint.as_ref().is_some_and(|f| f.contains(at))
-            && !self.cells.get(&cell(at)).is_some_and(is_blind)
+        self.covers(at) && !self.cells.get(&cell(at)).is_some_and(is_blind)
     }
 }
 

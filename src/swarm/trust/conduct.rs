@@ -244,7 +244,7 @@ mod tests {
     #[test]
     fn who_says_what_can_not_be_is_muted_and_heard_again_after_a_time_of_good_behaviour() {
         let (mut conduct, camera) = (Conduct::default(), CameraId::parse("a").unwrap());
-        let mut say = |speed_mps, from_ms: u64, count: u64, conduct: &mut Conduct| {
+        let say = |speed_mps, from_ms: u64, count: u64, conduct: &mut Conduct| {
             for n in 0..count {
                 let ms = from_ms + n * 100;
                 conduct.judge(&report(1, 5.0, speed_mps, ms), None, at(ms));

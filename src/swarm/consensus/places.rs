@@ -1,0 +1,49 @@
+//! Where the claims lie, so that those that could be of one incident are found without looking at all.
+//!
+//! A grid for each kind of event, its cells as wide as claims of one incident may lie apart: who could join
+//! lies in the same cell or next to it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::ClaimId;
+use crate::model::EventType;
+
+/// A kind of event and a cell of the ground.
+pub(super) type Place = (EventType, i32, i32);
+
+/// The claims of each place.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Places {
+    claims: BTreeMap<Place, BTreeSet<ClaimId>>,
+}
+
+impl Places {
+    pub(super) fn insert(&mut self, id: ClaimId, at: Place) {
+        self.claims.entry(at).or_default().insert(id);
+    }
+
+    pub(super) fn remove(&mut self, id: &ClaimId, at: Place) {
+        if let Some(claims) = self.claims.get_mut(&at) {
+            claims.remove(id);
+            if claims.is_empty() {
+                self.claims.remove(&at);
+            }
+        }
+    }
+
+    pub(super) fn moved(&mut self, id: &ClaimId, from: Place, to: Place) {
+        if from != to {
+            self.remove(id, from);
+            self.insert(id.clone(), to);
+        }
+    }
+
+    /// The claims at a place and next to it.
+    pub(super) fn around(&self, (kind, x, y): Place) -> impl Iterator<Item = &ClaimId> {
+        let rows = (-1..=1).map(move |dx| x.saturating_add(dx));
+        rows.flat_map(move |x| {
+            let row = (kind, x, y.saturating_sub(1))..=(kind, x, y.saturating_add(1));
+            self.claims.range(row).flat_map(|(_, claims)| claims)
+        })
+    }
+}
