@@ -21,6 +21,7 @@
 //!   no tokio, no I/O, no ambient time or randomness. `handle(input, now) -> actions`.
 //! - `capture`, `inference`, `link`, `broker` know `model` and `base`, never each other.
 //! - [`picture`] draws a scene for people; it knows `model` and `base`, and only `app` and `cli` know it.
+//! - [`simulate`] runs many swarm engines in virtual time; it knows `base`, `model` and `swarm`.
 //! - `config` knows the options of each part; no part knows `config`.
 //! - `app` knows all; only `cli` knows `app`.
 
@@ -42,6 +43,7 @@ pub mod pipeline;
 pub mod platform;
 pub mod predict;
 pub mod secrets;
+pub mod simulate;
 pub mod store;
 pub mod supervisor;
 pub mod swarm;

@@ -23,10 +23,17 @@ use crate::behavior::{self, Analyzer};
 use crate::capture::{Capture, Taken};
 use crate::inference::{self, Detector};
 use crate::model::{
-    BBox, CameraId, Detection, Event, Forecast, Frame, GroundPlane, Scene, SceneTrack, Transition, Zone,
+    Attribute, BBox, CameraId, Detection, Event, Forecast, Frame, GroundPlane, Motion, Scene, SceneTrack,
+    Size, Track, Transition, Zone,
 };
 use crate::predict;
-use crate::track::{self, Tracker};
+use crate::track::{self, Attributes, Tracker};
+
+/// Where a box ends at the picture's edge, the rest of the body lies beyond it: standard deviation of the foot
+/// point, in parts of the box's side.
+const HIDDEN_PART: f64 = 0.3;
+/// A box that ends so near the picture's edge is cut by it, pixels.
+const EDGE_PX: f64 = 2.0;
 
 /// The options of every step.
 #[derive(Debug, Clone)]
@@ -83,6 +90,19 @@ impl Options {
     }
 }
 
+/// The foot point of a track with the doubt that the picture's edge adds to it.
+fn foot_in_view(track: &Track, view: Size) -> Motion {
+    let (b, mut foot) = (track.bbox, track.foot);
+    let (right, bottom) = (b.left + b.width, b.top + b.height);
+    if bottom >= f64::from(view.height) - EDGE_PX {
+        foot.cov[(1, 1)] += (HIDDEN_PART * b.height).powi(2);
+    }
+    if b.left <= EDGE_PX || right >= f64::from(view.width) - EDGE_PX {
+        foot.cov[(0, 0)] += (HIDDEN_PART * b.width).powi(2);
+    }
+    foot
+}
+
 /// One camera's perception.
 pub struct Perception {
     ground: GroundPlane,
@@ -98,6 +118,8 @@ pub struct Perception {
     event_ids: Box<dyn IdSource + Send>,
     detections: Vec<Detection>,
     events: Vec<Event>,
+    attributes: Attributes,
+    read: Vec<(u32, Attribute)>,
     /// Each living track as it was last seen, without its forecast; bounded by `track::OBJECTS_MAX`.
     last_seen: BTreeMap<u32, SceneTrack>,
     last_frame: Option<Time>,
@@ -125,6 +147,8 @@ impl Perception {
             event_ids,
             detections: Vec::new(),
             events: Vec::new(),
+            attributes: Attributes::default(),
+            read: Vec::new(),
             last_seen: BTreeMap::new(),
             last_frame: None,
             left_out_before: 0,
@@ -153,6 +177,7 @@ impl Perception {
         self.expect(dt_s);
         self.detector.detect(frame, &mut self.detections)?;
         self.tracker.step(&self.detections, frame.size, now, self.track_ids.as_mut());
+        self.attributes.take(&frame.readings, self.tracker.tracks(), &mut self.read);
         let mut tracks: Vec<SceneTrack> = self.tracker.tracks().iter().map(|t| self.place(t)).collect();
         for seen in &mut tracks {
             if let Some(ground) = &seen.ground {
@@ -166,8 +191,15 @@ impl Perception {
             self.last_seen.insert(seen.track.id, kept);
         }
         transitions.extend(self.events.drain(..).map(Transition::Event));
+        let read = self.read.drain(..);
+        transitions.extend(read.map(|(track, attribute)| Transition::Attribute {
+            track,
+            attribute,
+            time: now,
+        }));
         for id in ended {
             self.analyzer.forget(*id);
+            transitions.extend(last_word(&mut self.attributes, *id, now));
             if let Some(last) = self.last_seen.remove(id) {
                 transitions.push(Transition::TrackEnded { last: Box::new(last), time: now });
             }
@@ -206,10 +238,10 @@ impl Perception {
         self.tracker.explanation()
     }
 
-    fn place(&self, track: &crate::model::Track) -> SceneTrack {
+    fn place(&self, track: &Track) -> SceneTrack {
         SceneTrack {
             track: *track,
-            ground: self.ground.motion_to_ground(&track.foot),
+            ground: self.ground.motion_to_ground(&foot_in_view(track, self.ground.size())),
             behavior: crate::model::Behavior::default(),
             forecast: Forecast::default(),
         }
@@ -233,8 +265,10 @@ impl Perception {
     /// No frame comes any more: the tracks that live end with the last one.
     fn finish(&mut self, transitions: &mut Vec<Transition>) {
         let Some(time) = self.last_frame else { return };
-        let last_seen = std::mem::take(&mut self.last_seen).into_values();
-        transitions.extend(last_seen.map(|last| Transition::TrackEnded { last: Box::new(last), time }));
+        for (id, last) in std::mem::take(&mut self.last_seen) {
+            transitions.extend(last_word(&mut self.attributes, id, time));
+            transitions.push(Transition::TrackEnded { last: Box::new(last), time });
+        }
     }
 
     /// Tells what the bounds of its steps have cost so far.
@@ -247,6 +281,11 @@ impl Perception {
         counters.histories_evicted.store(self.analyzer.evicted(), Ordering::Relaxed);
         counters.events_not_followed.store(events_not_followed, Ordering::Relaxed);
     }
+}
+
+/// What is known of a track that ends, if anything was read off it.
+fn last_word(attributes: &mut Attributes, track: u32, time: Time) -> Option<Transition> {
+    attributes.end(track).map(|attribute| Transition::Attribute { track, attribute, time })
 }
 
 /// The adaptive region of interest of a running perception.

@@ -1,13 +1,14 @@
 //! One running camera: its threads, its task, and what it reports.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::Error;
+use super::fleet::{FleetTask, Setup as FleetSetup};
 use super::links::{Links, SharedLinks, take};
 use super::orders::{Orders, REQUESTS_MAX, Request, Setup};
 use super::signing::Keys;
@@ -16,6 +17,8 @@ use super::time_sync;
 use crate::base::{Clock, CorrectedClock};
 use crate::capture::{self, Capture};
 use crate::config::{BrokerLink, Config, TimeServer};
+use crate::control::FrameQuality;
+use crate::fleet;
 use crate::link::{self, OutboxOptions};
 use crate::model::{CameraId, Envelope, GroundPlane, MessageClass};
 use crate::pipeline::{self, Perception, Sight};
@@ -24,7 +27,7 @@ use crate::supervisor::Supervisor;
 use crate::swarm;
 
 /// Transitions that wait for the surface. A scene has a handful; the perception thread waits beyond.
-const TRANSITIONS_MAX: usize = 1_024;
+pub(super) const TRANSITIONS_MAX: usize = 1_024;
 
 /// A running camera.
 pub struct Camera {
@@ -39,7 +42,10 @@ pub struct Camera {
     stop: CancellationToken,
     tune_perception: watch::Sender<Option<pipeline::Tuning>>,
     tune_swarm: watch::Sender<Option<swarm::Tuning>>,
+    tune_fleet: watch::Sender<Option<fleet::Tuning>>,
+    tune_frames: watch::Sender<Option<FrameQuality>>,
     wanted_links: watch::Sender<Vec<BrokerLink>>,
+    rolled_back: Arc<AtomicBool>,
 }
 
 /// What is left to do for a surface that did not live to say goodbye itself.
@@ -67,10 +73,11 @@ pub struct Report {
 
 impl Camera {
     /// Starts a camera on the present tokio runtime; its parts are registered with `parts` as
-    /// `perception`, `surface` and `orders`, with the camera's id behind them. The capture restarts its source by
+    /// `perception`, `surface`, `orders` and `fleet`, with the camera's id behind them. The capture restarts its source by
     /// itself, and ends the perception when it can't.
     ///
     /// `keep_sights` keeps the last frame for [`Camera::sight`].
+    #[expect(clippy::too_many_lines, reason = "it puts the parts together, one after the other")]
     pub fn start(
         config: Config,
         clock: &Arc<dyn Clock>,
@@ -101,7 +108,8 @@ impl Camera {
         let (scenes_out, scenes) = watch::channel(None);
         let (transitions_out, transitions) = mpsc::channel(TRANSITIONS_MAX);
         let (resting_out, resting) = watch::channel(false);
-        let (sights_out, sights) = keep_sights.then(|| watch::channel(None)).unzip();
+        let frames_leave = config.control.as_ref().is_some_and(|control| control.data.frames);
+        let (sights_out, sights) = (keep_sights || frames_leave).then(|| watch::channel(None)).unzip();
         let seed = now.epoch_ms ^ u64::from(std::process::id());
         let capture = Arc::new(capture::spawn(config.capture, id.clone(), Arc::clone(clock), seed)?);
         let counters = Arc::new(pipeline::Counters::default());
@@ -116,12 +124,42 @@ impl Camera {
         let (tune_perception, perception_tunings) = watch::channel(None);
         let (tune_swarm, swarm_tunings) = watch::channel(None);
         let wanted_links = watch::Sender::new(config.links);
+        let rolled_back = Arc::new(AtomicBool::new(false));
         let thread = pipeline::spawn(Arc::clone(&capture), &id, perception, perception_tunings, outputs)?;
         parts.watch_thread(format!("perception {id}"), thread);
         let (report_out, surface) = watch::channel(SurfaceReport::default());
         let (modes_out, modes) = watch::channel(Vec::new());
         let (requests_out, requests) = mpsc::channel(REQUESTS_MAX);
         let ordering = ordering(&wanted_links.borrow());
+        let collecting = collecting(&wanted_links.borrow());
+        let (tune_fleet, fleet_tunings) = watch::channel(None);
+        let (tune_frames, frame_tunings) = watch::channel(None);
+        let (fleet_report_out, fleet_report) = watch::channel(None);
+        if config.fleet.is_some() && collecting.is_none() {
+            tracing::warn!(camera = %id, "[fleet] is on, and no [[broker_link]] carries fleet_detections: nobody is served");
+        }
+        let (mut fleet_transitions, mut desk) = (None, None);
+        if let (Some(options), Some(link)) = (config.fleet, collecting) {
+            let setup = FleetSetup {
+                camera: id.clone(),
+                options,
+                boot_ms: store.boot_ms(),
+                link,
+                wanted_links: wanted_links.subscribe(),
+                outbox: config.outbox.clone(),
+                tunings: fleet_tunings,
+                surface: surface.clone(),
+                capture: Arc::clone(&capture),
+                counters: Arc::clone(&counters),
+                report: fleet_report_out,
+                state_dir: config.state_dir.clone(),
+                clock: Arc::clone(clock),
+                stop: stop.clone(),
+            };
+            let (task, ends) = FleetTask::start(setup)?;
+            parts.spawn(format!("fleet {id}"), task.run());
+            (fleet_transitions, desk) = (Some(ends.transitions), Some(ends.desk));
+        }
         if let (Some(options), Some(link)) = (config.control, ordering) {
             let orders = Orders::start(Setup {
                 camera: id.clone(),
@@ -137,6 +175,11 @@ impl Camera {
                 surface: surface.clone(),
                 requests: requests_out,
                 modes: modes_out,
+                sights: sights.clone(),
+                ground: ground.clone(),
+                frame_tunings,
+                fleet: desk,
+                fleet_report,
                 state_dir: config.state_dir,
                 clock: Arc::clone(clock),
                 stop: stop.clone(),
@@ -154,6 +197,8 @@ impl Camera {
             clock: Arc::clone(clock),
             report: report_out,
             modes,
+            fleet: fleet_transitions,
+            rolled_back: Arc::clone(&rolled_back),
             stop: stop.clone(),
             tunings: swarm_tunings,
             wanted_links: wanted_links.subscribe(),
@@ -175,7 +220,10 @@ impl Camera {
             stop,
             tune_perception,
             tune_swarm,
+            tune_fleet,
+            tune_frames,
             wanted_links,
+            rolled_back,
         })
     }
 
@@ -240,6 +288,8 @@ impl Camera {
     pub fn tune(&self, config: &Config) {
         self.tune_perception.send_replace(Some(config.perception.tuning()));
         self.tune_swarm.send_replace(config.swarm.as_ref().map(swarm::Options::tuning));
+        self.tune_fleet.send_replace(config.fleet.as_ref().map(|fleet| fleet.tuning));
+        self.tune_frames.send_replace(config.control.as_ref().map(|control| control.data.frame_quality));
     }
 
     /// Goes by the links of this configuration: those that are other than before are connected anew.
@@ -251,12 +301,24 @@ impl Camera {
         });
     }
 
+    /// Whether a configuration had to be taken back because its links did not come up, and nobody has sent
+    /// another one since.
+    pub fn set_rolled_back(&self, rolled_back: bool) {
+        self.rolled_back.store(rolled_back, Ordering::Relaxed);
+    }
+
     /// Begins the stop: no more frames; the surface says goodbye when the last one is through. The
     /// supervisor sees the parts end.
     pub fn stop(&self) {
         self.capture.stop();
         self.stop.cancel();
     }
+}
+
+/// The link by which a fleet server is served: the first that carries its detections.
+pub(super) fn collecting(links: &[BrokerLink]) -> Option<link::Options> {
+    let collects = |link: &&BrokerLink| link.carries.classes.contains(&MessageClass::FleetDetection);
+    links.iter().find(collects).map(|link| link.options.clone())
 }
 
 /// The link by which commands come: the first that carries their answers.

@@ -22,6 +22,8 @@ use crate::supervisor::{End, Supervisor};
 
 /// The whole stop takes no longer than this; what runs then is left to the end of the process.
 pub const STOP_WITHIN: Duration = Duration::from_secs(10);
+/// How often links that are on trial are looked at.
+const TRIAL_LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How often the service manager hears how it goes.
 const STATUS_EVERY: Duration = Duration::from_secs(10);
 
@@ -93,6 +95,7 @@ async fn supervise(
 ) -> Result<After, Error> {
     let mut hangup = signal(SignalKind::hangup())?;
     platform::ready();
+    let mut trial = ticker(TRIAL_LOOK_EVERY);
     let mut status = ticker(STATUS_EVERY);
     let mut watchdog = platform::watchdog_interval().map(ticker);
     let mut turns = 0;
@@ -125,6 +128,11 @@ async fn supervise(
                 platform::ready();
             }
             error = broker_failure(#[cfg(feature = "broker")] &mut broker) => break Err(error),
+            _ = trial.tick() => {
+                if let Some(reload) = &mut reload {
+                    reload.judge_trial(&camera);
+                }
+            }
             _ = status.tick() => platform::status(&status_line(&camera)),
             () = tick(&mut watchdog) => {
                 // A perception that hangs must not be kept alive by a runtime that does not.

@@ -190,6 +190,7 @@ pub(super) fn camera_config(
         time_server: None,
         // One broker, many cameras: nobody to give orders to.
         control: None,
+        fleet: None,
         links: vec![config::BrokerLink {
             options: link::Options {
                 host: broker.ip().to_string(),

@@ -37,7 +37,7 @@ pub(super) struct Links {
     /// Changes when a link has connected.
     pub(super) connects: watch::Receiver<u64>,
     pub(super) open: SharedLinks,
-    links: Vec<Link>,
+    each: Vec<Link>,
     connected: watch::Sender<u64>,
     /// Which link is asked first for its next delivery.
     turn: usize,
@@ -86,7 +86,7 @@ impl Links {
             router: Router::new(Vec::new(), Some(outbox.clone())),
             connects,
             open: Arc::new(Mutex::new(Some(open))),
-            links: Vec::new(),
+            each: Vec::new(),
             connected,
             turn: 0,
             outbox,
@@ -121,7 +121,7 @@ impl Links {
         let (handle, deliveries) = link::spawn(options, client, Arc::clone(&self.clock))?;
         let name: Arc<str> = options.name.as_str().into();
         tokio::spawn(pass_on(handle.connects(), self.connected.clone()));
-        self.links.push(Link {
+        self.each.push(Link {
             name: Arc::clone(&name),
             made_with: wanted.clone(),
             status: handle.status(),
@@ -142,7 +142,7 @@ impl Links {
             data: link.sender.clone(),
             control: None,
         };
-        self.router.replace(self.links.iter().map(route).collect());
+        self.router.replace(self.each.iter().map(route).collect());
     }
 
     /// Goes by these links from now on. What is the same in every option stays up; what is not leaves with
@@ -150,8 +150,8 @@ impl Links {
     /// on for a link that keeps its name.
     pub(super) async fn change(&mut self, wanted: &[config::BrokerLink], engine: &Engine, will: &Envelope) {
         let stays = |link: &Link| wanted.contains(&link.made_with);
-        let (stay, go): (Vec<_>, Vec<_>) = std::mem::take(&mut self.links).into_iter().partition(stays);
-        self.links = stay;
+        let (stay, go): (Vec<_>, Vec<_>) = std::mem::take(&mut self.each).into_iter().partition(stays);
+        self.each = stay;
         self.turn = 0;
         // Nothing is put into the queues of a link that goes.
         self.route();
@@ -169,7 +169,7 @@ impl Links {
         }
         for new in wanted {
             let name = &new.options.name;
-            if self.links.iter().any(|link| *link.name == **name) {
+            if self.each.iter().any(|link| *link.name == **name) {
                 continue;
             }
             tracing::info!(camera = %self.camera, link = name, "a link is new, or made anew");
@@ -186,7 +186,7 @@ impl Links {
     /// What the links show of themselves.
     pub(super) fn statuses(&self) -> Vec<NamedStatus> {
         let status = |link: &Link| (Arc::clone(&link.name), link.status.borrow().clone());
-        self.links.iter().map(status).collect()
+        self.each.iter().map(status).collect()
     }
 
     /// What the store shows of itself.
@@ -200,10 +200,10 @@ impl Links {
     }
 
     fn poll_delivery(&mut self, context: &mut Context<'_>) -> Poll<Option<Delivery>> {
-        let count = self.links.len();
+        let count = self.each.len();
         for step in 0..count {
             let turn = (self.turn + step) % count;
-            if let Poll::Ready(delivery) = self.links[turn].deliveries.poll_recv(context) {
+            if let Poll::Ready(delivery) = self.each[turn].deliveries.poll_recv(context) {
                 self.turn = turn + 1;
                 return Poll::Ready(delivery);
             }

@@ -16,6 +16,7 @@ mod camera;
 pub mod daemon;
 #[cfg(feature = "broker")]
 pub mod demo;
+mod fleet;
 mod links;
 mod meter;
 mod modes;
@@ -24,6 +25,7 @@ pub mod reload;
 mod signing;
 mod surface;
 mod time_sync;
+mod trial;
 
 pub use camera::{Camera, Report};
 pub use links::NamedStatus;

@@ -2,7 +2,7 @@
 
 use super::links::NamedStatus;
 use crate::capture;
-use crate::link::OutboxStatus;
+use crate::link::{self, OutboxStatus};
 
 /// No frames come from the source, which is being restarted.
 pub(super) const CAPTURE_DOWN: &str = "capture_down";
@@ -15,6 +15,11 @@ pub(super) const BROKER_DOWN: &str = "broker_down";
 pub(super) const SUBSCRIPTIONS_REFUSED: &str = "subscriptions_refused";
 /// Somebody else wrote the status that all cameras share last.
 pub(super) const SHARED_STATUS: &str = "shared_status";
+/// Somebody else connected with a client id of this camera, which is tried again at long intervals only: two
+/// that fight for it would keep both away.
+pub(super) const CLIENT_ID_TAKEN: &str = "client_id_taken";
+/// A configuration was taken back because its links did not come up; the next one ends the mode.
+pub(super) const CONFIG_ROLLED_BACK: &str = "config_rolled_back";
 /// Ids may not survive a restart: the state file can't be written.
 pub(super) const STATE_UNSAVED: &str = "state_unsaved";
 /// A link is too slow for every track: each leaves less often.
@@ -53,6 +58,9 @@ pub(super) fn in_force(
         capture::State::Paused => modes.push(PAUSED),
         capture::State::Starting | capture::State::Running | capture::State::Ended => {}
     }
+    if links.iter().any(|(_, link)| is_taken(link)) {
+        modes.push(CLIENT_ID_TAKEN);
+    }
     if links.iter().any(|(_, link)| link.counters.subscriptions_refused > 0) {
         modes.push(SUBSCRIPTIONS_REFUSED);
     }
@@ -75,4 +83,10 @@ pub(super) fn in_force(
         modes.push(OUTBOX_FULL);
     }
     modes
+}
+
+/// Whether somebody else has this connection's client id at present.
+pub(super) fn is_taken(link: &link::Status) -> bool {
+    let taken = matches!(link.last_error, Some(link::Error::Ended { refusal: link::Refusal::TakenOver, .. }));
+    taken && link.state != link::State::Connected
 }

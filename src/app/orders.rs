@@ -8,7 +8,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -17,6 +17,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::camera::{GOODBYE_WITHIN, ordering};
+use super::fleet::{Ask, FleetReport};
 use super::links::CHANGE_WITHIN;
 use super::meter::Meter;
 use super::modes;
@@ -25,12 +26,13 @@ use crate::base::{Clock, Readers, Time, replace_file, rfc3339};
 use crate::capture::Capture;
 use crate::config::BrokerLink;
 use crate::control::{
-    self, Action, Activity, Command, Connection, Data, Desk, Outcome, Outgoing, Plane, Repeats, Settings,
-    Ticket, Topics, Truth,
+    self, Action, Activity, Command, Connection, Data, Door, FrameQuality, FullFrame, Outcome, Outgoing,
+    Plane, Repeats, Settings, Ticket, Topics, Truth,
 };
 use crate::link::{self, Carries, Client, Deliveries, LinkHandle, Route, Router};
-use crate::model::{CameraId, Delivery, Envelope, Qos, Scene};
-use crate::pipeline;
+use crate::model::{CameraId, Content, Delivery, Envelope, GroundPlane, Qos, Scene};
+use crate::picture;
+use crate::pipeline::{self, Sight};
 
 /// The sense of time passing: rate limits, modes, the first frame.
 const TICK: Duration = Duration::from_millis(250);
@@ -99,6 +101,12 @@ struct Resting {
     since: Time,
 }
 
+/// The door for those who have a connection of their own.
+pub(super) struct Desk {
+    pub(super) asks: mpsc::Receiver<Ask>,
+    pub(super) replies: mpsc::Sender<(control::Asker, control::Reply)>,
+}
+
 /// What the task works with.
 pub(super) struct Setup {
     pub(super) camera: CameraId,
@@ -117,6 +125,12 @@ pub(super) struct Setup {
     pub(super) requests: mpsc::Sender<Request>,
     /// The modes that are known here, for the swarm's status.
     pub(super) modes: watch::Sender<Vec<&'static str>>,
+    /// The last frame with what was seen in it; none when no picture may leave.
+    pub(super) sights: Option<watch::Receiver<Option<Sight>>>,
+    pub(super) ground: GroundPlane,
+    pub(super) frame_tunings: watch::Receiver<Option<FrameQuality>>,
+    pub(super) fleet: Option<Desk>,
+    pub(super) fleet_report: watch::Receiver<Option<FleetReport>>,
     pub(super) state_dir: PathBuf,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) stop: CancellationToken,
@@ -125,7 +139,7 @@ pub(super) struct Setup {
 /// See the module.
 pub(super) struct Orders {
     setup: Setup,
-    desk: Desk,
+    desk: control::Desk,
     plane: Plane,
     topics: Topics,
     data: Data,
@@ -143,6 +157,8 @@ pub(super) struct Orders {
     next_metrics: Time,
     leaving: bool,
     unsaved: bool,
+    /// A picture is being drawn.
+    drawing: Arc<AtomicBool>,
 }
 
 impl Orders {
@@ -166,7 +182,7 @@ impl Orders {
         let file = setup.state_dir.join(COMMANDS_FILE);
         let repeats = std::fs::read(file).map(|bytes| Repeats::from_json(&bytes, now)).unwrap_or_default();
         Ok(Self {
-            desk: Desk::new(setup.options.desk.clone(), repeats),
+            desk: control::Desk::new(setup.options.desk.clone(), repeats),
             data: Data::new(topics.clone(), setup.options.data),
             topics,
             plane,
@@ -183,6 +199,7 @@ impl Orders {
             next_metrics: now + control::METRICS_EVERY,
             leaving: false,
             unsaved: false,
+            drawing: Arc::default(),
             setup,
         })
     }
@@ -206,6 +223,7 @@ impl Orders {
                     Shared::Heard(delivery) => self.plane.heard_shared(&delivery),
                     Shared::Connected => self.tell(Connection::Shared),
                 },
+                Some(ask) = next_ask(&mut self.setup.fleet) => self.take(ask).await,
                 Some((ticket, outcome)) = self.outcomes.recv() => {
                     let mut actions = Vec::new();
                     self.desk.finish(ticket, outcome, &mut actions);
@@ -280,6 +298,15 @@ impl Orders {
         }
     }
 
+    /// An order that came in elsewhere.
+    async fn take(&mut self, Ask { asker, read }: Ask) {
+        let (now, mut actions) = (self.now(), Vec::new());
+        if self.desk.admit(&asker, now, &mut actions) {
+            self.desk.submit(read, asker, now, &mut actions);
+        }
+        self.act(actions).await;
+    }
+
     async fn hear(&mut self, delivery: &Delivery) {
         let Some(asker) = self.plane.asker(delivery) else { return };
         let (now, mut actions) = (self.now(), Vec::new());
@@ -295,6 +322,13 @@ impl Orders {
         while let Some(action) = actions.pop_front() {
             let mut out = Vec::new();
             match action {
+                Action::Reply(asker, reply) if asker.door == Door::Fleet => {
+                    if let Some(fleet) = &self.setup.fleet
+                        && fleet.replies.try_send((asker, reply)).is_err()
+                    {
+                        tracing::warn!(camera = %self.setup.camera, "an answer to the fleet server is lost");
+                    }
+                }
                 Action::Reply(asker, reply) => self.plane.reply(&asker, &reply, self.now(), &mut out),
                 Action::Audit(audit) => {
                     let control::Audit { asker, reply } = &audit;
@@ -371,8 +405,62 @@ impl Orders {
                 self.show();
                 Some(Outcome::Done(Some(json!({ "enabled": self.setup.crop.is_on() }))))
             }
-            Command::Snapshot => Some(Outcome::Rejected(control::Rejection::FramesNotAllowed)),
+            Command::Snapshot => self.snapshot(ticket),
         }
+    }
+
+    /// A picture of now, drawn and packed beside the task.
+    fn snapshot(&mut self, ticket: Ticket) -> Option<Outcome> {
+        let sight = match &self.setup.sights {
+            Some(sights) if self.data.allows_frames() => sights.borrow().clone(),
+            _ => return Some(Outcome::Rejected(control::Rejection::FramesNotAllowed)),
+        };
+        let Some(sight) = sight.filter(|_| !*self.setup.resting.borrow()) else {
+            return Some(Outcome::failed("no_frame", "there is no frame at present"));
+        };
+        self.picture(sight, Some(self.job(ticket)));
+        None
+    }
+
+    /// Publishes a frame with its boxes; whoever asked for it hears what came of it.
+    fn picture(&self, sight: Sight, job: Option<Job>) {
+        let (data, router) = (self.data.clone(), self.router.clone());
+        let (ground, drawing) = (self.setup.ground.clone(), Arc::clone(&self.drawing));
+        tokio::task::spawn_blocking(move || {
+            let (frame, scene) = &*sight;
+            let drawn = match &frame.content {
+                Content::Image(image) => {
+                    picture::frame_jpeg(image, scene, &ground, data.frame_quality().jpeg())
+                }
+                Content::Detections(_) => Err("this source has no pixels".to_owned()),
+            };
+            let outcome = match drawn {
+                Ok(jpeg) => {
+                    let size = frame.size;
+                    let shown = json!({
+                        "bytes": jpeg.len(),
+                        "width": size.width,
+                        "height": size.height,
+                        "frame_id": frame.seq,
+                        "timestamp": rfc3339(frame.time.epoch_ms),
+                    });
+                    let envelopes = data.full_frame(FullFrame { jpeg, seq: frame.seq, time: frame.time });
+                    let topics: Vec<String> =
+                        envelopes.iter().map(|envelope| envelope.topic.clone()).collect();
+                    for envelope in envelopes {
+                        router.send(envelope);
+                    }
+                    let mut shown = shown;
+                    shown["topics"] = json!(topics);
+                    Outcome::Done(Some(shown))
+                }
+                Err(error) => Outcome::failed("no_picture", error),
+            };
+            drawing.store(false, Ordering::Release);
+            if let Some(job) = job {
+                job.finish(Some(outcome));
+            }
+        });
     }
 
     fn rest(&mut self, ticket: Ticket, wanted: bool) -> Option<Outcome> {
@@ -448,6 +536,13 @@ impl Orders {
         for envelope in self.data.detections(&scene, crop, now) {
             self.router.send(envelope);
         }
+        // One picture at a time: a machine that is too slow for them leaves some out.
+        if self.data.wants_frame(scene.time)
+            && let Some(sight) = self.setup.sights.as_ref().and_then(|sights| sights.borrow().clone())
+            && !self.drawing.swap(true, Ordering::AcqRel)
+        {
+            self.picture(sight, None);
+        }
         if first {
             self.show();
         }
@@ -455,6 +550,9 @@ impl Orders {
 
     async fn tick(&mut self) {
         let now = self.now();
+        if let Some(quality) = *self.setup.frame_tunings.borrow() {
+            self.data.set_frame_quality(quality);
+        }
         if now >= self.next_metrics {
             self.next_metrics = now + control::METRICS_EVERY;
             let measured = self.meter.measured(now, &self.setup.counters);
@@ -466,7 +564,11 @@ impl Orders {
             }
         }
         let foreign = self.plane.shared_is_foreign().then_some(modes::SHARED_STATUS);
-        let known: Vec<&'static str> = foreign.into_iter().collect();
+        let own = [Some(&self.control), self.shared.as_ref(), self.data_link.as_ref()];
+        let taken = own.into_iter().flatten().any(|wire| modes::is_taken(&wire.status.borrow()))
+            || self.setup.fleet_report.borrow().is_some_and(|fleet| fleet.client_id_taken);
+        let mut known: Vec<&'static str> = foreign.into_iter().collect();
+        known.extend(taken.then_some(modes::CLIENT_ID_TAKEN));
         self.setup.modes.send_if_modified(|modes| {
             let news = *modes != known;
             modes.clone_from(&known);
@@ -512,6 +614,8 @@ impl Orders {
         let mut actions = Vec::new();
         self.desk.finish_all(&mut actions);
         self.act(actions).await;
+        // The fleet server's task waits for the last of them.
+        self.setup.fleet = None;
         if let Some(wire) = &mut self.data_link {
             wire.link.close(None, GOODBYE_WITHIN).await;
         }
@@ -526,7 +630,7 @@ impl Orders {
         let report = self.setup.surface.borrow();
         let capture = self.setup.capture.status();
         let counted = self.desk.counters();
-        json!({
+        let mut result = json!({
             "status": self.activity().status(),
             "version": env!("CARGO_PKG_VERSION"),
             "uptime_s": self.now().since(self.started).as_secs(),
@@ -544,7 +648,11 @@ impl Orders {
                 "for_another": counted.for_another,
                 "responses_refused": self.plane.responses_refused(),
             },
-        })
+        });
+        if let Some(fleet) = &*self.setup.fleet_report.borrow() {
+            result["fleet"] = json!(fleet);
+        }
+        result
     }
 
     fn health_result(&self, now: Time) -> Value {
@@ -596,6 +704,14 @@ impl Orders {
             "tracks_by_class": by_class,
             "confirm_ratio": rounded(confirmed as f64 / detected.max(1) as f64),
         })
+    }
+}
+
+/// The next order that came in elsewhere; waits for ever when there is no such place.
+async fn next_ask(desk: &mut Option<Desk>) -> Option<Ask> {
+    match desk {
+        Some(desk) => desk.asks.recv().await,
+        None => std::future::pending().await,
     }
 }
 

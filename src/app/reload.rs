@@ -10,14 +10,17 @@
 //! go together with the file are left out at the start, and said so.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use super::Camera;
+use super::camera::ordering;
+use super::trial::{Trial, Verdict};
 use crate::base::{Readers, replace_file};
 use crate::config::raw::Level;
 use crate::config::{self, Changes, Config, Faults, Loaded};
-use crate::control::{Outcome, Rejection, Settings};
+use crate::control::{self, Outcome, Rejection, Settings};
 
 /// The file of the settings, in the state folder.
 const SETTINGS_FILE: &str = "settings.json";
@@ -36,6 +39,8 @@ pub struct Reload {
     set_level: SetLevel,
     settings: Settings,
     file: PathBuf,
+    /// Links that are new have yet to come up.
+    trial: Option<Trial>,
 }
 
 /// Loads the configuration with the settings that are kept in its state folder; without them, and with
@@ -64,7 +69,7 @@ impl Reload {
     /// `in_force` is what the daemon was started with, these settings included.
     pub fn new(in_force: Loaded, settings: Settings, load: Load, set_level: SetLevel) -> Self {
         let file = in_force.config.state_dir.join(SETTINGS_FILE);
-        Self { in_force, load, set_level, settings, file }
+        Self { in_force, load, set_level, settings, file, trial: None }
     }
 
     /// The configuration in force.
@@ -86,9 +91,13 @@ impl Reload {
     pub(super) fn reload_outcome(&mut self, camera: &Camera) -> Outcome {
         match self.reload(camera) {
             Ok(Changes { applied, need_restart }) => {
-                Outcome::Done(Some(json!({ "applied": applied, "need_restart": need_restart })))
+                let mut result = json!({ "applied": applied, "need_restart": need_restart });
+                if self.trial.is_some() {
+                    result["trial_s"] = json!(self.trial_lasts().as_secs());
+                }
+                Outcome::Done(Some(result))
             }
-            Err(faults) => faulty(&faults),
+            Err(faults) => faulty(told(&faults), &[]),
         }
     }
 
@@ -97,8 +106,8 @@ impl Reload {
         if change.is_empty() {
             return Outcome::Done(Some(json!({ "settings": self.shown() })));
         }
-        let dead: Vec<&str> = change.keys().map(String::as_str).filter(|key| !config::is_live(key)).collect();
-        if !dead.is_empty() {
+        let dead: Vec<String> = change.keys().filter(|key| !config::is_live(key)).cloned().collect();
+        if dead.len() == change.len() {
             let detail =
                 format!("can't be set while running: {}; change the file and restart", dead.join(", "));
             return Outcome::Rejected(Rejection::BadParameters(detail));
@@ -116,8 +125,9 @@ impl Reload {
             return Outcome::Rejected(Rejection::BadParameters(detail));
         }
         let new = match (self.load)(&settings) {
-            Ok(new) => new,
-            Err(faults) => return faulty(&faults),
+            Ok(new) if dead.is_empty() => new,
+            Ok(_) => return faulty(Vec::new(), &dead),
+            Err(faults) => return faulty(told(&faults), &dead),
         };
         let written = serde_json::to_vec(&settings).map_err(std::io::Error::from);
         let written = written.and_then(|bytes| replace_file(&self.file, &bytes, Readers::OwnerOnly));
@@ -130,7 +140,16 @@ impl Reload {
     }
 
     fn adopt(&mut self, new: &Loaded, camera: &Camera) -> Changes {
+        let before = self.in_force.clone();
         let changes = self.in_force.adopt(new);
+        if before.config.links != self.in_force.config.links {
+            let now = Instant::now();
+            match &mut self.trial {
+                Some(trial) => trial.prolong(now),
+                None => self.trial = Some(Trial::begin(before, self.trial_lasts(), now)),
+            }
+        }
+        camera.set_rolled_back(false);
         (self.set_level)(self.in_force.config.log.level);
         camera.tune(&self.in_force.config);
         let camera = camera.id();
@@ -146,6 +165,38 @@ impl Reload {
         changes
     }
 
+    fn trial_lasts(&self) -> Duration {
+        self.in_force.config.control.as_ref().map_or(control::TRIAL, |control| control.trial)
+    }
+
+    /// Sees whether links that are new have come up; goes back to what was in force before when they have
+    /// not in time.
+    pub(super) fn judge_trial(&mut self, camera: &Camera) {
+        let Some(trial) = &self.trial else { return };
+        let links = &self.in_force.config.links;
+        let by = ordering(links).or_else(|| links.first().map(|link| link.options.clone()));
+        let by = by.map(|link| link.name).unwrap_or_default();
+        let verdict = trial.judge(&by, &camera.report().surface.links, Instant::now());
+        if verdict == Verdict::Open {
+            return;
+        }
+        let trial = self.trial.take();
+        if verdict == Verdict::Passed {
+            tracing::info!(camera = %camera.id(), link = by, "the new links are up");
+        } else if let Some(trial) = trial {
+            tracing::error!(
+                camera = %camera.id(),
+                link = by,
+                "the new links did not come up: what was in force before is again (the file still says otherwise)"
+            );
+            self.in_force = trial.into_before();
+            (self.set_level)(self.in_force.config.log.level);
+            camera.tune(&self.in_force.config);
+            camera.relink(&self.in_force.config);
+            camera.set_rolled_back(true);
+        }
+    }
+
     /// Every value that can be set, and where it comes from.
     fn shown(&self) -> Value {
         let shown = self
@@ -156,8 +207,18 @@ impl Reload {
     }
 }
 
-fn faulty(faults: &Faults) -> Outcome {
-    let list: Vec<String> = faults.list().iter().map(ToString::to_string).collect();
+fn told(faults: &Faults) -> Vec<String> {
+    faults.list().iter().map(ToString::to_string).collect()
+}
+
+/// Every fault at once: those that were found, and the keys that can't be set while running.
+fn faulty(mut list: Vec<String>, dead: &[String]) -> Outcome {
+    for key in dead {
+        // One that does not exist has a fault already.
+        if !list.iter().any(|fault| fault.contains(key.as_str())) {
+            list.push(format!("{key}: can't be set while running; change the file and restart"));
+        }
+    }
     let detail = format!("{} faults; nothing was changed", list.len());
     Outcome::Failed { error: "faults", detail, result: Some(json!({ "faults": list })) }
 }

@@ -5,7 +5,7 @@
 //! that still wait, and only then says goodbye.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -76,6 +76,10 @@ pub(super) struct Surface {
     pub(super) report: watch::Sender<SurfaceReport>,
     /// Modes that others know of.
     pub(super) modes: watch::Receiver<Vec<&'static str>>,
+    /// Who serves a fleet server hears of readings and ended tracks.
+    pub(super) fleet: Option<mpsc::Sender<Transition>>,
+    /// A configuration was taken back because its links did not come up.
+    pub(super) rolled_back: Arc<AtomicBool>,
     pub(super) stop: CancellationToken,
     /// What the swarm goes by from now on, the newest wins.
     pub(super) tunings: watch::Receiver<Option<swarm::Tuning>>,
@@ -105,7 +109,7 @@ impl Surface {
                 () = self.stop.cancelled() => break,
                 () = changed(&mut connects) => self.feed(Input::Connected, &mut actions),
                 transition = self.transitions.recv(), if perceiving => match transition {
-                    Some(transition) => self.transition(&transition, &mut actions),
+                    Some(transition) => self.transition(&transition, &mut actions).await,
                     None => perceiving = false,
                 },
                 fresh = self.scenes.changed(), if perceiving => {
@@ -131,12 +135,14 @@ impl Surface {
         // The perception thread lets go of its sender when it has handed over its last transition.
         let drained = timeout(DRAIN_WITHIN, async {
             while let Some(transition) = self.transitions.recv().await {
-                self.transition(&transition, &mut actions);
+                self.transition(&transition, &mut actions).await;
             }
         });
         if drained.await.is_err() {
             tracing::warn!(camera = %self.camera, "the perception does not end; going without it");
         }
+        // Nothing more comes for the fleet server.
+        self.fleet = None;
         self.tick(&mut actions);
         self.say_goodbye().await;
     }
@@ -163,6 +169,7 @@ impl Surface {
         for action in actions.drain(..) {
             match action {
                 Action::Send(envelope) => swarm.links.router.send(envelope),
+                Action::Subscribe { .. } | Action::Unsubscribe { .. } => {}
                 Action::Peer { camera, change } => {
                     tracing::info!(camera = %self.camera, peer = %camera, ?change, "peer");
                 }
@@ -191,8 +198,14 @@ impl Surface {
         self.report.send_modify(|report| report.tracks = scene.tracks.len());
     }
 
-    fn transition(&mut self, transition: &Transition, actions: &mut Vec<Action>) {
+    async fn transition(&mut self, transition: &Transition, actions: &mut Vec<Action>) {
         self.feed(Input::Transition(transition), actions);
+        if let (Some(fleet), Transition::Attribute { .. } | Transition::TrackEnded { .. }) =
+            (&self.fleet, transition)
+        {
+            // When that task is behind this waits, and the perception after it. Gone, it needs nothing.
+            let _ = fleet.send(transition.clone()).await;
+        }
         if let Transition::Event(event) = transition {
             log_event(&self.camera, event);
             let begins = event.id > self.newest_event;
@@ -215,7 +228,13 @@ impl Surface {
         let now_ms = self.clock.now().epoch_ms;
         let mut modes =
             modes::in_force(&capture.state, self.store.is_degraded(), &links, outbox.as_ref(), now_ms);
-        modes.extend_from_slice(&self.modes.borrow());
+        // Those that are known elsewhere too.
+        for mode in self.modes.borrow().iter() {
+            if !modes.contains(mode) {
+                modes.push(mode);
+            }
+        }
+        modes.extend(self.rolled_back.load(Ordering::Relaxed).then_some(modes::CONFIG_ROLLED_BACK));
         modes.extend(self.keys.failed.then_some(modes::SIGNING_OFF));
         self.keep_pins();
         let now = self.clock.now();

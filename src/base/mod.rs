@@ -1,5 +1,6 @@
 //! What every part may lean on: time and its text form, error kinds, backoff, identifiers' source, the
-//! assignment problem, files that are replaced whole, secrets and how they are hidden.
+//! assignment problem, a hash, functions that give the same bits everywhere, files that are replaced whole,
+//! secrets and how they are hidden.
 //!
 //! Knows nothing of cameras, video or MQTT, and nothing else of this crate.
 
@@ -8,7 +9,9 @@ mod backoff;
 mod clock;
 mod error;
 mod file;
+mod hash;
 mod ids;
+pub mod portable;
 mod secret;
 mod timestamp;
 mod url;
@@ -18,6 +21,7 @@ pub use backoff::{Backoff, BackoffOptions};
 pub use clock::{Clock, CorrectedClock, ManualClock, SystemClock, Time};
 pub use error::ErrorKind;
 pub use file::{Readers, replace_file};
+pub use hash::fnv1a;
 pub use ids::{CountingIds, IdSource};
 pub use secret::Secret;
 pub use timestamp::{parse_timestamp, rfc3339};

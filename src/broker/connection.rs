@@ -2,7 +2,7 @@
 //!
 //! Three things that the crate has no option for:
 //!
-//! - What a client says after its CONNECT is held back until its former connection has ended ([`takeover`]).
+//! - What a client says after its CONNECT is held back until its former connection has ended ([`super::takeover`]).
 //! - A stream can be cut from outside. A client that has stopped reading would hold up the stop of the
 //!   broker for as long as its keep alive; once its stream is cut, its session ends as one whose network
 //!   broke, and what was on its way to it is queued and kept.

@@ -35,6 +35,8 @@ const GOES_WITHIN: Duration = Duration::from_secs(1);
 const ENDS_WITHIN: Duration = Duration::from_secs(5);
 /// The longest CONNECT whose client id is looked for.
 const CONNECT_BYTES_MAX: usize = 128 << 10;
+/// A CONNECT names its protocol version within so many bytes.
+const VERSION_WITHIN_BYTES: usize = 16;
 /// Times that a reader is told to wait once the former connections have ended. The crate asks what is
 /// ready in any order, and by the second turn at the latest it has seen that the session is its own.
 const TURNS: u8 = 2;
@@ -98,7 +100,9 @@ async fn succeed(former: Vec<Seat>) {
     if timeout(GOES_WITHIN, ended()).await.is_ok() {
         return;
     }
-    former.iter().for_each(|seat| seat.cut.cancel());
+    for seat in &former {
+        seat.cut.cancel();
+    }
     if timeout(ENDS_WITHIN, ended()).await.is_err() {
         tracing::warn!("broker: a connection that was taken over does not end");
     }
@@ -178,7 +182,8 @@ impl Gate {
             }
             return;
         };
-        if bytes.len() < whole && whole <= CONNECT_BYTES_MAX {
+        let wanted = if whole > CONNECT_BYTES_MAX { VERSION_WITHIN_BYTES } else { whole };
+        if bytes.len() < wanted {
             return;
         }
         let greeting = greeting(bytes);
@@ -347,12 +352,14 @@ mod tests {
     }
 
     #[test]
-    fn a_connect_that_is_too_long_is_let_through_without_being_kept() {
+    fn a_connect_that_is_too_long_is_let_through_without_being_kept_once_its_version_is_known() {
         let mut gate = gate(&Arc::default());
-        gate.read(&[0x10, 0xff]);
-        gate.read(&[0xff]);
-        gate.read(&[0x7f]);
-        assert!(matches!(gate.stage, Stage::Open));
+        for piece in [&[0x10, 0xff][..], &[0xff], &[0x7f], &[0, 4, b'M', b'Q', b'T', b'T', 5, 2]] {
+            gate.read(piece);
+            assert!(!matches!(gate.stage, Stage::Open));
+        }
+        gate.read(&[0; 8]);
+        assert!(matches!(gate.stage, Stage::Open) && gate.is_v5());
     }
 
     proptest! {

@@ -19,6 +19,7 @@
 
 pub mod command;
 mod error;
+mod plates;
 mod program;
 mod rate;
 pub mod replay;

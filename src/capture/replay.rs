@@ -4,7 +4,7 @@
 //! frame,id,left,top,width,height,score[,...]     frame counts from 1, lengths in pixels
 //! ```
 //!
-//! Every row becomes a person, the only class of these data sets; the id and whatever follows the
+//! Every row becomes a person, the only class of these data sets, or a vehicle where that is set; the id and whatever follows the
 //! score are not used. Scores within 0..1 stay as they are. A file with a score outside (the ACF
 //! detections of MOT15 reach 139, others are log odds, or -1 for "none") holds no probabilities: its
 //! scores become parts of its greatest, what is below zero becomes zero, and where none is above zero all
@@ -25,6 +25,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::plates::{self, Plates};
 use super::{Error, FrameSource, Next, offset_at};
 use crate::base::{Clock, Time};
 use crate::model::{BBox, CameraId, Class, Content, Detection, Frame, Size};
@@ -53,6 +54,10 @@ pub struct Options {
     pub size: Size,
     /// Frames a second; positive and finite.
     pub rate_hz: f64,
+    /// The rows are vehicles, not persons.
+    pub vehicles: bool,
+    /// What a reader of plates left behind beside them.
+    pub plates: Option<PathBuf>,
 }
 
 /// Why a row was skipped.
@@ -227,6 +232,7 @@ pub struct Source {
     rate_hz: f64,
     start: Time,
     rows: Rows,
+    plates: Plates,
     faults: Faults,
     next: usize,
 }
@@ -237,7 +243,10 @@ impl Source {
         let path = &options.path;
         let refuse = |source| Error::File { path: path.clone(), source };
         let file = File::open(path).map_err(refuse)?;
-        let (rows, faults) = parse_rows(BufReader::new(file)).map_err(refuse)?;
+        let (mut rows, faults) = parse_rows(BufReader::new(file)).map_err(refuse)?;
+        if options.vehicles {
+            rows.detections.iter_mut().for_each(|detection| detection.class = Class::Vehicle);
+        }
         if rows.frame_count() == 0 {
             let path = path.clone();
             let is_empty = std::fs::metadata(&path).is_ok_and(|about| about.len() == 0);
@@ -255,6 +264,7 @@ impl Source {
             size: options.size,
             rate_hz: options.rate_hz,
             start: clock.now(),
+            plates: options.plates.as_deref().map(plates::open).transpose()?.unwrap_or_default(),
             rows,
             faults,
             next: 0,
@@ -291,6 +301,9 @@ impl FrameSource for Source {
             frame.content = Content::Detections(detections.to_vec());
         }
         self.next += 1;
+        frame.readings.clear();
+        let read = u32::try_from(self.next).ok().and_then(|frame| self.plates.get(&frame));
+        frame.readings.extend(read.into_iter().flatten().cloned());
         Ok(Next::Frame)
     }
 
@@ -313,7 +326,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("det.txt");
         std::fs::write(&path, text).unwrap();
-        let options = Options { path, size: Size { width: 640, height: 480 }, rate_hz: 10.0 };
+        let size = Size { width: 640, height: 480 };
+        let options = Options { path, size, rate_hz: 10.0, vehicles: false, plates: None };
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(Time { mono_ns: 5, epoch_ms: 7 }));
         Source::open(&options, &CameraId::parse("cam").unwrap(), &clock)
     }
@@ -393,7 +407,13 @@ mod tests {
 
     #[test]
     fn a_file_is_refused_when_it_is_missing_empty_or_has_no_usable_row() {
-        let options = |path: &str| Options { path: path.into(), size: Size::default(), rate_hz: 1.0 };
+        let options = |path: &str| Options {
+            path: path.into(),
+            size: Size::default(),
+            rate_hz: 1.0,
+            vehicles: false,
+            plates: None,
+        };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let camera = CameraId::parse("cam").unwrap();
         let missing = Source::open(&options("/no/such/det.txt"), &camera, &clock).unwrap_err();

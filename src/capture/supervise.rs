@@ -500,8 +500,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("det.txt");
         std::fs::write(&path, "1,-1,1,1,5,5,1\n4,-1,1,1,5,5,1\n").unwrap();
-        let kind =
-            Kind::Replay(replay::Options { path, size: Size { width: 20, height: 20 }, rate_hz: 50.0 });
+        let kind = Kind::Replay(replay::Options {
+            path,
+            size: Size { width: 20, height: 20 },
+            rate_hz: 50.0,
+            vehicles: false,
+            plates: None,
+        });
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let capture = spawn(Options::new(kind), camera(), Arc::clone(&clock), 1).unwrap();
         let mut frame = Frame::empty(camera());

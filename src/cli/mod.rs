@@ -11,12 +11,15 @@ mod evaluate;
 mod explain;
 mod log;
 mod observer;
+mod output;
 #[cfg(feature = "broker")]
 mod picture;
 mod replay;
 mod run;
 mod secret;
 mod send;
+mod simulate;
+mod watch;
 
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -53,6 +56,8 @@ enum Verb {
     Check(ConfigArguments),
     /// Give a command to one camera or to all, and tell how it went.
     Send(send::Arguments),
+    /// Show cameras, tracks, events and votes of a site, until `q`.
+    Watch(watch::Arguments),
     /// Track a video or a file of detections as fast as it goes, and write MOTChallenge rows.
     Replay(replay::Arguments),
     /// Run recorded data through a part of the whole, for scoring.
@@ -60,6 +65,8 @@ enum Verb {
         #[command(subcommand)]
         of: evaluate::Evaluation,
     },
+    /// Run many cameras in virtual time, with faults between them, and tell what came of it.
+    Simulate(simulate::Arguments),
     /// Run the embedded broker alone.
     #[cfg(feature = "broker")]
     Broker(run::BrokerArguments),
@@ -96,6 +103,8 @@ enum Error {
     #[error(transparent)]
     Broker(#[from] broker::Error),
     #[error(transparent)]
+    Simulate(#[from] crate::simulate::Error),
+    #[error(transparent)]
     Secret(#[from] secrets::Error),
     #[error("{what}: {source}")]
     File { what: String, source: io::Error },
@@ -119,6 +128,7 @@ impl Error {
             Self::Detector(error) => error.kind(),
             #[cfg(feature = "broker")]
             Self::Broker(error) => error.kind(),
+            Self::Simulate(error) => error.kind(),
             Self::Secret(error) => error.kind(),
             Self::File { .. } | Self::Unavailable(_) => ErrorKind::Unavailable,
             Self::BadInput(_) => ErrorKind::BadInput,
@@ -158,8 +168,10 @@ fn act(cli: Cli) -> Result<(), Error> {
         Verb::Demo(arguments) => demo::run(&arguments, &cli.log),
         Verb::Check(arguments) => check::check(&arguments, &cli.log),
         Verb::Send(arguments) => send::run(&arguments, &cli.log),
+        Verb::Watch(arguments) => watch::run(&arguments, &cli.log),
         Verb::Replay(arguments) => replay::run(&arguments, &cli.log),
         Verb::Evaluate { of } => evaluate::run(&of, &cli.log),
+        Verb::Simulate(arguments) => simulate::run(&arguments),
         #[cfg(feature = "broker")]
         Verb::Broker(arguments) => run::broker(&arguments, &cli.log),
         Verb::Secret(arguments) => secret::run(&arguments),

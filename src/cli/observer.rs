@@ -71,6 +71,16 @@ impl Observer {
         self.deliveries.recv().await
     }
 
+    /// How the connection is, in a few words.
+    pub(super) fn link_line(&self) -> String {
+        let status = self.status.borrow();
+        match (&status.state, &status.last_error) {
+            (link::State::Connected, _) => "broker connected".to_owned(),
+            (_, Some(error)) => error.to_string(),
+            (_, None) => format!("connecting to {}", self.broker),
+        }
+    }
+
     /// What is wrong when nothing came.
     pub(super) fn nobody(&self) -> Error {
         let status = self.status.borrow();

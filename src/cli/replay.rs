@@ -1,8 +1,7 @@
 //! `omnisight replay`: a recording through the whole perception, as fast as it goes.
 
-use std::fmt;
-use std::fs::{self, File};
-use std::io::{self, BufWriter, IsTerminal, Write};
+use std::fs;
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,6 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use nalgebra::Matrix3;
 
 use super::explain::Story;
+use super::output::{Output, failed};
 use super::{ConfigArguments, Error, load, log, say};
 use crate::base::{Clock, CountingIds, SystemClock, without_url_secrets};
 use crate::capture::{self, FrameSource, Kind, Next, replay, video};
@@ -107,10 +107,6 @@ fn read(path: &Path) -> Result<String, Error> {
     fs::read_to_string(path).map_err(|source| failed(path, source))
 }
 
-fn failed(path: &Path, source: io::Error) -> Error {
-    Error::File { what: path.display().to_string(), source }
-}
-
 pub(super) fn read_camera(path: &Path) -> Result<CameraFile, Error> {
     let bad = |what: String| Error::BadInput(format!("{}: {what}", path.display()));
     let camera: CameraFile = serde_json::from_str(&read(path)?).map_err(|e| bad(e.to_string()))?;
@@ -187,7 +183,8 @@ impl Recording {
                 "{input}: no picture size: give --size, --camera, or a seqinfo.ini beside or above it"
             ))
         })?;
-        let options = replay::Options { path: arguments.input.clone(), size, rate_hz };
+        let options =
+            replay::Options { path: arguments.input.clone(), size, rate_hz, vehicles: false, plates: None };
         let source = replay::Source::open(&options, &id, &clock)?;
         let frames = source.frame_count() as u64;
         Ok(Self { source: Box::new(source), id, frames: Some(frames) })
@@ -249,27 +246,6 @@ fn progress(frames: Option<u64>) -> ProgressBar {
     match ProgressStyle::with_template(look) {
         Ok(style) => bar.with_style(style),
         Err(_) => bar,
-    }
-}
-
-/// A file that is written, named by its errors.
-struct Output {
-    path: PathBuf,
-    file: BufWriter<File>,
-}
-
-impl Output {
-    fn create(path: &Path) -> Result<Self, Error> {
-        let file = File::create(path).map_err(|source| failed(path, source))?;
-        Ok(Self { path: path.to_path_buf(), file: BufWriter::new(file) })
-    }
-
-    fn line(&mut self, line: fmt::Arguments<'_>) -> Result<(), Error> {
-        writeln!(self.file, "{line}").map_err(|source| failed(&self.path, source))
-    }
-
-    fn finish(mut self) -> Result<(), Error> {
-        self.file.flush().map_err(|source| failed(&self.path, source))
     }
 }
 

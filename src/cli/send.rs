@@ -21,7 +21,7 @@ const ALL_WITHIN: Duration = Duration::from_secs(3);
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// The command: pause, resume, stop, restart, status, metrics, health, `toggle_crop`,
-    /// `stabilization_stats`, reload or set.
+    /// `stabilization_stats`, snapshot, reload or set.
     command: String,
     /// Its parameters, such as `tracker.iou_min=0.25`; a value is JSON, or a text when it is none.
     #[arg(value_name = "KEY=VALUE")]

@@ -12,6 +12,19 @@ use crate::model::MessageClass;
 const SWARM: [&str; 4] =
     ["swarm.track_rate_hz", "swarm.publish_severity", "swarm.peers_max", "swarm.stale_after_s"];
 
+/// What a fleet server may change from one moment to the next.
+const FLEET: [&str; 9] = [
+    "fleet.detection_interval_ms",
+    "fleet.confidence_min",
+    "fleet.vehicles_max",
+    "fleet.alerts",
+    "fleet.alert_confidence_min",
+    "fleet.notification_channels",
+    "fleet.near_matches",
+    "fleet.enable_recording",
+    "control.frame_quality",
+];
+
 /// The sections whose single values can be set while running.
 const LIVE_SECTIONS: [&str; 4] = ["tracker", "behavior", "prediction", "consensus"];
 
@@ -20,6 +33,7 @@ pub(super) fn is_live(key: &str) -> bool {
     let section = key.split_once('.').map(|(section, _)| section);
     section.is_some_and(|section| LIVE_SECTIONS.contains(&section))
         || SWARM.contains(&key)
+        || FLEET.contains(&key)
         || key == "log.level"
 }
 
@@ -127,6 +141,13 @@ impl Loaded {
             mine.links.clone_from(&other.links);
             keys.push("broker_link");
         }
+        if let (Some(mine), Some(other)) = (&mut mine.fleet, &other.fleet) {
+            mine.tuning = other.tuning;
+        }
+        if let (Some(mine), Some(other)) = (&mut mine.control, &other.control) {
+            mine.data.frame_quality = other.data.frame_quality;
+        }
+        keys.extend(FLEET);
         mine.log.level = other.log.level;
         self.origins.clone_from(&new.origins);
         #[cfg(feature = "broker")]

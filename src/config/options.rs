@@ -6,7 +6,7 @@ use super::raw;
 #[cfg(feature = "broker")]
 use crate::broker;
 use crate::model::CameraId;
-use crate::{capture, control, link, pipeline, swarm};
+use crate::{capture, control, fleet, link, pipeline, swarm};
 
 /// All options of one camera.
 #[derive(Debug, Clone)]
@@ -25,6 +25,8 @@ pub struct Config {
     pub time_server: Option<TimeServer>,
     /// Commands, status and data plane; none when they are switched off.
     pub control: Option<control::Options>,
+    /// How a fleet server is served; none when it is switched off.
+    pub fleet: Option<fleet::Options>,
     /// The brokers that this camera talks to.
     pub links: Vec<BrokerLink>,
     /// Where messages wait that must not be lost.

@@ -211,7 +211,7 @@ fn settings(parameters: &Map<String, Value>) -> Result<Settings, Rejection> {
 }
 
 /// What kind of JSON value it is, for the sender.
-pub(super) fn kind_of(value: &Value) -> &'static str {
+pub fn kind_of(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "a boolean",

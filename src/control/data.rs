@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::Topics;
 use crate::base::{Time, rfc3339};
-use crate::model::{BBox, Envelope, MessageClass, Scene, Size};
+use crate::model::{BBox, ContentType, Envelope, MessageClass, Scene, Size};
 
 /// Between two measurements.
 pub const METRICS_EVERY: Duration = Duration::from_secs(10);
@@ -38,11 +38,68 @@ pub struct Options {
     pub detections_hz: f64,
     /// Where.
     pub topics: DataTopics,
+    /// Pictures may leave this camera.
+    pub frames: bool,
+    /// Most frames with their boxes a second that are published without being asked for; 0: none.
+    pub full_frames_hz: f64,
+    /// Of such pictures.
+    pub frame_quality: FrameQuality,
+}
+
+/// How much of a picture is kept in its JPEG.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, Serialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum FrameQuality {
+    /// Enough to see what happens.
+    Low,
+    /// Enough to know somebody.
+    #[default]
+    Medium,
+    /// Nearly all.
+    High,
+}
+
+impl FrameQuality {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+        }
+    }
+
+    /// JPEG's own scale, 1..=100.
+    pub fn jpeg(self) -> u8 {
+        match self {
+            Self::Low => 50,
+            Self::Medium => 75,
+            Self::High => 90,
+        }
+    }
+}
+
+/// A picture that leaves, with what it is a picture of.
+#[derive(Debug, Clone)]
+pub struct FullFrame {
+    /// The JPEG.
+    pub jpeg: Vec<u8>,
+    /// The frame's number at its source.
+    pub seq: u64,
+    /// Its capture.
+    pub time: Time,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { enabled: true, detections_hz: 10.0, topics: DataTopics::Shared }
+        Self {
+            enabled: true,
+            detections_hz: 10.0,
+            topics: DataTopics::Shared,
+            frames: false,
+            full_frames_hz: 0.0,
+            frame_quality: FrameQuality::default(),
+        }
     }
 }
 
@@ -58,11 +115,12 @@ pub struct Measured {
 }
 
 /// The data plane of one camera.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Data {
     topics: Topics,
     options: Options,
     last_detections: Option<Time>,
+    last_frame: Option<Time>,
     message_id: u64,
 }
 
@@ -164,7 +222,7 @@ fn rounded(value: f64) -> Option<f64> {
 impl Data {
     /// A data plane that has sent nothing yet.
     pub fn new(topics: Topics, options: Options) -> Self {
-        Self { topics, options, last_detections: None, message_id: 0 }
+        Self { topics, options, last_detections: None, last_frame: None, message_id: 0 }
     }
 
     /// What a frame's scene is to the data plane: nothing when there is nothing in it, or too soon.
@@ -193,6 +251,50 @@ impl Data {
             camera_id: self.topics.camera().as_str(),
         };
         self.envelopes("detections", &message)
+    }
+
+    /// Whether a frame of this time is to be published without being asked for.
+    pub fn wants_frame(&mut self, time: Time) -> bool {
+        let Options { frames, full_frames_hz, .. } = self.options;
+        let due = full_frames_hz > 0.0
+            && self
+                .last_frame
+                .is_none_or(|last| time < last || time.seconds_from(last) >= 0.9 / full_frames_hz);
+        if frames && due {
+            self.last_frame = Some(time);
+        }
+        frames && due
+    }
+
+    /// Whether pictures may leave this camera.
+    pub fn allows_frames(&self) -> bool {
+        self.options.frames
+    }
+
+    /// Of the pictures that leave from now on.
+    pub fn set_frame_quality(&mut self, quality: FrameQuality) {
+        self.options.frame_quality = quality;
+    }
+
+    /// Of the pictures that leave.
+    pub fn frame_quality(&self) -> FrameQuality {
+        self.options.frame_quality
+    }
+
+    /// A picture: the payload is the JPEG alone, what it shows stands in the user properties.
+    pub fn full_frame(&self, frame: FullFrame) -> Vec<Envelope> {
+        let user_properties = vec![
+            ("camera_id".to_owned(), self.topics.camera().to_string()),
+            ("frame_id".to_owned(), frame.seq.to_string()),
+            ("timestamp".to_owned(), rfc3339(frame.time.epoch_ms)),
+        ];
+        let payload = bytes::Bytes::from(frame.jpeg);
+        let envelope = |topic: String| Envelope {
+            content_type: ContentType::Jpeg,
+            user_properties: user_properties.clone(),
+            ..Envelope::new(MessageClass::Telemetry, topic, payload.clone())
+        };
+        self.topics_of("full_frames").into_iter().map(envelope).collect()
     }
 
     /// Whether measurements are published without being asked for.
@@ -228,10 +330,14 @@ impl Data {
     fn envelopes(&self, name: &str, message: &impl Serialize) -> Vec<Envelope> {
         // Finite numbers and strings always have a JSON form.
         let payload = bytes::Bytes::from(serde_json::to_vec(message).unwrap_or_default());
+        let envelope = |topic| Envelope::new(MessageClass::Telemetry, topic, payload.clone());
+        self.topics_of(name).into_iter().map(envelope).collect()
+    }
+
+    fn topics_of(&self, name: &str) -> Vec<String> {
         let shared = (self.options.topics != DataTopics::Camera).then(|| self.topics.shared_data(name));
         let own = (self.options.topics != DataTopics::Shared).then(|| self.topics.own_data(name));
-        let envelope = |topic| Envelope::new(MessageClass::Telemetry, topic, payload.clone());
-        shared.into_iter().chain(own).map(envelope).collect()
+        shared.into_iter().chain(own).collect()
     }
 }
 
@@ -320,7 +426,7 @@ mod tests {
 
     fn data(topics: DataTopics, detections_hz: f64) -> Data {
         let camera = CameraId::parse("gate").unwrap();
-        let options = Options { enabled: true, detections_hz, topics };
+        let options = Options { detections_hz, topics, ..Options::default() };
         Data::new(Topics::new("inference", camera), options)
     }
 

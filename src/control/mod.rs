@@ -43,8 +43,12 @@ mod status;
 mod tests;
 mod topics;
 
-pub use command::{Command, SETTING_KEY_BYTES_MAX, SETTINGS_MAX, Settings, Word};
-pub use data::{Crop, Data, DataTopics, METRICS_EVERY, Measured, Options as DataOptions};
+use std::time::Duration;
+
+pub use command::{Command, SETTING_KEY_BYTES_MAX, SETTINGS_MAX, Settings, Word, kind_of};
+pub use data::{
+    Crop, Data, DataTopics, FrameQuality, FullFrame, METRICS_EVERY, Measured, Options as DataOptions,
+};
 pub use desk::{Action, Asker, Audit, Counters, Desk, Options as DeskOptions, RUNNING_MAX, Ticket};
 pub use permissions::{Door, Permissions, RuleError};
 pub use plane::{Connection, Options as PlaneOptions, Outgoing, Plane};
@@ -66,7 +70,12 @@ pub struct Options {
     pub plane: PlaneOptions,
     /// What is published of scenes and measurements.
     pub data: DataOptions,
+    /// How long a change of links has to bring up the one by which commands come.
+    pub trial: Duration,
 }
+
+/// How long such a change has, when nothing is set.
+pub const TRIAL: Duration = Duration::from_secs(30);
 
 impl Default for Options {
     fn default() -> Self {
@@ -75,6 +84,7 @@ impl Default for Options {
             desk: DeskOptions::default(),
             plane: PlaneOptions::default(),
             data: DataOptions::default(),
+            trial: TRIAL,
         }
     }
 }

@@ -53,8 +53,11 @@ pub enum Rejection {
         /// From where.
         door: Door,
     },
+    /// It is for the whole system, of which this camera is no master.
+    #[error("commands for the whole system are not taken; see [fleet] system_commands")]
+    SystemCommand,
     /// Pictures don't leave this camera.
-    #[error("pictures do not leave this camera")]
+    #[error("pictures do not leave this camera; see [control] frames")]
     FramesNotAllowed,
     /// Too many in too short a time.
     #[error("{count} commands more than {per_s} a second were not done")]
@@ -88,7 +91,7 @@ impl Rejection {
             Self::BadParameters(_) => "bad_parameters",
             Self::Expired { .. } => "expired",
             Self::IdReused => "id_reused",
-            Self::NotPermitted { .. } => "not_permitted",
+            Self::NotPermitted { .. } | Self::SystemCommand => "not_permitted",
             Self::FramesNotAllowed => "frames_not_allowed",
             Self::RateLimited { .. } => "rate_limited",
             Self::Busy(_) => "busy",

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::command::{cut, kind_of};
 use super::{Command, Rejection};
-use crate::base::parse_timestamp;
+use crate::base::{fnv1a, parse_timestamp};
 use crate::model::{CameraId, Delivery};
 
 /// A larger command is counted and not read, bytes.
@@ -125,11 +125,10 @@ fn id(object: &Map<String, Value>) -> Result<Option<String>, Rejection> {
     }
 }
 
-/// FNV-1a over word and parameters, whose keys are in order: the same on every machine and version.
+/// Over word and parameters, whose keys are in order: the same on every machine and version.
 pub fn fingerprint(command: &Command, parameters: &Map<String, Value>) -> u64 {
     let parameters = Value::Object(parameters.clone()).to_string();
-    let bytes = command.word().as_str().bytes().chain([0]).chain(parameters.bytes());
-    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
+    fnv1a(command.word().as_str().bytes().chain([0]).chain(parameters.bytes()))
 }
 
 #[cfg(test)]

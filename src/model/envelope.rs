@@ -182,17 +182,20 @@ pub enum ContentType {
     Json,
     /// `MessagePack`.
     MsgPack,
+    /// A JPEG picture.
+    Jpeg,
 }
 
 impl ContentType {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Json, Self::MsgPack];
+    pub const ALL: [Self; 3] = [Self::Json, Self::MsgPack, Self::Jpeg];
 
     /// The MIME type.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Json => "application/json",
             Self::MsgPack => "application/msgpack",
+            Self::Jpeg => "image/jpeg",
         }
     }
 }

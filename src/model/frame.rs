@@ -1,6 +1,6 @@
 //! One frame of one camera.
 
-use super::{CameraId, Detection, Size};
+use super::{CameraId, Detection, Reading, Size};
 use crate::base::Time;
 
 /// How the chroma planes are sampled.
@@ -121,6 +121,8 @@ pub struct Frame {
     pub size: Size,
     /// Pixels or detections.
     pub content: Content,
+    /// What a source that knows has read in it; none from a source of pixels alone.
+    pub readings: Vec<Reading>,
 }
 
 impl Frame {
@@ -132,6 +134,7 @@ impl Frame {
             time: Time::default(),
             size: Size::default(),
             content: Content::Image(Image::default()),
+            readings: Vec::new(),
         }
     }
 }

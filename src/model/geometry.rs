@@ -19,7 +19,8 @@ impl Point {
 
     /// Length of the vector.
     pub fn norm(self) -> f64 {
-        self.x.hypot(self.y)
+        // Not `hypot`, which differs from machine to machine (`base::portable`).
+        (self.x * self.x + self.y * self.y).sqrt()
     }
 
     /// Distance to another point.
@@ -248,6 +249,19 @@ impl Polygon {
         self.edges().map(|(a, b)| p.segment_distance(a, b)).fold(f64::INFINITY, f64::min)
     }
 
+    /// Distance to another polygon, 0 when they share ground.
+    pub fn distance(&self, other: &Self) -> f64 {
+        let touches = |a: &Self, b: &Self| a.edges().any(|(p, q)| b.meets(p, q));
+        if touches(self, other) || touches(other, self) {
+            return 0.0;
+        }
+        // Of two that do not meet, the nearest points are a corner of one and the border of the other.
+        let from = |a: &Self, b: &Self| {
+            a.corners.iter().map(|p| b.border_distance(*p)).fold(f64::INFINITY, f64::min)
+        };
+        from(self, other).min(from(other, self))
+    }
+
     fn crossing_edges(&self) -> Option<(usize, usize)> {
         let edges: Vec<_> = self.edges().collect();
         let n = edges.len();
@@ -304,6 +318,20 @@ mod tests {
             p(&[(0.0, 0.0), (1.0, 1.0), (1.0, 0.0), (0.0, 1.0)]),
             Err(PolygonError::Crosses(..))
         ));
+    }
+
+    #[test]
+    fn the_distance_of_polygons_is_that_of_their_nearest_points() {
+        let square = |x: f64, y: f64, side: f64| {
+            let corners = [(x, y), (x + side, y), (x + side, y + side), (x, y + side)];
+            Polygon::new(corners.iter().map(|&(x, y)| Point::new(x, y)).collect()).unwrap()
+        };
+        let a = square(0.0, 0.0, 10.0);
+        assert!((a.distance(&square(13.0, 14.0, 2.0)) - 5.0).abs() < 1e-12, "corner to corner");
+        assert!((square(2.0, 30.0, 3.0).distance(&a) - 20.0).abs() < 1e-12, "corner to edge");
+        assert!(a.distance(&square(5.0, 5.0, 10.0)).abs() < 1e-12, "overlapping");
+        assert!(a.distance(&square(4.0, 4.0, 1.0)).abs() < 1e-12, "one in the other");
+        assert!(square(4.0, 4.0, 1.0).distance(&a).abs() < 1e-12);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! socket, a clock or a configuration. Image lengths are pixels of the frame (origin top left,
 //! y down); ground lengths are metres on the site's plane (right-handed, z up); angles are radians.
 
+mod attribute;
 mod behavior;
 mod calibration;
 mod camera;
@@ -17,6 +18,7 @@ mod scene;
 mod track;
 mod zone;
 
+pub use attribute::{Attribute, Plate, Reading};
 pub use behavior::{Behavior, Behaviors};
 pub use calibration::{CalibrationError, Correspondence, GroundPlane};
 pub use camera::{CameraId, CameraIdError};

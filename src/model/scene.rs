@@ -4,7 +4,7 @@
 //! skipped is no loss. A [`Transition`] is what would be lost that way, and so is never skipped. Neither
 //! carries pixels, and nothing here is computed: the pipeline fills it in.
 
-use super::{Behavior, CameraId, Event, Forecast, Motion, Size, Track};
+use super::{Attribute, Behavior, CameraId, Event, Forecast, Motion, Size, Track};
 use crate::base::Time;
 
 /// One track with all that was found out about it.
@@ -48,6 +48,16 @@ pub enum Transition {
         /// The last sight.
         last: Box<SceneTrack>,
         /// Capture of the frame in which it was given up.
+        time: Time,
+    },
+    /// Something was read off a track, or is read otherwise than before; the last word on it comes just
+    /// before the end of the track.
+    Attribute {
+        /// Which track.
+        track: u32,
+        /// What it is now.
+        attribute: Attribute,
+        /// Capture of the frame with the reading that made it so.
         time: Time,
     },
 }

@@ -21,6 +21,12 @@ pub(super) fn draw(
     let frame = fit(panel.image.size(), area);
     copy(out, panel.image, &frame);
     ways(out, panel, color, &frame);
+    boxes(out, panel, color, area, &frame);
+    out.unclip();
+}
+
+/// The boxes of the tracks, and what they are called.
+fn boxes(out: &mut RgbImage, panel: &CameraPanel<'_>, color: Rgb888, area: Rectangle, frame: &Placed) {
     let mut labels = Labels::default();
     for track in &panel.scene.tracks {
         let b = track.track.bbox;
@@ -43,7 +49,13 @@ pub(super) fn draw(
         };
         labels.put(out, area, &places, &text, style);
     }
-    out.unclip();
+}
+
+/// The frame as it is, with the boxes of its tracks, and nothing around it.
+pub(super) fn draw_alone(out: &mut RgbImage, panel: &CameraPanel<'_>, color: Rgb888, area: Rectangle) {
+    let frame = fit(panel.image.size(), area);
+    copy(out, panel.image, &frame);
+    boxes(out, panel, color, area, &frame);
 }
 
 /// Where the tracks came from and where they go, on the ground as the camera sees it.

@@ -64,6 +64,22 @@ impl RgbImage {
         Ok(writer.finish()?)
     }
 
+    /// The picture as a JPEG; `quality` is JPEG's own, 1..=100.
+    ///
+    /// # Errors
+    /// When a side is 0, or longer than the format has room for (65,535).
+    pub fn to_jpeg(&self, quality: u8) -> Result<Vec<u8>, String> {
+        let side = |pixels: u32| {
+            u16::try_from(pixels).map_err(|_| format!("{pixels} pixels are too many for a JPEG"))
+        };
+        let mut jpeg = Vec::new();
+        let encoder = jpeg_encoder::Encoder::new(&mut jpeg, quality);
+        let encoded =
+            encoder.encode(&self.data, side(self.width)?, side(self.height)?, jpeg_encoder::ColorType::Rgb);
+        encoded.map_err(|error| error.to_string())?;
+        Ok(jpeg)
+    }
+
     /// From now on nothing is drawn outside of `clip`.
     pub(super) fn set_clip(&mut self, clip: Rectangle) {
         self.clip = clip.intersection(&rectangle(0, 0, self.width, self.height));

@@ -10,6 +10,7 @@
 
 mod camera;
 mod canvas;
+mod frame;
 mod map;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -22,6 +23,7 @@ use embedded_graphics::mono_font::iso_8859_1::{
 use embedded_graphics::primitives::Rectangle;
 
 pub use canvas::RgbImage;
+pub use frame::frame_jpeg;
 
 use crate::base::Time;
 use crate::model::{Behaviors, GroundPlane, Image, Point, Scene, SceneTrack, Zone};

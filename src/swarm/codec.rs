@@ -1,10 +1,10 @@
 //! Swarm messages to bytes and back.
 //!
-//! Encoding writes compact JSON in the contract's key order. It refuses what the contract forbids (a
-//! number that is not finite, an id of 0), so that whatever leaves us can be read again.
+//! Encoding writes compact JSON in the contract's key order, or `MessagePack` (`msgpack`). It refuses what the
+//! contract forbids (a number that is not finite, an id of 0), so that whatever leaves us can be read again.
 //!
 //! Decoding is one typed pass without a tree in between. What is checked, in this order: the size
-//! (before a byte is parsed), UTF-8, JSON, each key's type and range, that counts are the length of
+//! (before a byte is parsed), UTF-8 and JSON, or `MessagePack`, each key's type and range, that counts are the length of
 //! their lists, and that the topic and the payload name the same camera and number. The first fault
 //! refuses the message with a [`Reason`] to count and an error that names topic, key and position.
 //! Memory for one message is bounded by [`size_max`] and the limits in `message`; nesting by
@@ -16,6 +16,7 @@ use super::message::{
     ConsensusMessage, EventKey, EventMessage, Message, StatusMessage, TrackMessage, WEIGHTS_MAX,
     WeightsMessage,
 };
+use super::msgpack::{self, Row};
 use super::topic::{Family, Topic};
 use super::wire;
 use crate::base::ErrorKind;
@@ -45,6 +46,8 @@ pub enum Reason {
     NotUtf8,
     /// Not JSON, or more than one value.
     NotJson,
+    /// Not `MessagePack` as it is written here, or more than one value.
+    NotMsgPack,
     /// A value of the wrong type, `null` included.
     WrongType,
     /// A key of the reference format is missing.
@@ -69,13 +72,14 @@ pub enum Reason {
 
 impl Reason {
     /// All of them, in the order of their declaration.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::BadTopic,
         Self::Retained,
         Self::UnsupportedEncoding,
         Self::TooLarge,
         Self::NotUtf8,
         Self::NotJson,
+        Self::NotMsgPack,
         Self::WrongType,
         Self::MissingKey,
         Self::DuplicateKey,
@@ -97,6 +101,7 @@ impl Reason {
             Self::TooLarge => "too_large",
             Self::NotUtf8 => "not_utf8",
             Self::NotJson => "not_json",
+            Self::NotMsgPack => "not_msgpack",
             Self::WrongType => "wrong_type",
             Self::MissingKey => "missing_key",
             Self::DuplicateKey => "duplicate_key",
@@ -172,7 +177,7 @@ pub fn size_max(family: Family) -> usize {
 }
 
 /// A message that can be written.
-pub trait Encode: Serialize {
+pub trait Encode: Serialize + Row {
     /// Its family.
     const FAMILY: Family;
 }
@@ -200,26 +205,59 @@ pub fn encode<M: Encode>(message: &M, buffer: &mut Vec<u8>) -> Result<(), Encode
         .map_err(|e| EncodeError { family: M::FAMILY, detail: e.to_string() })
 }
 
+/// Writes a message as `MessagePack` into `buffer`, which is emptied first; false, and nothing is written, for
+/// one that is always JSON.
+pub fn encode_msgpack<M: Encode>(message: &M, buffer: &mut Vec<u8>) -> Result<bool, EncodeError> {
+    buffer.clear();
+    msgpack::write(message, buffer).map_err(|e| EncodeError { family: M::FAMILY, detail: e.to_string() })
+}
+
 /// Reads the payload that was published on `topic`, which is `at` when taken apart.
 pub fn decode(topic: &str, at: Topic<'_>, payload: &[u8]) -> Result<Message, DecodeError> {
-    let refuse = |reason, key: &str, detail: &str| DecodeError::new(reason, topic, key, detail);
-    let limit = size_max(at.family());
-    if payload.len() > limit {
-        let detail = format!("{} bytes, at most {limit} are read", payload.len());
-        return Err(refuse(Reason::TooLarge, "", &detail));
-    }
-    let text = std::str::from_utf8(payload).map_err(|e| refuse(Reason::NotUtf8, "", &e.to_string()))?;
+    check_size(topic, at, payload)?;
+    let text = std::str::from_utf8(payload)
+        .map_err(|e| DecodeError::new(Reason::NotUtf8, topic, "", &e.to_string()))?;
     let message = match at.family() {
         Family::Track => parse(text).map(Message::Track),
         Family::Event => parse(text).map(Message::Event),
         Family::Weights => parse(text).map(Message::Weights),
         Family::Consensus => parse(text).map(Message::Consensus),
         Family::Status => parse(text).map(Message::Status),
+    };
+    checked(topic, at, message)
+}
+
+/// The same for `MessagePack`.
+pub fn decode_msgpack(topic: &str, at: Topic<'_>, payload: &[u8]) -> Result<Message, DecodeError> {
+    check_size(topic, at, payload)?;
+    let message = match at.family() {
+        Family::Track => unpack(payload).map(Message::Track),
+        Family::Event => unpack(payload).map(Message::Event),
+        Family::Weights => unpack(payload).map(Message::Weights),
+        Family::Consensus => unpack(payload).map(Message::Consensus),
+        Family::Status => {
+            let detail = "presence is always JSON";
+            return Err(DecodeError::new(Reason::UnsupportedEncoding, topic, "", detail));
+        }
+    };
+    checked(topic, at, message)
+}
+
+fn check_size(topic: &str, at: Topic<'_>, payload: &[u8]) -> Result<(), DecodeError> {
+    let limit = size_max(at.family());
+    if payload.len() <= limit {
+        return Ok(());
     }
-    .map_err(|fault| refuse(fault.reason, &fault.key, &fault.detail))?;
+    let detail = format!("{} bytes, at most {limit} are read", payload.len());
+    Err(DecodeError::new(Reason::TooLarge, topic, "", &detail))
+}
+
+/// Checks what joins two keys of a message, or a key and the topic.
+fn checked(topic: &str, at: Topic<'_>, read: Result<Message, Fault>) -> Result<Message, DecodeError> {
+    let message = read.map_err(|f| DecodeError::new(f.reason, topic, &f.key, &f.detail))?;
     check_counts(&message)
         .and_then(|()| check_identity(&message, at))
-        .map_err(|(reason, key, detail)| refuse(reason, key, &detail))?;
+        .map_err(|(reason, key, detail)| DecodeError::new(reason, topic, key, &detail))?;
     Ok(message)
 }
 
@@ -236,6 +274,21 @@ fn parse<T: for<'de> Deserialize<'de>>(text: &str) -> Result<T, Fault> {
         .map_err(|e| explain::<T>(text, &e))
 }
 
+fn unpack<T: for<'de> Deserialize<'de>>(payload: &[u8]) -> Result<T, Fault> {
+    use rmp_serde::decode::Error;
+    msgpack::read(payload).map_err(|msgpack::Unreadable { element, error }| {
+        let reason = match &error {
+            Error::TypeMismatch(_) => Reason::WrongType,
+            Error::OutOfRange => Reason::OutOfRange,
+            Error::Utf8Error(_) => Reason::NotUtf8,
+            Error::Syntax(text) | Error::Uncategorized(text) => by_words(text).unwrap_or(Reason::NotMsgPack),
+            _ => Reason::NotMsgPack,
+        };
+        let key = element.map_or(String::new(), |element| format!("[{element}]"));
+        Fault { reason, key, detail: error.to_string() }
+    })
+}
+
 /// Names the reason, and finds the key by decoding once more with its path kept.
 fn explain<T: for<'de> Deserialize<'de>>(text: &str, error: &serde_json::Error) -> Fault {
     let mut json = serde_json::Deserializer::from_str(text);
@@ -246,21 +299,23 @@ fn explain<T: for<'de> Deserialize<'de>>(text: &str, error: &serde_json::Error) 
     Fault { reason: classify(error), key, detail: error.to_string() }
 }
 
-/// The reason behind a parser's error, from the words that serde gives each kind of error.
+/// The reason behind a parser's error.
 fn classify(error: &serde_json::Error) -> Reason {
-    let text = error.to_string();
-    let begins = |words: &[&str]| words.iter().any(|w| text.starts_with(w));
-    if begins(&["invalid type"]) {
-        Reason::WrongType
-    } else if begins(&["missing field"]) {
-        Reason::MissingKey
-    } else if begins(&["duplicate field"]) {
-        Reason::DuplicateKey
-    } else if error.is_data() || begins(&["number out of range"]) {
-        Reason::OutOfRange
-    } else {
-        Reason::NotJson
-    }
+    let other = if error.is_data() { Reason::OutOfRange } else { Reason::NotJson };
+    by_words(&error.to_string()).unwrap_or(other)
+}
+
+/// The reason by the words that serde gives each kind of error.
+fn by_words(text: &str) -> Option<Reason> {
+    let reasons = [
+        ("invalid type", Reason::WrongType),
+        ("missing field", Reason::MissingKey),
+        ("duplicate field", Reason::DuplicateKey),
+        ("invalid value", Reason::OutOfRange),
+        ("invalid length", Reason::OutOfRange),
+        ("number out of range", Reason::OutOfRange),
+    ];
+    reasons.into_iter().find(|(words, _)| text.starts_with(words)).map(|(_, reason)| reason)
 }
 
 type Mismatch = (Reason, &'static str, String);

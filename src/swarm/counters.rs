@@ -28,6 +28,10 @@ pub struct Counters {
     pub stale_events: u64,
     /// Presence of an earlier start of a camera that has since started again.
     pub old_boots: u64,
+    /// Presence of cameras far away on a large site, not kept.
+    pub far_presence: u64,
+    /// Events, and votes on them, far away on a large site, not followed.
+    pub far_events: u64,
     /// Cameras pushed out of the full table.
     pub evicted_peers: u64,
     /// Tracks of others pushed out of the full table.
@@ -57,6 +61,8 @@ impl Counters {
             ("missing", self.missing),
             ("stale_events", self.stale_events),
             ("old_boots", self.old_boots),
+            ("far_presence", self.far_presence),
+            ("far_events", self.far_events),
             ("evicted_peers", self.evicted_peers),
             ("evicted_tracks", self.evicted_tracks),
             ("evicted_events", self.evicted_events),

@@ -11,7 +11,7 @@
 //! what comes of it leaves from here. Our own tracks go into the fused table in the words in which they leave, so that we
 //! fuse what everybody else does. Nothing here knows of sockets, files or the wall clock.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,20 +19,23 @@ use bytes::Bytes;
 use super::codec::{self, DecodeError, Encode, EncodeError, Reason};
 use super::consensus::{self, Consensus, SiteEvent};
 use super::counters::Counters;
+use super::encodings::{Encoding, Readers};
 use super::fusion::{self, Fusion, Sight};
 use super::message::{Message, TrackMessage};
+use super::neighbours::{self, Neighbours};
+use super::open::{self, Opened};
 use super::peers::{self, Arrival, PeerChange, PeerState, Peers};
 use super::presence;
 use super::publish::{self, Publisher, event_message, track_message};
 use super::surroundings::Surroundings;
-use super::topic::{Family, Prefix, Topic};
+use super::topic::{Family, Prefix};
 use super::trust::signature::{PublicKey, Signer};
 use super::trust::{self, Trust};
 use super::wire::{Count, MILLIS_MAX};
 use crate::base::Time;
 use crate::model::{
-    CameraId, Delivery, Envelope, EventState, MessageClass, Point, Polygon, Qos, Scene, SceneTrack,
-    Transition,
+    CameraId, ContentType, Delivery, Envelope, EventState, MessageClass, Point, Polygon, Qos, Scene,
+    SceneTrack, Transition,
 };
 
 /// Between two of one kind that are named for the log.
@@ -49,8 +52,12 @@ pub struct Options {
     pub peers: peers::Options,
     /// How the table of the site is kept.
     pub fusion: fusion::Options,
+    /// Whose tracks are listened to.
+    pub neighbours: neighbours::Options,
     /// How cameras agree on what happens.
     pub consensus: consensus::Options,
+    /// How messages leave, but for presence, which is always JSON.
+    pub encoding: Encoding,
     /// Whom to believe.
     pub trust: trust::Options,
     /// Presence leaves at least so often.
@@ -82,7 +89,9 @@ impl Default for Options {
             publish: publish::Options::default(),
             peers: peers::Options::default(),
             fusion: fusion::Options::default(),
+            neighbours: neighbours::Options::default(),
             consensus: consensus::Options::default(),
+            encoding: Encoding::default(),
             trust: trust::Options::default(),
             status_interval: Duration::from_secs(10),
         }
@@ -127,6 +136,8 @@ pub enum Input<'a> {
     Transition(&'a Transition),
     /// A message came.
     Delivery(&'a Delivery),
+    /// A message came that was read already.
+    Opened(&'a Opened),
     /// A session with a broker began.
     Connected,
     /// The degraded modes in force, by name.
@@ -153,6 +164,20 @@ pub struct ClockMeasured {
 pub enum Action {
     /// Publish this.
     Send(Envelope),
+    /// Listen to what is published on topics that this filter matches.
+    Subscribe {
+        /// What it brings.
+        class: MessageClass,
+        /// The filter.
+        filter: String,
+        /// With which QoS.
+        qos: Qos,
+    },
+    /// Listen no longer.
+    Unsubscribe {
+        /// The filter.
+        filter: String,
+    },
     /// Another camera came or went; for the log.
     Peer {
         /// Which.
@@ -186,6 +211,8 @@ pub struct Engine {
     publisher: Publisher,
     peers: Peers,
     fusion: Fusion,
+    neighbours: Neighbours,
+    readers: Readers,
     consensus: Consensus,
     trust: Trust,
     counters: Counters,
@@ -217,8 +244,10 @@ impl Engine {
             publisher: Publisher::new(options.publish),
             peers: Peers::new(options.peers),
             fusion,
+            neighbours: Neighbours::new(options.neighbours, footprint.clone().filter(|_| *calibrated)),
             trust: Trust::new(options.trust.clone()),
             consensus: Consensus::new(options.consensus, footprint.clone().filter(|_| *calibrated)),
+            readers: Readers::default(),
             options,
             identity,
             counters: Counters::default(),
@@ -281,14 +310,15 @@ impl Engine {
                     self.send_track(last, true, now, out);
                 }
             }
+            // A plate is nobody's business but the fleet server's.
+            Input::Transition(Transition::Attribute { .. }) => {}
             Input::Delivery(delivery) => {
-                if let Err(error) = self.delivery(delivery, now, out) {
-                    let reason = error.reason();
-                    self.counters.refused[reason as usize] += 1;
-                    if is_due(&mut self.refused_named[reason as usize], now) {
-                        out.push(Action::Refused(error));
-                    }
-                }
+                let heard = self.delivery(delivery, now, out);
+                self.refuse(heard, now, out);
+            }
+            Input::Opened(Opened { message, delivery }) => {
+                let heard = self.hear(message, open::family(message), delivery, now, out);
+                self.refuse(heard, now, out);
             }
             Input::Connected => self.send_status(now, out),
             Input::Modes(modes) => {
@@ -303,6 +333,7 @@ impl Engine {
             }
             Input::Tick => {
                 self.peers.sweep(now, &mut self.changes);
+                self.subscribe(out);
                 self.fusion.step(epoch_ms(now));
                 self.compare_views(now);
                 self.consult(consensus::Input::Tick, now, out);
@@ -335,9 +366,18 @@ impl Engine {
         Ok(farewell)
     }
 
-    /// The topic filters of the swarm, each with the class of what it brings and its QoS.
-    pub fn subscriptions(&self) -> [(MessageClass, String, Qos); 5] {
-        self.options.prefix.subscriptions()
+    /// The topic filters of the swarm that are listened to, each with the class of what it brings and its QoS.
+    pub fn subscriptions(&self) -> Vec<(MessageClass, String, Qos)> {
+        let mut all: Vec<_> = self.options.prefix.subscriptions().to_vec();
+        all.retain(|(class, ..)| *class != MessageClass::Track);
+        let tracks = self.neighbours.filters(&self.options.prefix);
+        all.extend(tracks.into_iter().map(|filter| (MessageClass::Track, filter, Family::Track.qos())));
+        all
+    }
+
+    /// The cameras whose tracks are listened to; none on a small site, where all are.
+    pub fn neighbours(&self) -> Option<&BTreeSet<CameraId>> {
+        self.neighbours.near()
     }
 
     /// The other cameras.
@@ -498,10 +538,11 @@ impl Engine {
         now: Time,
         out: &mut Vec<Action>,
     ) -> bool {
-        match codec::encode(message, &mut self.buffer) {
-            Ok(()) => {
+        match self.encode(message, now) {
+            Ok(content_type) => {
                 self.counters.sent[M::FAMILY as usize] += 1;
                 let mut envelope = envelope(M::FAMILY, topic, &self.buffer, priority);
+                envelope.content_type = content_type;
                 self.sign(M::FAMILY, &mut envelope, now);
                 out.push(Action::Send(envelope));
                 true
@@ -516,46 +557,98 @@ impl Engine {
         }
     }
 
-    fn delivery(&mut self, delivery: &Delivery, now: Time, out: &mut Vec<Action>) -> Result<(), DecodeError> {
-        let topic = delivery.topic.as_str();
-        let refuse = |reason, detail: &str| Err(DecodeError::new(reason, topic, "", detail));
-        let Some(at) = self.options.prefix.parse_topic(topic) else {
-            return refuse(Reason::BadTopic, "not a topic of the swarm");
+    /// Writes a message into the buffer, in the encoding in which it leaves.
+    fn encode<M: Encode>(&mut self, message: &M, now: Time) -> Result<ContentType, EncodeError> {
+        let packed = match self.options.encoding {
+            Encoding::Json => false,
+            Encoding::MsgPack => self.readers.all_read(self.options.peers.stale_after, now),
+            Encoding::MsgPackAlways => true,
         };
+        if packed && codec::encode_msgpack(message, &mut self.buffer)? {
+            return Ok(ContentType::MsgPack);
+        }
+        codec::encode(message, &mut self.buffer)?;
+        Ok(ContentType::Json)
+    }
+
+    /// What a large site changes about whom we listen to.
+    fn subscribe(&mut self, out: &mut Vec<Action>) {
+        let mut changes = Vec::new();
+        self.neighbours.update(&self.peers, &self.options.prefix, &mut changes);
+        out.extend(changes.into_iter().map(|change| match change {
+            neighbours::Change::Begin(filter) => {
+                Action::Subscribe { class: MessageClass::Track, filter, qos: Family::Track.qos() }
+            }
+            neighbours::Change::End(filter) => Action::Unsubscribe { filter },
+        }));
+    }
+
+    /// Counts a message that was refused.
+    fn refuse(&mut self, heard: Result<(), DecodeError>, now: Time, out: &mut Vec<Action>) {
+        let Err(error) = heard else { return };
+        let reason = error.reason();
+        self.counters.refused[reason as usize] += 1;
+        if is_due(&mut self.refused_named[reason as usize], now) {
+            out.push(Action::Refused(error));
+        }
+    }
+
+    fn delivery(&mut self, delivery: &Delivery, now: Time, out: &mut Vec<Action>) -> Result<(), DecodeError> {
+        let at = open::place(delivery, &self.options.prefix)?;
         if at.camera() == Some(self.identity.camera.as_str()) {
+            // Not worth reading.
             self.counters.own += 1;
             return Ok(());
         }
-        if delivery.retained && !at.family().retained() {
-            return refuse(Reason::Retained, "an old message, kept by the broker");
+        let message = open::read_at(delivery, at)?;
+        self.hear(&message, at.family(), delivery, now, out)
+    }
+
+    /// Takes a message that was read, if it is whose it says.
+    fn hear(
+        &mut self,
+        message: &Message,
+        family: Family,
+        delivery: &Delivery,
+        now: Time,
+        out: &mut Vec<Action>,
+    ) -> Result<(), DecodeError> {
+        if open::sender(message) == Some(&self.identity.camera) {
+            self.counters.own += 1;
+            return Ok(());
         }
-        if let Some(other) = delivery.content_type.as_deref().filter(|t| !is_json(t)) {
-            return refuse(Reason::UnsupportedEncoding, other);
-        }
-        let message = codec::decode(topic, at, &delivery.payload)?;
-        let change = self.trust.verify(&message, at.family(), delivery, now);
+        let change = self.trust.verify(message, family, delivery, now);
+        let topic = delivery.topic.as_str();
         let change =
             change.map_err(|(reason, detail)| DecodeError::new(reason, topic, "signature", detail))?;
         if let Some((camera, change)) = change {
             self.note_trust(camera, change, out);
         }
-        self.message(message, at, now, out);
+        self.counters.received[family as usize] += 1;
+        self.message(message, now, out);
         Ok(())
     }
 
-    fn message(&mut self, message: Message, at: Topic<'_>, now: Time, out: &mut Vec<Action>) {
-        let Self { peers, fusion, counters, changes, identity, trust, .. } = self;
+    fn message(&mut self, message: &Message, now: Time, out: &mut Vec<Action>) {
+        let Self {
+            peers, fusion, neighbours, readers, consensus, counters, changes, identity, trust, ..
+        } = self;
+        let introduced = || {
+            let sender = open::sender(message).and_then(|camera| peers.get(camera));
+            sender.is_some_and(|peer| peer.status.is_some())
+        };
+        readers.hear(message, introduced, now);
         let on = &mut Arrival { now, counters, changes };
         match message {
             Message::Track(m) => {
                 let peer = peers.get(&m.camera_id);
                 // Who assumes a ground of its own shares no metres; of the reference system nobody says so.
                 let shares = peer.is_none_or(|p| p.status.is_none() || p.is_calibrated());
-                let (verdict, change) = trust.judge(&m, peer.and_then(|p| p.footprint.as_ref()), now);
+                let (verdict, change) = trust.judge(m, peer.and_then(|p| p.footprint.as_ref()), now);
                 if verdict.is_ok() {
-                    peers.track(&m, on);
+                    peers.track(m, on);
                     if identity.ground.calibrated && shares {
-                        fuse(fusion, &m, now);
+                        fuse(fusion, m, now);
                     }
                 }
                 if trust.is_muted(&m.camera_id) {
@@ -565,34 +658,35 @@ impl Engine {
                     self.note_trust(m.camera_id.clone(), change, out);
                 }
             }
+            Message::Event(m) if !neighbours.concerns(m.position.point()) => on.counters.far_events += 1,
             Message::Event(m) => {
-                peers.event(&m, on);
-                self.consult(consensus::Input::Event(&m), now, out);
+                peers.event(m, on);
+                self.consult(consensus::Input::Event(m), now, out);
             }
+            Message::Status(m) if !neighbours.cares(m, peers) => on.counters.far_presence += 1,
             Message::Status(m) => {
-                let camera = m.camera_id.clone();
-                peers.status(m, on);
-                if let Some(peer) = peers.get(&camera).filter(|p| p.state == PeerState::Online)
+                peers.status(m.clone(), on);
+                if let Some(peer) = peers.get(&m.camera_id).filter(|p| p.state == PeerState::Online)
                     && peer.footprint.is_some()
                 {
-                    fusion.set_footprint(&camera, peer.footprint.clone(), epoch_ms(now));
+                    fusion.set_footprint(&m.camera_id, peer.footprint.clone(), epoch_ms(now));
                 }
             }
             Message::Weights(m) => peers.sign_of_life(&m.camera_id, on),
+            Message::Consensus(m)
+                if !neighbours.hears(&m.initiating_camera)
+                    && !consensus.knows(&m.initiating_camera, m.event_id.0) =>
+            {
+                on.counters.far_events += 1;
+            }
             Message::Consensus(m) => {
-                match &m.camera_id {
-                    Some(camera) if *camera == identity.camera => {
-                        counters.own += 1;
-                        return;
-                    }
-                    Some(camera) => peers.sign_of_life(camera, on),
-                    // The reference system does not name the sender.
-                    None => {}
+                // The reference system does not name the sender.
+                if let Some(camera) = &m.camera_id {
+                    peers.sign_of_life(camera, on);
                 }
-                self.consult(consensus::Input::Vote(&m), now, out);
+                self.consult(consensus::Input::Vote(m), now, out);
             }
         }
-        self.counters.received[at.family() as usize] += 1;
     }
 }
 
@@ -627,12 +721,6 @@ fn is_due(last: &mut Option<Time>, now: Time) -> bool {
         *last = Some(now);
     }
     due
-}
-
-/// Whether a content type may be JSON: MQTT 3.1.1 peers give none, others may call it text.
-fn is_json(content_type: &str) -> bool {
-    let kind = content_type.split(';').next().unwrap_or_default().trim();
-    ["application/json", "text/json", "text/plain", ""].iter().any(|t| kind.eq_ignore_ascii_case(t))
 }
 
 fn envelope(family: Family, topic: String, payload: &[u8], priority: u8) -> Envelope {

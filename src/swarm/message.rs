@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::bounded::{List, Map, Object, Reals, Text};
 use super::wire::{self, Count, Fraction, Id, Millis, Real, Weight};
-use crate::model::{Behaviors, CameraId, Class, EventState, EventType, Severity};
+use crate::model::{Behaviors, CameraId, Class, EventState, EventType, Point, Severity};
 
 /// Tracks that one event may name.
 pub const EVENT_TRACKS_MAX: usize = 32;
@@ -63,6 +63,13 @@ pub struct Position {
     pub y: Real,
     /// Height above the ground.
     pub z: Real,
+}
+
+impl Position {
+    /// The place on the ground.
+    pub fn point(&self) -> Point {
+        Point::new(self.x.0, self.y.0)
+    }
 }
 
 /// A velocity on the ground, metres per second.

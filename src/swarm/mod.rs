@@ -2,9 +2,10 @@
 //!
 //! Five families of messages (tracks, events, weights, consensus, status), each with its topics, QoS
 //! and keys. [`message`] is their vocabulary, [`wire`] and [`bounded`] the
-//! values they are made of, [`codec`] turns them into bytes and back, [`topic`] names the places,
-//! [`peers`] is the bounded table of the other cameras, [`fusion`] the one of the people on the site,
-//! [`consensus`] the one of what happens there, [`trust`] says whom to believe, and [`Engine`] puts them
+//! values they are made of, [`codec`] turns them into bytes and back, [`topic`] names the places, `neighbours`
+//! decides whose tracks are listened to, [`peers`] is the bounded table of the other cameras, [`fusion`] the
+//! one of the people on the site, [`consensus`] the one of what happens there, [`trust`] says whom to believe,
+//! and [`Engine`] puts them
 //! together.
 //!
 //! Pure: no tokio, no I/O, no ambient time or randomness. `handle(input, now) -> actions`, so that
@@ -22,9 +23,13 @@ pub mod bounded;
 pub mod codec;
 pub mod consensus;
 mod counters;
+mod encodings;
 mod engine;
 pub mod fusion;
 pub mod message;
+pub mod msgpack;
+mod neighbours;
+mod open;
 pub mod peers;
 mod presence;
 mod publish;
@@ -35,5 +40,8 @@ pub mod trust;
 pub mod wire;
 
 pub use counters::Counters;
+pub use encodings::Encoding;
 pub use engine::{Action, ClockMeasured, Engine, Ground, Identity, Input, Options, Tuning};
+pub use neighbours::Options as NeighbourOptions;
+pub use open::Opened;
 pub use publish::Options as PublishOptions;

@@ -221,7 +221,7 @@ pub(super) fn is_dead_view(mode: &str) -> bool {
 }
 
 /// The ground that a camera says it sees; none where it does not measure.
-fn footprint_of(m: &StatusMessage) -> Option<Polygon> {
+pub(super) fn footprint_of(m: &StatusMessage) -> Option<Polygon> {
     let corners = m.footprint.as_ref().filter(|_| m.ground == Some(GroundKind::Calibrated))?;
     Polygon::new(corners.iter().map(|c| Point::new(c.0[0], c.0[1])).collect()).ok()
 }

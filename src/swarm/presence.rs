@@ -6,6 +6,7 @@
 use super::bounded::{List, Map, Reals, Text};
 use super::consensus::Consensus;
 use super::counters::Counters;
+use super::encodings::MSGPACK;
 use super::fusion::{self, Fusion};
 use super::message::{ClockStatus, GroundKind, Name, Presence, StatusMessage};
 use super::publish::millis;
@@ -73,7 +74,7 @@ pub(super) fn online(told: &Told<'_>, now: Time) -> StatusMessage {
         .map(|(name, n)| (name, Count(n.min(COUNT_MAX))));
     StatusMessage {
         state: Presence::Online,
-        encodings: List::cut([Name::cut("json")]),
+        encodings: List::cut([Name::cut("json"), Name::cut(MSGPACK)]),
         ground: Some(if *calibrated { GroundKind::Calibrated } else { GroundKind::Nominal }),
         footprint: footprint.as_ref().map(corners),
         clock: Some(clock(told, now)),

@@ -211,6 +211,16 @@ impl Prefix {
         format!("{}/status/{camera}", self.0)
     }
 
+    /// The filter of all tracks.
+    pub fn tracks_of_all(&self) -> String {
+        format!("{}/{}", self.0, Family::Track.filter())
+    }
+
+    /// The filter of one camera's tracks.
+    pub fn tracks_of(&self, camera: &CameraId) -> String {
+        format!("{}/tracks/{camera}/+", self.0)
+    }
+
     /// What a member of the swarm subscribes to.
     pub fn subscriptions(&self) -> [(MessageClass, String, Qos); 5] {
         Family::ALL.map(|family| (family.class(), format!("{}/{}", self.0, family.filter()), family.qos()))

@@ -180,7 +180,7 @@ fn rounded(v: f64) -> f64 {
 fn put_real<S: Serializer>(s: S, v: f64, min: f64, max: f64) -> Result<S::Ok, S::Error> {
     // Not a number is in no range.
     if (min..=max).contains(&v) {
-        s.serialize_f64(rounded(v))
+        if s.is_human_readable() { s.serialize_f64(rounded(v)) } else { s.serialize_f32(rounded(v) as f32) }
     } else {
         Err(ser::Error::custom(format_args!("{v} is not a number from {min} to {max}")))
     }
@@ -188,7 +188,9 @@ fn put_real<S: Serializer>(s: S, v: f64, min: f64, max: f64) -> Result<S::Ok, S:
 
 impl<'de> Deserialize<'de> for Real {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        d.deserialize_f64(RealVisitor { min: -REAL_MAX, max: REAL_MAX }).map(Self)
+        let binary = !d.is_human_readable();
+        let v = d.deserialize_f64(RealVisitor { min: -REAL_MAX, max: REAL_MAX })?;
+        Ok(Self(if binary { rounded(v) } else { v }))
     }
 }
 
@@ -200,8 +202,9 @@ impl Serialize for Real {
 
 impl<'de> Deserialize<'de> for Fraction {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        let v = d.deserialize_f64(RealVisitor { min: 0.0, max: 1.0 + FRACTION_SLACK })?;
-        Ok(Self(v.min(1.0)))
+        let binary = !d.is_human_readable();
+        let v = d.deserialize_f64(RealVisitor { min: 0.0, max: 1.0 + FRACTION_SLACK })?.min(1.0);
+        Ok(Self(if binary { rounded(v) } else { v }))
     }
 }
 
@@ -275,12 +278,15 @@ where
     d.deserialize_str(WordVisitor(PhantomData))
 }
 
-/// A struct, from a JSON object alone (derived structs would take an array too).
+/// A struct, from a JSON object alone (derived structs would take an array too); in binary it is an array.
 pub(super) fn object<'de, D, T>(d: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
     T: Deserialize<'de>,
 {
+    if !d.is_human_readable() {
+        return T::deserialize(d);
+    }
     struct ObjectOnly<D>(D);
     impl<'de, D: Deserializer<'de>> Deserializer<'de> for ObjectOnly<D> {
         type Error = D::Error;
@@ -295,12 +301,15 @@ where
     T::deserialize(ObjectOnly(d))
 }
 
-/// A value that may be missing, but not `null`.
+/// A value that may be missing, but not `null`; in binary, where every key has its place, nil is a missing one.
 pub(super) fn some<'de, D, T>(d: D) -> Result<Option<T>, D::Error>
 where
     D: Deserializer<'de>,
     T: Deserialize<'de>,
 {
+    if !d.is_human_readable() {
+        return Option::deserialize(d);
+    }
     T::deserialize(d).map(Some)
 }
 
@@ -310,6 +319,9 @@ where
     D: Deserializer<'de>,
     T: Deserialize<'de>,
 {
+    if !d.is_human_readable() {
+        return Option::deserialize(d);
+    }
     word(d).map(Some)
 }
 
@@ -319,6 +331,9 @@ where
     D: Deserializer<'de>,
     T: Deserialize<'de>,
 {
+    if !d.is_human_readable() {
+        return Option::deserialize(d);
+    }
     object(d).map(Some)
 }
 

@@ -72,6 +72,7 @@
 //! [`OBJECTS_MAX`] tracks and detections; after the first frames nothing is allocated. What a track
 //! *does* belongs to `behavior`, where it stands on the ground to `pipeline`.
 
+mod attributes;
 mod edges;
 mod expected;
 mod explain;
@@ -84,6 +85,7 @@ mod scale;
 mod tests;
 mod tracklet;
 
+pub use attributes::Attributes;
 pub use explain::{End, Entry, Note, Stage};
 pub use gate::Refusal;
 pub use options::{Motion, Options};

@@ -9,7 +9,9 @@ mod support;
 mod configuration;
 #[cfg(feature = "broker")]
 mod demo;
+mod fusion;
 mod output;
 mod replay;
 mod secret;
 mod video;
+mod watch;

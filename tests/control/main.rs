@@ -8,6 +8,8 @@ mod support;
 
 mod commands;
 mod ear;
+mod frames;
 mod hostile;
 mod send;
 mod status;
+mod trial;

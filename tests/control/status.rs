@@ -1,9 +1,17 @@
 //! What is retained is what is so.
 
 use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+
 use crate::ear::{Ear, OWN, SHARED_STATUS, STATUS, gate, read};
+use crate::support::program::{Camera, SMALL_PLAZA};
 use crate::support::proxy::Proxy;
 use crate::support::watch::modes;
 use crate::support::{Peer, Setup, TestBroker, against_each_broker, link_options};
@@ -58,6 +66,55 @@ async fn a_camera_that_comes_back_to_its_broker_tells_again_what_is_so() {
                 unheard.remove(delivery.topic.as_str());
             }
         }
+    })
+    .await;
+}
+
+/// Stands between a camera and its broker, and tells the connection of the client id `gate` that another one
+/// has it now, as brokers do (MQTT 5, 3.14: reason 0x8E); how often that one has connected.
+async fn usurped(upstream: u16, taken: Arc<Notify>) -> (u16, Arc<AtomicU32>) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let (port, count) = (listener.local_addr().unwrap().port(), Arc::new(AtomicU32::new(0)));
+    let counted = Arc::clone(&count);
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let (taken, counted) = (Arc::clone(&taken), Arc::clone(&counted));
+            tokio::spawn(async move {
+                let mut broker = TcpStream::connect((Ipv4Addr::LOCALHOST, upstream)).await.unwrap();
+                let mut connect = vec![0; 4_096];
+                let length = client.read(&mut connect).await.unwrap_or(0);
+                broker.write_all(&connect[..length]).await.unwrap();
+                let is_gate = connect[..length].windows(6).any(|bytes| bytes == b"\0\x04gate");
+                counted.fetch_add(u32::from(is_gate), Ordering::Relaxed);
+                tokio::select! {
+                    _ = copy_bidirectional(&mut client, &mut broker) => {}
+                    () = taken.notified(), if is_gate => {
+                        let _ = client.write_all(&[0xe0, 2, 0x8e, 0]).await;
+                        let _ = client.shutdown().await;
+                    }
+                }
+            });
+        }
+    });
+    (port, count)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_camera_whose_client_id_another_takes_says_so_and_does_not_fight() {
+    against_each_broker(Setup::default(), async |broker: TestBroker| {
+        let taken = Arc::new(Notify::new());
+        let (port, connects) = usurped(broker.port(), Arc::clone(&taken)).await;
+        let mut ear = Ear::at(broker.port()).await;
+        // Waits as they are by default: a contested client id is tried again after 30 s at the earliest.
+        let link = format!("[[broker_link]]\nurl = 'mqtt://127.0.0.1:{port}'");
+        let camera = Camera::with_sections("gate", SMALL_PLAZA, &link);
+        let _program = camera.run();
+        ear.status("running").await;
+        taken.notify_one();
+        ear.hears(STATUS, |value| value["state"]["modes"][0] == "client_id_taken").await;
+        // Orders are still taken, on a connection of their own.
+        assert_eq!(ear.ask("{\"command\":\"status\"}").await["state"], "done");
+        assert_eq!(connects.load(Ordering::Relaxed), 1);
     })
     .await;
 }

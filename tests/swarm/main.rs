@@ -5,7 +5,10 @@
 mod clocks;
 mod fixtures;
 mod foreseen;
+mod hostile;
 mod messages;
+mod msgpack;
+mod neighbours;
 mod peers;
 mod publishing;
 mod roundtrip;

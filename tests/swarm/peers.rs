@@ -114,8 +114,10 @@ fn a_refused_message_changes_nothing_but_its_counter() {
     let good = track_json("b", 1, Some(1), 0);
     refuse(raw("tracks/b", "{}"), Reason::BadTopic);
     refuse(Delivery { retained: true, ..good.clone() }, Reason::Retained);
+    let other = Some("application/cbor".to_owned());
+    refuse(Delivery { content_type: other, ..good.clone() }, Reason::UnsupportedEncoding);
     let packed = Some("application/msgpack".to_owned());
-    refuse(Delivery { content_type: packed, ..good.clone() }, Reason::UnsupportedEncoding);
+    refuse(Delivery { content_type: packed, ..good.clone() }, Reason::NotMsgPack);
     refuse(Delivery { payload: vec![b' '; 10 << 20].into(), ..good.clone() }, Reason::TooLarge);
     refuse(Delivery { payload: vec![b'"', 0xFF, b'"'].into(), ..good.clone() }, Reason::NotUtf8);
     refuse(raw("tracks/b/1", "{"), Reason::NotJson);
@@ -128,7 +130,7 @@ fn a_refused_message_changes_nothing_but_its_counter() {
     let stolen = Delivery { topic: "omnisight/swarm/tracks/c/1".to_owned(), ..good };
     refuse(stolen, Reason::IdentityMismatch);
     let without_keys = Reason::Unsigned as usize;
-    assert_eq!((&a.counters().refused[..without_keys], a.counters().received), (&[1; 12][..], [0; 5]));
+    assert_eq!((&a.counters().refused[..without_keys], a.counters().received), (&[1; 13][..], [0; 5]));
 }
 
 #[test]

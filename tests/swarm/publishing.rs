@@ -121,7 +121,7 @@ fn presence_leaves_at_birth_at_a_change_and_every_ten_seconds() {
         (envelope.class, envelope.qos, envelope.retain),
         (MessageClass::Presence, Qos::AtLeastOnce, true)
     );
-    let expected = r#"{"camera_id":"a","state":"online","version":"0.1.0","boot":1700000000000,"timestamp":1700000000000,"encodings":["json"],"ground":"calibrated","footprint":[[0.0,0.0],[8.0,0.0],[8.0,6.0],[0.0,6.0]],"clock":{"offset_ms":0.0,"source":"none"},"modes":[],"counters":{}}"#;
+    let expected = r#"{"camera_id":"a","state":"online","version":"0.1.0","boot":1700000000000,"timestamp":1700000000000,"encodings":["json","msgpack"],"ground":"calibrated","footprint":[[0.0,0.0],[8.0,0.0],[8.0,6.0],[0.0,6.0]],"clock":{"offset_ms":0.0,"source":"none"},"modes":[],"counters":{}}"#;
     assert_eq!(std::str::from_utf8(&envelope.payload).unwrap(), expected);
     assert!(handle(&mut a, Input::Modes(&[]), 100).is_empty());
     let changed = handle(&mut a, Input::Modes(&["no_frames"]), 200);

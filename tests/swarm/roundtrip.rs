@@ -12,6 +12,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use crate::fixtures::{FULL, decode, encoded, encoded_again};
+use crate::msgpack::{packed, unpacked};
 
 /// Each number token of a JSON text with the keys above it.
 fn numbers(json: &str) -> Vec<(Vec<String>, String)> {
@@ -339,6 +340,11 @@ fn goes_round<M: Encode>(message: &M, below: &str) -> Result<Message, TestCaseEr
     let topic = format!("omnisight/swarm/{below}");
     let back = decode(&topic, json.as_bytes()).map_err(|e| TestCaseError::fail(e.to_string()))?;
     prop_assert_eq!(encoded_again(&back), json);
+    // The other encoding says the same, but for what single precision can't tell apart.
+    if let Some(bytes) = packed(&back) {
+        let packed_back = unpacked(&topic, &bytes).map_err(|e| TestCaseError::fail(e.to_string()))?;
+        prop_assert_eq!(packed(&packed_back), Some(bytes));
+    }
     Ok(back)
 }
 
@@ -377,6 +383,7 @@ proptest! {
     fn arbitrary_bytes_are_refused_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
         for (topic, _) in FULL {
             prop_assert!(decode(topic, &bytes).is_err());
+            prop_assert!(unpacked(topic, &bytes).is_err());
         }
     }
 

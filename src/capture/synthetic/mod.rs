@@ -6,13 +6,15 @@
 //! since [`Options::origin_epoch_ms`]): cameras in one or in many processes see the same plaza at
 //! the same time without a word between them.
 //!
-//! The pixels are all that a detector gets. The ground truth, [`Source::truth`], is for tests; it
-//! never travels with a frame, and nothing in the daemon may ask for it.
+//! The pixels are all that a detector gets. The ground truth, [`Source::truth`], is for tests; nothing in
+//! the daemon may ask for it, and it never travels with a frame: but for the plates of the vehicles
+//! ([`Options::plates`]), which no picture of this size could show.
 //!
 //! Options that make no picture are refused when the source is made; after that nothing can fail.
 
 mod background;
 mod figure;
+mod plate;
 mod raster;
 mod render;
 mod stage;
@@ -55,6 +57,8 @@ pub struct Options {
     pub fps: f64,
     /// The plaza's second 0, milliseconds since the Unix epoch; cameras with the same origin see the same plaza.
     pub origin_epoch_ms: u64,
+    /// Frames carry the plates of the vehicles in them, as a reader without faults would read them.
+    pub plates: bool,
 }
 
 impl Default for Options {
@@ -67,6 +71,7 @@ impl Default for Options {
             size: Size { width: 480, height: 360 },
             fps: 10.0,
             origin_epoch_ms: 0,
+            plates: false,
         }
     }
 }
@@ -194,6 +199,9 @@ impl Source {
         let t_ms = self.plaza_ms(time.epoch_ms);
         if let Content::Image(image) = &mut frame.content {
             self.renderer.draw(t_ms, image);
+        }
+        if self.options.plates {
+            self.renderer.read_plates(&mut frame.readings);
         }
     }
 }

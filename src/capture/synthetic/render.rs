@@ -12,10 +12,11 @@ use rand_pcg::Pcg64Mcg;
 
 use super::background::{self, Background};
 use super::figure::Brush;
+use super::plate;
 use super::raster::Raster;
 use super::view::View;
 use super::world::{Actor, World, mix};
-use crate::model::{Chroma, Image};
+use crate::model::{Chroma, Image, Reading};
 
 /// Standard deviation of the noise of luma and of chroma, in grey levels.
 const NOISE_SIGMA: [f64; 2] = [1.7, 0.8];
@@ -85,6 +86,11 @@ impl Renderer {
             let _ = brush.actor(actor);
         }
         self.add_noise(t_ms, image);
+    }
+
+    /// The plates in the last picture.
+    pub(super) fn read_plates(&self, out: &mut Vec<Reading>) {
+        plate::read(&self.view, &self.actors, out);
     }
 
     /// The plaza without anybody, in the light of the last picture.

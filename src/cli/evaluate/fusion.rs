@@ -6,27 +6,30 @@
 //! that lie. Written is the table of the first camera: row t is what it says of time t (on its clock) at
 //! t + 250 ms.
 //!
-//! The trackers report from the first detection on, and take no detection beyond what overlaps: at a site
-//! with several views the table confirms who is there, sooner than one view could.
+//! The trackers are those of a camera that leaves it to the site to confirm who is there
+//! ([`track::Options::at_a_site`]).
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::fs::{self, File};
-use std::io::{BufReader, BufWriter, Write};
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
+use super::super::output::{Output, failed};
 use super::super::replay::{ground_of, read_camera};
 use super::super::{Error, say};
+use super::courier::{self, Courier};
 use super::site_picture;
 use crate::base::{CountingIds, Time};
 use crate::capture::replay::{Rows, parse_rows};
-use crate::model::{CameraId, Content, Delivery, Frame, MessageClass, Point, Polygon, Size};
+use crate::model::{CameraId, Content, Delivery, Envelope, Frame, MessageClass, Point, Polygon, Size};
 use crate::pipeline::{self, Perception};
 use crate::swarm::fusion::Person;
+use crate::swarm::topic::{Family, Prefix};
 use crate::swarm::{Action, Engine, Ground, Identity, Input, Options};
 use crate::track;
 
@@ -62,12 +65,25 @@ pub(in super::super) struct Arguments {
     /// Another seed gives other faults.
     #[arg(long, value_name = "SEED", default_value_t = 1)]
     seed: u64,
+    /// How the messages travel: in memory, or each of them through a broker. Time is that of the evaluation
+    /// either way.
+    #[arg(long, value_name = "WAY", value_enum, default_value_t = Transport::Memory)]
+    transport: Transport,
+    /// The broker of `--transport mqtt`; without it, one of its own for the time of the run.
+    #[arg(long, value_name = "URL")]
+    broker: Option<String>,
     /// Also print, row by row, why this person is where they are.
     #[arg(long, value_name = "ID")]
     explain: Option<u64>,
     /// Also draw the site: what the cameras see, the ways of the people, and who saw them.
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Transport {
+    Memory,
+    Mqtt,
 }
 
 fn parse_part(text: &str) -> Result<f64, String> {
@@ -113,6 +129,8 @@ struct Site {
     delay: Duration,
     loss: f64,
     tally: Tally,
+    prefix: Prefix,
+    courier: Option<Courier>,
 }
 
 /// What was sent.
@@ -129,12 +147,12 @@ struct Tally {
 pub(super) fn run(arguments: &Arguments) -> Result<(), Error> {
     let mut site = Site::open(arguments)?;
     let mut out = Output::create(&arguments.out)?;
-    out.line("frame,id,x,y")?;
+    out.line(format_args!("frame,id,x,y"))?;
     let mut trails = site_picture::Trails::default();
     let (mut rows, mut people) = (0u64, BTreeSet::new());
-    while let Some((number, table)) = site.next_row() {
+    while let Some((number, table)) = site.next_row()? {
         for p in &table {
-            out.line(&format!("{number},{},{:.3},{:.3}", p.global_id, p.position_m.x, p.position_m.y))?;
+            out.line(format_args!("{number},{},{:.3},{:.3}", p.global_id, p.position_m.x, p.position_m.y))?;
             people.insert(p.global_id);
             rows += 1;
         }
@@ -146,29 +164,16 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Error> {
         }
     }
     out.finish()?;
+    if let Some(courier) = site.courier.take() {
+        courier.close();
+    }
     if let Some(path) = &arguments.svg {
         let cameras: Vec<_> = site.cameras.iter().map(|c| (c.id.clone(), c.footprint.clone())).collect();
         let mut svg = Output::create(path)?;
-        svg.line(&trails.draw(&cameras))?;
+        svg.line(format_args!("{}", trails.draw(&cameras)))?;
         svg.finish()?;
     }
     site.summary(rows, people.len())
-}
-
-/// How a camera follows people where the table confirms them.
-fn tracker() -> track::Options {
-    let defaults = track::Options::default();
-    track::Options {
-        min_hits: 1,
-        evidence_min: f64::NEG_INFINITY,
-        sure_odds: f64::NEG_INFINITY,
-        iou_min: 0.15,
-        gate: 0.0,
-        max_age_frames: 1,
-        lost_s: 1.0,
-        motion: track::Motion { place_noise: 0.03, height_noise: 0.03, ..defaults.motion },
-        ..defaults
-    }
 }
 
 impl Site {
@@ -182,11 +187,15 @@ impl Site {
             return Err(Error::Usage(format!("{}: holds no folder with a det.txt", dir.display())));
         }
         let mut rng = Pcg64Mcg::seed_from_u64(arguments.seed);
+        let prefix = match arguments.transport {
+            Transport::Memory => Prefix::default(),
+            Transport::Mqtt => courier::prefix()?,
+        };
         let mut cameras = Vec::new();
         for folder in &folders {
             let skew_ms = arguments.skew.as_millis() as f64;
             let ahead_ms = if cameras.is_empty() { 0.0 } else { skew_ms * rng.random_range(-1.0..=1.0) };
-            cameras.push(Camera::open(folder, ahead_ms.round() as i64)?);
+            cameras.push(Camera::open(folder, &prefix, ahead_ms.round() as i64)?);
         }
         for _ in 0..arguments.liars.min(cameras.len() - 1) {
             let honest: Vec<usize> =
@@ -205,7 +214,16 @@ impl Site {
             delay: arguments.delay,
             loss: arguments.loss,
             tally: Tally::default(),
+            prefix,
+            courier: None,
         };
+        if arguments.transport == Transport::Mqtt {
+            let parts = site.cameras.iter().map(|c| {
+                let filters = c.engine.subscriptions().into_iter().map(|(_, filter, qos)| (filter, qos));
+                (c.id.clone(), filters.collect())
+            });
+            site.courier = Some(Courier::open(arguments.broker.as_deref(), parts.collect(), &site.prefix)?);
+        }
         for i in 0..site.cameras.len() {
             site.plan(Duration::ZERO, Happening::Connect(i));
             site.plan(TICK, Happening::Tick(i));
@@ -226,36 +244,36 @@ impl Site {
     }
 
     /// Goes on to the next row; none at the end.
-    fn next_row(&mut self) -> Option<(u64, Vec<Person>)> {
+    fn next_row(&mut self) -> Result<Option<(u64, Vec<Person>)>, Error> {
         let frames = self.cameras.iter().map(|c| c.rows.frame_count() as u64).max().unwrap_or(0);
         while let Some(Reverse((at, _, what))) = self.agenda.pop() {
             match what {
-                Happening::Connect(i) => self.feed(i, at, &Input::Connected),
+                Happening::Connect(i) => self.feed(i, at, &Input::Connected)?,
                 Happening::Tick(i) => {
-                    self.feed(i, at, &Input::Tick);
+                    self.feed(i, at, &Input::Tick)?;
                     self.plan(at + TICK, Happening::Tick(i));
                 }
                 Happening::Frame(i, number) => {
-                    self.frame(i, at, number);
+                    self.frame(i, at, number)?;
                     if number < frames {
                         self.plan(self.frame_at(i, number + 1), Happening::Frame(i, number + 1));
                     }
                 }
-                Happening::Arrival(i, message) => self.arrive(i, at, message),
-                Happening::Row(number) if number > frames => return None,
+                Happening::Arrival(i, message) => self.arrive(i, at, message)?,
+                Happening::Row(number) if number > frames => return Ok(None),
                 Happening::Row(number) => {
-                    self.feed(0, at, &Input::Tick);
+                    self.feed(0, at, &Input::Tick)?;
                     self.plan(self.frame_at(0, number + 1) + ROW_AFTER, Happening::Row(number + 1));
                     let of_ms = self.cameras[0].time(self.frame_at(0, number)).epoch_ms;
                     let table = self.cameras[0].engine.fusion().at(i64::try_from(of_ms).unwrap_or(i64::MAX));
-                    return Some((number, table));
+                    return Ok(Some((number, table)));
                 }
             }
         }
-        None
+        Ok(None)
     }
 
-    fn frame(&mut self, i: usize, at: Duration, number: u64) {
+    fn frame(&mut self, i: usize, at: Duration, number: u64) -> Result<(), Error> {
         let camera = &mut self.cameras[i];
         let index = usize::try_from(number - 1).unwrap_or(usize::MAX);
         let frame = Frame {
@@ -264,54 +282,53 @@ impl Site {
             time: camera.time(at),
             size: camera.size,
             content: Content::Detections(camera.rows.of_frame(index).to_vec()),
+            readings: Vec::new(),
         };
         let mut transitions = Vec::new();
         let lie_m = camera.lie_m;
-        // Detections are taken as they are: there is nothing that this detector could refuse.
-        let Ok(mut scene) = camera.perception.step(&frame, &mut transitions) else { return };
+        let mut scene = camera.perception.step(&frame, &mut transitions)?;
         for ground in scene.tracks.iter_mut().filter_map(|t| t.ground.as_mut()) {
             ground.position = ground.position + lie_m;
         }
-        self.feed(i, at, &Input::Scene(&scene));
-        for transition in &transitions {
-            self.feed(i, at, &Input::Transition(transition));
-        }
+        self.feed(i, at, &Input::Scene(&scene))?;
+        transitions.iter().try_for_each(|transition| self.feed(i, at, &Input::Transition(transition)))
     }
 
-    fn arrive(&mut self, i: usize, at: Duration, message: usize) {
-        let Some((delivery, left)) = self.messages.get_mut(&message) else { return };
+    fn arrive(&mut self, i: usize, at: Duration, message: usize) -> Result<(), Error> {
+        let Some((delivery, left)) = self.messages.get_mut(&message) else { return Ok(()) };
         let delivery = delivery.clone();
         *left -= 1;
         if *left == 0 {
             self.messages.remove(&message);
         }
-        self.feed(i, at, &Input::Delivery(&delivery));
+        self.feed(i, at, &Input::Delivery(&delivery))
     }
 
-    fn feed(&mut self, i: usize, at: Duration, input: &Input<'_>) {
+    fn feed(&mut self, i: usize, at: Duration, input: &Input<'_>) -> Result<(), Error> {
         let mut actions = Vec::new();
         let now = self.cameras[i].time(at);
         self.cameras[i].engine.handle(*input, now, &mut actions);
-        for action in actions {
-            if let Action::Send(envelope) = action {
-                self.tally.count(&envelope);
-                let class = envelope.class;
-                let delivery = Delivery {
-                    topic: envelope.topic,
-                    payload: envelope.payload,
-                    content_type: Some("application/json".to_owned()),
-                    ..Delivery::default()
-                };
-                self.send(i, at, delivery, class);
-            }
+        let sent = actions.into_iter().filter_map(|action| match action {
+            Action::Send(envelope) => Some(envelope),
+            _ => None,
+        });
+        let envelopes: Vec<Envelope> = sent.inspect(|envelope| self.tally.count(envelope)).collect();
+        let deliveries = match &mut self.courier {
+            Some(courier) if !envelopes.is_empty() => courier.carry(i, envelopes)?,
+            _ => envelopes.into_iter().map(delivered).collect(),
+        };
+        for delivery in deliveries {
+            self.send(i, at, delivery);
         }
+        Ok(())
     }
 
-    fn send(&mut self, from: usize, at: Duration, delivery: Delivery, class: MessageClass) {
+    fn send(&mut self, from: usize, at: Duration, delivery: Delivery) {
+        let is_track = self.prefix.parse_topic(&delivery.topic).is_some_and(|t| t.family() == Family::Track);
         self.sent += 1;
         let mut receivers = 0;
         for to in (0..self.cameras.len()).filter(|&to| to != from) {
-            if class == MessageClass::Track && self.rng.random_bool(self.loss) {
+            if is_track && self.rng.random_bool(self.loss) {
                 self.tally.lost += 1;
                 continue;
             }
@@ -358,7 +375,7 @@ impl Site {
 }
 
 impl Tally {
-    fn count(&mut self, envelope: &crate::model::Envelope) {
+    fn count(&mut self, envelope: &Envelope) {
         let bytes = envelope.payload.len();
         self.messages += 1;
         self.bytes += bytes as u64;
@@ -371,7 +388,7 @@ impl Tally {
 }
 
 impl Camera {
-    fn open(folder: &Path, ahead_ms: i64) -> Result<Self, Error> {
+    fn open(folder: &Path, prefix: &Prefix, ahead_ms: i64) -> Result<Self, Error> {
         let bad = |what: String| Error::BadInput(format!("{}: {what}", folder.display()));
         let name = folder.file_name().and_then(|n| n.to_str()).unwrap_or_default();
         let id = CameraId::parse(name).map_err(|error| bad(format!("as a camera's name it {error}")))?;
@@ -386,7 +403,8 @@ impl Camera {
             tracing::warn!(path = %path.display(), "rows of detections{faults}");
         }
         let (size, footprint) = (ground.size(), ground.footprint());
-        let options = pipeline::Options { tracker: tracker(), ..pipeline::Options::new(ground) };
+        let options =
+            pipeline::Options { tracker: track::Options::at_a_site(), ..pipeline::Options::new(ground) };
         let ids = || Box::new(CountingIds::default());
         let identity = Identity {
             camera: id.clone(),
@@ -401,7 +419,7 @@ impl Camera {
             rows,
             interval: Duration::from_secs_f64(1.0 / rate_hz),
             perception: Perception::new(options, ids(), ids())?,
-            engine: Engine::new(Options::default(), identity),
+            engine: Engine::new(Options { prefix: prefix.clone(), ..Options::default() }, identity),
             ahead_ms,
             lie_m: Point::default(),
         })
@@ -411,6 +429,16 @@ impl Camera {
     fn time(&self, at: Duration) -> Time {
         let begin = Time { mono_ns: 1_000_000_000, epoch_ms: BEGIN_MS.saturating_add_signed(self.ahead_ms) };
         begin + at
+    }
+}
+
+/// A message as a broker would bring it.
+fn delivered(envelope: Envelope) -> Delivery {
+    Delivery {
+        topic: envelope.topic,
+        payload: envelope.payload,
+        content_type: Some("application/json".to_owned()),
+        ..Delivery::default()
     }
 }
 
@@ -433,29 +461,4 @@ fn explain(number: u64, id: u64, table: &[Person]) -> Result<(), Error> {
         p.seen_ms - i64::try_from(BEGIN_MS).unwrap_or(i64::MAX),
         seen.join(", ")
     ))
-}
-
-fn failed(path: &Path, source: std::io::Error) -> Error {
-    Error::File { what: path.display().to_string(), source }
-}
-
-/// A file that is written, named by its errors.
-struct Output {
-    path: PathBuf,
-    file: BufWriter<File>,
-}
-
-impl Output {
-    fn create(path: &Path) -> Result<Self, Error> {
-        let file = File::create(path).map_err(|source| failed(path, source))?;
-        Ok(Self { path: path.to_path_buf(), file: BufWriter::new(file) })
-    }
-
-    fn line(&mut self, line: &str) -> Result<(), Error> {
-        writeln!(self.file, "{line}").map_err(|source| failed(&self.path, source))
-    }
-
-    fn finish(mut self) -> Result<(), Error> {
-        self.file.flush().map_err(|source| failed(&self.path, source))
-    }
 }

@@ -2,6 +2,7 @@
 //!
 //! Virtual time and seeded faults: the same input and the same seed give the same output, on any machine.
 
+mod courier;
 mod fusion;
 mod site_picture;
 

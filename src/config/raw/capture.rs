@@ -62,11 +62,13 @@ pub struct Synthetic {
     /// Frames per second.
     #[schemars(range(min = 0.1, max = 120.0))]
     pub fps: f64,
+    /// Tell the plates of the vehicles with each frame, as a reader without faults would read them.
+    pub plates: bool,
 }
 
 impl Default for Synthetic {
     fn default() -> Self {
-        Self { seed: 1, cameras: 3, view: 0, width: 480, height: 360, fps: 10.0 }
+        Self { seed: 1, cameras: 3, view: 0, width: 480, height: 360, fps: 10.0, plates: false }
     }
 }
 
@@ -141,4 +143,9 @@ pub struct Replay {
     /// Frames per second of the rows.
     #[schemars(range(min = 0.1, max = 1000.0))]
     pub fps: f64,
+    /// The rows are vehicles, not persons.
+    #[serde(default)]
+    pub vehicles: bool,
+    /// The path of what a reader of plates left behind: rows of frame,left,top,width,height,confidence,text.
+    pub plates: Option<PathBuf>,
 }

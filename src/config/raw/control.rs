@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::control::DataTopics;
+use crate::control::{DataTopics, FrameQuality};
 
 /// Commands from outside, the status, and the data plane.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -33,6 +33,17 @@ pub struct Control {
     pub detections_hz: f64,
     /// Where data goes: on the topics that all cameras share, on those with the camera's id, or both.
     pub data_topics: DataTopics,
+    /// Pictures may leave the camera: the command `snapshot` is done.
+    pub frames: bool,
+    /// Frames with their boxes a second that are published without being asked for; 0: none.
+    #[schemars(range(min = 0.0, max = 10.0))]
+    pub full_frames_hz: f64,
+    /// Of such pictures: low, medium or high.
+    pub frame_quality: FrameQuality,
+    /// A configuration with other broker links is taken back when the link by which commands come is not up
+    /// after this many seconds.
+    #[schemars(range(min = 5, max = 600))]
+    pub trial_s: u32,
 }
 
 impl Default for Control {
@@ -47,6 +58,10 @@ impl Default for Control {
             data: true,
             detections_hz: 10.0,
             data_topics: DataTopics::Shared,
+            frames: false,
+            full_frames_hz: 0.0,
+            frame_quality: FrameQuality::default(),
+            trial_s: 30,
         }
     }
 }

@@ -12,6 +12,7 @@ mod agreement;
 mod broker;
 mod capture;
 mod control;
+mod fleet;
 mod mqtt;
 mod scene;
 
@@ -25,7 +26,8 @@ pub use agreement::{Clock, Consensus, Trust, TrustedKey};
 pub use broker::{Broker, User};
 pub use capture::{Capture, Command, Pace, Replay, Source, Synthetic, Video};
 pub use control::Control;
-pub use mqtt::{BrokerLink, Carried, Swarm};
+pub use fleet::{Channel, Fleet};
+pub use mqtt::{BrokerLink, Carried, Encoding, Swarm};
 pub use scene::{Behavior, Calibration, Detector, DetectorKind, Pair, Prediction, Relative, Tracker, Zone};
 
 /// The configuration of one OmniSight camera.
@@ -75,6 +77,9 @@ pub struct Root {
     /// Commands from outside, the status, and the data plane.
     #[serde(default)]
     pub control: Control,
+    /// The fleet server: detections, health, orders, and the watchlist of wanted plates.
+    #[serde(default)]
+    pub fleet: Fleet,
     /// The embedded broker, for a site without one.
     #[serde(default)]
     pub broker: Broker,

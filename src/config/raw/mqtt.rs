@@ -23,6 +23,13 @@ pub struct Swarm {
     pub track_rate_hz: f64,
     /// Events below this severity stay on the camera.
     pub publish_severity: Severity,
+    /// How messages leave: JSON, `MessagePack` (less than half as long) while every camera that is heard says
+    /// that it reads it, or always `MessagePack`. Who only listens is not heard.
+    pub encoding: Encoding,
+    /// On a site of more than 32 cameras: whose tracks are listened to, by the distance of the ground that they
+    /// see from ours, metres.
+    #[schemars(range(min = 0.0, max = 100_000.0))]
+    pub near_m: f64,
     /// Most other cameras that are remembered; when there are more, the longest silent one is forgotten.
     #[schemars(range(min = 1, max = 4096))]
     pub peers_max: u32,
@@ -38,10 +45,24 @@ impl Default for Swarm {
             prefix: "omnisight/swarm".into(),
             track_rate_hz: 10.0,
             publish_severity: Severity::Medium,
+            encoding: Encoding::Json,
+            near_m: 50.0,
             peers_max: 256,
             stale_after_s: 30.0,
         }
     }
+}
+
+/// How messages leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Encoding {
+    /// JSON.
+    Json,
+    /// `MessagePack` while everybody who is heard reads it.
+    Msgpack,
+    /// `MessagePack`, whoever is there.
+    MsgpackAlways,
 }
 
 /// A broker that this camera talks to.

@@ -2,6 +2,7 @@
 
 mod examples;
 mod faults;
+mod fleet;
 
 use std::path::PathBuf;
 

@@ -7,6 +7,7 @@
 
 mod broker;
 mod embedded;
+mod fleet;
 mod ground;
 mod link_tls;
 mod password;
@@ -73,6 +74,7 @@ pub(super) fn validate(
         _ => Err(Faulty),
     };
     let control = v.section("control").and_then(|c| v.control(c));
+    let fleet = v.section("fleet").and_then(|f| v.fleet(&f));
     let clock = v.section::<raw::Clock>("clock");
     let links = v.links();
     let state = v.section::<raw::State>("state");
@@ -102,6 +104,7 @@ pub(super) fn validate(
             clock.sntp_server.map(|address| TimeServer { address, every })
         })?,
         control: control?,
+        fleet: fleet?,
         links: links?,
         outbox: outbox.ok_or(Faulty)?,
         #[cfg(feature = "broker")]
@@ -210,6 +213,9 @@ impl Validator<'_> {
         self.text("camera.id", |v, _, id| v.camera_id(id).map(drop));
         self.text("swarm.prefix", |v, path, prefix| v.prefix(path, prefix).map(drop));
         self.text("control.prefix", |v, path, prefix| v.prefix(path, prefix).map(drop));
+        self.text("fleet.prefix", |v, path, prefix| v.prefix(path, prefix).map(drop));
+        // The fault, if there is one, is noted.
+        let _: Checked<()> = self.fleet_recording();
         for key in embedded::ADDRESSES {
             self.text(key, |v, key, address| v.address(key, address).map(drop));
         }
@@ -303,6 +309,7 @@ impl Validator<'_> {
                     index: s.view,
                     size: Size { width: s.width, height: s.height },
                     fps: s.fps,
+                    plates: s.plates,
                     ..synthetic::Options::default()
                 })
             }
@@ -331,7 +338,8 @@ impl Validator<'_> {
             }
             raw::Source::Replay(r) => {
                 let size = Size { width: r.width, height: r.height };
-                Kind::Replay(replay::Options { path: r.file, size, rate_hz: r.fps })
+                let (vehicles, plates) = (r.vehicles, r.plates);
+                Kind::Replay(replay::Options { path: r.file, size, rate_hz: r.fps, vehicles, plates })
             }
         })
     }
@@ -405,6 +413,12 @@ impl Validator<'_> {
                 stale_after: Duration::from_secs_f64(raw.stale_after_s),
                 ..swarm::peers::Options::default()
             },
+            neighbours: swarm::NeighbourOptions { near_m: raw.near_m, ..swarm::NeighbourOptions::default() },
+            encoding: match raw.encoding {
+                raw::Encoding::Json => swarm::Encoding::Json,
+                raw::Encoding::Msgpack => swarm::Encoding::MsgPack,
+                raw::Encoding::MsgpackAlways => swarm::Encoding::MsgPackAlways,
+            },
             ..swarm::Options::default()
         };
         Ok(raw.enabled.then_some(options))
@@ -453,20 +467,29 @@ impl Validator<'_> {
         });
         prefix?;
         // Whoever may only give orders must not make the camera speak where others are believed.
-        let swarm_prefix = self.json_at("swarm.prefix").as_str().map(str::to_owned);
+        let others =
+            ["swarm.prefix", "fleet.prefix"].map(|key| self.json_at(key).as_str().map(str::to_owned));
+        if raw.full_frames_hz > 0.0 && !raw.frames {
+            let allowed = "0, or control.frames = true: pictures leave only where that is set";
+            return self.not_allowed("control.full_frames_hz", format!("{:?}", raw.full_frames_hz), allowed);
+        }
         Ok(raw.enabled.then_some(control::Options {
             prefix: raw.prefix,
             desk: control::DeskOptions { allow: allow?, rate_per_s: raw.rate_per_s },
             plane: control::PlaneOptions {
                 shared_status: raw.shared_status,
                 audit: raw.audit,
-                prefixes_in_use: swarm_prefix.into_iter().collect(),
+                prefixes_in_use: others.into_iter().flatten().collect(),
             },
             data: control::DataOptions {
                 enabled: raw.data,
                 detections_hz: raw.detections_hz,
                 topics: raw.data_topics,
+                frames: raw.frames,
+                full_frames_hz: raw.full_frames_hz,
+                frame_quality: raw.frame_quality,
             },
+            trial: Duration::from_secs(u64::from(raw.trial_s)),
         }))
     }
 

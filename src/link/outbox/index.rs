@@ -476,6 +476,8 @@ impl Index {
                 (_, None) => {}
             }
         }
+        // No link has an empty name: what a later opening finds for the one that is gone, nobody waits for.
+        self.links[slot] = LinkId::of("");
         self.counters.orphaned += orphans.len() as u64;
         for id in orphans {
             self.remove(id);

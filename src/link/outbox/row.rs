@@ -155,6 +155,7 @@ fn content_number(content_type: ContentType) -> u8 {
     match content_type {
         ContentType::Json => 1,
         ContentType::MsgPack => 2,
+        ContentType::Jpeg => 3,
     }
 }
 

@@ -9,7 +9,7 @@ use crate::link::transport::{Answer, Outgoing};
 use crate::model::{MessageClass, Qos};
 
 /// Messages handed to the transport that have not gone out yet.
-pub(super) const HANDED_MAX: usize = 256;
+pub(super) const HANDED_MAX: usize = 64;
 /// Bytes of them, after which no further one is handed over.
 pub(super) const HANDED_BYTES_MAX: usize = 64 << 10;
 

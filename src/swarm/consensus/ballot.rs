@@ -15,6 +15,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::base::portable::{exp, ln};
 use crate::model::CameraId;
 
 /// Cameras on one ballot. A place that more cameras see is decided by these.
@@ -59,7 +60,7 @@ impl Word {
             Self::Deny => DENIED,
             Self::Confirm(thousandths) => (f64::from(thousandths) / 1_000.0).clamp(least, most),
         };
-        (p / (1.0 - p)).ln()
+        ln(p / (1.0 - p))
     }
 }
 
@@ -181,7 +182,7 @@ impl Tally {
 }
 
 fn logistic(log_odds: f64) -> f64 {
-    1.0 / (1.0 + (-log_odds).exp())
+    1.0 / (1.0 + exp(-log_odds))
 }
 
 #[cfg(test)]

@@ -348,6 +348,11 @@ impl Consensus {
         self.counters
     }
 
+    /// Whether this event of a camera's is followed.
+    pub fn knows(&self, camera: &CameraId, event_id: u32) -> bool {
+        self.cases.contains_key(&(camera.clone(), event_id))
+    }
+
     /// Claims that are followed.
     pub fn len(&self) -> usize {
         self.cases.len()

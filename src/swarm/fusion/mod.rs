@@ -20,7 +20,15 @@
 //! of their order or number of copies. What comes later than that is counted, and changes nothing.
 //!
 //! **Names.** A number is founded from the first report's camera, track and time ([`identity`]) and
-//! travels with every track message; where tables differ the older one stands.
+//! travels with every track message; where tables differ, what most call somebody stands, and the older
+//! name of two that as many use ([`names`]).
+//!
+//! **Who is who.** Places decide, and what the cameras' own tracks say, as far as a tracker can be believed at
+//! its frame rate ([`pairing`]). What places could not tell when two passed is put right when their ways
+//! show it ([`revise`]). Between views that do not overlap somebody goes on by their motion for
+//! [`Options::hand_over`] and is found again by place and class; sizes are not on the wire.
+//! Two that come within a body's width are one only where no camera told them apart for a while, and two
+//! tracks of one camera are two people at once ([`person`]).
 //!
 //! Bounds: [`CAMERAS_MAX`] cameras, [`SIGHTS_MAX`] reports of one frame, `scans_max` frames in the window,
 //! `people_max` people, [`MOMENTS_MAX`] tables to go back to; what is over is counted. Nothing that is not
@@ -31,6 +39,10 @@
 
 mod identity;
 mod motion;
+mod names;
+mod pairing;
+mod person;
+mod revise;
 mod roster;
 mod standing;
 mod table;
@@ -40,9 +52,11 @@ mod tests;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use crate::base::portable::exp;
 use crate::model::{CameraId, Class, Point, Polygon};
+use pairing::Scratch;
 use roster::Roster;
-use table::{Scratch, Table};
+use table::Table;
 
 pub use roster::CAMERAS_MAX;
 pub use standing::{BIAS_MAX_M, LAG_MAX_S};
@@ -74,8 +88,10 @@ pub struct Options {
     pub acceleration_m2_s3: f64,
     /// Standard deviation of a velocity of which nothing is known, metres per second.
     pub speed_sigma_mps: f64,
-    /// How long somebody unseen is looked for: under cover, or between views that do not overlap.
+    /// How long somebody is looked for who is not seen where somebody looks: under cover.
     pub lost_after: Duration,
+    /// How long somebody is looked for who went where nobody looks: between views that do not overlap.
+    pub hand_over: Duration,
     /// Rounds in which the cameras decide anew, knowing what the others decided.
     pub rounds: usize,
 }
@@ -91,6 +107,7 @@ impl Default for Options {
             acceleration_m2_s3: 0.3,
             speed_sigma_mps: 1.0,
             lost_after: Duration::from_secs(3),
+            hand_over: Duration::from_secs(8),
             rounds: 2,
         }
     }
@@ -432,7 +449,7 @@ impl Fusion {
         people
     }
 
-    fn person(&self, p: &table::Person, at_ms: i64) -> Person {
+    fn person(&self, p: &person::Person, at_ms: i64) -> Person {
         let dt_s = (at_ms.saturating_sub(p.at_ms) as f64 * 1e-3).clamp(-AHEAD_MAX_S, AHEAD_MAX_S);
         let mut moved = p.estimate;
         moved.predict(dt_s, self.options.acceleration_m2_s3);
@@ -455,7 +472,7 @@ impl Fusion {
             velocity_mps: p.estimate.velocity(),
             cov_m2: place.cov,
             class: p.class(),
-            existence: 1.0 / (1.0 + (-p.exists).exp()),
+            existence: 1.0 / (1.0 + exp(-p.exists)),
             seen_ms: p.seen_ms,
             seen_by,
         }
@@ -490,7 +507,7 @@ impl Fusion {
     /// whether our own does too.
     pub fn seen_by_others(&self, at_ms: i64) -> impl Iterator<Item = (Point, bool)> + '_ {
         let moment_ms = millis(self.options.moment).max(1);
-        let fresh = move |b: &table::Binding, p: &table::Person| p.seen_ms - b.seen_ms < moment_ms;
+        let fresh = move |b: &person::Binding, p: &person::Person| p.seen_ms - b.seen_ms < moment_ms;
         let at_ms = at_ms.saturating_sub(self.roster.own_ahead_ms());
         let people = self.table().people.iter();
         people.filter(move |p| p.is_shown() && at_ms - p.seen_ms < 2 * FUTURE_MAX_MS).filter_map(move |p| {

@@ -5,8 +5,6 @@
 //! 2001, 6.2.2). Metres, seconds. Covariances stay symmetric and positive; a number that is not finite
 //! never comes out of finite ones, because every determinant that is divided by has a floor.
 
-use nalgebra::{Matrix2, Matrix4, Matrix4x2, Vector2, Vector4};
-
 use crate::model::Point;
 
 /// Smallest determinant that is divided by, m⁴: (1 cm)⁴.
@@ -85,22 +83,28 @@ impl Pool {
     }
 }
 
-/// A moving point.
+/// A moving point: place and velocity, and the three blocks of their covariance.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Estimate {
-    x: Vector4<f64>,
-    p: Matrix4<f64>,
+    at: Point,
+    velocity: Point,
+    /// Of the place, of the velocity.
+    place: Cov,
+    speed: Cov,
+    /// Between them: x with vx, x with vy, y with vx, y with vy.
+    cross: [f64; 4],
 }
 
 impl Estimate {
     /// Begins at a place with an unknown velocity of this standard deviation (m/s).
     pub(super) fn begin(place: &Place, speed_sigma_mps: f64) -> Self {
-        let mut p = Matrix4::zeros();
-        let [xx, xy, yy] = place.cov;
-        (p[(0, 0)], p[(0, 1)], p[(1, 0)], p[(1, 1)]) = (xx, xy, xy, yy);
-        p[(2, 2)] = speed_sigma_mps * speed_sigma_mps;
-        p[(3, 3)] = p[(2, 2)];
-        Self { x: Vector4::new(place.at.x, place.at.y, 0.0, 0.0), p }
+        Self {
+            at: place.at,
+            velocity: Point::default(),
+            place: place.cov,
+            speed: round(speed_sigma_mps * speed_sigma_mps),
+            cross: [0.0; 4],
+        }
     }
 
     /// Moves `dt_s` seconds ahead; `density` is that of the acceleration, m²/s³.
@@ -108,54 +112,56 @@ impl Estimate {
         if dt_s <= 0.0 {
             return;
         }
-        self.x[0] += dt_s * self.x[2];
-        self.x[1] += dt_s * self.x[3];
-        let mut f = Matrix4::identity();
-        (f[(0, 2)], f[(1, 3)]) = (dt_s, dt_s);
-        self.p = f * self.p * f.transpose();
-        let (q3, q2, q1) = (density * dt_s.powi(3) / 3.0, density * dt_s * dt_s / 2.0, density * dt_s);
-        for i in 0..2 {
-            self.p[(i, i)] += q3;
-            self.p[(i, i + 2)] += q2;
-            self.p[(i + 2, i)] += q2;
-            self.p[(i + 2, i + 2)] += q1;
+        let Place { at, cov } = self.place(dt_s);
+        (self.at, self.place) = (at, plus(cov, round(density * dt_s * dt_s * dt_s / 3.0)));
+        let [xx, xy, yy] = self.speed;
+        let drift = density * dt_s * dt_s / 2.0;
+        let more = [dt_s * xx + drift, dt_s * xy, dt_s * xy, dt_s * yy + drift];
+        for (c, more) in self.cross.iter_mut().zip(more) {
+            *c += more;
         }
+        self.speed = plus(self.speed, round(density * dt_s));
     }
 
     /// Slows down to this part of the velocity: who is out of sight may have stopped or turned.
     pub(super) fn fade(&mut self, keep: f64) {
-        self.x[2] *= keep;
-        self.x[3] *= keep;
+        self.velocity = self.velocity * keep;
     }
 
     /// The place now, or `dt_s` seconds from now on a straight line, without more doubt.
     pub(super) fn place(&self, dt_s: f64) -> Place {
-        let (x, p) = (&self.x, &self.p);
-        let at = Point::new(x[0] + dt_s * x[2], x[1] + dt_s * x[3]);
-        let cov = |i: usize, j: usize| {
-            p[(i, j)] + dt_s * (p[(i, j + 2)] + p[(i + 2, j)]) + dt_s * dt_s * p[(i + 2, j + 2)]
-        };
-        Place { at, cov: [cov(0, 0), cov(0, 1), cov(1, 1)] }
+        let [xu, xv, yu, yv] = self.cross;
+        let cov = plus(self.place, times([2.0 * xu, xv + yu, 2.0 * yv], dt_s));
+        Place { at: self.at + self.velocity * dt_s, cov: plus(cov, times(self.speed, dt_s * dt_s)) }
     }
 
     /// How it moves, metres per second.
     pub(super) fn velocity(&self) -> Point {
-        Point::new(self.x[2], self.x[3])
+        self.velocity
     }
 
     /// Takes in a measured place. What lies farther off than `plausible` (squared innovation over its
     /// covariance) makes it forget first: people turn and stop harder than any white noise (fading memory).
     pub(super) fn update(&mut self, measured: &Place, plausible: f64) {
-        let off = measured.at - Point::new(self.x[0], self.x[1]);
-        let own = |p: &Matrix4<f64>| [p[(0, 0)], p[(0, 1)], p[(1, 1)]];
-        let surprise = mahalanobis2(off, plus(own(&self.p), measured.cov)) / plausible;
+        let off = measured.at - self.at;
+        let surprise = mahalanobis2(off, plus(self.place, measured.cov)) / plausible;
         if surprise > 1.0 {
-            self.p *= surprise;
+            (self.place, self.speed) = (times(self.place, surprise), times(self.speed, surprise));
+            self.cross = self.cross.map(|c| c * surprise);
         }
-        let [xx, xy, yy] = inverse(plus(own(&self.p), measured.cov));
-        let gain: Matrix4x2<f64> = self.p.fixed_columns::<2>(0) * Matrix2::new(xx, xy, xy, yy);
-        self.x += gain * Vector2::new(off.x, off.y);
-        let p = self.p - gain * self.p.fixed_rows::<2>(0);
-        self.p = (p + p.transpose()) * 0.5;
+        let ([a, b, c], [xu, xv, yu, yv]) = (self.place, self.cross);
+        let [i, j, k] = inverse(plus(self.place, measured.cov));
+        // Gains: of x, y, vx and vy by what the measurement is off in x and in y.
+        let (gx, gy) = ([a * i + b * j, a * j + b * k], [b * i + c * j, b * j + c * k]);
+        let (gu, gv) = ([xu * i + yu * j, xu * j + yu * k], [xv * i + yv * j, xv * j + yv * k]);
+        let along = |g: [f64; 2]| g[0] * off.x + g[1] * off.y;
+        self.at = self.at + Point::new(along(gx), along(gy));
+        self.velocity = self.velocity + Point::new(along(gu), along(gv));
+        let less = |g: [f64; 2], x: f64, y: f64| g[0] * x + g[1] * y;
+        self.place = [a - less(gx, a, b), b - less(gx, b, c), c - less(gy, b, c)];
+        self.cross =
+            [xu - less(gx, xu, yu), xv - less(gx, xv, yv), yu - less(gy, xu, yu), yv - less(gy, xv, yv)];
+        let [p, q, r] = self.speed;
+        self.speed = [p - less(gu, xu, yu), q - less(gu, xv, yv), r - less(gv, xv, yv)];
     }
 }

@@ -92,6 +92,11 @@ impl Roster {
         self.members[usize::from(camera)].footprint.as_ref().is_some_and(|f| f.contains(at))
     }
 
+    /// Whether anybody looks there.
+    pub(super) fn is_covered(&self, at: Point) -> bool {
+        self.members.iter().any(|m| !m.muted && m.footprint.as_ref().is_some_and(|f| f.contains(at)))
+    }
+
     /// A camera that is known.
     pub(super) fn find(&self, name: &CameraId) -> Option<u16> {
         self.members.iter().position(|m| m.name == *name).and_then(|i| u16::try_from(i).ok())

@@ -13,6 +13,7 @@
 use nalgebra::{Matrix3, Vector3};
 
 use super::motion::{Cov, mahalanobis2};
+use crate::base::portable::{exp, ln};
 use crate::model::Point;
 
 /// Largest calibration offset that is corrected, metres.
@@ -32,6 +33,10 @@ const BIAS_SIGMA_M: f64 = 0.1;
 const LAG_SIGMA_S: f64 = 0.1;
 const NOISE_GAIN: f64 = 0.02;
 const NOISE_LN_BEGIN: f64 = 0.0;
+/// A walk, and the width of a body: a tracker sees that boxes overlap, and takes one for another where people
+/// step farther between two frames than they are wide.
+const WALK_MPS: f64 = 1.4;
+const BODY_M: f64 = 0.5;
 /// Squared residual over its covariance that is still plausible.
 const PLAUSIBLE: f64 = 9.0;
 /// Judgements that are remembered: the older ones fade.
@@ -50,7 +55,9 @@ pub(super) struct Standing {
     /// Fading normal equations of residual = offset - velocity * clock.
     normal: Matrix3<f64>,
     right: Vector3<f64>,
-    /// Where it says people are, less where the others say so, metres.
+    /// The offset by its own residuals alone, metres.
+    solved_m: Point,
+    /// Where it says people are, less where the others say so, metres: that, less the site's mean.
     pub(super) bias_m: Point,
     /// How far behind the others it says people are on their ways, seconds: a clock that is ahead, or a
     /// filter that is slow. Told, and not corrected: arrivals tell clocks better (see `roster`).
@@ -75,6 +82,7 @@ impl Default for Standing {
         Self {
             normal: Matrix3::zeros(),
             right: Vector3::zeros(),
+            solved_m: Point::default(),
             bias_m: Point::default(),
             lag_s: 0.0,
             noise_ln: NOISE_LN_BEGIN,
@@ -97,7 +105,14 @@ impl Standing {
 
     /// The factor on its claimed covariances.
     pub(super) fn noise(&self) -> f64 {
-        self.noise_ln.exp()
+        exp(self.noise_ln)
+    }
+
+    /// How far its tracks are believed to stay with whom they are, 0..1: at ten frames a second nearly always, at
+    /// two hardly where people pass one another.
+    pub(super) fn track_trust(&self) -> f64 {
+        let step = WALK_MPS * self.cadence_s / BODY_M;
+        exp(-step * step)
     }
 
     /// Whether it is left out.
@@ -136,7 +151,7 @@ impl Standing {
         let d2 = mahalanobis2(residual_m, cov);
         let (least, most) = NOISE_LIMITS;
         self.noise_ln =
-            (self.noise_ln + NOISE_GAIN * (0.5 * d2 - 1.0).clamp(-1.0, 3.0)).clamp(least.ln(), most.ln());
+            (self.noise_ln + NOISE_GAIN * (0.5 * d2 - 1.0).clamp(-1.0, 3.0)).clamp(ln(least), ln(most));
         // The residual as it was before anything was corrected; what is far off is somebody else.
         let raw = residual_m + self.correction_m();
         let weight = 1.0 / (1.0 + d2 / PLAUSIBLE);
@@ -150,12 +165,12 @@ impl Standing {
             self.normal += row * row.transpose() * weight;
             self.right += row * (weight * y);
         }
-        let ridge = |sigma: f64| (RESIDUAL_SIGMA_M / sigma).powi(2);
+        let ridge = |sigma: f64| (RESIDUAL_SIGMA_M / sigma) * (RESIDUAL_SIGMA_M / sigma);
         let prior = Vector3::new(ridge(BIAS_SIGMA_M), ridge(BIAS_SIGMA_M), ridge(LAG_SIGMA_S));
         if let Some(solved) =
             (self.normal + Matrix3::from_diagonal(&prior)).try_inverse().map(|inverse| inverse * self.right)
         {
-            self.bias_m = limited(Point::new(solved[0], solved[1]), BIAS_MAX_M);
+            self.solved_m = limited(Point::new(solved[0], solved[1]), BIAS_MAX_M);
             self.lag_s = solved[2].clamp(-LAG_MAX_S, LAG_MAX_S);
         }
     }
@@ -182,7 +197,7 @@ impl Standing {
 }
 
 /// Residuals say only how cameras differ: an error that all share is nobody's. So the offsets of the site's
-/// cameras have the mean zero.
+/// cameras have the mean zero. A camera that was never compared has none: the mean of the others is not its.
 pub(super) fn centre(all: &mut [Standing]) {
     let known = |s: &&mut Standing| s.compared > 0 && !s.is_muted();
     let weight: f64 = all.iter_mut().filter(known).map(|s| s.trust()).sum();
@@ -190,13 +205,33 @@ pub(super) fn centre(all: &mut [Standing]) {
         return;
     }
     let mean =
-        all.iter_mut().filter(known).fold(Point::default(), |sum, s| sum + s.bias_m * (s.trust() / weight));
-    for s in all {
-        s.bias_m = s.bias_m - mean;
+        all.iter_mut().filter(known).fold(Point::default(), |sum, s| sum + s.solved_m * (s.trust() / weight));
+    for s in all.iter_mut().filter(|s| s.compared > 0) {
+        s.bias_m = s.solved_m - mean;
     }
 }
 
 fn limited(v: Point, most: f64) -> Point {
     let length = v.norm();
     if length > most { v * (most / length) } else { v }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_camera_that_was_never_compared_gets_no_offset_however_often_the_others_are_centred() {
+        let mut all = [Standing::default(); 3];
+        for s in &mut all[..2] {
+            s.compare(Point::new(0.4, 0.0), [0.01, 0.0, 0.01], Point::default());
+        }
+        all[1].compare(Point::new(-0.1, 0.2), [0.01, 0.0, 0.01], Point::default());
+        for _ in 0..1_000 {
+            centre(&mut all);
+        }
+        assert_eq!(all[2].bias_m, Point::default());
+        let sum = all[0].bias_m * all[0].trust() + all[1].bias_m * all[1].trust();
+        assert!(sum.norm() < 1e-9 && all[0].bias_m.norm() < BIAS_MAX_M, "{all:?}");
+    }
 }

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::base::Time;
+use crate::base::portable::exp;
 use crate::model::{CameraId, Class, Point, Polygon};
 use crate::swarm::message::TrackMessage;
 
@@ -163,7 +164,7 @@ impl Record {
             }
             self.tracks.insert(m.track_id.0, (m.timestamp.0, at));
         }
-        if m.velocity.x.0.hypot(m.velocity.y.0) > mps_max {
+        if Point::new(m.velocity.x.0, m.velocity.y.0).norm() > mps_max {
             return Some(Fault::Speed);
         }
         let jumps = before.is_some_and(|(then_ms, then)| {
@@ -179,7 +180,8 @@ impl Record {
 
     fn fade(&mut self, now: Time) {
         let (denied, then) = self.denied;
-        self.denied = (denied * 0.5_f64.powf(now.since(then).as_secs_f64() / DENIED_HALF_LIFE_S), now);
+        self.denied =
+            (denied * exp(-std::f64::consts::LN_2 * now.since(then).as_secs_f64() / DENIED_HALF_LIFE_S), now);
     }
 
     fn weigh(&mut self, now: Time) {

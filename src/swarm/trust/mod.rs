@@ -28,6 +28,7 @@ use signature::{Announcement, PROPERTY, PublicKey, Signature, Signer};
 
 use super::codec::Reason;
 use super::message::{Message, Presence, TrackMessage};
+use super::open::sender;
 use super::topic::Family;
 use crate::base::Time;
 use crate::model::{CameraId, Delivery, Polygon};
@@ -285,15 +286,4 @@ fn changed(before: bool, after: bool) -> Option<Change> {
 
 fn is_goodbye(message: &Message) -> bool {
     matches!(message, Message::Status(status) if status.state == Presence::Offline)
-}
-
-/// Who a message says it is from.
-fn sender(message: &Message) -> Option<&CameraId> {
-    match message {
-        Message::Track(m) => Some(&m.camera_id),
-        Message::Event(m) => Some(&m.camera_id),
-        Message::Weights(m) => Some(&m.camera_id),
-        Message::Consensus(m) => m.camera_id.as_ref(),
-        Message::Status(m) => Some(&m.camera_id),
-    }
 }

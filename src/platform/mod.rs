@@ -1,6 +1,9 @@
-//! What the operating system's service manager wants to hear (systemd's `sd_notify(3)`).
+//! What the operating system's service manager wants to hear (systemd's `sd_notify(3)`), and how the machine
+//! is ([`vitals`]).
 //!
 //! Every call does nothing where there is no service manager, so callers need not ask.
+
+pub mod vitals;
 
 use std::time::Duration;
 

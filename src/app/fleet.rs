@@ -1,0 +1,348 @@
+//! The task that serves the fleet server: the adapter of the pure [`fleet::Fleet`] to its connection, its
+//! store, the desk and the machine's gauges.
+//!
+//! Owns the connection `{camera_id}-fleet`, whose session is kept and whose will says `offline`, and a store of
+//! its own beside the camera's outbox: what is in it waits for a server that may be away for days, and must
+//! not take the room of events that other cameras wait for. What the server acknowledges is forgotten there.
+//! Orders go to the desk of `orders` and come back as replies. On stop it waits until the surface has handed
+//! over the last track and the desk its last reply, sends both, and leaves with `offline`.
+
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::camera::{GOODBYE_WITHIN, TRANSITIONS_MAX, collecting};
+use super::links::CHANGE_WITHIN;
+use super::modes;
+use super::orders::Desk;
+use super::surface::SurfaceReport;
+use crate::base::{Clock, Time};
+use crate::capture::{self, Capture};
+use crate::config::BrokerLink;
+use crate::control::{Asker, RUNNING_MAX, Reply, Request, Unread};
+use crate::fleet::{Action, CameraState, Fleet, Input, Options, Report, Tuning, Vitals};
+use crate::link::{self, Carries, Client, Deliveries, LinkHandle, Outbox, OutboxOptions, Route, Router};
+use crate::model::{CameraId, Transition};
+use crate::pipeline;
+use crate::platform::vitals::Gauge;
+
+/// The sense of time passing: intervals, health.
+const TICK: Duration = Duration::from_millis(250);
+/// How long the surface and the desk may take for their last words.
+const DRAIN_WITHIN: Duration = Duration::from_secs(3);
+/// How long a look at the machine may take; a disk may hang.
+const LOOK_WITHIN: Duration = Duration::from_secs(2);
+/// How long the store may take for its last commit.
+const LAST_COMMIT_WITHIN: Duration = Duration::from_secs(1);
+/// A watchlist of 100,000 entries in one message has 10 MB.
+const PACKET_BYTES_MAX: usize = 24 << 20;
+/// Replies that wait for the task; a command has two.
+const REPLIES_MAX: usize = 4 * RUNNING_MAX;
+/// The connection's name in the store, whatever broker it goes to.
+const LINK: &str = "fleet";
+/// The store's folder, beside that of the outbox.
+const STORE: &str = "outbox-fleet";
+
+/// An order for the desk.
+#[derive(Debug)]
+pub(super) struct Ask {
+    pub(super) asker: Asker,
+    pub(super) read: Result<Request, Unread>,
+}
+
+/// What is shown of the fleet's part.
+#[derive(Debug, Clone, Copy, PartialEq, Default, serde::Serialize)]
+pub(super) struct FleetReport {
+    /// The broker is there.
+    pub(super) connected: bool,
+    /// Somebody else connected with this connection's client id.
+    pub(super) client_id_taken: bool,
+    /// Messages that nobody has acknowledged yet.
+    pub(super) waiting: u64,
+    /// Messages for which there was no room.
+    pub(super) evicted: u64,
+    #[serde(flatten)]
+    pub(super) machine: Report,
+}
+
+/// What the task works with.
+pub(super) struct Setup {
+    pub(super) camera: CameraId,
+    pub(super) options: Options,
+    pub(super) boot_ms: u64,
+    pub(super) link: link::Options,
+    /// The links that are wanted from now on; the one that carries its detections counts.
+    pub(super) wanted_links: watch::Receiver<Vec<BrokerLink>>,
+    pub(super) outbox: OutboxOptions,
+    pub(super) tunings: watch::Receiver<Option<Tuning>>,
+    pub(super) surface: watch::Receiver<SurfaceReport>,
+    pub(super) capture: Arc<Capture>,
+    pub(super) counters: Arc<pipeline::Counters>,
+    pub(super) report: watch::Sender<Option<FleetReport>>,
+    pub(super) state_dir: PathBuf,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) stop: CancellationToken,
+}
+
+/// The other ends of its channels.
+pub(super) struct Ends {
+    /// Readings and ended tracks.
+    pub(super) transitions: mpsc::Sender<Transition>,
+    /// For whoever judges orders.
+    pub(super) desk: Desk,
+}
+
+/// See the module.
+pub(super) struct FleetTask {
+    setup: Setup,
+    transitions: mpsc::Receiver<Transition>,
+    asks: mpsc::Sender<Ask>,
+    replies: mpsc::Receiver<(Asker, Reply)>,
+    fleet: Fleet,
+    link: LinkHandle,
+    deliveries: Deliveries,
+    connects: watch::Receiver<u64>,
+    router: Router,
+    outbox: Outbox,
+    gauge: Arc<Mutex<Gauge>>,
+    /// Orders that found no room at the desk.
+    asks_lost: u64,
+}
+
+impl FleetTask {
+    /// Starts the connection and the store.
+    pub(super) fn start(setup: Setup) -> Result<(Self, Ends), link::Error> {
+        let now = setup.clock.now();
+        let mut fleet = Fleet::new(setup.options.clone(), setup.boot_ms);
+        let dir = setup.outbox.dir.with_file_name(STORE);
+        let outbox = OutboxOptions { dir, ..setup.outbox.clone() };
+        let outbox = Outbox::open(&outbox, &[LINK], Arc::clone(&setup.clock));
+        let (link, deliveries) = connect(&setup, &mut fleet, &outbox, now)?;
+        let (transitions_out, transitions) = mpsc::channel(TRANSITIONS_MAX);
+        let (asks, asks_in) = mpsc::channel(RUNNING_MAX);
+        let (replies_out, replies) = mpsc::channel(REPLIES_MAX);
+        let ends = Ends { transitions: transitions_out, desk: Desk { asks: asks_in, replies: replies_out } };
+        let task = Self {
+            transitions,
+            asks,
+            replies,
+            connects: link.connects(),
+            router: router(&link, &outbox),
+            fleet,
+            link,
+            deliveries,
+            outbox,
+            gauge: Arc::default(),
+            asks_lost: 0,
+            setup,
+        };
+        Ok((task, ends))
+    }
+
+    /// Runs until it is told to stop.
+    pub(super) async fn run(mut self) {
+        // The first look at the processor has nothing to compare with.
+        self.look().await;
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut perceiving, mut answering) = (true, true);
+        loop {
+            tokio::select! {
+                biased;
+                () = self.setup.stop.cancelled() => break,
+                // Before the reply to the order that changed them.
+                Ok(()) = self.setup.tunings.changed() => {
+                    let tuning = *self.setup.tunings.borrow_and_update();
+                    if let Some(tuning) = tuning {
+                        self.feed(Input::Tuning(tuning)).await;
+                    }
+                }
+                reply = self.replies.recv(), if answering => match reply {
+                    Some((asker, reply)) => self.feed(Input::Reply(&asker, &reply)).await,
+                    None => answering = false,
+                },
+                transition = self.transitions.recv(), if perceiving => match transition {
+                    Some(transition) => self.feed(Input::Transition(&transition)).await,
+                    None => perceiving = false,
+                },
+                Ok(()) = self.setup.wanted_links.changed() => self.change_link().await,
+                Ok(()) = self.connects.changed() => self.feed(Input::Connected).await,
+                _ = tick.tick() => {
+                    self.feed(Input::Tick).await;
+                    self.show();
+                }
+                // Last, so that a flood from outside holds up nothing of ours.
+                delivery = self.deliveries.recv() => match delivery {
+                    Some(delivery) => self.feed(Input::Delivery(&delivery)).await,
+                    None => return tracing::error!(camera = %self.setup.camera, "the fleet link has ended by itself"),
+                },
+            }
+        }
+        self.leave().await;
+    }
+
+    /// Leaves the broker at which the server is, when that is to be another, or to be reached otherwise.
+    async fn change_link(&mut self) {
+        let wanted = collecting(&self.setup.wanted_links.borrow_and_update());
+        let Some(wanted) = wanted.filter(|wanted| *wanted != self.setup.link) else { return };
+        let now = self.now();
+        let farewell = self.fleet.will(now);
+        self.link.close(Some(farewell), CHANGE_WITHIN).await;
+        self.setup.link = wanted;
+        match connect(&self.setup, &mut self.fleet, &self.outbox, now) {
+            Ok((link, deliveries)) => {
+                self.connects = link.connects();
+                self.router = router(&link, &self.outbox);
+                (self.link, self.deliveries) = (link, deliveries);
+            }
+            Err(error) => tracing::error!(camera = %self.setup.camera, "{error}"),
+        }
+    }
+
+    fn now(&self) -> Time {
+        self.setup.clock.now()
+    }
+
+    async fn feed(&mut self, input: Input<'_>) {
+        let (now, mut actions) = (self.now(), Vec::new());
+        self.fleet.handle(input, now, &mut actions);
+        let mut measure = false;
+        for action in actions {
+            measure |= action == Action::Measure;
+            self.act(action);
+        }
+        if measure {
+            let vitals = self.look().await;
+            let mut actions = Vec::new();
+            self.fleet.handle(Input::Vitals(&vitals), self.now(), &mut actions);
+            for action in actions {
+                self.act(action);
+            }
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Send(envelope) => self.router.send(envelope),
+            Action::Acknowledged(key) => {
+                self.outbox.acknowledge(&key);
+            }
+            Action::Ask(asker, read) => {
+                if self.asks.try_send(Ask { asker, read }).is_err() {
+                    self.asks_lost += 1;
+                    tracing::warn!(camera = %self.setup.camera, lost = self.asks_lost, "no room for an order");
+                }
+            }
+            Action::Measure => {}
+            Action::Refused(why) => tracing::debug!(camera = %self.setup.camera, why, "message refused"),
+        }
+    }
+
+    /// How the camera and the machine are.
+    async fn look(&self) -> Vitals {
+        let (gauge, folder) = (Arc::clone(&self.gauge), self.setup.state_dir.clone());
+        let looking = tokio::task::spawn_blocking(move || {
+            gauge.lock().unwrap_or_else(PoisonError::into_inner).look(&folder)
+        });
+        let found = timeout(LOOK_WITHIN, looking).await.ok().and_then(Result::ok).unwrap_or_default();
+        let camera = match self.setup.capture.status().state {
+            capture::State::Running => CameraState::Active,
+            capture::State::Starting | capture::State::Paused | capture::State::Ended => {
+                CameraState::Inactive
+            }
+            capture::State::Restarting { .. } | capture::State::Stalled { .. } | capture::State::Panicked => {
+                CameraState::Failing
+            }
+        };
+        let mut modes = self.setup.surface.borrow().modes.clone();
+        let slow_network = modes.contains(&modes::LINK_SLOW);
+        // Told by `camera`, and by the message's arriving at all.
+        modes
+            .retain(|mode| ![modes::BROKER_DOWN, modes::CAPTURE_DOWN, modes::CAPTURE_STALLED].contains(mode));
+        let frames = self.setup.counters.frames.load(Ordering::Relaxed);
+        let busy_us = self.setup.counters.busy_us.load(Ordering::Relaxed);
+        Vitals {
+            cpu_percent: found.cpu_percent,
+            memory_percent: found.memory_percent,
+            disk_percent: found.disk_percent,
+            temperature_c: found.temperature_c,
+            uptime_s: found.uptime_s,
+            camera,
+            slow_network,
+            modes,
+            frame_ms: (frames > 0).then(|| busy_us as f64 / 1000.0 / frames as f64),
+        }
+    }
+
+    fn show(&self) {
+        let stored = self.outbox.status();
+        let status = self.link.status();
+        let status = status.borrow();
+        let report = FleetReport {
+            connected: status.state == link::State::Connected,
+            client_id_taken: modes::is_taken(&status),
+            waiting: stored.queued.total(),
+            evicted: stored.counters.evicted.total(),
+            machine: self.fleet.report(),
+        };
+        self.setup.report.send_replace(Some(report));
+    }
+
+    async fn leave(mut self) {
+        let drained = timeout(DRAIN_WITHIN, async {
+            while let Some(transition) = self.transitions.recv().await {
+                self.feed(Input::Transition(&transition)).await;
+            }
+            while let Some((asker, reply)) = self.replies.recv().await {
+                self.feed(Input::Reply(&asker, &reply)).await;
+            }
+        });
+        if drained.await.is_err() {
+            tracing::warn!(camera = %self.setup.camera, "the last tracks or replies are missing; going without");
+        }
+        self.feed(Input::Leaving).await;
+        let farewell = self.fleet.will(self.now());
+        let status = self.link.close(Some(farewell), GOODBYE_WITHIN).await;
+        drop(self.router);
+        let (outbox, left) = (self.outbox.clone(), status.queued.total() + status.in_flight);
+        // A disk that hangs holds up nothing but its own thread.
+        let _ = tokio::task::spawn_blocking(move || outbox.close(LAST_COMMIT_WITHIN)).await;
+        let kept = self.outbox.status().queued.total();
+        if left > 0 || kept > 0 {
+            tracing::info!(camera = %self.setup.camera, left, kept, "not acknowledged by the fleet server before the stop; kept are sent at the next start");
+        }
+    }
+}
+
+/// The connection to the broker at which the server is.
+fn connect(
+    setup: &Setup,
+    fleet: &mut Fleet,
+    outbox: &Outbox,
+    now: Time,
+) -> Result<(LinkHandle, Deliveries), link::Error> {
+    let options = link::Options {
+        will_delay: Duration::ZERO,
+        max_packet_bytes: PACKET_BYTES_MAX,
+        deliveries: link::DeliveryLimits { bytes: 2 * PACKET_BYTES_MAX, ..setup.link.deliveries },
+        ..setup.link.clone()
+    };
+    let client = Client {
+        id: format!("{}-fleet", setup.camera),
+        will: Some(fleet.will(now)),
+        subscriptions: fleet.subscriptions(),
+        rows: outbox.rows(LINK),
+    };
+    link::spawn(&options, client, Arc::clone(&setup.clock))
+}
+
+fn router(link: &LinkHandle, outbox: &Outbox) -> Router {
+    let route =
+        Route { name: LINK.to_owned(), carries: Carries::default(), data: link.sender(), control: None };
+    Router::new(vec![route], Some(outbox.clone()))
+}

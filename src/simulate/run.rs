@@ -1,0 +1,158 @@
+//! The run: step by step, all cameras apart, then the network.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use super::camera::Camera;
+use super::digest::Digest;
+use super::network::{self, Network};
+use super::tally::{Summary, Tally};
+use super::world::{INCIDENT_US, Incident, World, micros};
+use super::{Error, Options};
+
+/// A step is no longer than this, so that no picture of the world is old in it.
+const STEP_MAX_US: u64 = 100_000;
+/// Between two looks at the world, and at the tables.
+const LOOK_US: u64 = 1_000_000;
+/// So long after its end an incident is settled, but for one in a partition.
+const SETTLED_US: u64 = 5_000_000;
+/// Cameras that one thread takes at a time.
+const BLOCK: usize = 16;
+
+/// Runs a simulation to its end.
+pub fn run(options: &Options) -> Result<Summary, Error> {
+    options.check()?;
+    let mut world = World::new(options);
+    let mut network = Network::new(options, &world);
+    // Liars stand all over the site.
+    let every = options.cameras.checked_div(options.liars).unwrap_or(usize::MAX);
+    let is_liar = |index: usize| index % every == every / 2 && index / every < options.liars;
+    let mut cameras: Vec<Camera> =
+        (0..options.cameras).filter_map(|i| Camera::new(i, is_liar(i), options, &world)).collect();
+    let mut tally = Tally::default();
+    let (end_us, step_us) = (micros(options.duration), network.least_us().min(STEP_MAX_US));
+    let (mut now_us, mut look_us) = (0, 0);
+    while now_us < end_us {
+        if now_us >= look_us {
+            world.look_around(now_us);
+            look_us += LOOK_US;
+        }
+        let until_us = (now_us + step_us).min(look_us).min(end_us);
+        each(&mut cameras, options.threads, |camera| camera.live(until_us, &world));
+        deliver(&mut cameras, &mut network);
+        now_us = until_us;
+        if now_us == look_us {
+            let calls = gather(&mut cameras, options.threads, |camera| camera.calls(now_us));
+            tally.compare(now_us, &cameras, &calls);
+            let due = |incident: &Incident| {
+                let due_us = incident.begin_us + INCIDENT_US + SETTLED_US;
+                (now_us - LOOK_US..now_us).contains(&due_us)
+            };
+            let due: Vec<usize> = (0..world.incidents.len()).filter(|&i| due(&world.incidents[i])).collect();
+            if !due.is_empty() {
+                let tables = gather(&mut cameras, options.threads, |camera| camera.site_events(now_us));
+                for incident in due {
+                    tally.look_at(incident, &cameras, &tables);
+                }
+            }
+        }
+    }
+    Ok(summary(options, &world, &network, &tally, &mut cameras))
+}
+
+/// Hands what was sent to whom it is for.
+fn deliver(cameras: &mut [Camera], network: &mut Network) {
+    for from in 0..cameras.len() {
+        for post in std::mem::take(&mut cameras[from].posts) {
+            network.take(from, post, |to, arrival| cameras[to].expect(arrival));
+        }
+    }
+}
+
+fn summary(
+    options: &Options,
+    world: &World,
+    network: &Network,
+    tally: &Tally,
+    cameras: &mut [Camera],
+) -> Summary {
+    let digests = gather(cameras, options.threads, |camera| {
+        let mut digest = Digest::new();
+        digest.take(&camera.engine);
+        digest.value()
+    });
+    let mut digest = Digest::new();
+    digest.take(&digests);
+    let count = cameras.len() as f64;
+    let near = |c: &Camera| c.engine.neighbours().map_or(options.cameras - 1, BTreeSet::len);
+    let counted = network.counted;
+    Summary {
+        agreement: tally.agreement.clone(),
+        healed_us: (!options.faults.partition.is_zero()).then(|| network::partition_us(options).1),
+        ids_per_person: tally.ids_per_person(),
+        incidents: tally.incidents(world.incidents.len(), cameras),
+        messages: counted.sent,
+        bytes: counted.bytes,
+        track_bytes: counted.track_bytes as f64 / counted.tracks.max(1) as f64,
+        track_copies: counted.track_copies,
+        other_copies: counted.other_copies,
+        lost: counted.lost,
+        repeated: counted.repeated,
+        neighbours: cameras.iter().map(near).sum::<usize>() as f64 / count,
+        table: cameras.iter().map(|c| c.engine.fusion().len()).sum::<usize>() as f64 / count,
+        counters: counters(cameras),
+        digest: digest.value(),
+    }
+}
+
+/// What all engines counted.
+fn counters(cameras: &[Camera]) -> BTreeMap<String, u64> {
+    let mut sums = BTreeMap::new();
+    for camera in cameras {
+        let fusion = camera.engine.fusion().counters();
+        let tables =
+            [("fusion_taken", fusion.taken), ("fusion_late", fusion.late), ("fusion_redone", fusion.redone)];
+        let tables = tables.into_iter().map(|(name, n)| (name.to_owned(), n));
+        for (name, n) in camera.engine.counters().entries().chain(tables).filter(|(_, n)| *n > 0) {
+            *sums.entry(name).or_insert(0) += n;
+        }
+    }
+    sums
+}
+
+/// Does something with every camera, on several threads.
+fn each(cameras: &mut [Camera], threads: usize, what: impl Fn(&mut Camera) + Sync) {
+    let threads = threads.min(cameras.len() / BLOCK).max(1);
+    if threads == 1 {
+        return cameras.iter_mut().for_each(what);
+    }
+    let blocks = Mutex::new(cameras.chunks_mut(BLOCK));
+    let next = || blocks.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let work = || {
+        while let Some(block) = next() {
+            block.iter_mut().for_each(&what);
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 1..threads {
+            scope.spawn(work);
+        }
+        work();
+    });
+}
+
+/// The same, and takes what comes of it, in the order of the cameras.
+fn gather<T: Send + Default>(
+    cameras: &mut [Camera],
+    threads: usize,
+    what: impl Fn(&mut Camera) -> T + Sync,
+) -> Vec<T> {
+    let mut all: Vec<Mutex<T>> = Vec::new();
+    all.resize_with(cameras.len(), Mutex::default);
+    each(cameras, threads, |camera| {
+        let value = what(camera);
+        *all[camera.index].lock().unwrap_or_else(PoisonError::into_inner) = value;
+    });
+    all.into_iter().map(|value| value.into_inner().unwrap_or_else(PoisonError::into_inner)).collect()
+}

@@ -1,0 +1,363 @@
+//! Who of the reports of one moment is whom.
+//!
+//! Every scan is paired with the people by an exact optimal assignment: one camera's two tracks are never
+//! one person. First reports of different cameras that lie together are clustered, and the clusters paired
+//! with the people; at one moment cameras differ less than anybody moves between two. Then, camera by
+//! camera, each report against where its person is expected *and what all other cameras say at this
+//! moment*, so that the cameras decide together.
+//!
+//! What a pair is worth is a log-likelihood ratio in natural units: that the two are one, against that one
+//! of them is a stray. Candidates are looked up along x, within [`REACH_M`].
+
+use super::motion::{Cov, Place, Pool, det, mahalanobis2, plus, round};
+use super::person::Person;
+use super::{Scan, Sight};
+use crate::base::portable::{exp, ln};
+use crate::base::{Assignment, Pair};
+use crate::model::{Class, Point};
+
+/// Farther apart than this a report and a person are not compared, metres.
+const REACH_M: f64 = 3.0;
+/// New people and false reports per square metre: of one camera, and that several cameras agree on.
+const STRAY_PER_M2: f64 = 0.005;
+const STRAY_CLUSTER_PER_M2: f64 = 0.0005;
+/// How far the foot points that all cameras see lie from a body's even way: steps, sway. No number of cameras
+/// averages that away: variance, m².
+pub(super) const GAIT_M2: f64 = 0.15 * 0.15;
+/// One move in twenty is nothing like the last; standard deviation of such a one, metres.
+const SURPRISE_PART: f64 = 0.05;
+const SURPRISE_M: f64 = 0.8;
+
+/// A report at the moment of the step.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Seen<'a> {
+    pub(super) scan: usize,
+    pub(super) sight: &'a Sight,
+    /// Corrected for what is known of the camera.
+    pub(super) place: Place,
+    /// The report is this much later than the moment of the step, seconds.
+    pub(super) dt_s: f64,
+    pub(super) muted: bool,
+    /// How far its camera's tracks are believed to stay with whom they are, 0..1.
+    pub(super) track_trust: f64,
+}
+
+impl Seen<'_> {
+    /// Where somebody with this velocity was at the moment of the step.
+    pub(super) fn at_step(&self, velocity_mps: Point) -> Place {
+        Place { at: self.place.at - velocity_mps * self.dt_s, cov: self.place.cov }
+    }
+}
+
+/// What one step works with about one person.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Working {
+    pub(super) prior: Place,
+    pub(super) velocity: Point,
+    pub(super) pool: Pool,
+    /// Reports in the pool.
+    pub(super) reports: u32,
+}
+
+impl Working {
+    /// Nothing was reported yet of somebody who is expected here.
+    pub(super) fn of(person: &Person) -> Self {
+        let expected = person.estimate.place(0.0);
+        Self {
+            prior: Place { cov: plus(expected.cov, round(GAIT_M2)), ..expected },
+            velocity: person.estimate.velocity(),
+            pool: Pool::default(),
+            reports: 0,
+        }
+    }
+
+    /// What is known without one report.
+    fn without(&self, own: Option<&Place>) -> Place {
+        let others = self.reports - u32::from(own.is_some());
+        if others == 0 {
+            return self.prior;
+        }
+        let mut pool = self.pool;
+        if let Some(own) = own {
+            pool.add(own, -1.0);
+        }
+        pool.add(&self.prior, 1.0);
+        pool.place().unwrap_or(self.prior)
+    }
+
+    fn add(&mut self, seen: &Seen<'_>) {
+        self.pool.add(&seen.at_step(self.velocity), 1.0);
+        self.reports += 1;
+    }
+
+    fn take_away(&mut self, seen: &Seen<'_>) {
+        self.pool.add(&seen.at_step(self.velocity), -1.0);
+        self.reports -= 1;
+    }
+}
+
+/// Places from left to right.
+#[derive(Debug, Clone, Default)]
+struct ByX(Vec<(f64, usize)>);
+
+impl ByX {
+    fn fill(&mut self, places: impl Iterator<Item = f64>) {
+        self.0.clear();
+        self.0.extend(places.enumerate().map(|(i, x)| (x, i)));
+        self.0.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+    }
+
+    /// Those within reach of this one along x.
+    fn near(&self, x: f64) -> impl Iterator<Item = usize> {
+        let from = self.0.partition_point(|(at, _)| *at < x - REACH_M);
+        self.0[from..].iter().take_while(move |(at, _)| *at <= x + REACH_M).map(|(_, i)| *i)
+    }
+}
+
+/// Buffers of a step.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Scratch {
+    assignment: Assignment,
+    pairs: Vec<Pair>,
+    people: ByX,
+    clusters: ByX,
+}
+
+impl Scratch {
+    /// The best assignment among the pairs, which are used up.
+    fn solve(&mut self, columns: usize) -> &[(usize, usize)] {
+        self.pairs.sort_unstable_by_key(|p| (p.row, p.column));
+        self.assignment.solve(&self.pairs, columns);
+        self.pairs.clear();
+        self.assignment.chosen()
+    }
+}
+
+/// The reports of one moment, and whose they are by now.
+#[derive(Debug)]
+pub(super) struct Moment<'a> {
+    pub(super) now_ms: i64,
+    /// Each camera's at most one, in the order of the cameras' names.
+    pub(super) scans: &'a [&'a Scan],
+    /// The usable reports, camera by camera.
+    pub(super) seen: Vec<Seen<'a>>,
+    /// Of each person.
+    pub(super) working: Vec<Working>,
+    /// The person of each report.
+    pub(super) of: Vec<Option<usize>>,
+}
+
+impl<'a> Moment<'a> {
+    pub(super) fn new(now_ms: i64, scans: &'a [&'a Scan], seen: Vec<Seen<'a>>, people: &[Person]) -> Self {
+        let of = vec![None; seen.len()];
+        Self { now_ms, scans, seen, working: people.iter().map(Working::of).collect(), of }
+    }
+
+    /// The camera that made a report.
+    pub(super) fn camera(&self, seen: &Seen<'_>) -> u16 {
+        self.scans[seen.scan].camera
+    }
+
+    /// Pairs everybody with the reports, in so many rounds camera by camera.
+    pub(super) fn pair(&mut self, people: &[Person], rounds: usize, scratch: &mut Scratch) {
+        scratch.people.fill(self.working.iter().map(|w| w.prior.at.x));
+        self.pair_clusters(people, scratch);
+        for _ in 0..rounds {
+            let mut first = 0;
+            for scan in 0..self.scans.len() {
+                let end = first + self.seen[first..].iter().take_while(|s| s.scan == scan).count();
+                self.pair_scan(people, first..end, scratch);
+                first = end;
+            }
+        }
+    }
+
+    /// Pairs the people with what all cameras see together.
+    fn pair_clusters(&mut self, people: &[Person], scratch: &mut Scratch) {
+        let (pools, member) = self.clusters(|i| !self.seen[i].muted, scratch);
+        let mut members: Vec<Vec<usize>> = vec![Vec::new(); pools.len()];
+        for (i, cluster) in member.iter().enumerate() {
+            if let Some(cluster) = cluster {
+                members[*cluster].push(i);
+            }
+        }
+        for (column, pool) in pools.iter().enumerate() {
+            let Some(place) = pool.place() else { continue };
+            for row in scratch.people.near(place.at.x) {
+                let (w, person) = (&self.working[row], &people[row]);
+                let off = place.at - w.prior.at;
+                let class = self.seen[members[column][0]].sight.class;
+                if off.y.abs() > REACH_M || !person.class().compatible(class) {
+                    continue;
+                }
+                let past: f64 = members[column].iter().map(|&i| self.affinity(person, i)).sum::<f64>()
+                    / members[column].len() as f64;
+                let worth = ln_density(off, plus(w.prior.cov, place.cov)) - ln(STRAY_CLUSTER_PER_M2)
+                    + past
+                    + person.doubt();
+                if worth > 0.0 {
+                    scratch.pairs.push(Pair { row, column, worth });
+                }
+            }
+        }
+        for &(row, column) in scratch.solve(pools.len()) {
+            for &i in &members[column] {
+                self.of[i] = Some(row);
+                self.working[row].add(&self.seen[i]);
+            }
+        }
+    }
+
+    /// Pairs the reports of one scan anew. A muted camera's are paired, but nobody hears of it.
+    fn pair_scan(&mut self, people: &[Person], own: std::ops::Range<usize>, scratch: &mut Scratch) {
+        for (column, i) in own.clone().enumerate() {
+            let s = &self.seen[i];
+            for row in scratch.people.near(s.place.at.x) {
+                let (w, person) = (&self.working[row], &people[row]);
+                if (w.prior.at.y - s.place.at.y).abs() > REACH_M || !person.class().compatible(s.sight.class)
+                {
+                    continue;
+                }
+                let at = s.at_step(w.velocity);
+                let known = w.without((self.of[i] == Some(row) && !s.muted).then_some(&at));
+                let worth = ln_density(at.at - known.at, plus(known.cov, at.cov)) - ln(STRAY_PER_M2)
+                    + self.affinity(person, i)
+                    + person.doubt();
+                if worth > 0.0 {
+                    scratch.pairs.push(Pair { row, column, worth });
+                }
+            }
+        }
+        let mut after = vec![None; own.len()];
+        for &(row, column) in scratch.solve(own.len()) {
+            after[column] = Some(row);
+        }
+        for (i, after) in own.zip(after) {
+            let before = std::mem::replace(&mut self.of[i], after);
+            let s = &self.seen[i];
+            if s.muted || before == after {
+                continue;
+            }
+            if let Some(row) = before {
+                self.working[row].take_away(s);
+            }
+            if let Some(row) = after {
+                self.working[row].add(s);
+            }
+        }
+    }
+
+    fn affinity(&self, person: &Person, i: usize) -> f64 {
+        let s = &self.seen[i];
+        s.track_trust * person.affinity(self.camera(s), s.sight.track_id, self.now_ms)
+    }
+
+    /// Puts reports of different cameras together that lie together: each cluster's pool, and each report's
+    /// cluster. The camera that is surest at the moment makes the seeds.
+    pub(super) fn clusters(
+        &self,
+        takes_part: impl Fn(usize) -> bool,
+        scratch: &mut Scratch,
+    ) -> (Vec<Pool>, Vec<Option<usize>>) {
+        let mut of_scan: Vec<Vec<usize>> = vec![Vec::new(); self.scans.len()];
+        for i in (0..self.seen.len()).filter(|&i| takes_part(i)) {
+            of_scan[self.seen[i].scan].push(i);
+        }
+        let vague = |own: &[usize]| {
+            let sum: f64 = own.iter().map(|&i| self.seen[i].place.cov).map(|c| c[0] + c[2]).sum();
+            sum / own.len() as f64
+        };
+        of_scan.retain(|own| !own.is_empty());
+        of_scan.sort_by(|a, b| vague(a).total_cmp(&vague(b)));
+        let mut pools: Vec<(Pool, Class, Place)> = Vec::new();
+        let mut member: Vec<Option<usize>> = vec![None; self.seen.len()];
+        for round in 0..2 {
+            for own in &of_scan {
+                scratch.clusters.fill(pools.iter().map(|(.., place)| place.at.x));
+                for (column, &i) in own.iter().enumerate() {
+                    self.near_clusters(i, column, &pools, member[i], scratch);
+                }
+                let mut after: Vec<Option<usize>> = vec![None; own.len()];
+                for &(row, column) in scratch.solve(own.len()) {
+                    after[column] = Some(row);
+                }
+                for (&i, after) in own.iter().zip(after) {
+                    if round > 0 && (after == member[i] || after.is_none()) {
+                        continue;
+                    }
+                    let s = &self.seen[i];
+                    if let Some(before) = member[i] {
+                        pools[before].0.add(&s.place, -1.0);
+                    }
+                    let row = after.unwrap_or_else(|| {
+                        pools.push((Pool::default(), s.sight.class, s.place));
+                        pools.len() - 1
+                    });
+                    pools[row].0.add(&s.place, 1.0);
+                    for row in [member[i], Some(row)].into_iter().flatten() {
+                        let (pool, _, place) = &mut pools[row];
+                        // An empty one lies nowhere.
+                        let nowhere = Place { at: Point::new(f64::INFINITY, 0.0), ..*place };
+                        *place = pool.place().unwrap_or(nowhere);
+                    }
+                    member[i] = Some(row);
+                }
+            }
+        }
+        without_empty(pools.into_iter().map(|(pool, ..)| pool).collect(), member)
+    }
+
+    /// The clusters that a report may belong to, as pairs.
+    fn near_clusters(
+        &self,
+        i: usize,
+        column: usize,
+        pools: &[(Pool, Class, Place)],
+        member: Option<usize>,
+        scratch: &mut Scratch,
+    ) {
+        let s = &self.seen[i];
+        for row in scratch.clusters.near(s.place.at.x) {
+            let (pool, class, mut place) = pools[row];
+            if member == Some(row) {
+                let mut others = pool;
+                others.add(&s.place, -1.0);
+                let Some(without) = others.place() else { continue };
+                place = without;
+            }
+            let off = s.place.at - place.at;
+            if off.y.abs() < REACH_M && class.compatible(s.sight.class) {
+                let worth = ln_density(off, plus(place.cov, s.place.cov)) - ln(STRAY_PER_M2);
+                if worth > 0.0 {
+                    scratch.pairs.push(Pair { row, column, worth });
+                }
+            }
+        }
+    }
+}
+
+/// Leaves out clusters that lost all their reports in the second round.
+fn without_empty(pools: Vec<Pool>, member: Vec<Option<usize>>) -> (Vec<Pool>, Vec<Option<usize>>) {
+    let mut used = vec![false; pools.len()];
+    for &row in member.iter().flatten() {
+        used[row] = true;
+    }
+    let mut number = vec![0usize; pools.len()];
+    let mut kept = Vec::with_capacity(pools.len());
+    for (row, pool) in pools.into_iter().enumerate() {
+        number[row] = kept.len();
+        if used[row] {
+            kept.push(pool);
+        }
+    }
+    (kept, member.into_iter().map(|m| m.map(|row| number[row])).collect())
+}
+
+/// ln of the density, per square metre, of being off by this where the covariance is this. Heavy tails: most
+/// moves are as forecast, some are not at all.
+pub(super) fn ln_density(off: Point, cov: Cov) -> f64 {
+    let density = |cov: Cov| exp(-0.5 * mahalanobis2(off, cov)) / (std::f64::consts::TAU * det(cov).sqrt());
+    let wide = plus(cov, round(SURPRISE_M * SURPRISE_M));
+    let p = (1.0 - SURPRISE_PART) * density(cov) + SURPRISE_PART * density(wide);
+    ln(p.max(1e-12))
+}

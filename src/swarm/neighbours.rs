@@ -1,0 +1,163 @@
+//! Whose tracks this camera listens to.
+//!
+//! On a small site everybody's. A site of more than [`Options::small_site_max`] cameras is a large one: there
+//! a camera listens to the tracks of those alone whose ground lies within [`Options::near_m`] of its own, as
+//! `status/+` tells it; it does not keep the presence of those far away beyond the first few, and leaves what
+//! happens far away to those who are there, whose word it could not judge: it does not know who can see
+//! the place. So what a camera does and keeps depends on how many are near, whatever the size of the site. A site is small again when
+//! fewer than three quarters of the limit are there: a site of just that size does not go back and forth.
+//!
+//! A camera that says no measured ground shares no metres with anybody, and is nobody's neighbour.
+//!
+//! Pure; what comes out are topic filters that begin and end to be wanted. Metres.
+
+use std::collections::BTreeSet;
+
+use super::bounded::Reals;
+use super::message::StatusMessage;
+use super::peers::{Peers, footprint_of};
+use super::topic::Prefix;
+use crate::model::{CameraId, Point, Polygon};
+
+/// Who is near.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Options {
+    /// Cameras beside our own up to which a site is small.
+    pub small_site_max: usize,
+    /// Between the ground that two neighbours see, at most, metres.
+    pub near_m: f64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { small_site_max: 32, near_m: 50.0 }
+    }
+}
+
+/// What is to change at the broker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Change {
+    Begin(String),
+    End(String),
+}
+
+/// See the module.
+#[derive(Debug, Clone)]
+pub(super) struct Neighbours {
+    options: Options,
+    own: Option<Ground>,
+    /// On a large site: those whose tracks are listened to.
+    near: Option<BTreeSet<CameraId>>,
+    /// Something was heard that may change who is near.
+    stale: bool,
+}
+
+/// A polygon with the box around it.
+#[derive(Debug, Clone)]
+struct Ground {
+    polygon: Polygon,
+    least: Point,
+    most: Point,
+}
+
+impl Neighbours {
+    pub(super) fn new(options: Options, own: Option<Polygon>) -> Self {
+        let own = own.map(|polygon| {
+            let (least, most) = around(polygon.corners().iter().copied());
+            Ground { polygon, least, most }
+        });
+        Self { options, own, near: None, stale: false }
+    }
+
+    /// Whether presence is worth keeping: on a large site that of a newcomer far away is not.
+    pub(super) fn cares(&mut self, m: &StatusMessage, peers: &Peers) -> bool {
+        let known = peers.get(&m.camera_id);
+        // On a large site all introduce themselves at once, before anybody has decided that it is one.
+        let large = || self.near.is_some() || peers.online() > self.options.small_site_max;
+        if known.is_none() && large() && !self.is_near(m) {
+            return false;
+        }
+        self.stale |= known
+            .and_then(|peer| peer.status.as_deref())
+            .is_none_or(|was| was.ground != m.ground || was.footprint != m.footprint);
+        true
+    }
+
+    /// Whether what happens at a place is a camera's business: on a large site what happens far away is not.
+    pub(super) fn concerns(&self, place: Point) -> bool {
+        let near = |own: &Ground| {
+            own.polygon.contains(place) || own.polygon.border_distance(place) <= self.options.near_m
+        };
+        self.near.is_none() || self.own.as_ref().is_some_and(near)
+    }
+
+    /// Whether a camera is listened to.
+    pub(super) fn hears(&self, camera: &CameraId) -> bool {
+        self.near.as_ref().is_none_or(|near| near.contains(camera))
+    }
+
+    /// Decides anew who is near; what is to change at the broker is added to `out`.
+    pub(super) fn update(&mut self, peers: &Peers, prefix: &Prefix, out: &mut Vec<Change>) {
+        let there = peers.online();
+        let large = match self.near {
+            None => there > self.options.small_site_max,
+            Some(_) => there >= self.options.small_site_max * 3 / 4,
+        };
+        if large == self.near.is_some() && !(large && std::mem::take(&mut self.stale)) {
+            return;
+        }
+        let near = large.then(|| {
+            let grounds = peers.iter().filter_map(|(camera, peer)| Some((camera, peer.footprint.as_ref()?)));
+            grounds.filter(|(_, ground)| self.is_close(ground)).map(|(camera, _)| camera.clone()).collect()
+        });
+        let wanted = filters(near.as_ref(), prefix);
+        let had = filters(self.near.as_ref(), prefix);
+        // What begins comes first, so that nothing is missed in between.
+        out.extend(wanted.difference(&had).cloned().map(Change::Begin));
+        out.extend(had.difference(&wanted).cloned().map(Change::End));
+        self.near = near;
+    }
+
+    /// Whose tracks are listened to: the filters below the prefix.
+    pub(super) fn filters(&self, prefix: &Prefix) -> BTreeSet<String> {
+        filters(self.near.as_ref(), prefix)
+    }
+
+    /// Cameras that are listened to; none on a small site, where all are.
+    pub(super) fn near(&self) -> Option<&BTreeSet<CameraId>> {
+        self.near.as_ref()
+    }
+
+    fn is_near(&self, m: &StatusMessage) -> bool {
+        let (Some(own), Some(corners)) = (&self.own, &m.footprint) else { return false };
+        let (least, most) = around(corners.iter().map(|Reals([x, y])| Point::new(*x, *y)));
+        let gap_m = |least: f64, most: f64, from: f64, to: f64| f64::max(from - most, least - to);
+        let apart_m = gap_m(own.least.x, own.most.x, least.x, most.x).max(gap_m(
+            own.least.y,
+            own.most.y,
+            least.y,
+            most.y,
+        ));
+        // The boxes tell of most that they are far away.
+        apart_m <= self.options.near_m && footprint_of(m).is_some_and(|ground| self.is_close(&ground))
+    }
+
+    fn is_close(&self, ground: &Polygon) -> bool {
+        self.own.as_ref().is_some_and(|own| own.polygon.distance(ground) <= self.options.near_m)
+    }
+}
+
+fn filters(near: Option<&BTreeSet<CameraId>>, prefix: &Prefix) -> BTreeSet<String> {
+    match near {
+        None => BTreeSet::from([prefix.tracks_of_all()]),
+        Some(near) => near.iter().map(|camera| prefix.tracks_of(camera)).collect(),
+    }
+}
+
+/// The least and the greatest coordinates.
+fn around(points: impl Iterator<Item = Point>) -> (Point, Point) {
+    let ends = (Point::new(f64::INFINITY, f64::INFINITY), Point::new(f64::NEG_INFINITY, f64::NEG_INFINITY));
+    points.fold(ends, |(least, most), p| {
+        (Point::new(least.x.min(p.x), least.y.min(p.y)), Point::new(most.x.max(p.x), most.y.max(p.y)))
+    })
+}

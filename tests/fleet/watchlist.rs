@@ -1,0 +1,33 @@
+//! Wanted plates, from the server's list to a notification that says why.
+
+use std::fmt::Write;
+
+use serde_json::json;
+
+use crate::rig::{Ear, street};
+use crate::support::{Setup, TestBroker, against_each_broker, presence};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wanted_plate_among_twenty_thousand_is_told_with_its_reason() {
+    against_each_broker(Setup::default(), async |broker: TestBroker| {
+        let mut told = Ear::on(broker.port(), "lprserver/blacklist/notifications").await;
+        let mut entries = String::new();
+        for i in 0..20_000 {
+            write!(entries, r#"{{"plate_number":"ZZ{i}"}},"#).unwrap();
+        }
+        let list = format!(
+            r#"{{"message_id":"w","version":1,"mode":"replace","entries":[{entries}{{"plate_number":"A80007","reason":"stolen","alert_level":"critical"}}]}}"#
+        );
+        told.0.send(presence("lprserver/blacklist/updates", &list));
+        // Once the list is retained: the camera must have it before the vehicles come, or hear it later.
+        let camera = street(broker.port(), "", 20);
+        let mut program = camera.run();
+        let (said, _) = told.hears("a notification", |said| said["type"] == "blacklist_match").await;
+        // Read as AB0007: an 8 and a B are taken for one another.
+        assert_eq!((&said["plate_number"], &said["match"]), (&json!("AB0007"), &json!("near")));
+        assert_eq!((&said["blacklist_reason"], &said["alert_level"]), (&json!("stolen"), &json!("critical")));
+        assert_eq!(said["edge_device_id"], "gate");
+        program.exit().await;
+    })
+    .await;
+}

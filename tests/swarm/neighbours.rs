@@ -1,0 +1,100 @@
+//! Whose tracks a camera listens to, on small and on large sites.
+
+use omnisight::model::{Delivery, MessageClass};
+use omnisight::swarm::{Action, Engine, Input};
+
+use crate::scenes::{START_MS, camera, engine, event_json, handle, raw};
+
+/// Presence of a camera that sees the square metres from `x` to `x + 8` (our own sees 0 to 8).
+fn presence(name: &str, x: f64, state: &str, ms: u64) -> Delivery {
+    let payload = format!(
+        r#"{{"camera_id":"{name}","state":"{state}","version":"1","boot":1,"timestamp":{},"ground":"calibrated","footprint":[[{:?},0.0],[{:?},0.0],[{:?},6.0],[{:?},6.0]]}}"#,
+        START_MS + ms,
+        x,
+        x + 8.0,
+        x + 8.0,
+        x
+    );
+    raw(&format!("status/{name}"), &payload)
+}
+
+/// A site of cameras 40 m apart, and what hearing of all of them makes us listen to.
+fn street(cameras: u32) -> (Engine, Vec<String>) {
+    let mut engine = engine("own");
+    for i in 1..=cameras {
+        let delivery = presence(&format!("c{i:03}"), f64::from(i) * 40.0, "online", 0);
+        handle(&mut engine, Input::Delivery(&delivery), 0);
+    }
+    let changes = subscriptions(&handle(&mut engine, Input::Tick, 1_000));
+    (engine, changes)
+}
+
+fn subscriptions(actions: &[Action]) -> Vec<String> {
+    let told = actions.iter().filter_map(|action| match action {
+        Action::Subscribe { filter, .. } => Some(format!("+{filter}")),
+        Action::Unsubscribe { filter } => Some(format!("-{filter}")),
+        _ => None,
+    });
+    told.collect()
+}
+
+fn track_filters(engine: &Engine) -> Vec<String> {
+    let all = engine.subscriptions().into_iter();
+    all.filter(|(class, ..)| *class == MessageClass::Track).map(|(_, filter, _)| filter).collect()
+}
+
+#[test]
+fn up_to_32_others_everybody_is_listened_to() {
+    let (engine, changes) = street(32);
+    assert_eq!(changes, [""; 0]);
+    assert_eq!(track_filters(&engine), ["omnisight/swarm/tracks/+/+"]);
+    assert_eq!(engine.neighbours(), None);
+}
+
+#[test]
+fn on_a_larger_site_those_within_50_m_are_and_what_begins_comes_before_what_ends() {
+    let (engine, changes) = street(33);
+    // 8 to 40 are 32 m; to 80 are 72 m.
+    assert_eq!(changes, ["+omnisight/swarm/tracks/c001/+", "-omnisight/swarm/tracks/+/+"]);
+    assert_eq!(track_filters(&engine), ["omnisight/swarm/tracks/c001/+"]);
+    assert_eq!(engine.subscriptions().len(), 5, "the other families stay");
+}
+
+#[test]
+fn a_neighbour_that_comes_moves_or_is_new_is_noticed() {
+    let (mut engine, _) = street(33);
+    handle(&mut engine, Input::Delivery(&presence("new", -20.0, "online", 2_000)), 2_000);
+    let changes = subscriptions(&handle(&mut engine, Input::Tick, 2_100));
+    assert_eq!(changes, ["+omnisight/swarm/tracks/new/+"]);
+    handle(&mut engine, Input::Delivery(&presence("c001", 4_000.0, "online", 3_000)), 3_000);
+    let changes = subscriptions(&handle(&mut engine, Input::Tick, 3_100));
+    assert_eq!(changes, ["-omnisight/swarm/tracks/c001/+"]);
+}
+
+#[test]
+fn cameras_far_away_are_not_kept_and_their_events_are_theirs() {
+    let (mut engine, _) = street(33);
+    let known = engine.peers().iter().count();
+    handle(&mut engine, Input::Delivery(&presence("far", 900.0, "online", 2_000)), 2_000);
+    let mut far_event = event_json("far", 1, 2_000);
+    let text = String::from_utf8(far_event.payload.to_vec()).unwrap();
+    far_event.payload = text.replace("\"x\":1.0", "\"x\":903.0").into();
+    handle(&mut engine, Input::Delivery(&far_event), 2_000);
+    assert_eq!((engine.counters().far_presence, engine.counters().far_events), (1, 1));
+    assert_eq!((engine.peers().iter().count(), engine.peers().get(&camera("far")).is_none()), (known, true));
+    handle(&mut engine, Input::Delivery(&event_json("c001", 1, 2_000)), 2_000);
+    assert_eq!((engine.counters().far_events, engine.consensus().len()), (1, 1), "near ones are ours too");
+}
+
+#[test]
+fn a_site_is_small_again_only_when_a_quarter_has_gone() {
+    let (mut engine, _) = street(33);
+    for i in 1..=9 {
+        let delivery = presence(&format!("c{i:03}"), f64::from(i) * 40.0, "offline", 2_000);
+        handle(&mut engine, Input::Delivery(&delivery), 2_000);
+    }
+    assert_eq!(subscriptions(&handle(&mut engine, Input::Tick, 2_100)), [""; 0], "24 are left");
+    handle(&mut engine, Input::Delivery(&presence("c010", 400.0, "offline", 3_000)), 3_000);
+    let changes = subscriptions(&handle(&mut engine, Input::Tick, 3_100));
+    assert_eq!(changes, ["+omnisight/swarm/tracks/+/+", "-omnisight/swarm/tracks/c001/+"]);
+}
