@@ -197,7 +197,6 @@ fn a_liar_is_named_with_the_time_at_which_it_was_muted() {
 }
 
 #[test]
-#[ignore = "the transport takes a vote of its own that comes back for another camera's"]
 fn messages_that_travel_through_a_broker_give_the_same_rows() {
     let site = Site::new();
     let faults = ["--loss", "0.05", "--skew", "100ms"];
