@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::runtime::Runtime;
 use tokio::time::{Instant, timeout_at};
 
@@ -25,6 +26,9 @@ use crate::swarm::topic::Prefix;
 
 /// A message is given up after this.
 const WITHIN: Duration = Duration::from_secs(5);
+
+/// What a connection says to itself once its subscriptions are in force.
+const READY: &[u8] = b"{}";
 
 /// The connections of all cameras.
 pub(super) struct Courier {
@@ -90,7 +94,7 @@ impl Courier {
             let (link, deliveries) = link::spawn(&options, client, Arc::clone(&clock))
                 .map_err(|error| Error::Usage(error.to_string()))?;
             // On one connection the subscriptions are asked for before anything is sent.
-            link.sender().send(Envelope::new(MessageClass::Reply, ready, "{}"));
+            link.sender().send(Envelope::new(MessageClass::Reply, ready, READY));
             mailboxes.push(Mailbox { camera, link, deliveries });
         }
         drop(guard);
@@ -104,14 +108,14 @@ impl Courier {
         };
         for i in 0..courier.mailboxes.len() {
             let ready = format!("{}/ready/{}", prefix.as_str(), courier.mailboxes[i].camera);
-            courier.receive(i, 1, |topic| topic == ready)?;
+            courier.receive(i, &[(ready, Bytes::from_static(READY))])?;
         }
         Ok(courier)
     }
 
-    /// Brings what one camera says to all others, in the order in which it was said; as the others got it.
+    /// Brings what one camera says to all others: as they got it, in the order in which it was said.
     pub(super) fn carry(&mut self, from: usize, envelopes: Vec<Envelope>) -> Result<Vec<Delivery>, Error> {
-        let topics: Vec<String> = envelopes.iter().map(|e| e.topic.clone()).collect();
+        let said: Vec<_> = envelopes.iter().map(|e| (e.topic.clone(), e.payload.clone())).collect();
         for mut envelope in envelopes {
             if envelope.retain {
                 self.retained.insert(envelope.topic.clone(), from);
@@ -121,47 +125,37 @@ impl Courier {
             envelope.key = Some(self.sent.to_string());
             self.mailboxes[from].link.sender().send(envelope);
         }
-        let mut all: Option<Vec<Delivery>> = None;
+        let mut brought = Vec::new();
         for to in (0..self.mailboxes.len()).filter(|&to| to != from) {
-            let mut got = self.receive(to, topics.len(), |topic| topics.iter().any(|t| t == topic))?;
-            got.sort_by_key(|d| topics.iter().position(|t| *t == d.topic));
-            let as_others = |all: &Vec<Delivery>| {
-                all.iter().zip(&got).all(|(a, b)| (&a.topic, &a.payload) == (&b.topic, &b.payload))
-            };
-            if !all.as_ref().is_none_or(as_others) {
-                let camera = &self.mailboxes[to].camera;
-                return Err(Error::NotDone(format!(
-                    "the broker brought {camera} other messages than the rest"
-                )));
-            }
-            all.get_or_insert(got);
+            brought = self.receive(to, &said)?;
         }
-        Ok(all.unwrap_or_default())
+        Ok(brought)
     }
 
-    /// The next messages to a camera on the topics that are wanted; its own, which come back, are none.
-    fn receive(
-        &mut self,
-        to: usize,
-        count: usize,
-        is_wanted: impl Fn(&str) -> bool,
-    ) -> Result<Vec<Delivery>, Error> {
+    /// Waits until all of these have come to a camera. What comes besides is its own, which comes back.
+    fn receive(&mut self, to: usize, said: &[(String, Bytes)]) -> Result<Vec<Delivery>, Error> {
         let Mailbox { camera, link, deliveries } = &mut self.mailboxes[to];
         self.runtime.block_on(async {
             let deadline = Instant::now() + WITHIN;
-            let mut got = Vec::with_capacity(count);
-            while got.len() < count {
+            let mut got: Vec<Option<Delivery>> = vec![None; said.len()];
+            let mut missing = said.len();
+            while missing > 0 {
                 let Ok(Some(delivery)) = timeout_at(deadline, deliveries.recv()).await else {
                     let status = link.status();
                     let error = status.borrow().last_error.as_ref().map(ToString::to_string);
-                    let why = error.unwrap_or_else(|| format!("{} of {count} messages came", got.len()));
+                    let why =
+                        error.unwrap_or_else(|| format!("{missing} of {} messages are missing", got.len()));
                     return Err(Error::Unavailable(format!("{camera} at the broker: {why}")));
                 };
-                if is_wanted(&delivery.topic) {
-                    got.push(delivery);
+                let is_this = |i: &usize| {
+                    got[*i].is_none() && said[*i].0 == delivery.topic && said[*i].1 == delivery.payload
+                };
+                if let Some(i) = (0..said.len()).find(is_this) {
+                    got[i] = Some(delivery);
+                    missing -= 1;
                 }
             }
-            Ok(got)
+            Ok(got.into_iter().flatten().collect())
         })
     }
 

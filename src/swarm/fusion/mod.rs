@@ -25,8 +25,9 @@
 //!
 //! **Who is who.** Places decide, and what the cameras' own tracks say, as far as a tracker can be believed at
 //! its frame rate ([`pairing`]). What places could not tell when two passed is put right when their ways
-//! show it ([`revise`]). Between views that do not overlap somebody goes on by their motion for
-//! [`Options::hand_over`] and is found again by place and class; sizes are not on the wire.
+//! show it ([`revise`]). Between views that do not overlap somebody goes on by their motion for at most
+//! [`Options::hand_over`] and is found again by place and class, as long as the forecast is sharp enough to
+//! beat a stray: through gaps of a few steps. Sizes are not on the wire.
 //! Two that come within a body's width are one only where no camera told them apart for a while, and two
 //! tracks of one camera are two people at once ([`person`]).
 //!
