@@ -63,6 +63,7 @@ impl PartialEq for Arrival {
 impl Eq for Arrival {}
 
 /// What a camera gives to the network.
+#[expect(clippy::large_enum_variant, reason = "nearly all are messages")]
 #[derive(Debug)]
 pub(super) enum Post {
     /// A message.

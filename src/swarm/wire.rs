@@ -284,9 +284,6 @@ where
     D: Deserializer<'de>,
     T: Deserialize<'de>,
 {
-    if !d.is_human_readable() {
-        return T::deserialize(d);
-    }
     struct ObjectOnly<D>(D);
     impl<'de, D: Deserializer<'de>> Deserializer<'de> for ObjectOnly<D> {
         type Error = D::Error;
@@ -298,7 +295,7 @@ where
             unit_struct newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
         }
     }
-    T::deserialize(ObjectOnly(d))
+    if d.is_human_readable() { T::deserialize(ObjectOnly(d)) } else { T::deserialize(d) }
 }
 
 /// A value that may be missing, but not `null`; in binary, where every key has its place, nil is a missing one.

@@ -105,6 +105,7 @@ impl Drop for SmallDisk {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_that_fills_while_it_runs_is_named_costs_nothing_and_is_used_again() {
+    const EVENTS: u32 = 5_000;
     let folder = tempfile::tempdir().unwrap();
     let Some(disk) = SmallDisk::mount(folder.path()) else {
         eprintln!("skipped: only root can mount a small disk");
@@ -128,7 +129,6 @@ async fn a_disk_that_fills_while_it_runs_is_named_costs_nothing_and_is_used_agai
     // Somebody else takes all that is left.
     let filler = disk.0.join("filler");
     let _ = std::fs::write(&filler, vec![1; 4 << 20]);
-    const EVENTS: u32 = 5_000;
     for number in 1..EVENTS {
         sender.router.send(numbered(number, Qos::AtLeastOnce));
     }

@@ -2,6 +2,7 @@
 
 use crate::stage::{Observer, camera, confirms, measured};
 use crate::support::mosquitto::Mosquitto;
+use crate::support::program::Camera;
 use crate::support::proxy::{Arrivals, Conditions, Proxy};
 use crate::support::{Kind, Setup, TestBroker};
 
@@ -14,7 +15,7 @@ async fn one_incident_that_three_cameras_see_is_one_confirmed_event_with_one_key
     let mut observer = Observer::new(broker.port());
     let cameras =
         [("gate", 0.0), ("hall", 4.0), ("yard", -4.0)].map(|(id, px)| camera(id, px, broker.port(), ""));
-    let programs = cameras.each_ref().map(|camera| camera.run());
+    let programs = cameras.each_ref().map(Camera::run);
     let alarm = observer.alarm().await;
     let key = alarm.key.clone().unwrap().to_string();
     for program in &programs {
@@ -34,7 +35,7 @@ async fn when_a_camera_is_killed_the_other_two_confirm_what_they_see() {
     let mut observer = Observer::new(broker.port());
     let cameras =
         [("gate", 0.0), ("hall", 4.0), ("yard", -4.0)].map(|(id, px)| camera(id, px, broker.port(), ""));
-    let [gate, mut hall, yard] = cameras.each_ref().map(|camera| camera.run());
+    let [gate, mut hall, yard] = cameras.each_ref().map(Camera::run);
     observer.meets(&["gate", "hall", "yard"]).await;
     hall.signal("KILL");
     hall.exit().await;
@@ -58,7 +59,7 @@ async fn a_camera_that_was_cut_off_comes_to_the_same_event_when_it_is_back() {
         camera("hall", 4.0, broker.port(), ""),
         camera("yard", -4.0, proxy.port(), ""),
     ];
-    let [gate, hall, yard] = cameras.each_ref().map(|camera| camera.run());
+    let [gate, hall, yard] = cameras.each_ref().map(Camera::run);
     observer.meets(&["gate", "hall", "yard"]).await;
     yard.says("peer=hall").await;
     yard.says("peer=gate").await;

@@ -80,7 +80,7 @@ fn broken(valid: &[(String, Vec<u8>)], rng: &mut Pcg64Mcg) -> Delivery {
         }
     }
     if rng.random_bool(0.1) {
-        topic = valid[rng.random_range(0..valid.len())].0.clone();
+        topic.clone_from(&valid[rng.random_range(0..valid.len())].0);
     }
     let types =
         [None, Some("application/json"), Some("application/msgpack"), Some("text/plain"), Some("image/png")];

@@ -1,6 +1,11 @@
 //! The swarm as its users see it: bytes in, bytes out, and cameras that talk through their engines.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a helper that fails fails its test")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a helper that fails fails its test"
+)]
 
 mod clocks;
 mod fixtures;
