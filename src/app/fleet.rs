@@ -1,4 +1,4 @@
-//! The task that serves the fleet server: the adapter of the pure [`fleet::Fleet`] to its connection, its
+//! The task that serves the fleet server: the adapter of the pure [`Fleet`](crate::fleet::Fleet) to its connection, its
 //! store, the desk and the machine's gauges.
 //!
 //! Owns the connection `{camera_id}-fleet`, whose session is kept and whose will says `offline`, and a store of
@@ -262,8 +262,9 @@ impl FleetTask {
         let mut modes = self.setup.surface.borrow().modes.clone();
         let slow_network = modes.contains(&modes::LINK_SLOW);
         // Told by `camera`, and by the message's arriving at all.
-        modes
-            .retain(|mode| ![modes::BROKER_DOWN, modes::CAPTURE_DOWN, modes::CAPTURE_STALLED].contains(mode));
+        modes.retain(|mode| {
+            ![modes::BROKER_DOWN, modes::CAPTURE_DOWN, modes::CAPTURE_STALLED, modes::PAUSED].contains(mode)
+        });
         let frames = self.setup.counters.frames.load(Ordering::Relaxed);
         let busy_us = self.setup.counters.busy_us.load(Ordering::Relaxed);
         Vitals {

@@ -664,7 +664,9 @@ impl Orders {
             None => report.links.iter().any(|(_, link)| link.state == link::State::Connected),
         };
         let works = recent || activity == Activity::Paused;
-        let status = match (works, report.modes.is_empty() && data_connected) {
+        // To rest when told to is no fault.
+        let faultless = report.modes.iter().all(|mode| *mode == modes::PAUSED);
+        let status = match (works, faultless && data_connected) {
             (true, true) => "healthy",
             (true, false) => "degraded",
             (false, _) => "unhealthy",

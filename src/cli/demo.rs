@@ -47,14 +47,7 @@ pub(super) fn run(arguments: &Arguments, log: &log::Arguments) -> Result<(), Err
 async fn show(options: &Options, arguments: &Arguments) -> Result<(), Error> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let mut demo = Demo::start(options, &clock).await?;
-    let address = demo.address();
-    say(&format!("{} cameras over one plaza; broker on {address}. Watch with:", options.cameras))?;
-    say(&format!(
-        "  mosquitto_sub -h {} -p {} -V mqttv5 -t 'omnisight/swarm/#' -v",
-        address.ip(),
-        address.port()
-    ))?;
-    let shown = watch(&mut demo, arguments).await;
+    let shown = watch(&mut demo, options.cameras, arguments).await;
     // Whatever happened, the cameras say goodbye and tell what they did.
     let (summary, stopped) = demo.stop().await;
     for line in summary {
@@ -65,7 +58,14 @@ async fn show(options: &Options, arguments: &Arguments) -> Result<(), Error> {
 }
 
 /// Shows how it goes until the time is over or somebody asks us to stop.
-async fn watch(demo: &mut Demo, arguments: &Arguments) -> Result<(), Error> {
+async fn watch(demo: &mut Demo, cameras: u32, arguments: &Arguments) -> Result<(), Error> {
+    let address = demo.address();
+    say(&format!("{cameras} cameras over one plaza; broker on {address}. Watch with:"))?;
+    say(&format!(
+        "  mosquitto_sub -h {} -p {} -V mqttv5 -t 'omnisight/swarm/#' -v",
+        address.ip(),
+        address.port()
+    ))?;
     let recorder = Recorder::start(demo);
     let mut screen = StatusLine::new();
     // A time beyond all clocks is no end at all.

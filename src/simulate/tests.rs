@@ -46,7 +46,7 @@ fn on_a_large_site_a_camera_listens_to_its_neighbours_alone() {
 
 #[test]
 fn after_a_partition_the_tables_agree_on_everybody_again() {
-    let mut options = Options { duration: Duration::from_mins(1), ..site() };
+    let mut options = Options { duration: Duration::from_mins(1), rate_hz: 10.0, ..site() };
     options.faults.partition = Duration::from_secs(20);
     let summary = run(&options).unwrap();
     let after_s = summary.agreed_after_s().unwrap();

@@ -57,7 +57,7 @@ async fn a_paused_camera_ends_its_tracks_and_looks_at_nothing_until_it_is_resume
             .await;
         let frames = |reply: &Value| reply["result"]["frames"].as_u64().unwrap();
         let before = frames(&ear.ask("{\"command\":\"status\"}").await);
-        while ear.ask("{\"command\":\"health\"}").await["result"]["status"] != "healthy" {}
+        assert_eq!(ear.ask("{\"command\":\"health\"}").await["result"]["status"], "healthy");
         // Nothing is a hard thing to wait for: ten frames' time.
         tokio::time::sleep(std::time::Duration::from_secs(1)).await;
         assert_eq!(frames(&ear.ask("{\"command\":\"status\"}").await), before);

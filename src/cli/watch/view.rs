@@ -36,7 +36,8 @@ pub(super) fn draw(frame: &mut Frame<'_>, board: &Board, link: &str, now: Time) 
         0 => String::new(),
         count => format!("  {count} messages could not be read"),
     };
-    let title = format!("OmniSight  {}  {online} online  {link}{unreadable}   q: leave", clock(now.epoch_ms));
+    // What may be long comes last: a narrow screen cuts it.
+    let title = format!("OmniSight  {}  q: leave  {online} online{unreadable}  {link}", clock(now.epoch_ms));
     frame.render_widget(Paragraph::new(Line::styled(title, HEAD)), head);
     draw_cameras(frame, board, top, now);
     draw_tracks(frame, board, left);
