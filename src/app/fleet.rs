@@ -1,5 +1,5 @@
-//! The task that serves the fleet server: the adapter of the pure [`Fleet`](crate::fleet::Fleet) to its connection, its
-//! store, the desk and the machine's gauges.
+//! The task that serves the fleet server: the adapter of the pure [`Fleet`] to its connection, its store, the
+//! desk and the machine's gauges.
 //!
 //! Owns the connection `{camera_id}-fleet`, whose session is kept and whose will says `offline`, and a store of
 //! its own beside the camera's outbox: what is in it waits for a server that may be away for days, and must

@@ -32,7 +32,7 @@ async fn a_camera_publishes_a_retained_presence_that_a_later_subscriber_gets() {
         assert!(status.timestamp.0 >= status.boot.0);
         assert_eq!(status.ground, Some(GroundKind::Calibrated));
         assert!(status.footprint.as_ref().is_some_and(|corners| corners.len() >= 3), "{status:?}");
-        assert_eq!(status.encodings.iter().map(Name::as_str).collect::<Vec<_>>(), ["json"]);
+        assert_eq!(status.encodings.iter().map(Name::as_str).collect::<Vec<_>>(), ["json", "msgpack"]);
         assert!(modes(&status).is_empty(), "{status:?}");
     })
     .await;

@@ -1,7 +1,8 @@
 //! Claims joined into incidents: who is asked, what comes of it, and who says so.
 //!
-//! An incident is not stored. It is the claims that are connected by [`Claim::is_same`](super::claim::Claim::is_same), found again whenever
-//! one of them changes, so that it depends on the claims alone and not on the way by which they came.
+//! An incident is not stored. It is the claims that are connected by
+//! [`Claim::is_same`](super::claim::Claim::is_same), found again whenever one of them changes, so that it
+//! depends on the claims alone and not on the way by which they came.
 
 use std::time::Duration;
 
