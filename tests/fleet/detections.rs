@@ -8,7 +8,7 @@ use crate::support::{Setup, TestBroker, against_each_broker};
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_detections_while_the_server_is_away_are_all_acknowledged_when_it_comes_each_once() {
     against_each_broker(Setup::default(), async |broker: TestBroker| {
-        let camera = street(broker.port(), "", 1_000);
+        let camera = street(broker.port(), "fast", 1_000);
         let mut before = camera.run();
         // The recording ends, and with it the camera; its detections are in its store.
         assert_eq!(before.exit().await, Some(0), "{}", before.log());
@@ -32,7 +32,7 @@ async fn a_thousand_detections_while_the_server_is_away_are_all_acknowledged_whe
 #[tokio::test(flavor = "multi_thread")]
 async fn a_detection_that_nobody_acknowledges_is_sent_again_under_its_own_id_and_an_acknowledged_one_never() {
     against_each_broker(Setup::default(), async |broker: TestBroker| {
-        let camera = street(broker.port(), "", 2);
+        let camera = street(broker.port(), "fast", 2);
         let mut before = camera.run();
         assert_eq!(before.exit().await, Some(0), "{}", before.log());
         stays(&camera);
@@ -53,7 +53,7 @@ async fn a_detection_that_nobody_acknowledges_is_sent_again_under_its_own_id_and
 #[tokio::test(flavor = "multi_thread")]
 async fn simulators_with_other_ids_on_the_same_broker_disturb_nothing() {
     against_each_broker(Setup::default(), async |broker: TestBroker| {
-        let camera = street(broker.port(), "", 3);
+        let camera = street(broker.port(), "fast", 3);
         let mut server = Server::at(broker.port()).await;
         let simulator = r#"{"device_id": "CAM001", "data": {"detection_data": {"vehicles_count": 1}}, "timestamp": "2026-11-20T20:47:11.983243"}"#;
         server.say("lprserver/cameras/CAM001/detection", simulator);

@@ -38,8 +38,11 @@ async fn play(broker: &TestBroker, script: &str) {
         ears.insert(topic, Ear::on(broker.port(), topic).await);
     }
     let mouth = Ear::on(broker.port(), "nothing").await;
-    let camera =
-        if script.contains("\"street\"") { street(broker.port(), "", 1) } else { gate(broker.port(), "") };
+    let camera = if script.contains("\"street\"") {
+        street(broker.port(), "fast", 1)
+    } else {
+        gate(broker.port(), "")
+    };
     let mut program = camera.run();
     if script.contains("\"street\"") {
         assert_eq!(program.exit().await, Some(0), "{}", program.log());

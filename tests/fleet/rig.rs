@@ -24,8 +24,8 @@ pub(crate) fn sections(port: u16, fleet: &str) -> String {
 
 /// A recording in which `vehicles` drive by, each with a plate of its own (`AB0000`, ...), ten at a time. The
 /// camera ends when it is over.
-pub(crate) fn street(port: u16, fleet: &str, vehicles: u32) -> Camera {
-    let camera = gate(port, fleet);
+pub(crate) fn street(port: u16, pace: &str, vehicles: u32) -> Camera {
+    let camera = gate(port, "");
     let (mut rows, mut plates) = (String::new(), String::new());
     for vehicle in 0..vehicles {
         let (batch, lane) = (vehicle / 10, vehicle % 10);
@@ -42,7 +42,7 @@ pub(crate) fn street(port: u16, fleet: &str, vehicles: u32) -> Camera {
     std::fs::write(&read, plates).unwrap();
     let text = std::fs::read_to_string(camera.file()).unwrap();
     let capture = format!(
-        "kind = 'replay'\npace = 'fast'\nfile = '{}'\nwidth = 640\nheight = 660\nfps = 10.0\nvehicles = true\n\
+        "kind = 'replay'\npace = '{pace}'\nfile = '{}'\nwidth = 640\nheight = 660\nfps = 10.0\nvehicles = true\n\
          plates = '{}'",
         det.display(),
         read.display()

@@ -19,8 +19,8 @@ async fn a_wanted_plate_among_twenty_thousand_is_told_with_its_reason() {
             r#"{{"message_id":"w","version":1,"mode":"replace","entries":[{entries}{{"plate_number":"A80007","reason":"stolen","alert_level":"critical"}}]}}"#
         );
         told.0.send(presence("lprserver/blacklist/updates", &list));
-        // Once the list is retained: the camera must have it before the vehicles come, or hear it later.
-        let camera = street(broker.port(), "", 20);
+        // At the pace of time: the list is long, and must be there before the last vehicle has gone.
+        let camera = street(broker.port(), "realtime", 20);
         let mut program = camera.run();
         let (said, _) = told.hears("a notification", |said| said["type"] == "blacklist_match").await;
         // Read as AB0007: an 8 and a B are taken for one another.

@@ -4,11 +4,13 @@
 //! [`Claim::is_same`](super::claim::Claim::is_same), found again whenever one of them changes, so that it
 //! depends on the claims alone and not on the way by which they came.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::ballot::{Ballot, Tally, Word};
+use super::places::Place;
 use super::witness::Question;
-use super::{Action, ClaimId, Consensus, HOLD, RISE_MIN, SETTLE, Site, SiteEvent, TAKEOVER, VOTE_LATE};
+use super::{Action, Case, ClaimId, Consensus, HOLD, RISE_MIN, SETTLE, Site, SiteEvent, TAKEOVER, VOTE_LATE};
 use crate::base::Time;
 use crate::model::{CameraId, EventState};
 use crate::swarm::bounded::{List, Map};
@@ -104,22 +106,30 @@ impl Consensus {
         let Some((first, _)) = self.cases.get_key_value(id).filter(|((camera, _), _)| counts(camera)) else {
             return Vec::new();
         };
+        // Of each place, the claims that have joined none yet: each is asked no more once it has.
+        let mut left: BTreeMap<Place, Vec<(&ClaimId, &Case)>> = BTreeMap::new();
         let mut found: Vec<&ClaimId> = vec![first];
         let mut next = 0;
         while let Some(&at) = found.get(next) {
             next += 1;
             let Some(case) = self.cases.get(at) else { continue };
-            let near = self.places.around(case.claim.latest.place());
-            let near = near.filter_map(|other_id| self.cases.get_key_value(other_id));
-            let joined = near.filter(|(other_id, other)| {
-                let one_camera = other_id.0 == at.0;
-                other.claim.is_same(&case.claim, [&other.subjects, &case.subjects], one_camera)
-                    && !found.contains(other_id)
-                    && counts(&other_id.0)
-                    && (one_camera || (site.shares_ground(&other_id.0) && site.shares_ground(&at.0)))
-            });
-            let joined: Vec<&ClaimId> = joined.map(|(other_id, _)| other_id).collect();
-            found.extend(joined);
+            let at_shares = site.shares_ground(&at.0);
+            for (place, claims) in self.places.around(case.claim.latest.place()) {
+                let others = left.entry(*place).or_insert_with(|| {
+                    let others = claims.iter().filter(|other| *other != first && counts(&other.0));
+                    others.filter_map(|other| self.cases.get_key_value(other)).collect()
+                });
+                others.retain(|(other_id, other)| {
+                    let one_camera = other_id.0 == at.0;
+                    let joins =
+                        other.claim.is_same(&case.claim, [&other.subjects, &case.subjects], one_camera)
+                            && (one_camera || (at_shares && site.shares_ground(&other_id.0)));
+                    if joins {
+                        found.push(other_id);
+                    }
+                    !joins
+                });
+            }
         }
         let mut members: Vec<ClaimId> = found.into_iter().cloned().collect();
         members.sort_by_cached_key(|id| self.rank(id));
@@ -139,14 +149,14 @@ impl Consensus {
         let word = |camera: &CameraId| {
             words.words(self.options.count_told).find(|(of, _)| *of == camera).map(|(_, word)| word)
         };
-        let claimants = claimants(members);
+        let claimants: BTreeSet<_> = members.iter().map(|(camera, _)| camera).collect();
         for camera in &claimants {
             tally.count(word(camera));
         }
         let Some(case) = self.cases.get(key).filter(|_| site.shares_ground(&key.0)) else { return tally };
         for (camera, looks) in site.viewers(case.claim.latest.position_m()) {
             let word = word(camera);
-            if !claimants.contains(&camera) && !site.is_muted(camera) && (looks || word.is_some()) {
+            if !claimants.contains(camera) && !site.is_muted(camera) && (looks || word.is_some()) {
                 tally.count(word);
             }
         }
@@ -342,13 +352,8 @@ impl Consensus {
 
 /// The cameras that claim it, each once, in the order of their first claims.
 fn claimants(members: &[ClaimId]) -> Vec<&CameraId> {
-    let mut cameras: Vec<&CameraId> = Vec::new();
-    for (camera, _) in members {
-        if !cameras.contains(&camera) {
-            cameras.push(camera);
-        }
-    }
-    cameras
+    let mut known = BTreeSet::new();
+    members.iter().map(|(camera, _)| camera).filter(|camera| known.insert(*camera)).collect()
 }
 
 /// A camera's vote as it leaves.

@@ -38,12 +38,12 @@ impl Places {
         }
     }
 
-    /// The claims at a place and next to it.
-    pub(super) fn around(&self, (kind, x, y): Place) -> impl Iterator<Item = &ClaimId> {
+    /// A place and those next to it, with their claims.
+    pub(super) fn around(&self, (kind, x, y): Place) -> impl Iterator<Item = (&Place, &BTreeSet<ClaimId>)> {
         let rows = (-1..=1).map(move |dx| x.saturating_add(dx));
         rows.flat_map(move |x| {
             let row = (kind, x, y.saturating_sub(1))..=(kind, x, y.saturating_add(1));
-            self.claims.range(row).flat_map(|(_, claims)| claims)
+            self.claims.range(row)
         })
     }
 }
