@@ -362,7 +362,8 @@ impl Rows {
     ) -> Vec<(RowId, Envelope)> {
         let shared = &self.outbox.owner.shared;
         let ready = &shared.links[self.slot].ready;
-        if !ready.swap(false, Ordering::AcqRel) {
+        let woken = || self.next_wake().is_some_and(|due| due <= now);
+        if !ready.swap(false, Ordering::AcqRel) && !woken() {
             return Vec::new();
         }
         let mut taken = Taken::default();
