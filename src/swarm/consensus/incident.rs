@@ -65,8 +65,13 @@ impl Consensus {
                 None => return Vec::new(),
             }
         }
-        self.say(&incident, out);
-        self.announce(&incident, site, now, out);
+        if self.announce(&incident, site, now, out)
+            && let Some(after) = self.incident(id, site, now)
+        {
+            // The announcement may have changed which claim gives the key.
+            incident = after;
+        }
+        self.say(&incident, now, out);
         incident.members
     }
 
@@ -230,7 +235,7 @@ impl Consensus {
     }
 
     /// Tells this camera's surfaces what is new.
-    fn say(&mut self, incident: &Incident, out: &mut Vec<Action>) {
+    fn say(&mut self, incident: &Incident, now: Time, out: &mut Vec<Action>) {
         let said = |state| {
             let mut members = incident.members.iter().filter_map(|id| self.cases.get(id));
             members.any(|case| case.said == Some(state))
@@ -241,6 +246,7 @@ impl Consensus {
             EventState::Predicted => before.is_none() && !said(EventState::Predicted),
             // That nobody decides any more takes nothing back.
             EventState::Expired => before.is_none(),
+            EventState::Confirmed => !said(EventState::Confirmed) && self.is_public(incident, now),
             state => !said(state),
         };
         let now_said = if is_news { incident.state } else { before.unwrap_or(EventState::Predicted) };
@@ -262,9 +268,19 @@ impl Consensus {
         out.extend(self.site_event(incident).map(|event| Action::Site(Box::new(event))));
     }
 
-    /// Says what came of it on behalf of the site, when it is this camera's turn and nobody has.
-    fn announce(&mut self, incident: &Incident, site: &dyn Site, now: Time, out: &mut Vec<Action>) {
-        let Some(mine) = incident.members.iter().find(|id| id.0 == *site.own()).cloned() else { return };
+    /// Whether a confirmation may be told to the surfaces: it was announced, so that all cameras tell it under
+    /// one key, or who should have announced it is gone.
+    fn is_public(&self, incident: &Incident, now: Time) -> bool {
+        let cases = || incident.members.iter().filter_map(|id| self.cases.get(id));
+        let patience = self.options.timeout + 2 * TAKEOVER;
+        cases().any(|case| case.claim.told.confirmed)
+            || cases().map(|case| case.opened).max().is_some_and(|opened| now.since(opened) >= patience)
+    }
+
+    /// Says what came of it on behalf of the site, when it is this camera's turn and nobody has; whether it did.
+    fn announce(&mut self, incident: &Incident, site: &dyn Site, now: Time, out: &mut Vec<Action>) -> bool {
+        let mine = incident.members.iter().find(|id| id.0 == *site.own()).cloned();
+        let Some(mine) = mine else { return false };
         let claims = || incident.members.iter().filter_map(|id| self.cases.get(id));
         let state = incident.state;
         let is_told = state == EventState::Predicted
@@ -274,10 +290,10 @@ impl Consensus {
             && claims().any(|case| case.claim.told.expired || case.claim.told.retracted);
         let speakers = claimants(&incident.members).into_iter().filter(|camera| site.is_present(camera));
         let turn = speakers.take_while(|camera| *camera != site.own()).count() as u32;
-        let Some(case) = self.cases.get_mut(&mine) else { return };
+        let Some(case) = self.cases.get_mut(&mine) else { return false };
         if is_told {
             case.decided = None;
-            return;
+            return false;
         }
         let since = match case.decided {
             Some((decided, since)) if decided == state => since,
@@ -286,10 +302,10 @@ impl Consensus {
         case.decided = Some((state, since));
         let wait = TAKEOVER * turn + if is_late { SETTLE } else { Duration::ZERO };
         if now.since(since) < wait {
-            return;
+            return false;
         }
         let Some(event) = case.own.as_deref().map(|own| outcome(own, incident, &self.options, now)) else {
-            return;
+            return false;
         };
         case.decided = None;
         case.claim.merge(&super::claim::Claim::new(&event, site.ahead_ms(site.own())));
@@ -300,6 +316,7 @@ impl Consensus {
         let key = members.first().and_then(|id| Some((id, self.cases.get(id)?)));
         let key = key.map(|((camera, event_id), case)| case.claim.key(camera, *event_id));
         out.extend(key.map(|key| Action::Vote(Box::new(self.aggregate(site.own(), key, incident, now)))));
+        true
     }
 
     fn aggregate(&self, own: &CameraId, key: EventKey, incident: &Incident, now: Time) -> ConsensusMessage {

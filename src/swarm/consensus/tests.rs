@@ -287,19 +287,37 @@ fn one_incident_that_three_cameras_raise_is_one_event_that_one_of_them_announces
         claim("a", 9, OCCURRED, 5.4, 300),
         claim("c", 2, OCCURRED, 4.8, 500),
     ];
-    let mut told = Vec::new();
-    for own in ["a", "b", "c"] {
+    let confirmed = [("b/1/4".to_owned(), EventState::Confirmed)];
+    let told = |own: &str, heard: &[EventMessage]| {
         let mut member = Member::new(own, &["a", "b", "c"]);
         let mut actions = Vec::new();
-        for (i, message) in all.iter().enumerate() {
+        for (i, message) in heard.iter().enumerate() {
             actions.extend(member.event(message, 500 + i as u64));
         }
         actions.extend(member.tick(1_500));
-        assert_eq!(outcomes(&actions), [("b/1/4".to_owned(), EventState::Confirmed)], "{own}");
         assert_eq!(member.events(1_500).len(), 1);
-        told.extend(announced(&actions).iter().map(|state| (own, *state)));
+        actions
+    };
+    let first = told("b", &all);
+    assert_eq!((outcomes(&first), announced(&first)), (confirmed.to_vec(), vec![EventState::Confirmed]));
+    let Some(Action::Event(event)) = first.iter().find(|a| matches!(a, Action::Event(_))) else { panic!() };
+    for own in ["a", "c"] {
+        // Alone with the claims, whatever it has heard of them, it tells its surfaces nothing yet.
+        let actions = told(own, &all);
+        assert_eq!((outcomes(&actions), announced(&actions)), (vec![], vec![]), "{own}");
+        let announced_too: Vec<_> = all.iter().chain([&**event]).cloned().collect();
+        let actions = told(own, &announced_too);
+        assert_eq!((outcomes(&actions), announced(&actions)), (confirmed.to_vec(), vec![]), "{own}");
     }
-    assert_eq!(told, [("b", EventState::Confirmed)]);
+}
+
+#[test]
+fn what_nobody_announces_is_told_to_the_surfaces_in_the_end() {
+    let mut a = Member::new("a", &["a", "b", "c"]);
+    a.event(&claim("b", 1, OCCURRED, 5.0, 0), 0);
+    a.event(&claim("c", 1, OCCURRED, 5.0, 0), 0);
+    assert_eq!(outcomes(&a.tick(6_900)), []);
+    assert_eq!(outcomes(&a.tick(7_000)), [("b/1/1".to_owned(), EventState::Confirmed)]);
 }
 
 #[test]
@@ -307,10 +325,11 @@ fn when_who_should_announce_it_does_not_the_next_one_does() {
     let mut c = Member::new("c", &["a", "b", "c"]);
     c.event(&claim("a", 1, OCCURRED, 5.0, 0), 0);
     let actions = c.event(&claim("c", 1, OCCURRED, 5.0, 100), 100);
-    assert_eq!((outcomes(&actions).len(), announced(&actions)), (1, vec![]));
+    assert_eq!((outcomes(&actions), announced(&actions)), (vec![], vec![]));
     assert_eq!(announced(&c.tick(1_000)), []);
     let actions = c.tick(2_200);
     assert_eq!(announced(&actions), [EventState::Confirmed]);
+    assert_eq!(outcomes(&actions), [("c/1/1".to_owned(), EventState::Confirmed)]);
     // The key is that of what was announced, on every camera.
     assert_eq!(votes(&actions)[0].key.as_ref().unwrap().to_string(), "c/1/1");
     let Some(Action::Event(event)) = actions.iter().find(|a| matches!(a, Action::Event(_))) else { panic!() };
@@ -473,8 +492,8 @@ fn events_of_yesterday_of_1970_and_of_tomorrow_are_refused_and_counted() {
 fn a_vote_that_comes_before_its_event_counts_once_the_event_is_known() {
     let mut a = Member::new("a", &["a", "b", "c"]);
     assert_eq!(a.vote(&vote("b", "c", 1, Word::confirm(0.9)), 0), []);
-    let actions = a.event(&claim("c", 1, OCCURRED, 5.0, 0), 100);
-    assert_eq!(outcomes(&actions), [("c/1/1".to_owned(), EventState::Confirmed)]);
+    a.event(&claim("c", 1, OCCURRED, 5.0, 0), 100);
+    assert_eq!(a.events(100)[0].state, EventState::Confirmed);
 }
 
 #[test]
