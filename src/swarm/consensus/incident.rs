@@ -10,7 +10,9 @@ use std::time::Duration;
 use super::ballot::{Ballot, Tally, Word};
 use super::places::Place;
 use super::witness::Question;
-use super::{Action, Case, ClaimId, Consensus, HOLD, RISE_MIN, SETTLE, Site, SiteEvent, TAKEOVER, VOTE_LATE};
+use super::{
+    Action, Case, ClaimId, Consensus, GATHER, HOLD, RISE_MIN, SETTLE, Site, SiteEvent, TAKEOVER, VOTE_LATE,
+};
 use crate::base::Time;
 use crate::model::{CameraId, EventState};
 use crate::swarm::bounded::{List, Map};
@@ -301,7 +303,9 @@ impl Consensus {
         };
         case.decided = Some((state, since));
         let wait = TAKEOVER * turn + if is_late { SETTLE } else { Duration::ZERO };
-        if now.since(since) < wait {
+        // Who saw it at the same moment claims it too.
+        let gathers = incident.tally.asked > 1 && now.since(case.opened) < GATHER;
+        if gathers || now.since(since) < wait {
             return false;
         }
         let Some(event) = case.own.as_deref().map(|own| outcome(own, incident, &self.options, now)) else {

@@ -31,7 +31,8 @@
 //! **Who tells it.** One camera says the outcome on the events topic, and publishes the aggregate: the first,
 //! in the order of keys, of the claimants that are there. If it says nothing, the next does after
 //! [`TAKEOVER`], and its claim gives the key. Two may speak while they can't hear each other; their events are
-//! one for everybody who hears both.
+//! one for everybody who hears both. Surfaces are told a confirmation once it was announced, so that all
+//! cameras tell it under one key, or when nobody did in time.
 //!
 //! **Cost.** What concerns this camera (it claims it, or its footprint holds the place) is looked at with every
 //! message. Everything else on the site is only noted, and looked at once in a tick; claims that could join are
@@ -83,6 +84,9 @@ const VOTE_LATE: Duration = Duration::from_secs(2);
 const RISE_MIN: u16 = 200;
 /// Who speaks next waits this long for who should have spoken.
 pub const TAKEOVER: Duration = Duration::from_secs(2);
+/// What several can see is announced no sooner than this after it was claimed: who saw it at the same moment
+/// claims it too, and only one is to speak.
+const GATHER: Duration = Duration::from_millis(250);
 /// What is decided anew by late votes waits this long: an announcement may be on its way with them.
 const SETTLE: Duration = Duration::from_secs(1);
 
