@@ -249,7 +249,7 @@ impl FleetTask {
         let looking = tokio::task::spawn_blocking(move || {
             gauge.lock().unwrap_or_else(PoisonError::into_inner).look(&folder)
         });
-        let found = timeout(LOOK_WITHIN, looking).await.ok().and_then(Result::ok).unwrap_or_default();
+        let machine = timeout(LOOK_WITHIN, looking).await.ok().and_then(Result::ok).unwrap_or_default();
         let camera = match self.setup.capture.status().state {
             capture::State::Running => CameraState::Active,
             capture::State::Starting | capture::State::Paused | capture::State::Ended => {
@@ -268,11 +268,7 @@ impl FleetTask {
         let frames = self.setup.counters.frames.load(Ordering::Relaxed);
         let busy_us = self.setup.counters.busy_us.load(Ordering::Relaxed);
         Vitals {
-            cpu_percent: found.cpu_percent,
-            memory_percent: found.memory_percent,
-            disk_percent: found.disk_percent,
-            temperature_c: found.temperature_c,
-            uptime_s: found.uptime_s,
+            machine,
             camera,
             slow_network,
             modes,

@@ -437,7 +437,7 @@ impl Orders {
             let outcome = match drawn {
                 Ok(jpeg) => {
                     let size = frame.size;
-                    let shown = json!({
+                    let mut shown = json!({
                         "bytes": jpeg.len(),
                         "width": size.width,
                         "height": size.height,
@@ -450,15 +450,15 @@ impl Orders {
                     for envelope in envelopes {
                         router.send(envelope);
                     }
-                    let mut shown = shown;
                     shown["topics"] = json!(topics);
                     Outcome::Done(Some(shown))
                 }
                 Err(error) => Outcome::failed("no_picture", error),
             };
-            drawing.store(false, Ordering::Release);
-            if let Some(job) = job {
-                job.finish(Some(outcome));
+            match job {
+                Some(job) => job.finish(Some(outcome)),
+                // Only those that nobody asked for go one at a time.
+                None => drawing.store(false, Ordering::Release),
             }
         });
     }

@@ -6,6 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::base::rfc3339;
+use crate::model::MachineVitals;
 
 /// More of processor, memory or disk deserves a warning.
 pub const BUSY_PERCENT: f64 = 80.0;
@@ -29,16 +30,8 @@ pub enum CameraState {
 /// What was measured.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Vitals {
-    /// Of all processors since the last measurement, 0..=100.
-    pub cpu_percent: Option<f64>,
-    /// Of the memory that is not available, 0..=100.
-    pub memory_percent: Option<f64>,
-    /// Of the disk with the camera's state, 0..=100.
-    pub disk_percent: Option<f64>,
-    /// The hottest place that is measured, degrees Celsius.
-    pub temperature_c: Option<f64>,
-    /// Since the machine was started, seconds.
-    pub uptime_s: Option<u64>,
+    /// Of the machine.
+    pub machine: MachineVitals,
     /// The source of frames.
     pub camera: CameraState,
     /// The connection is too slow for what there is to say.
@@ -85,15 +78,17 @@ impl Vitals {
         if self.camera == CameraState::Failing {
             add("camera", Level::Error, "the source gives no frames".to_owned());
         }
-        for (name, value) in
-            [("cpu", self.cpu_percent), ("memory", self.memory_percent), ("disk", self.disk_percent)]
-        {
+        for (name, value) in [
+            ("cpu", self.machine.cpu_percent),
+            ("memory", self.machine.memory_percent),
+            ("disk", self.machine.disk_percent),
+        ] {
             let Some(value) = value.filter(|value| *value > BUSY_PERCENT) else { continue };
             let full = name == "disk" && value > DISK_FULL_PERCENT;
             let level = if full { Level::Error } else { Level::Warning };
             add(name, level, format!("{name} usage {value:.1} %, limit {BUSY_PERCENT:.0} %"));
         }
-        if let Some(hot) = self.temperature_c.filter(|hot| *hot > HOT_C) {
+        if let Some(hot) = self.machine.temperature_c.filter(|hot| *hot > HOT_C) {
             add("temperature", Level::Warning, format!("{hot:.1} degrees Celsius, limit {HOT_C:.0}"));
         }
         for mode in &self.modes {
@@ -112,11 +107,11 @@ impl Vitals {
             CameraState::Failing => "error",
         };
         let pairs = [
-            ("cpu_usage", real(self.cpu_percent)),
-            ("memory_usage", real(self.memory_percent)),
-            ("disk_usage", real(self.disk_percent)),
-            ("temperature", real(self.temperature_c)),
-            ("uptime_seconds", self.uptime_s.map(|s| json!(s))),
+            ("cpu_usage", real(self.machine.cpu_percent)),
+            ("memory_usage", real(self.machine.memory_percent)),
+            ("disk_usage", real(self.machine.disk_percent)),
+            ("temperature", real(self.machine.temperature_c)),
+            ("uptime_seconds", self.machine.uptime_s.map(|s| json!(s))),
             ("last_detection", last_detection_ms.map(|ms| json!(rfc3339(ms)))),
             ("camera_status", Some(json!(camera))),
             ("network_status", Some(json!(if self.slow_network { "poor" } else { "connected" }))),
@@ -131,7 +126,12 @@ mod tests {
 
     #[test]
     fn what_is_not_known_is_left_out_and_reals_stay_reals() {
-        let vitals = Vitals { cpu_percent: Some(45.0), disk_percent: Some(f64::NAN), ..Vitals::default() };
+        let machine = MachineVitals {
+            cpu_percent: Some(45.0),
+            disk_percent: Some(f64::NAN),
+            ..MachineVitals::default()
+        };
+        let vitals = Vitals { machine, ..Vitals::default() };
         let text = vitals.details(None).to_string();
         assert_eq!(text, r#"{"camera_status":"inactive","cpu_usage":45.0,"network_status":"connected"}"#);
         assert!(vitals.alerts().is_empty());
@@ -140,9 +140,12 @@ mod tests {
     #[test]
     fn each_thing_that_is_wrong_is_an_alert_and_the_worst_counts() {
         let vitals = Vitals {
-            memory_percent: Some(81.0),
-            disk_percent: Some(90.5),
-            temperature_c: Some(90.0),
+            machine: MachineVitals {
+                memory_percent: Some(81.0),
+                disk_percent: Some(90.5),
+                temperature_c: Some(90.0),
+                ..MachineVitals::default()
+            },
             camera: CameraState::Failing,
             modes: vec!["outbox_full"],
             ..Vitals::default()

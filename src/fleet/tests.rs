@@ -10,8 +10,8 @@ use super::*;
 use crate::base::Time;
 use crate::control::{Command, Rejection, Reply, Unread};
 use crate::model::{
-    Attribute, BBox, Behavior, Class, Delivery, Envelope, Forecast, MessageClass, Motion, Plate, Point, Qos,
-    SceneTrack, Track, Transition,
+    Attribute, BBox, Behavior, Class, Delivery, Envelope, Forecast, MachineVitals, MessageClass, Motion,
+    Plate, Point, Qos, SceneTrack, Track, Transition,
 };
 
 const EPOCH_MS: u64 = 1_795_207_082_000;
@@ -242,7 +242,11 @@ fn health_leaves_every_thirty_seconds_and_when_asked_for_with_what_is_known() {
     let mut fleet = fleet(Tuning::default());
     let measures = |out: &[Action]| out.contains(&Action::Measure);
     assert!(measures(&handle(&mut fleet, Input::Connected, 0)));
-    let vitals = Vitals { cpu_percent: Some(12.34), camera: CameraState::Active, ..Vitals::default() };
+    let vitals = Vitals {
+        machine: MachineVitals { cpu_percent: Some(12.34), ..MachineVitals::default() },
+        camera: CameraState::Active,
+        ..Vitals::default()
+    };
     let out = handle(&mut fleet, Input::Vitals(&vitals), 0);
     let (envelope, told) = sent(&out, "CAM001/health").remove(0);
     assert_eq!((envelope.qos, envelope.retain), (Qos::AtMostOnce, true));
@@ -261,7 +265,11 @@ fn health_leaves_every_thirty_seconds_and_when_asked_for_with_what_is_known() {
 fn what_goes_wrong_is_an_alert_when_it_begins_and_when_it_is_over() {
     let mut fleet = fleet(Tuning::default());
     let alerts = |fleet: &mut Fleet, disk: f64, ms| {
-        let vitals = Vitals { disk_percent: Some(disk), camera: CameraState::Active, ..Vitals::default() };
+        let vitals = Vitals {
+            machine: MachineVitals { disk_percent: Some(disk), ..MachineVitals::default() },
+            camera: CameraState::Active,
+            ..Vitals::default()
+        };
         let out = handle(fleet, Input::Vitals(&vitals), ms);
         sent(&out, "system/alerts").into_iter().map(|(_, told)| told["state"].clone()).collect::<Vec<_>>()
     };

@@ -16,6 +16,7 @@ mod frame;
 mod geometry;
 mod scene;
 mod track;
+mod vitals;
 mod zone;
 
 pub use attribute::{Attribute, Plate, Reading};
@@ -30,4 +31,5 @@ pub use frame::{Chroma, Content, Frame, Image};
 pub use geometry::{BBox, Motion, Point, Polygon, PolygonError, Size};
 pub use scene::{Scene, SceneTrack, Transition};
 pub use track::Track;
+pub use vitals::MachineVitals;
 pub use zone::{Zone, ZoneKind};

@@ -9,20 +9,7 @@ use std::path::Path;
 
 use procfs::{Current, CurrentSI};
 
-/// What was found.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Vitals {
-    /// Of all processors since the last look, 0..=100.
-    pub cpu_percent: Option<f64>,
-    /// Of the memory that is not available, 0..=100.
-    pub memory_percent: Option<f64>,
-    /// Of the disk that users may fill, 0..=100.
-    pub disk_percent: Option<f64>,
-    /// The hottest thermal zone, degrees Celsius.
-    pub temperature_c: Option<f64>,
-    /// Since the machine was started, seconds.
-    pub uptime_s: Option<u64>,
-}
+use crate::model::MachineVitals;
 
 /// Looks, and remembers what the processor had done at the last look.
 #[derive(Debug, Default)]
@@ -33,14 +20,14 @@ pub struct Gauge {
 
 impl Gauge {
     /// Looks at the machine, and at the disk with this folder.
-    pub fn look(&mut self, folder: &Path) -> Vitals {
+    pub fn look(&mut self, folder: &Path) -> MachineVitals {
         let now = processor();
         let cpu_percent = self.processor.zip(now).and_then(|((busy, all), (busy_now, all_now))| {
             let (busy, all) = (busy_now.checked_sub(busy)?, all_now.checked_sub(all)?);
             (all > 0).then(|| 100.0 * busy as f64 / all as f64)
         });
         self.processor = now;
-        Vitals {
+        MachineVitals {
             cpu_percent,
             memory_percent: memory(),
             disk_percent: disk(folder),
