@@ -17,9 +17,10 @@
 //! `tests/imports.rs` reads the `use crate::` lines and holds this list.
 //!
 //! - [`base`] knows nothing of ours; [`model`] knows `base`.
-//! - `track`, `behavior`, `predict`, `swarm`, `control`, `fleet` and the session logic of `link` are pure:
+//! - `track`, `behavior`, `predict`, `swarm`, `control`, `fleet`, the session logic of `link` and the election of
+//!   `discovery` are pure:
 //!   no tokio, no I/O, no ambient time or randomness. `handle(input, now) -> actions`.
-//! - `capture`, `inference`, `link`, `broker` know `model` and `base`, never each other.
+//! - `capture`, `inference`, `link`, `broker`, `discovery` know `model` and `base`, never each other.
 //! - [`picture`] draws a scene for people; it knows `model` and `base`, and only `app` and `cli` know it.
 //! - [`simulate`] runs many swarm engines in virtual time; it knows `base`, `model` and `swarm`.
 //! - `config` knows the options of each part; no part knows `config`.
@@ -34,6 +35,7 @@ pub mod capture;
 pub mod cli;
 pub mod config;
 pub mod control;
+pub mod discovery;
 pub mod fleet;
 pub mod inference;
 pub mod link;

@@ -18,6 +18,7 @@ use crate::base::{Clock, CorrectedClock};
 use crate::capture::{self, Capture};
 use crate::config::{BrokerLink, Config, TimeServer};
 use crate::control::FrameQuality;
+use crate::discovery::Standing;
 use crate::fleet;
 use crate::link::{self, OutboxOptions};
 use crate::model::{CameraId, Envelope, GroundPlane, MessageClass};
@@ -45,6 +46,8 @@ pub struct Camera {
     tune_fleet: watch::Sender<Option<fleet::Tuning>>,
     tune_frames: watch::Sender<Option<FrameQuality>>,
     wanted_links: watch::Sender<Vec<BrokerLink>>,
+    standing: watch::Sender<Standing>,
+    boot_ms: u64,
     rolled_back: Arc<AtomicBool>,
 }
 
@@ -124,6 +127,8 @@ impl Camera {
         let (tune_perception, perception_tunings) = watch::channel(None);
         let (tune_swarm, swarm_tunings) = watch::channel(None);
         let wanted_links = watch::Sender::new(config.links);
+        let standing = watch::Sender::new(Standing::default());
+        let boot_ms = store.boot_ms();
         let rolled_back = Arc::new(AtomicBool::new(false));
         let thread = pipeline::spawn(Arc::clone(&capture), &id, perception, perception_tunings, outputs)?;
         parts.watch_thread(format!("perception {id}"), thread);
@@ -202,6 +207,7 @@ impl Camera {
             stop: stop.clone(),
             tunings: swarm_tunings,
             wanted_links: wanted_links.subscribe(),
+            standing: standing.subscribe(),
             newest_event: 0,
             keys,
             clock_measured,
@@ -223,6 +229,8 @@ impl Camera {
             tune_fleet,
             tune_frames,
             wanted_links,
+            standing,
+            boot_ms,
             rolled_back,
         })
     }
@@ -292,13 +300,43 @@ impl Camera {
         self.tune_frames.send_replace(config.control.as_ref().map(|control| control.data.frame_quality));
     }
 
-    /// Goes by the links of this configuration: those that are other than before are connected anew.
+    /// Goes by the links of this configuration: those that are other than before are connected anew. One whose
+    /// broker is to be found goes where it was found.
     pub fn relink(&self, config: &Config) {
+        let found = self.standing.borrow().broker.as_ref().map(|broker| broker.address);
+        let mut wanted = config.links.clone();
+        if let Some(address) = found {
+            for link in wanted.iter_mut().filter(|link| link.options.host.is_empty()) {
+                link.options.host = address.ip().to_string();
+                link.options.port = address.port();
+            }
+        }
         self.wanted_links.send_if_modified(|links| {
-            let changed = *links != config.links;
-            links.clone_from(&config.links);
+            let changed = *links != wanted;
+            *links = wanted;
             changed
         });
+    }
+
+    /// The name of the link whose broker is to be found, and is not found yet.
+    pub(super) fn sought_link(&self) -> Option<String> {
+        let links = self.wanted_links.borrow();
+        links.iter().find(|link| link.options.host.is_empty()).map(|link| link.options.name.clone())
+    }
+
+    /// Where it is said what was found.
+    pub(super) fn standing_sender(&self) -> watch::Sender<Standing> {
+        self.standing.clone()
+    }
+
+    /// What the surface reports, the newest wins.
+    pub(super) fn surface(&self) -> watch::Receiver<SurfaceReport> {
+        self.surface.clone()
+    }
+
+    /// When it started, milliseconds since the epoch; always rising on one camera.
+    pub(super) fn boot_ms(&self) -> u64 {
+        self.boot_ms
     }
 
     /// Whether a configuration had to be taken back because its links did not come up, and nobody has sent

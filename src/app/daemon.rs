@@ -1,4 +1,5 @@
-//! The daemon: one camera, its embedded broker if it has one, the service manager, and signals.
+//! The daemon: one camera, its embedded broker if it has one, the search for the site's broker where none is
+//! named, the service manager, and signals.
 //!
 //! SIGHUP reads the configuration again (`reload`). It runs until SIGTERM or SIGINT, until a command asks
 //! for its end, until a recording that is its source has ended, or until a part
@@ -10,6 +11,7 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
+use super::finding::Finding;
 use super::reload::Reload;
 use super::{Camera, Error, Request};
 use crate::base::Clock;
@@ -71,11 +73,14 @@ pub async fn run(reload: Reload, clock: Arc<dyn Clock>) -> Result<After, Error> 
         tracing::warn!(camera = %id, "no [[broker_link]]: nothing is shared");
     }
     let mut parts = Supervisor::default();
+    let discovery = config.discovery.clone();
     let camera = Camera::start(config, &clock, &mut parts, false)?;
+    let finding = discovery.map(|wanted| Finding::start(wanted, &camera, &clock)).transpose()?;
     tracing::info!(camera = %id, name, site, version = env!("CARGO_PKG_VERSION"), "running");
     supervise(
         camera,
         parts,
+        finding,
         #[cfg(feature = "broker")]
         broker,
         signals,
@@ -89,6 +94,7 @@ pub async fn run(reload: Reload, clock: Arc<dyn Clock>) -> Result<After, Error> 
 async fn supervise(
     mut camera: Camera,
     mut parts: Supervisor,
+    mut finding: Option<Finding>,
     #[cfg(feature = "broker")] mut broker: Option<Broker>,
     mut signals: StopSignals,
     mut reload: Option<Reload>,
@@ -108,7 +114,7 @@ async fn supervise(
                 Request::Reload(job) => {
                     let outcome = reload.as_mut().map(|reload| reload.reload_outcome(&camera));
                     #[cfg(feature = "broker")]
-                    renew_access(broker.as_ref(), reload.as_ref());
+                    renew_access(broker.as_ref(), finding.as_ref(), reload.as_ref());
                     job.finish(outcome);
                     relink(&camera, reload.as_ref());
                 }
@@ -123,10 +129,14 @@ async fn supervise(
                 // Told to the log; whoever sent the signal waits for no answer.
                 let _ = reload.as_mut().map(|reload| reload.reload(&camera));
                 #[cfg(feature = "broker")]
-                renew_access(broker.as_ref(), reload.as_ref());
+                renew_access(broker.as_ref(), finding.as_ref(), reload.as_ref());
                 relink(&camera, reload.as_ref());
                 platform::ready();
             }
+            found = finding_changed(&mut finding) => match found {
+                Ok(()) => relink(&camera, reload.as_ref()),
+                Err(error) => break Err(error),
+            },
             error = broker_failure(#[cfg(feature = "broker")] &mut broker) => break Err(error),
             _ = trial.tick() => {
                 if let Some(reload) = &mut reload {
@@ -150,6 +160,7 @@ async fn supervise(
     let stopped = stop(
         &mut cameras,
         parts,
+        finding,
         #[cfg(feature = "broker")]
         broker,
         &mut signals,
@@ -168,19 +179,23 @@ fn relink(camera: &Camera, reload: Option<&Reload>) {
 
 /// Lets the embedded broker go by the users and rules of the configuration in force.
 #[cfg(feature = "broker")]
-fn renew_access(broker: Option<&Broker>, reload: Option<&Reload>) {
-    if let (Some(broker), Some(reload)) = (broker, reload)
-        && let Some(options) = &reload.config().broker
-    {
+fn renew_access(broker: Option<&Broker>, finding: Option<&Finding>, reload: Option<&Reload>) {
+    let Some(config) = reload.map(Reload::config) else { return };
+    if let (Some(broker), Some(options)) = (broker, &config.broker) {
         broker.set_access(options);
+    }
+    let host = config.discovery.as_ref().and_then(|discovery| discovery.host.as_ref());
+    if let (Some(finding), Some(options)) = (finding, host) {
+        finding.set_access(options);
     }
 }
 
-/// Stops cameras, waits for their parts and goodbyes, then stops the broker: all under the deadline; a
-/// second signal forces.
+/// Stops cameras, waits for their parts and goodbyes, then leaves the network and stops the broker: all under
+/// the deadline; a second signal forces.
 pub(super) async fn stop(
     cameras: &mut [Camera],
     parts: Supervisor,
+    finding: Option<Finding>,
     #[cfg(feature = "broker")] broker: Option<Broker>,
     signals: &mut StopSignals,
 ) -> Result<(), Error> {
@@ -191,6 +206,9 @@ pub(super) async fn stop(
         let panicked = parts.join_all().await;
         for camera in cameras.iter_mut() {
             camera.say_goodbye_if_owed().await;
+        }
+        if let Some(finding) = finding {
+            finding.stop().await;
         }
         let ended = panicked.map_or(Ok(()), |(part, message)| Err(Error::Panicked { part, message }));
         #[cfg(feature = "broker")]
@@ -222,6 +240,18 @@ pub(super) fn judge(part: String, end: End, camera: &Camera) -> Result<(), Error
             _ => Err(Error::Ended { part }),
         },
     }
+}
+
+/// Waits for news of the site's broker; there is no search any more after an error.
+async fn finding_changed(finding: &mut Option<Finding>) -> Result<(), Error> {
+    let changed = match finding {
+        Some(finding) => finding.changed().await,
+        None => std::future::pending().await,
+    };
+    if changed.is_err() {
+        *finding = None;
+    }
+    changed
 }
 
 /// Waits until the broker ends by itself; there is none to stop afterwards.
@@ -349,7 +379,8 @@ mod tests {
         let camera = Camera::start(config, &clock, &mut parts, false).unwrap();
         hears(&mut heard, "online").await;
         parts.spawn("a part", async { panic!("told to") });
-        let error = supervise(camera, parts, None, StopSignals::new().unwrap(), None).await.unwrap_err();
+        let error =
+            supervise(camera, parts, None, None, StopSignals::new().unwrap(), None).await.unwrap_err();
         assert_eq!(error.to_string(), "a part panicked: told to");
         assert_eq!(error.kind().exit_code(), 70);
         hears(&mut heard, "offline").await;

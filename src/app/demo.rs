@@ -150,7 +150,8 @@ impl Demo {
     /// Stops everything in order; what was done, one line a camera and one for all.
     pub async fn stop(mut self) -> (Vec<String>, Result<(), Error>) {
         let parts = std::mem::take(&mut self.parts);
-        let stopped = daemon::stop(&mut self.cameras, parts, self.broker.take(), &mut self.signals).await;
+        let stopped =
+            daemon::stop(&mut self.cameras, parts, None, self.broker.take(), &mut self.signals).await;
         let reports = self.reports();
         let mut lines: Vec<String> = reports.iter().map(summary).collect();
         lines.push(format!(
@@ -199,6 +200,7 @@ pub(super) fn camera_config(
             },
             carries: link::Carries::default(),
         }],
+        discovery: None,
         outbox: link::OutboxOptions::new(state_dir.join("outbox")),
         broker: None,
         log: config::raw::Log::default(),

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! Camera::start:  capture thread -> perception thread -> surface task, orders task -> links -> broker
-//! daemon::run:    the embedded broker, one camera, the service manager, signals, reload
+//! daemon::run:    the embedded broker, one camera, the site's broker found or run, the service manager, signals,
+//!                 reload
 //! demo::Demo:     the embedded broker, N cameras over one simulated plaza
 //! ```
 //!
@@ -16,6 +17,7 @@ mod camera;
 pub mod daemon;
 #[cfg(feature = "broker")]
 pub mod demo;
+mod finding;
 mod fleet;
 mod links;
 mod meter;
@@ -36,7 +38,7 @@ use crate::base::ErrorKind;
 #[cfg(feature = "broker")]
 use crate::broker;
 use crate::model::CalibrationError;
-use crate::{inference, link, swarm};
+use crate::{discovery, inference, link, swarm};
 
 /// Why the daemon does not run, or no longer.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +54,9 @@ pub enum Error {
     /// The link can't be made.
     #[error(transparent)]
     Link(#[from] link::Error),
+    /// The site's broker can't be looked for.
+    #[error(transparent)]
+    Discovery(#[from] discovery::Error),
     /// A simulated camera has no ground under it.
     #[error("simulated camera: its plane {0}")]
     Plane(#[from] CalibrationError),
@@ -96,6 +101,7 @@ impl Error {
         match self {
             Self::Detector { source, .. } => source.kind(),
             Self::Link(error) => error.kind(),
+            Self::Discovery(error) => error.kind(),
             #[cfg(feature = "broker")]
             Self::Broker(error) => error.kind(),
             Self::System(_) => ErrorKind::Unavailable,

@@ -11,6 +11,9 @@ pub(super) const CAPTURE_STALLED: &str = "capture_stalled";
 /// No connection to the broker: what others would hear waits, the newest of each track.
 /// Only told on the camera itself: a message that says so would not arrive.
 pub(super) const BROKER_DOWN: &str = "broker_down";
+/// Nobody on the local network is known who runs the site's broker, and this camera waits for its turn. Told
+/// like [`BROKER_DOWN`].
+pub(super) const BROKER_SEARCHING: &str = "broker_searching";
 /// The broker refuses a subscription: some of the others are not heard.
 pub(super) const SUBSCRIPTIONS_REFUSED: &str = "subscriptions_refused";
 /// Somebody else wrote the status that all cameras share last.

@@ -596,7 +596,7 @@ impl Orders {
     fn show(&mut self) {
         let mut modes = self.setup.surface.borrow().modes.clone();
         // Whoever reads it is on the broker.
-        modes.retain(|mode| *mode != modes::BROKER_DOWN);
+        modes.retain(|mode| ![modes::BROKER_DOWN, modes::BROKER_SEARCHING].contains(mode));
         let truth = Truth { activity: self.activity(), modes, crop: self.setup.crop.is_on() };
         let (now, mut out) = (self.now(), Vec::new());
         self.plane.set_truth(truth, now, &mut out);
@@ -651,6 +651,14 @@ impl Orders {
         });
         if let Some(fleet) = &*self.setup.fleet_report.borrow() {
             result["fleet"] = json!(fleet);
+        }
+        if let Some(broker) = &report.standing.broker {
+            result["broker"] = json!({
+                "camera": broker.name,
+                "address": broker.address.to_string(),
+                "kind": broker.kind.as_str(),
+                "since": rfc3339(broker.since.epoch_ms),
+            });
         }
         result
     }
@@ -725,8 +733,13 @@ fn spawn(
     subscriptions: Vec<(String, Qos)>,
 ) -> Result<Wire, link::Error> {
     // A session that is kept would bring commands that nobody waits for any more.
-    let clean =
-        link::Options { will_delay: Duration::ZERO, session_expiry: Duration::ZERO, ..setup.link.clone() };
+    let clean = link::Options {
+        will_delay: Duration::ZERO,
+        session_expiry: Duration::ZERO,
+        // Who has asked for an answer is there.
+        gather: Duration::ZERO,
+        ..setup.link.clone()
+    };
     let client = Client { id, will, subscriptions, rows: None };
     link::spawn(&clean, client, Arc::clone(&setup.clock)).map(Wire::new)
 }

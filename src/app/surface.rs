@@ -19,6 +19,7 @@ use super::signing::Keys;
 use crate::base::Clock;
 use crate::capture::Capture;
 use crate::config::BrokerLink;
+use crate::discovery::Standing;
 use crate::link::{self, OutboxStatus};
 use crate::model::{CameraId, Delivery, Event, EventState, Scene, Transition};
 use crate::pipeline;
@@ -62,6 +63,8 @@ pub struct SurfaceReport {
     pub links: Vec<NamedStatus>,
     /// The store of what must not be lost; none without a broker.
     pub outbox: Option<OutboxStatus>,
+    /// What was found of the site's broker.
+    pub standing: Standing,
 }
 
 pub(super) struct Surface {
@@ -83,6 +86,8 @@ pub(super) struct Surface {
     pub(super) stop: CancellationToken,
     /// What the swarm goes by from now on, the newest wins.
     pub(super) tunings: watch::Receiver<Option<swarm::Tuning>>,
+    /// What was found of the site's broker, the newest wins.
+    pub(super) standing: watch::Receiver<Standing>,
     /// The links that are wanted from now on, the newest wins.
     pub(super) wanted_links: watch::Receiver<Vec<BrokerLink>>,
     /// The highest id of an event so far.
@@ -243,6 +248,8 @@ impl Surface {
         let sum = |of: fn(&link::Counters) -> u64| links.iter().map(|(_, link)| of(&link.counters)).sum();
         let stored = outbox.as_ref().map(|outbox| outbox.counters).unwrap_or_default();
         let disk = outbox.as_ref().map(|outbox| outbox.disk).unwrap_or_default();
+        let standing = self.standing.borrow_and_update().clone();
+        let found = standing.counters;
         let (peers, remote_tracks) = (self.report.borrow().peers, self.report.borrow().remote_tracks);
         let counters = [
             ("peers", peers as u64),
@@ -275,6 +282,12 @@ impl Surface {
             ("outbox_set_aside", disk.set_aside),
             ("outbox_torn_bytes", disk.torn_bytes),
             ("outbox_damaged_bytes", disk.damaged_bytes),
+            ("discovery_peers", standing.peers as u64),
+            ("discovery_changes", found.changes),
+            ("discovery_terms", found.terms),
+            ("discovery_other_sites", found.other_sites),
+            ("discovery_same_id", found.same_id),
+            ("discovery_beyond_limit", found.beyond_limit),
             ("detections_left_out", self.counters.detections_left_out.load(Ordering::Relaxed)),
             ("histories_evicted", self.counters.histories_evicted.load(Ordering::Relaxed)),
             ("events_not_followed", self.counters.events_not_followed.load(Ordering::Relaxed)),
@@ -290,6 +303,8 @@ impl Surface {
         if links.iter().any(|(_, link)| link.state != link::State::Connected) {
             modes.push(modes::BROKER_DOWN);
         }
+        modes.extend(standing.searching.then_some(modes::BROKER_SEARCHING));
+        self.report.send_modify(|report| report.standing = standing);
         self.note(modes, links, outbox);
     }
 

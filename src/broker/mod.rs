@@ -11,7 +11,8 @@
 //! (`server` has its order); without a `data_dir` they are in memory. So a stop loses nothing that was
 //! acknowledged; a power cut or SIGKILL may lose the last quarter of a second.
 //!
-//! - Without users, or with `allow_anonymous`, anyone may connect: only on loopback addresses.
+//! - Without users, or with `allow_anonymous`, anyone may connect: only on loopback addresses, or where
+//!   `local_link_only` lets nobody in from beyond the switch.
 //! - Passwords are written nowhere and compared in constant time, or are hashes (`passwords`).
 //! - `$SYS` topics are off: retained on disk, they would wear the flash every few seconds.
 //!
@@ -76,8 +77,11 @@ pub struct Options {
     pub passwords: Passwords,
     /// Who may do what; without, everybody everything.
     pub acl: Option<Acl>,
-    /// Anyone may connect. Only on loopback addresses.
+    /// Anyone may connect. Only on loopback addresses, or with `local_link_only`.
     pub allow_anonymous: bool,
+    /// What it sends dies at the first router (IPv4 time to live 1), so no connection from beyond the local
+    /// network comes about, whatever its sender claims to be.
+    pub local_link_only: bool,
     /// Connections at most.
     pub max_clients: usize,
     /// The largest packet, in bytes.
@@ -122,6 +126,7 @@ impl Default for Options {
             passwords: Passwords::default(),
             acl: None,
             allow_anonymous: false,
+            local_link_only: false,
             max_clients: 128,
             max_packet_bytes: 1 << 20,
             max_retained: 10_000,
@@ -242,6 +247,10 @@ pub async fn start(options: Options) -> Result<Broker, Error> {
     for (wire, listen) in options.addresses() {
         let failed = |source| Error::Listen { listen, source };
         let listener = TcpListener::bind(listen).await.map_err(failed)?;
+        if options.local_link_only {
+            // Connections inherit it.
+            listener.set_ttl(1).map_err(failed)?;
+        }
         addresses.push((wire, listener.local_addr().map_err(failed)?));
         listeners.push((wire, listener));
     }
@@ -302,6 +311,7 @@ fn check(options: &Options) -> Result<(), Error> {
     let beyond = options.addresses().into_iter().find(|(_, address)| !address.ip().is_loopback());
     if let Some((_, listen)) = beyond
         && options.allow_anonymous
+        && !options.local_link_only
     {
         return Err(Error::AnonymousBeyondLoopback { listen });
     }
@@ -364,6 +374,16 @@ mod tests {
         let error = start(anonymous(SocketAddr::from(([0, 0, 0, 0], 0)))).await.err().unwrap();
         assert_eq!(error.kind(), ErrorKind::Config);
         assert!(error.to_string().contains("0.0.0.0:0"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn anonymous_clients_may_be_let_in_on_every_address_where_answers_die_at_the_first_router() {
+        let everywhere = anonymous(SocketAddr::from(([0, 0, 0, 0], 0)));
+        let broker = start(Options { local_link_only: true, ..everywhere }).await.unwrap();
+        let port = broker.local_addr().port();
+        let stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        assert_eq!(stream.peer_addr().unwrap().port(), port);
+        broker.stop().await.unwrap();
     }
 
     #[tokio::test]

@@ -157,6 +157,15 @@ impl Loaded {
             mine.acl.clone_from(&other.acl);
             keys.extend(ACCESS);
         }
+        #[cfg(feature = "broker")]
+        if let (Some(mine), Some(other)) = (&mut mine.discovery, &other.discovery)
+            && let (Some(mine), Some(other)) = (&mut mine.host, &other.host)
+        {
+            mine.users.clone_from(&other.users);
+            mine.passwords.clone_from(&other.passwords);
+            mine.acl.clone_from(&other.acl);
+            keys.extend(ACCESS);
+        }
         for key in keys {
             take_over(&mut self.clear.0, &new.clear.0, key);
         }
@@ -174,13 +183,24 @@ impl Loaded {
     }
 }
 
-/// Whether a camera can change from these links to those while it runs: what listens to them, and what
-/// takes commands by them, must be there before and after.
+/// Whether a camera can change from these links to those while it runs: what listens to them, what takes
+/// commands by them, and who finds a broker for them, must be there before and after.
 fn can_relink(mine: &Config, other: &Config) -> bool {
     let takes_commands =
         |config: &Config| config.links.iter().any(|link| link.carries.classes.contains(&MessageClass::Reply));
     let linked = |config: &Config| config.swarm.is_some() && !config.links.is_empty();
-    linked(mine) && linked(other) && takes_commands(mine) == takes_commands(other)
+    let sought = |config: &Config| {
+        let link = config.links.iter().find(|link| link.options.host.is_empty());
+        link.map(|link| link.options.name.clone())
+    };
+    let finds = |config: &Config| {
+        let options = config.discovery.as_ref().map(|discovery| discovery.options.clone());
+        (options, sought(config))
+    };
+    linked(mine)
+        && linked(other)
+        && takes_commands(mine) == takes_commands(other)
+        && finds(mine) == finds(other)
 }
 
 /// `over` on top of `under`, table by table.
@@ -357,6 +377,13 @@ mod tests {
         assert!(changed.applied.iter().all(|key| key.starts_with("broker_link.1.")), "{changed:?}");
         let none = FILE.split("[[broker_link]]").next().unwrap();
         for (from, to) in [(FILE, none), (none, FILE)] {
+            let (_, changed) = changes(from, to);
+            assert!(changed.applied.is_empty() && !changed.need_restart.is_empty(), "{changed:?}");
+        }
+        // Who finds a broker does so from the start.
+        let discover = FILE.replace("mqtt://h", "discover");
+        let renamed = discover.replace("[[broker_link]]\n", "[[broker_link]]\nname = 'other'\n");
+        for (from, to) in [(FILE, &*discover), (&*discover, FILE), (&*discover, &*renamed)] {
             let (_, changed) = changes(from, to);
             assert!(changed.applied.is_empty() && !changed.need_restart.is_empty(), "{changed:?}");
         }

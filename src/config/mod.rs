@@ -33,7 +33,7 @@ pub use fault::{Fault, Faults, Place, Problem};
 pub use masked::Masked;
 #[cfg(feature = "broker")]
 pub use options::BrokerAlone;
-pub use options::{BrokerLink, Camera, Config, Signing, TimeServer};
+pub use options::{BrokerLink, Camera, Config, Discovery, Signing, TimeServer};
 pub use schema::schema;
 
 use crate::control::Settings;

@@ -6,7 +6,7 @@ use super::raw;
 #[cfg(feature = "broker")]
 use crate::broker;
 use crate::model::CameraId;
-use crate::{capture, control, fleet, link, pipeline, swarm};
+use crate::{capture, control, discovery, fleet, link, pipeline, swarm};
 
 /// All options of one camera.
 #[derive(Debug, Clone)]
@@ -27,8 +27,10 @@ pub struct Config {
     pub control: Option<control::Options>,
     /// How a fleet server is served; none when it is switched off.
     pub fleet: Option<fleet::Options>,
-    /// The brokers that this camera talks to.
+    /// The brokers that this camera talks to. One without a host is to be found.
     pub links: Vec<BrokerLink>,
+    /// How it is found, and who runs it; none when nobody looks.
+    pub discovery: Option<Discovery>,
     /// Where messages wait that must not be lost.
     pub outbox: link::OutboxOptions,
     /// The embedded broker; none when it is switched off.
@@ -65,6 +67,16 @@ pub struct BrokerLink {
     pub options: link::Options,
     /// About what.
     pub carries: link::Carries,
+}
+
+/// How cameras find each other.
+#[derive(Debug, Clone)]
+pub struct Discovery {
+    /// Who takes part.
+    pub options: discovery::Options,
+    /// The broker that this camera runs when it is its turn; none when it would not.
+    #[cfg(feature = "broker")]
+    pub host: Option<broker::Options>,
 }
 
 /// All options of a broker that runs alone.

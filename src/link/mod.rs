@@ -62,7 +62,8 @@ const KEEP_ALIVE_MAX: Duration = Duration::from_secs(u16::MAX as u64);
 pub struct Options {
     /// What the broker is called in messages.
     pub name: String,
-    /// Name or address of the broker; an IPv6 address without brackets.
+    /// Name or address of the broker; an IPv6 address without brackets. Empty: nobody has found it yet, and
+    /// every try fails without asking the network. Who finds it makes the link anew.
     pub host: String,
     /// Its TCP port.
     pub port: u16,
@@ -76,6 +77,10 @@ pub struct Options {
     pub version: Option<Version>,
     /// How long the broker waits for us to come back before it publishes the will (MQTT 5).
     pub will_delay: Duration,
+    /// On a connection whose broker remembers nothing of us, messages with an acknowledgement wait this long: the
+    /// broker has just begun, others are about to subscribe, and what came before them would reach nobody. Zero
+    /// where the broker is there for good.
+    pub gather: Duration,
     /// Silence after which the connection is probed; 5 s to 18 h.
     pub keep_alive: Duration,
     /// How long the broker keeps the session (subscriptions and what was queued for us) while we are
@@ -107,6 +112,7 @@ impl Default for Options {
             websocket: None,
             version: None,
             will_delay: Duration::ZERO,
+            gather: Duration::ZERO,
             keep_alive: Duration::from_mins(1),
             session_expiry: Duration::from_hours(1),
             connect_timeout: Duration::from_secs(10),
@@ -149,13 +155,14 @@ impl Options {
 
     /// Name and `host:port`, as they stand in messages.
     fn broker(&self) -> String {
+        if self.host.is_empty() {
+            return format!("{} (not found yet)", self.name);
+        }
         format!("{} ({}:{})", self.name, self.bracketed_host(), self.port)
     }
 
     fn check(&self) -> Result<(), Error> {
-        let fault = if self.host.is_empty() {
-            "the host is empty"
-        } else if !(KEEP_ALIVE_MIN..=KEEP_ALIVE_MAX).contains(&self.keep_alive) {
+        let fault = if !(KEEP_ALIVE_MIN..=KEEP_ALIVE_MAX).contains(&self.keep_alive) {
             "the keep alive must be 5 s to 65535 s"
         } else if self.in_flight_max == 0 {
             "at least one message must be allowed in flight"
@@ -192,6 +199,7 @@ fn spawn_with(
         backoff: options.backoff,
         version: options.version,
         clean_start: options.session_expiry.is_zero(),
+        gather: options.gather,
         connect_timeout: options.connect_timeout,
         keep_alive: options.keep_alive,
         in_flight_max: options.in_flight_max,
@@ -327,7 +335,6 @@ mod tests {
     #[test]
     fn options_that_cannot_work_are_named() {
         let faults = [
-            Options { host: String::new(), ..Options::default() },
             Options { keep_alive: Duration::from_secs(4), ..Options::default() },
             Options { in_flight_max: 0, ..Options::default() },
         ];

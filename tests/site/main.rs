@@ -9,4 +9,6 @@ mod support;
 
 mod access;
 mod agreement;
+#[cfg(feature = "broker")]
+mod finding;
 mod stage;

@@ -57,6 +57,40 @@ pub(crate) fn camera(id: &str, shift_px: f64, port: u16, sections: &str) -> Came
     Camera::with_sections(id, &capture, &format!("{link}[control]\nenabled = false\n{CALIBRATION}{sections}"))
 }
 
+/// A man who walks up and down in the yard for as long as a test takes. Nobody forbids it: that is up to the test.
+#[cfg(feature = "broker")]
+pub(crate) mod man_who_stays {
+    use std::fmt::Write;
+
+    use super::FPS;
+
+    const SECONDS: usize = 600;
+
+    /// The ground, and the yard, which is a place like any other.
+    pub(crate) const SECTIONS: &str = "[calibration]\nimage_width = 640\nimage_height = 480\n\
+        homography = [[0.02, 0.0, 0.0], [0.0, -0.02, 9.6], [0.0, 0.0, 1.0]]\n\
+        [[zone]]\nname = 'yard'\nkind = 'area'\n\
+        points_m = [[1.0, 1.0], [12.0, 1.0], [12.0, 8.0], [1.0, 8.0]]\n";
+
+    /// The recording as the camera `id` replays it in real time; `mark` tells it from those of other tests.
+    pub(crate) fn capture(id: &str, mark: u16) -> String {
+        let mut rows = String::new();
+        for frame in 0..SECONDS * FPS {
+            let walked_m = 0.7 * frame as f64 / FPS as f64 % 12.0;
+            let (foot_x, foot_y) = ((3.0 + walked_m.min(12.0 - walked_m)) / 0.02, (9.6 - 4.5) / 0.02);
+            let (left, top) = (foot_x - 15.0, foot_y - 80.0);
+            writeln!(rows, "{},-1,{left:.1},{top:.1},30,80,0.99,-1,-1,-1", frame + 1).unwrap();
+        }
+        let file =
+            std::env::temp_dir().join(format!("omnisight-stays-{}-{id}-{mark}.txt", std::process::id()));
+        std::fs::write(&file, rows).unwrap();
+        format!(
+            "kind = 'replay'\npace = 'realtime'\nfile = '{}'\nwidth = 640\nheight = 480\nfps = {FPS}.0",
+            file.display()
+        )
+    }
+}
+
 /// The keys of the incidents that a camera told as confirmed, by its log.
 pub(crate) fn confirmed(program: &Program) -> BTreeSet<String> {
     let log = program.log();

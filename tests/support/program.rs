@@ -195,12 +195,14 @@ impl Camera {
         Self::with_sections(id, capture, &link)
     }
 
-    /// A camera `id` with this `[capture]` and these sections.
+    /// A camera `id` with this `[capture]` and these sections. Without `[discovery]` among them it looks for
+    /// nobody: tests that run at the same time are on one network.
     pub fn with_sections(id: &str, capture: &str, sections: &str) -> Self {
+        let alone = if sections.contains("[discovery]") { "" } else { "[discovery]\nenabled = false\n" };
         let folder = tempfile::tempdir().unwrap();
         let state = folder.path().join("state");
         let text = format!(
-            "[camera]\nid = '{id}'\n[capture]\n{capture}\n[state]\ndir = '{}'\n{sections}\n",
+            "[camera]\nid = '{id}'\n[capture]\n{capture}\n[state]\ndir = '{}'\n{alone}{sections}\n",
             state.display()
         );
         std::fs::write(folder.path().join("camera.toml"), text).unwrap();

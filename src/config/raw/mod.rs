@@ -12,6 +12,7 @@ mod agreement;
 mod broker;
 mod capture;
 mod control;
+mod discovery;
 mod fleet;
 mod mqtt;
 mod scene;
@@ -26,6 +27,7 @@ pub use agreement::{Clock, Consensus, Trust, TrustedKey};
 pub use broker::{Broker, User};
 pub use capture::{Capture, Command, Pace, Replay, Source, Synthetic, Video};
 pub use control::Control;
+pub use discovery::Discovery;
 pub use fleet::{Channel, Fleet};
 pub use mqtt::{BrokerLink, Carried, Encoding, Swarm};
 pub use scene::{Behavior, Calibration, Detector, DetectorKind, Pair, Prediction, Relative, Tracker, Zone};
@@ -74,6 +76,9 @@ pub struct Root {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     pub broker_link: Vec<BrokerLink>,
+    /// How cameras of a site without a broker find each other.
+    #[serde(default)]
+    pub discovery: Discovery,
     /// Commands from outside, the status, and the data plane.
     #[serde(default)]
     pub control: Control,

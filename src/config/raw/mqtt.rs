@@ -74,7 +74,8 @@ pub struct BrokerLink {
     #[schemars(length(min = 1, max = 64))]
     pub name: String,
     /// Where the broker is: `mqtt://host` (port 1883 when none is named), `mqtts://host` with TLS (8883),
-    /// `ws://host/path` (80) or `wss://host/path` (443) for MQTT in a WebSocket.
+    /// `ws://host/path` (80) or `wss://host/path` (443) for MQTT in a WebSocket; or `discover`, the one that the
+    /// cameras of the site find (see `[discovery]`).
     #[schemars(length(min = 1, max = 512))]
     pub url: String,
     /// The user's name, when the broker wants one.
@@ -128,6 +129,38 @@ pub struct BrokerLink {
     #[serde(default = "reconnect_max_s")]
     #[schemars(range(min = 0.1, max = 3600.0))]
     pub reconnect_max_s: f64,
+}
+
+impl BrokerLink {
+    /// What stands for the broker that is to be found.
+    pub const DISCOVER: &str = "discover";
+    /// A broker that comes back is one on the same switch.
+    const DISCOVERED_RECONNECT_S: (f64, f64) = (0.5, 5.0);
+
+    /// The link of a camera that names none.
+    pub fn discovered() -> Self {
+        let (reconnect_first_s, reconnect_max_s) = Self::DISCOVERED_RECONNECT_S;
+        Self {
+            name: link_name(),
+            url: Self::DISCOVER.into(),
+            username: None,
+            password: None,
+            password_file: None,
+            password_secret: None,
+            protocol: Protocol::default(),
+            tls_ca: None,
+            tls_certificate: None,
+            tls_key: None,
+            tls_server_name: None,
+            tls_min_version: TlsVersion::default(),
+            will_delay_s: will_delay_s(),
+            keep_alive_s: keep_alive_s(),
+            carries: everything(),
+            topics: Vec::new(),
+            reconnect_first_s,
+            reconnect_max_s,
+        }
+    }
 }
 
 /// A family of messages.

@@ -29,7 +29,7 @@ fn every_example_loads() {
         }
     }
     names.sort();
-    assert_eq!(names, ["arm-1", "camera-1", "gate", "gate", "hall", "yard"]);
+    assert_eq!(names, ["arm-1", "camera-1", "camera-1", "gate", "gate", "hall", "yard"]);
 }
 
 #[cfg(feature = "broker")]

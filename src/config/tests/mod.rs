@@ -1,5 +1,6 @@
 //! What loading a configuration promises, tried on whole files.
 
+mod discovery;
 mod examples;
 mod faults;
 mod fleet;
@@ -52,7 +53,14 @@ fn with(more: &str) -> String {
 fn a_camera_and_a_kind_of_capture_are_enough() {
     let config = load_text(MINIMAL, &[]).unwrap().config;
     assert_eq!((config.camera.id.as_str(), config.camera.name.as_str()), ("a", "a"));
-    assert!(config.links.is_empty());
+    // And the broker is found.
+    let link = &config.links[0].options;
+    assert_eq!((config.links.len(), link.host.as_str(), &link.credentials), (1, "", &None));
+    let discovery = config.discovery.unwrap().options;
+    assert_eq!(
+        (discovery.seeks, discovery.can_host, discovery.fixed),
+        (true, cfg!(feature = "broker"), None)
+    );
     assert_eq!(config.state_dir, PathBuf::from("/var/lib/omnisight"));
 }
 

@@ -10,6 +10,7 @@ use crate::base::BackoffOptions;
 use crate::config::options::BrokerLink;
 use crate::config::raw;
 use crate::config::schema::quoted;
+use crate::discovery;
 use crate::link::{self, Credentials};
 
 impl Validator<'_> {
@@ -35,7 +36,7 @@ impl Validator<'_> {
         if self.faults.touch("broker_link") { Err(Faulty) } else { Ok(links) }
     }
 
-    fn broker_link(&mut self, path: &str, raw: raw::BrokerLink) -> Checked<BrokerLink> {
+    pub(super) fn broker_link(&mut self, path: &str, raw: raw::BrokerLink) -> Checked<BrokerLink> {
         let classes = raw.carries.iter().map(|carried| carried.class()).collect();
         let carries = link::Carries { classes, topics: raw.topics.clone() };
         for (i, topic) in raw.topics.iter().enumerate() {
@@ -48,7 +49,10 @@ impl Validator<'_> {
     }
 
     fn link(&mut self, path: &str, raw: raw::BrokerLink) -> Checked<link::Options> {
-        let address = self.url(&format!("{path}.url"), &raw.url);
+        let address = match raw.url.as_str() {
+            raw::BrokerLink::DISCOVER => Ok(Address::to_be_found()),
+            url => self.url(&format!("{path}.url"), url),
+        };
         let keys = PasswordKeys {
             text: raw.password.as_ref(),
             file: raw.password_file.as_deref(),
@@ -64,6 +68,7 @@ impl Validator<'_> {
             return self.not_allowed(&format!("{path}.reconnect_max_s"), format!("{max:?}"), allowed);
         }
         let address = address?;
+        let gather = if address.host.is_empty() { discovery::GATHER } else { Duration::ZERO };
         let tls = self.link_tls(path, &raw, address.secure);
         let (password, tls) = (password?, tls?);
         let backoff = BackoffOptions {
@@ -81,6 +86,7 @@ impl Validator<'_> {
             websocket: address.websocket,
             version: raw.protocol.version(),
             will_delay: Duration::from_secs(u64::from(raw.will_delay_s)),
+            gather,
             credentials,
             keep_alive,
             backoff,

@@ -1,10 +1,10 @@
 //! The rules of `[broker]`: addresses, users, and the files that go with them.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::password::PasswordKeys;
-use super::{Checked, Validator};
+use super::{Checked, Faulty, Validator};
 use crate::base::Secret;
 use crate::config::raw;
 use crate::config::schema::quoted;
@@ -69,7 +69,21 @@ impl Validator<'_> {
         }
         self.certificate_keys(raw)?;
         let listens: Vec<Option<SocketAddr>> = listens.into_iter().collect::<Checked<_>>()?;
-        self.embedded(raw, &listens, users?, state_dir)
+        let data_dir = state_dir.ok_or(Faulty)?.join("broker");
+        self.embedded(raw, &listens, users?, Some(data_dir))
+    }
+
+    /// The broker that runs while the cameras agree on this one: what `[broker]` says, at this address alone. It
+    /// keeps nothing on the disk: what an earlier term left would be told as if it were so.
+    pub(super) fn elected(&mut self, raw: &raw::Broker, listen: SocketAddr) -> Checked<BrokerOptions> {
+        let plain = raw::Broker {
+            allow_anonymous: raw.users.is_empty() && raw.password_file.is_none(),
+            tls_certificate: None,
+            tls_key: None,
+            ..raw.clone()
+        };
+        let users = self.users(&plain.users)?;
+        self.embedded(&plain, &[Some(listen), None, None, None], users, None)
     }
 
     pub(super) fn address(&mut self, key: &str, address: &str) -> Checked<SocketAddr> {
@@ -138,11 +152,10 @@ impl Validator<'_> {
         raw: &raw::Broker,
         listens: &[Option<SocketAddr>],
         users: Vec<(String, Secret)>,
-        state_dir: Option<&Path>,
+        data_dir: Option<PathBuf>,
     ) -> Checked<BrokerOptions> {
         use std::time::Duration;
 
-        use super::Faulty;
         use crate::broker::{Acl, Options, Passwords};
 
         let passwords = self.file("broker.password_file", raw.password_file.as_deref(), Passwords::read);
@@ -161,6 +174,7 @@ impl Validator<'_> {
             passwords: passwords?.unwrap_or_default(),
             acl: acl?,
             allow_anonymous: raw.allow_anonymous,
+            local_link_only: raw.allow_anonymous && !listen.ip().is_loopback(),
             max_clients: raw.max_clients as usize,
             max_packet_bytes: raw.max_packet_bytes as usize,
             max_retained: raw.max_retained as usize,
@@ -173,7 +187,7 @@ impl Validator<'_> {
             max_subscriptions_per_client: raw.max_subscriptions_per_client as usize,
             session_expiry_max: Duration::from_secs(raw.session_expiry_max_s.into()),
             keep_alive: raw.keep_alive_s.map(|seconds| Duration::from_secs(seconds.into())),
-            data_dir: Some(state_dir.ok_or(Faulty)?.join("broker")),
+            data_dir,
         }))
     }
 
@@ -216,7 +230,7 @@ impl Validator<'_> {
         _: &raw::Broker,
         _: &[Option<SocketAddr>],
         _: Vec<(String, Secret)>,
-        _: Option<&Path>,
+        _: Option<PathBuf>,
     ) -> Checked<BrokerOptions> {
         Ok(())
     }

@@ -6,6 +6,7 @@
 //! broker's certificates are read; nothing else is touched.
 
 mod broker;
+mod discovery;
 mod embedded;
 mod fleet;
 mod ground;
@@ -77,11 +78,15 @@ pub(super) fn validate(
     let fleet = v.section("fleet").and_then(|f| v.fleet(&f));
     let clock = v.section::<raw::Clock>("clock");
     let links = v.links();
+    let wants_broker =
+        swarm.as_ref().is_ok_and(Option::is_some) || control.as_ref().is_ok_and(Option::is_some);
     let state = v.section::<raw::State>("state");
     let outbox = state.as_ref().ok().map(outbox_options);
     let state_dir = state.and_then(|s| v.state_dir(s));
     let broker = v.section("broker").and_then(|b| v.broker_in_camera(&b, state_dir.as_deref().ok()));
+    let found = v.discovery(camera.as_ref().ok(), links, wants_broker);
     v.texts_of_faulty_sections();
+    let (links, discovery) = found?;
     #[cfg(not(feature = "broker"))]
     broker?;
     let (detector, crop) = detector?;
@@ -105,7 +110,8 @@ pub(super) fn validate(
         })?,
         control: control?,
         fleet: fleet?,
-        links: links?,
+        links,
+        discovery,
         outbox: outbox.ok_or(Faulty)?,
         #[cfg(feature = "broker")]
         broker: broker?,
@@ -220,7 +226,10 @@ impl Validator<'_> {
             self.text(key, |v, key, address| v.address(key, address).map(drop));
         }
         for i in 0..self.json["broker_link"].as_array().map_or(0, Vec::len) {
-            self.text(&format!("broker_link.{i}.url"), |v, path, url| v.url(path, url).map(drop));
+            self.text(&format!("broker_link.{i}.url"), |v, path, url| match url {
+                raw::BrokerLink::DISCOVER => Ok(()),
+                url => v.url(path, url).map(drop),
+            });
         }
     }
 

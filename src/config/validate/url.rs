@@ -14,12 +14,16 @@ pub(super) struct Address {
     pub(super) websocket: Option<String>,
 }
 
-const FORM: &str =
-    "a broker is mqtt://host, mqtts://host, ws://host/path or wss://host/path, with :port or without";
+const FORM: &str = "a broker is mqtt://host, mqtts://host, ws://host/path or wss://host/path, with :port or without, or discover";
 /// The path that brokers use as a rule.
 const WEBSOCKET_PATH: &str = "/mqtt";
 
 impl Address {
+    /// That of a broker which is to be found.
+    pub(super) fn to_be_found() -> Self {
+        Self { host: String::new(), port: 1883, secure: false, websocket: None }
+    }
+
     /// What it says, or what is wrong with it.
     pub(super) fn parse(url: &str) -> Result<Self, &'static str> {
         let (scheme, rest) = url.split_once("://").ok_or(FORM)?;

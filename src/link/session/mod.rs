@@ -85,6 +85,8 @@ pub(super) struct SessionOptions {
     pub(super) version: Option<Version>,
     /// The broker keeps no session between connections.
     pub(super) clean_start: bool,
+    /// Nothing with an acknowledgement is sent for so long after a broker without our session was found.
+    pub(super) gather: Duration,
     /// How long everything may take from the look-up of the name to the CONNACK.
     pub(super) connect_timeout: Duration,
     /// Silence after which a ping is sent.
@@ -398,7 +400,8 @@ impl Session {
         self.wordless_greetings = 0;
         self.speaks_5 |= self.version == Version::V5;
         // After a clean start nothing is resumed, whatever the broker says.
-        if broker.session_present && !self.clean_start {
+        let resumes = broker.session_present && !self.clean_start;
+        if resumes {
             self.flights.resume(!self.has_connected);
         } else {
             self.receiving = Receiving::default();
@@ -426,7 +429,7 @@ impl Session {
             pinged: None,
             subscribing: Some((packet_id, now)),
             moved: now,
-            paused_until: None,
+            paused_until: (!resumes && !self.options.gather.is_zero()).then(|| now + self.options.gather),
             broker,
         });
         actions.push(Action::Subscribe(packet_id));

@@ -27,7 +27,7 @@ pub(super) struct Present {
     pub(super) subscribing: Option<(u16, Time)>,
     /// When messages in flight last moved on.
     pub(super) moved: Time,
-    /// Nothing with an acknowledgement is sent until then.
+    /// Nothing with an acknowledgement is sent until then: the broker had no room, or others are to gather.
     pub(super) paused_until: Option<Time>,
 }
 

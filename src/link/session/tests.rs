@@ -22,6 +22,7 @@ fn options() -> SessionOptions {
         backoff: BackoffOptions::default(),
         version: None,
         clean_start: false,
+        gather: Duration::ZERO,
         connect_timeout: Duration::from_secs(10),
         keep_alive: Duration::from_mins(1),
         in_flight_max: 4,
@@ -393,6 +394,23 @@ fn a_broker_without_room_gets_the_message_again_after_a_pause() {
     assert_eq!(bench.session.timer(), Some(bench.now + QUOTA_PAUSE));
     assert_eq!(published(&bench.wait()), ["a"]);
     assert_eq!(bench.counters().over_quota, 1);
+}
+
+#[test]
+fn events_wait_until_others_have_gathered_at_a_broker_that_has_just_begun_and_tracks_do_not() {
+    let gather = Duration::from_secs(3);
+    let mut bench = Bench::new(SessionOptions { gather, ..options() });
+    bench.tick();
+    bench.report(connected(false));
+    assert_eq!(published(&bench.send(event("a"))), [""; 0]);
+    assert_eq!(published(&bench.send(track("t"))), ["t"]);
+    assert_eq!(bench.session.timer(), Some(bench.now + gather));
+    assert_eq!(published(&bench.wait()), ["a"]);
+    // A broker that knows us has not just begun.
+    bench.report(Event::Disconnected(unreachable()));
+    bench.wait();
+    bench.report(connected(true));
+    assert_eq!(published(&bench.send(event("b"))), ["b"]);
 }
 
 #[test]
