@@ -117,6 +117,9 @@ struct Task {
 
 impl Task {
     async fn run(mut self) {
+        if self.link.is_some() {
+            tracing::info!(camera = %self.camera, "no broker is named: looking for one on the local network");
+        }
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {

@@ -14,9 +14,10 @@
 //!    forgotten, or can't, holds nobody up for longer. Should two start at once (they did not hear each
 //!    other), rule 2 ends it.
 //! 4. A broker is gone when mDNS says so (goodbye, time to live, no answer to [`Action::Verify`]) *and* the
-//!    link to it is down. A link that is up is the better witness: multicast gets lost on busy switches
-//!    and in radio networks. A link that goes down lets mDNS ask at once, so a camera that lost its power is
-//!    replaced after seconds and not after its records' time to live.
+//!    link to it is down. A link that is up is the better witness: multicast gets lost on busy switches and in
+//!    radio networks. A link that goes down lets mDNS ask at once, so a camera that is gone is replaced after
+//!    seconds and not after its records' time to live. (Whose power is cut breaks no connection: the link has a
+//!    short keep alive for that, [`KEEP_ALIVE_MAX`](super::KEEP_ALIVE_MAX).)
 //! 5. One that mDNS hears and the link does not reach is kept: to start another would split the site for the
 //!    sake of one cable or firewall. Its camera shows the mode `broker_down` meanwhile.
 //! 6. Who can't start its broker says so, and is not waited for; it may try again after [`HOLD_OFF`].
@@ -53,7 +54,7 @@ pub(super) const VERIFY_WITHIN: Duration = Duration::from_secs(2);
 /// Between two questions whether a broker is there whose link stays down.
 const VERIFY_EVERY: Duration = Duration::from_secs(5);
 /// A camera whose broker did not start, or failed, does not offer itself again before.
-pub(super) const HOLD_OFF: Duration = Duration::from_secs(60);
+pub(super) const HOLD_OFF: Duration = Duration::from_mins(1);
 
 /// Who takes part.
 #[derive(Debug, Clone, PartialEq, Eq)]

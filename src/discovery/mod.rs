@@ -35,6 +35,10 @@ use std::time::Duration;
 /// hear of it at once and need a second to leave the former one.
 pub const GATHER: Duration = Duration::from_secs(3);
 
+/// The longest keep alive of the link to a broker that was found: with the time for an answer, the loss of its
+/// power is noticed after twice as long.
+pub const KEEP_ALIVE_MAX: Duration = Duration::from_secs(5);
+
 /// Where a camera reaches a broker of its own that listens here.
 pub fn reached_at(listen: SocketAddr) -> SocketAddr {
     if listen.ip().is_unspecified() { SocketAddr::from((Ipv4Addr::LOCALHOST, listen.port())) } else { listen }

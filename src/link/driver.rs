@@ -146,6 +146,10 @@ impl<T: Transport> Driver<T> {
         let broker = &self.broker;
         match status.state {
             State::Connecting => tracing::debug!(broker, "connecting"),
+            // Whoever looks for it tells.
+            State::Waiting if matches!(status.last_error, Some(Error::NotFound { .. })) => {
+                tracing::debug!(broker, "not found yet");
+            }
             State::Connected => {
                 let mqtt = status.version.as_str();
                 tracing::info!(broker, mqtt, connects = status.counters.connects, "connected");

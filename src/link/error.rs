@@ -20,6 +20,12 @@ pub enum Error {
         /// Which option, and what is allowed.
         detail: String,
     },
+    /// Nobody has said yet where the broker is.
+    #[error("broker {broker}: none has been found on the network yet")]
+    NotFound {
+        /// The broker.
+        broker: String,
+    },
     /// No connection: name not found, refused, no route.
     #[error("broker {broker} is unreachable: {detail}")]
     Unreachable {
@@ -116,6 +122,7 @@ impl Error {
     pub fn word(&self) -> &'static str {
         match self {
             Self::Options { .. } => "options",
+            Self::NotFound { .. } => "not found yet",
             Self::Unreachable { .. } => "unreachable",
             Self::Tls { fault, .. } => fault.word(),
             Self::NoWebSocket { .. } => "no websocket there",

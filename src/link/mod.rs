@@ -81,7 +81,7 @@ pub struct Options {
     /// broker has just begun, others are about to subscribe, and what came before them would reach nobody. Zero
     /// where the broker is there for good.
     pub gather: Duration,
-    /// Silence after which the connection is probed; 5 s to 18 h.
+    /// Silence after which the connection is probed; 5 s to 18 h. An answer may take as long, and 20 s at most.
     pub keep_alive: Duration,
     /// How long the broker keeps the session (subscriptions and what was queued for us) while we are
     /// away. Zero: not at all, every connection starts clean.
@@ -156,7 +156,7 @@ impl Options {
     /// Name and `host:port`, as they stand in messages.
     fn broker(&self) -> String {
         if self.host.is_empty() {
-            return format!("{} (not found yet)", self.name);
+            return self.name.clone();
         }
         format!("{} ({}:{})", self.name, self.bracketed_host(), self.port)
     }
@@ -330,6 +330,19 @@ mod tests {
     fn an_ipv6_address_gets_its_brackets() {
         let options = Options { host: "::1".to_owned(), ..Options::default() };
         assert_eq!(options.broker(), "main ([::1]:1883)");
+    }
+
+    #[tokio::test]
+    async fn a_link_whose_broker_is_not_found_yet_says_so_and_keeps_what_is_sent() {
+        let options = Options { host: String::new(), ..Options::default() };
+        let clock = Arc::new(crate::base::SystemClock::new());
+        let (link, _deliveries) =
+            spawn(&options, Client { id: "a".to_owned(), ..Client::default() }, clock).unwrap();
+        link.sender().send(Envelope::new(crate::model::MessageClass::Event, "t", "{}"));
+        let mut status = link.status();
+        let status = status.wait_for(|status| status.last_error.is_some()).await.unwrap().clone();
+        assert_eq!(status.last_error, Some(Error::NotFound { broker: "main".to_owned() }));
+        assert_eq!((status.state, status.queued.total()), (State::Waiting, 1));
     }
 
     #[test]

@@ -6,14 +6,16 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
 use std::process::Command;
 use std::time::Duration;
 
+use mdns_sd::{IfKind, ServiceDaemon, ServiceInfo};
 use omnisight::model::Delivery;
 use omnisight::swarm::message::{Message, Name, Presence, StatusMessage};
 use socket2::{Domain, Socket, Type};
 
 use crate::stage::man_who_stays;
+use crate::support::mosquitto::Mosquitto;
 use crate::support::program::{Camera, Program, omnisight};
 use crate::support::watch::{counter, decoded};
-use crate::support::{Peer, free_port};
+use crate::support::{Kind, Peer, Setup, TestBroker, free_port};
 
 const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
 
@@ -144,9 +146,32 @@ async fn three_cameras_elect_a_broker_and_when_it_is_killed_the_next_one_gets_wh
     assert_eq!(agree(&[other, &back, &program_c]).await, lone[survivor].id);
     online(&mut watches[survivor], lone[killed].id).await;
     assert_eq!(other.stop().await, Some(0), "{}", other.log());
+    back.says("this camera runs the site's broker").await;
     assert_eq!(agree(&[&back, &program_c]).await, lone[killed].id);
     online(&mut watches[killed], "c").await;
     for program in [&mut program_c, &mut back] {
+        assert_eq!(program.stop().await, Some(0), "{}", program.log());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_camera_that_hangs_is_replaced_and_of_two_brokers_that_hear_each_other_again_one_stays() {
+    if !multicast_works() {
+        return;
+    }
+    let site = format!("test {} {}", std::process::id(), free_port());
+    let cameras = ["a", "b"].map(|id| Lone::new(id, &site, true));
+    let [mut a, mut b] = cameras.each_ref().map(Lone::run);
+    let first = agree(&[&a, &b]).await;
+    let (hanging, other) = if first == "a" { (&a, &b) } else { (&b, &a) };
+    other.says("connected broker=").await;
+    // As without power: nothing is answered, and no connection breaks.
+    hanging.signal("STOP");
+    other.says("this camera runs the site's broker").await;
+    hanging.signal("CONT");
+    b.says("another broker serves the site: ours stops").await;
+    assert_eq!(agree(&[&a, &b]).await, "a");
+    for program in [&mut a, &mut b] {
         assert_eq!(program.stop().await, Some(0), "{}", program.log());
     }
 }
@@ -171,4 +196,42 @@ async fn cameras_of_two_sites_on_one_switch_have_two_brokers() {
     for program in &mut programs {
         assert_eq!(program.stop().await, Some(0), "{}", program.log());
     }
+}
+
+/// Announces a broker that knows nothing of us, as avahi would.
+fn announce_mosquitto(site: &str, port: u16) -> ServiceDaemon {
+    let announcer = ServiceDaemon::new().unwrap();
+    announcer.disable_interface(IfKind::All).unwrap();
+    announcer.enable_interface("lo").unwrap();
+    let txt = [("site", site)];
+    let name = format!("mosquitto-{port}");
+    let host = format!("{name}.local.");
+    let service = ServiceInfo::new("_mqtt._tcp.local.", &name, &host, "127.0.0.1", port, &txt[..]).unwrap();
+    announcer.register(service).unwrap();
+    announcer
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mosquitto_that_is_announced_for_the_site_takes_over_from_the_elected_camera() {
+    if !multicast_works() || !Mosquitto::installed() {
+        return;
+    }
+    let site = format!("test {} {}", std::process::id(), free_port());
+    let cameras = ["a", "b"].map(|id| Lone::new(id, &site, true));
+    let mut programs = cameras.each_ref().map(Lone::run);
+    agree(&[&programs[0], &programs[1]]).await;
+    let broker = TestBroker::start(Kind::Mosquitto, Setup::default()).await;
+    let announcer = announce_mosquitto(&site, broker.port());
+    let name = format!("mosquitto-{}", broker.port());
+    for program in &programs {
+        program.says(&format!("broker={name}")).await;
+    }
+    let mut watch = watch(broker.port());
+    for camera in ["a", "b"] {
+        online(&mut watch, camera).await;
+    }
+    for program in &mut programs {
+        assert_eq!(program.stop().await, Some(0), "{}", program.log());
+    }
+    drop(announcer.shutdown());
 }

@@ -108,7 +108,7 @@ pub struct BrokerLink {
     #[serde(default = "will_delay_s")]
     #[schemars(range(max = 3600))]
     pub will_delay_s: u32,
-    /// A ping is sent after this much silence.
+    /// A ping is sent after this much silence; to a broker that was discovered after 5 s at the latest.
     #[serde(default = "keep_alive_s")]
     #[schemars(range(min = 5, max = 65535))]
     pub keep_alive_s: u16,

@@ -77,7 +77,9 @@ impl Validator<'_> {
             ..BackoffOptions::default()
         };
         let credentials = raw.username.map(|username| Credentials { username, password });
-        let keep_alive = Duration::from_secs(u64::from(raw.keep_alive_s));
+        // A broker that was found may lose its power at any time, and somebody else must notice.
+        let keep_alive_max = if address.host.is_empty() { discovery::KEEP_ALIVE_MAX } else { Duration::MAX };
+        let keep_alive = Duration::from_secs(u64::from(raw.keep_alive_s)).min(keep_alive_max);
         Ok(link::Options {
             name: raw.name,
             host: address.host,

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | unreachable, lost, timed out | full jitter, 1 s doubling to 60 s, over after a stable minute |
 //! | server busy, unavailable, shutting down, too many connections | the same and 0-10 s on top |
-//! | what a person must change (password, rights, client id, TLS, another server, quota) | 30-60 s, from the start |
+//! | not found yet, and what a person must change (password, rights, client id, TLS, another server, quota) | 30-60 s, from the start |
 //! | banned | 5-10 min |
 //! | somebody else took the client id | 30-60 s, doubling to 8-16 min until a connection lasts an hour |
 //!
@@ -81,6 +81,8 @@ fn between(from: Duration, to: Duration, rng: &mut impl Rng) -> Duration {
 fn patience(error: &Error) -> Patience {
     let refusal = match error {
         Error::Refused { refusal, .. } | Error::Ended { refusal, .. } => *refusal,
+        // Who finds it makes the link anew.
+        Error::NotFound { .. } => return Patience::Person,
         Error::Tls { fault, .. } if !fault.may_pass() => return Patience::Person,
         _ => return Patience::Network,
     };

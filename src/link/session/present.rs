@@ -7,8 +7,10 @@ use super::flight::Flights;
 use crate::base::Time;
 use crate::link::transport::{Accepted, Event};
 
-/// How long a PINGRESP, or any other sign of life, may take after a ping.
+/// How long a PINGRESP, or any other sign of life, may take after a ping: as long as the keep alive, within
+/// these bounds. Who asks often wants to know soon.
 pub(super) const PONG_TIMEOUT: Duration = Duration::from_secs(20);
+const PONG_TIMEOUT_MIN: Duration = Duration::from_secs(5);
 /// How long a SUBACK may take, and the next acknowledgement while messages are in flight.
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -51,9 +53,13 @@ impl Present {
         self.last_in.min(self.last_out) + self.keep_alive
     }
 
+    fn pong_timeout(&self) -> Duration {
+        self.keep_alive.clamp(PONG_TIMEOUT_MIN, PONG_TIMEOUT)
+    }
+
     pub(super) fn timer(&self, flights: &Flights) -> Time {
         let unanswered = self.pinged.filter(|pinged| self.last_in <= *pinged);
-        let ping = unanswered.map_or(self.ping_due(), |pinged| pinged + PONG_TIMEOUT);
+        let ping = unanswered.map_or(self.ping_due(), |pinged| pinged + self.pong_timeout());
         let suback = self.subscribing.map(|(_, since)| since + ANSWER_TIMEOUT);
         let ack = (!flights.is_empty()).then(|| self.moved + ANSWER_TIMEOUT);
         [suback, ack, self.paused_until].into_iter().flatten().fold(ping, Time::min)
@@ -61,7 +67,7 @@ impl Present {
 
     pub(super) fn overdue(&self, flights: &Flights, now: Time) -> Option<&'static str> {
         let since = |then: Time, limit: Duration| now >= then + limit;
-        if self.pinged.is_some_and(|pinged| self.last_in <= pinged && since(pinged, PONG_TIMEOUT)) {
+        if self.pinged.is_some_and(|pinged| self.last_in <= pinged && since(pinged, self.pong_timeout())) {
             Some("no answer to a ping")
         } else if self.subscribing.is_some_and(|(_, asked)| since(asked, ANSWER_TIMEOUT)) {
             Some("no answer to a subscription")

@@ -107,7 +107,7 @@ impl Target {
     async fn tcp(&self) -> Result<TcpStream, Error> {
         let unreachable = |detail: String| Error::Unreachable { broker: self.broker.clone(), detail };
         if self.host.is_empty() {
-            return Err(unreachable("no broker has been found on the network yet".to_owned()));
+            return Err(Error::NotFound { broker: self.broker.clone() });
         }
         let addresses = (self.resolve)(self.host.clone(), self.port).await;
         let addresses = addresses.map_err(|error| unreachable(format!("name not found: {error}")))?;
