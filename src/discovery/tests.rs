@@ -53,7 +53,7 @@ struct Node {
     /// What it said last.
     said: Option<Own>,
     /// Which half of the switch it is on.
-    half: bool,
+    half: u8,
 }
 
 struct Site {
@@ -77,7 +77,7 @@ impl Site {
             can_start: true,
             uses: None,
             said: None,
-            half: false,
+            half: 0,
         });
         let rng = Pcg64Mcg::seed_from_u64(seed);
         Self {
@@ -130,13 +130,13 @@ impl Site {
     /// Cuts the switch between those of lower and of higher index.
     fn cut_at(&mut self, first: usize) {
         for index in 0..self.nodes.len() {
-            self.nodes[index].half = index >= first;
+            self.nodes[index].half = u8::from(index >= first);
             self.forgotten_by_all(index, TTL_MS);
         }
     }
 
     fn heal(&mut self) {
-        self.nodes.iter_mut().for_each(|node| node.half = false);
+        self.nodes.iter_mut().for_each(|node| node.half = 0);
     }
 
     fn reaches(&self, from: usize, to: usize) -> bool {
@@ -292,7 +292,7 @@ fn three_that_are_switched_on_together_elect_the_smallest_id_and_no_other_ever_r
 #[test]
 fn one_camera_alone_runs_its_broker_after_it_has_listened() {
     let mut site = on_together(1);
-    site.pass(SETTLE - Duration::from_millis(2 * LOOK_MS));
+    site.pass(SETTLE.saturating_sub(Duration::from_millis(2 * LOOK_MS)));
     assert!(site.nodes[0].election.standing().searching);
     assert_eq!(site.agree_within(Duration::from_secs(1)).unwrap().0, 0);
     assert!(!site.nodes[0].election.standing().searching);
