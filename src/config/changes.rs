@@ -160,6 +160,8 @@ impl Loaded {
         #[cfg(feature = "broker")]
         if let (Some(mine), Some(other)) = (&mut mine.discovery, &other.discovery)
             && let (Some(mine), Some(other)) = (&mut mine.host, &other.host)
+            // From where it can be reached is settled when it begins to listen.
+            && mine.allow_anonymous == other.allow_anonymous
         {
             mine.users.clone_from(&other.users);
             mine.passwords.clone_from(&other.passwords);
@@ -364,6 +366,20 @@ mod tests {
         std::fs::write(secret.path(), "two").unwrap();
         let changed = mine.adopt(&loaded(&text));
         assert_eq!((changed.applied, changed.need_restart.len()), (vec!["broker_link".to_owned()], 0));
+    }
+
+    #[cfg(feature = "broker")]
+    #[test]
+    fn who_may_use_the_elected_broker_changes_while_running_but_not_from_everybody_to_users_or_back() {
+        let open = FILE.split("[[broker_link]]").next().unwrap();
+        let closed = format!("{open}[broker]\nusers = [{{ name = 'u', password = 'p' }}]\n");
+        let (mine, changed) = changes(&closed, &closed.replace("'p'", "'q'"));
+        assert_eq!((changed.applied.len(), changed.need_restart.len()), (1, 0), "{changed:?}");
+        assert_eq!(mine.config.discovery.unwrap().host.unwrap().users[0].1.reveal(), "q");
+        for (from, to) in [(open, &*closed), (&*closed, open)] {
+            let (_, changed) = changes(from, to);
+            assert!(changed.applied.is_empty() && !changed.need_restart.is_empty(), "{changed:?}");
+        }
     }
 
     #[test]
