@@ -21,7 +21,9 @@ use crate::base::Clock;
 #[cfg(feature = "broker")]
 use crate::broker;
 use crate::config;
-use crate::discovery::{Action, Broker, Election, Heard, Input, Mdns, Standing, reached_at};
+#[cfg(feature = "broker")]
+use crate::discovery;
+use crate::discovery::{Action, Broker, Election, Heard, Input, Mdns, Standing};
 use crate::link;
 use crate::model::CameraId;
 
@@ -206,7 +208,7 @@ impl Host {
                 let address = broker.local_addr();
                 self.running = Some(broker);
                 tracing::info!(%camera, %address, "this camera runs the site's broker");
-                Broker::Started(reached_at(address))
+                Broker::Started(discovery::reached_at(address))
             }
             Err(error) => {
                 tracing::error!(%camera, "the site's broker can't run here: {error}");

@@ -50,7 +50,7 @@ impl Validator<'_> {
         #[cfg(feature = "broker")]
         let discovery = Discovery { options, host: host.flatten() };
         #[cfg(not(feature = "broker"))]
-        let discovery = host.map_or(Discovery { options: options.clone() }, |()| Discovery { options });
+        let ((), discovery) = (host.unwrap_or_default(), Discovery { options });
         Ok((links, Some(discovery)))
     }
 
