@@ -250,14 +250,14 @@ impl Host {
 struct Host {}
 
 #[cfg(not(feature = "broker"))]
-#[expect(clippy::unused_async, clippy::unused_self, reason = "the same shape as with the broker")]
+#[expect(clippy::unused_async, reason = "the same shape as with the broker")]
 impl Host {
     async fn start(&mut self, _: &CameraId) -> Broker {
         Broker::Failed
     }
 
     async fn failed(&mut self, _: &CameraId) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     async fn stop(&mut self, _: &CameraId) {}
