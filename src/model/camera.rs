@@ -1,5 +1,6 @@
 //! The name of a camera.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -46,6 +47,13 @@ impl CameraId {
 
     /// The id as text.
     pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Compares and orders as its text does.
+impl Borrow<str> for CameraId {
+    fn borrow(&self) -> &str {
         &self.0
     }
 }

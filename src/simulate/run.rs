@@ -6,7 +6,7 @@ use std::thread;
 
 use super::camera::Camera;
 use super::digest::Digest;
-use super::network::{self, Network};
+use super::network::{self, Mail, Network};
 use super::tally::{Summary, Tally};
 use super::world::{INCIDENT_US, Incident, World, micros};
 use super::{Error, Options};
@@ -24,7 +24,8 @@ const BLOCK: usize = 16;
 pub fn run(options: &Options) -> Result<Summary, Error> {
     options.check()?;
     let mut world = World::new(options);
-    let mut network = Network::new(options, &world);
+    let network = Network::new(options, &world);
+    let mut mail = Mail::default();
     // Liars stand all over the site.
     let every = options.cameras.checked_div(options.liars).unwrap_or(usize::MAX);
     let is_liar = |index: usize| index % every == every / 2 && index / every < options.liars;
@@ -39,8 +40,14 @@ pub fn run(options: &Options) -> Result<Summary, Error> {
             look_us += LOOK_US;
         }
         let until_us = (now_us + step_us).min(look_us).min(end_us);
-        each(&mut cameras, options.threads, |camera| camera.live(until_us, &world));
-        deliver(&mut cameras, &mut network);
+        each(&mut cameras, options.threads, |camera| {
+            camera.collect(&mail, &network);
+            camera.live(until_us, &world);
+        });
+        mail.clear();
+        for (from, camera) in cameras.iter_mut().enumerate() {
+            mail.collect(from, &mut camera.posts);
+        }
         now_us = until_us;
         if now_us == look_us {
             let calls = gather(&mut cameras, options.threads, |camera| camera.calls(now_us));
@@ -58,25 +65,10 @@ pub fn run(options: &Options) -> Result<Summary, Error> {
             }
         }
     }
-    Ok(summary(options, &world, &network, &tally, &mut cameras))
+    Ok(summary(options, &world, &mail, &tally, &mut cameras))
 }
 
-/// Hands what was sent to whom it is for.
-fn deliver(cameras: &mut [Camera], network: &mut Network) {
-    for from in 0..cameras.len() {
-        for post in std::mem::take(&mut cameras[from].posts) {
-            network.take(from, post, |to, arrival| cameras[to].expect(arrival));
-        }
-    }
-}
-
-fn summary(
-    options: &Options,
-    world: &World,
-    network: &Network,
-    tally: &Tally,
-    cameras: &mut [Camera],
-) -> Summary {
+fn summary(options: &Options, world: &World, mail: &Mail, tally: &Tally, cameras: &mut [Camera]) -> Summary {
     let digests = gather(cameras, options.threads, |camera| {
         let mut digest = Digest::new();
         digest.take(&camera.engine);
@@ -86,7 +78,8 @@ fn summary(
     digest.take(&digests);
     let count = cameras.len() as f64;
     let near = |c: &Camera| c.engine.neighbours().map_or(options.cameras - 1, BTreeSet::len);
-    let counted = network.counted;
+    let mut counted = mail.counted;
+    cameras.iter().for_each(|camera| counted += camera.counted);
     Summary {
         agreement: tally.agreement.clone(),
         healed_us: (!options.faults.partition.is_zero()).then(|| network::partition_us(options).1),

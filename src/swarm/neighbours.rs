@@ -9,6 +9,10 @@
 //!
 //! A camera that says no measured ground shares no metres with anybody, and is nobody's neighbour.
 //!
+//! What comes of cameras that are not listened to is dropped unread, and a subscription that still brings it
+//! [`CALM_TICKS`] after the last change is ended again: a broker that kept our session from before this process
+//! began may hold filters that it alone knows of.
+//!
 //! Pure; what comes out are topic filters that begin and end to be wanted. Metres.
 
 use std::collections::BTreeSet;
@@ -18,6 +22,11 @@ use super::message::StatusMessage;
 use super::peers::{Peers, footprint_of};
 use super::topic::Prefix;
 use crate::model::{CameraId, Point, Polygon};
+
+/// What comes so many ticks after the last change was not on its way any more.
+const CALM_TICKS: u32 = 3;
+/// Cameras whose subscriptions are ended again in one tick.
+const STRAYS_MAX: usize = 16;
 
 /// Who is near.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -50,6 +59,10 @@ pub(super) struct Neighbours {
     near: Option<BTreeSet<CameraId>>,
     /// Something was heard that may change who is near.
     stale: bool,
+    /// Cameras that were heard since the last tick and are not listened to.
+    strays: BTreeSet<CameraId>,
+    /// Ticks since the last change.
+    calm_ticks: u32,
 }
 
 /// A polygon with the box around it.
@@ -66,7 +79,7 @@ impl Neighbours {
             let (least, most) = around(polygon.corners().iter().copied());
             Ground { polygon, least, most }
         });
-        Self { options, own, near: None, stale: false }
+        Self { options, own, near: None, stale: false, strays: BTreeSet::new(), calm_ticks: 0 }
     }
 
     /// Whether presence is worth keeping: on a large site that of a newcomer far away is not.
@@ -92,12 +105,31 @@ impl Neighbours {
     }
 
     /// Whether a camera is listened to.
-    pub(super) fn hears(&self, camera: &CameraId) -> bool {
+    pub(super) fn hears(&self, camera: &str) -> bool {
         self.near.as_ref().is_none_or(|near| near.contains(camera))
     }
 
-    /// Decides anew who is near; what is to change at the broker is added to `out`.
+    /// A camera that is not listened to was heard.
+    pub(super) fn note_stray(&mut self, camera: &str) {
+        if self.calm_ticks >= CALM_TICKS
+            && self.strays.len() < STRAYS_MAX
+            && let Ok(camera) = CameraId::parse(camera)
+        {
+            self.strays.insert(camera);
+        }
+    }
+
+    /// Decides anew who is near, once in a tick; what is to change at the broker is added to `out`.
     pub(super) fn update(&mut self, peers: &Peers, prefix: &Prefix, out: &mut Vec<Change>) {
+        let before = out.len();
+        self.decide(peers, prefix, out);
+        self.calm_ticks = if out.len() > before { 0 } else { self.calm_ticks.saturating_add(1) };
+        let strays = std::mem::take(&mut self.strays);
+        let strays = strays.iter().filter(|camera| !self.hears(camera.as_str()));
+        out.extend(strays.map(|camera| Change::End(prefix.tracks_of(camera))));
+    }
+
+    fn decide(&mut self, peers: &Peers, prefix: &Prefix, out: &mut Vec<Change>) {
         let there = peers.online();
         let large = match self.near {
             None => there > self.options.small_site_max,

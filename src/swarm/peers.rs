@@ -336,7 +336,10 @@ impl Peers {
                 }
                 Verdict::Late => {
                     on.counters.reordered += 1;
-                    return;
+                    // What overtook it was mostly of another track. Of one that is not known the end may have.
+                    if peer.tracks.get(&m.track_id.0).is_none_or(|known| m.timestamp.0 <= known.captured_ms) {
+                        return;
+                    }
                 }
                 Verdict::Duplicate => {
                     on.counters.duplicates += 1;
