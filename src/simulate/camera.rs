@@ -246,7 +246,7 @@ impl Camera {
             match action {
                 Action::Send(envelope) => self.post(envelope, at_us),
                 Action::Subscribe { filter, .. } => self.listen(&filter, true),
-                Action::Unsubscribe { filter } => self.listen(&filter, false),
+                Action::Unsubscribe { filter, .. } => self.listen(&filter, false),
                 Action::Site(event) => self.told.push(*event),
                 Action::Peer { .. } | Action::Trust { .. } | Action::Refused(_) | Action::Unsendable(_) => {}
             }

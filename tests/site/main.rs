@@ -9,4 +9,5 @@ mod support;
 
 mod access;
 mod agreement;
+mod neighbours;
 mod stage;

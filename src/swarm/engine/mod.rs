@@ -175,6 +175,8 @@ pub enum Action {
     },
     /// Listen no longer.
     Unsubscribe {
+        /// What it brought.
+        class: MessageClass,
         /// The filter.
         filter: String,
     },
@@ -476,7 +478,7 @@ impl Engine {
             neighbours::Change::Begin(filter) => {
                 Action::Subscribe { class: MessageClass::Track, filter, qos: Family::Track.qos() }
             }
-            neighbours::Change::End(filter) => Action::Unsubscribe { filter },
+            neighbours::Change::End(filter) => Action::Unsubscribe { class: MessageClass::Track, filter },
         }));
     }
 }
