@@ -54,7 +54,7 @@ pub(super) enum Change {
 #[derive(Debug, Clone)]
 pub(super) struct Neighbours {
     options: Options,
-    own: Option<Ground>,
+    own: Option<Polygon>,
     /// On a large site: those whose tracks are listened to.
     near: Option<BTreeSet<CameraId>>,
     /// Something was heard that may change who is near.
@@ -65,20 +65,8 @@ pub(super) struct Neighbours {
     calm_ticks: u32,
 }
 
-/// A polygon with the box around it.
-#[derive(Debug, Clone)]
-struct Ground {
-    polygon: Polygon,
-    least: Point,
-    most: Point,
-}
-
 impl Neighbours {
     pub(super) fn new(options: Options, own: Option<Polygon>) -> Self {
-        let own = own.map(|polygon| {
-            let (least, most) = around(polygon.corners().iter().copied());
-            Ground { polygon, least, most }
-        });
         Self { options, own, near: None, stale: false, strays: BTreeSet::new(), calm_ticks: 0 }
     }
 
@@ -98,9 +86,7 @@ impl Neighbours {
 
     /// Whether what happens at a place is a camera's business: on a large site what happens far away is not.
     pub(super) fn concerns(&self, place: Point) -> bool {
-        let near = |own: &Ground| {
-            own.polygon.contains(place) || own.polygon.border_distance(place) <= self.options.near_m
-        };
+        let near = |own: &Polygon| own.contains(place) || own.border_distance(place) <= self.options.near_m;
         self.near.is_none() || self.own.as_ref().is_some_and(near)
     }
 
@@ -162,20 +148,20 @@ impl Neighbours {
 
     fn is_near(&self, m: &StatusMessage) -> bool {
         let (Some(own), Some(corners)) = (&self.own, &m.footprint) else { return false };
-        let (least, most) = around(corners.iter().map(|Reals([x, y])| Point::new(*x, *y)));
-        let gap_m = |least: f64, most: f64, from: f64, to: f64| f64::max(from - most, least - to);
-        let apart_m = gap_m(own.least.x, own.most.x, least.x, most.x).max(gap_m(
-            own.least.y,
-            own.most.y,
-            least.y,
-            most.y,
-        ));
-        // The boxes tell of most that they are far away.
-        apart_m <= self.options.near_m && footprint_of(m).is_some_and(|ground| self.is_close(&ground))
+        let (least, most) = own.bounds();
+        let near_m = self.options.near_m;
+        // Beyond one side of our box, all of them.
+        let all = |beyond: &dyn Fn(f64, f64) -> bool| corners.iter().all(|Reals([x, y])| beyond(*x, *y));
+        let is_far = all(&|x, _| x < least.x - near_m)
+            || all(&|x, _| x > most.x + near_m)
+            || all(&|_, y| y < least.y - near_m)
+            || all(&|_, y| y > most.y + near_m);
+        // That tells of most that they are far away.
+        !is_far && footprint_of(m).is_some_and(|ground| self.is_close(&ground))
     }
 
     fn is_close(&self, ground: &Polygon) -> bool {
-        self.own.as_ref().is_some_and(|own| own.polygon.distance(ground) <= self.options.near_m)
+        self.own.as_ref().is_some_and(|own| own.distance(ground) <= self.options.near_m)
     }
 }
 
@@ -184,12 +170,4 @@ fn filters(near: Option<&BTreeSet<CameraId>>, prefix: &Prefix) -> BTreeSet<Strin
         None => BTreeSet::from([prefix.tracks_of_all()]),
         Some(near) => near.iter().map(|camera| prefix.tracks_of(camera)).collect(),
     }
-}
-
-/// The least and the greatest coordinates.
-fn around(points: impl Iterator<Item = Point>) -> (Point, Point) {
-    let ends = (Point::new(f64::INFINITY, f64::INFINITY), Point::new(f64::NEG_INFINITY, f64::NEG_INFINITY));
-    points.fold(ends, |(least, most), p| {
-        (Point::new(least.x.min(p.x), least.y.min(p.y)), Point::new(most.x.max(p.x), most.y.max(p.y)))
-    })
 }
