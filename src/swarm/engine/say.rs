@@ -43,7 +43,9 @@ impl Engine {
         let words = words.filter_map(|seen| Some((track_message(camera, seen)?, priority(seen))));
         let words: Vec<_> = words.collect();
         if self.identity.ground.calibrated {
-            words.iter().for_each(|(message, _)| fuse(&mut self.fusion, message, now));
+            for (message, _) in &words {
+                fuse(&mut self.fusion, message, now);
+            }
         }
         self.fusion.step(epoch_ms(now));
         for (message, priority) in words {
