@@ -15,7 +15,7 @@ use super::{Error, Options};
 const STEP_MAX_US: u64 = 100_000;
 /// Between two looks at the world, and at the tables.
 const LOOK_US: u64 = 1_000_000;
-/// So long after its end an incident is settled, but for one in a partition.
+/// So long after its end an incident is settled, and one in a partition so long after that.
 const SETTLED_US: u64 = 5_000_000;
 /// Cameras that one thread takes at a time.
 const BLOCK: usize = 16;
@@ -52,8 +52,11 @@ pub fn run(options: &Options) -> Result<Summary, Error> {
         if now_us == look_us {
             let calls = gather(&mut cameras, options.threads, |camera| camera.calls(now_us));
             tally.compare(now_us, &cameras, &calls);
+            let (cut_us, healed_us) = network::partition_us(options);
             let due = |incident: &Incident| {
-                let due_us = incident.begin_us + INCIDENT_US + SETTLED_US;
+                let ends_us = incident.begin_us + INCIDENT_US;
+                let is_split = incident.begin_us < healed_us && cut_us < ends_us;
+                let due_us = if is_split { ends_us.max(healed_us) } else { ends_us } + SETTLED_US;
                 (now_us - LOOK_US..now_us).contains(&due_us)
             };
             let due: Vec<usize> = (0..world.incidents.len()).filter(|&i| due(&world.incidents[i])).collect();

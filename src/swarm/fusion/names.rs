@@ -5,7 +5,8 @@
 //! one of two that as many use; of two names that were given within [`BIRTH_MS`],
 //! which are two founding reports of one coming, always the older. So tables that hear the same come to the
 //! same names, and one table that took somebody for another does not talk all others into it. A name that
-//! another bears here is given up only in exchange: where most call both by each other's names.
+//! another bears here is given up only in exchange: where most call both by each other's names. If that other was not
+//! seen since this one was founded, it is the same person, whom this table had lost.
 
 use super::identity;
 use super::pace::Pace;
@@ -39,6 +40,11 @@ pub(super) fn settle(people: &mut [Person], pace: Pace, now_ms: i64) {
             let bearer = bearers.binary_search_by_key(&claim, |b| b.0).ok().map(|at| bearers[at].1);
             match bearer {
                 None if wins && may_be => people[row].id = claim,
+                Some(other) if wins && people[other].seen_ms < people[row].founded_ms => {
+                    people[row].id = claim;
+                    people[other].id = id;
+                    people[other].give_up();
+                }
                 Some(other) if of_one.len() > own && is_called(&people[other], id, pace, now_ms) => {
                     people[row].id = claim;
                     people[other].id = id;

@@ -27,7 +27,8 @@ const BINDING_MS: i64 = 3_000;
 const NO_TRACK: u32 = 0;
 /// Tracks that one person is bound to at most.
 const BINDINGS_MAX: usize = 24;
-/// Existence, natural log-odds: of a first report; of who is shown, at least.
+/// Existence, natural log-odds: of who is nobody; of a first report; of who is shown, at least.
+const EXIST_GONE: f64 = -6.0;
 const EXIST_BEGIN: f64 = -3.0;
 pub(super) const EXIST_SHOWN: f64 = 0.0;
 /// Nearer than this two that no camera tells apart are one, metres; told apart within this time, milliseconds.
@@ -206,6 +207,11 @@ impl Person {
         let from_ms = (now_ms - pace.stretched_ms(CLAIM_MS)).max(self.renamed_ms);
         let fresh = move |b: &&Binding| b.claim != 0 && !Roster::is_own(b.camera) && b.seen_ms >= from_ms;
         self.bindings.iter().filter(fresh).filter(|b| self.is_newest(b)).map(|b| b.claim)
+    }
+
+    /// This was somebody else, who goes on without it: it leaves the table with the next step.
+    pub(super) fn give_up(&mut self) {
+        (self.confirmed, self.exists) = (false, EXIST_GONE);
     }
 
     /// Whether our own camera sees this person: then the others hear what we call them.
