@@ -4,6 +4,8 @@
 //! Owns the connection `{camera_id}-fleet`, whose session is kept and whose will says `offline`, and a store of
 //! its own beside the camera's outbox: what is in it waits for a server that may be away for days, and must
 //! not take the room of events that other cameras wait for. What the server acknowledges is forgotten there.
+//! The watchlist is kept in [`WATCHLIST_FILE`] in the state folder, so that a camera that starts without a
+//! network knows who is wanted; the server's updates go on from its version.
 //! Orders go to the desk of `orders` and come back as replies. On stop it waits until the surface has handed
 //! over the last track and the desk its last reply, sends both, and leaves with `offline`.
 
@@ -21,7 +23,7 @@ use super::links::CHANGE_WITHIN;
 use super::modes;
 use super::orders::Desk;
 use super::surface::SurfaceReport;
-use crate::base::{Clock, Time};
+use crate::base::{Clock, Readers, Time, replace_file};
 use crate::capture::{self, Capture};
 use crate::config::BrokerLink;
 use crate::control::{Asker, RUNNING_MAX, Reply, Request, Unread};
@@ -47,6 +49,10 @@ const REPLIES_MAX: usize = 4 * RUNNING_MAX;
 const LINK: &str = "fleet";
 /// The store's folder, beside that of the outbox.
 const STORE: &str = "outbox-fleet";
+/// The watchlist's file in the state folder.
+const WATCHLIST_FILE: &str = "watchlist.json";
+/// It is not written more often: a large one has 10 MB, and flash wears.
+const WATCHLIST_EVERY: Duration = Duration::from_secs(10);
 
 /// An order for the desk.
 #[derive(Debug)]
@@ -112,6 +118,10 @@ pub(super) struct FleetTask {
     gauge: Arc<Mutex<Gauge>>,
     /// Orders that found no room at the desk.
     asks_lost: u64,
+    /// The watchlist has changed since it was written.
+    unwritten: bool,
+    /// When it was written last.
+    written: Option<Time>,
 }
 
 impl FleetTask {
@@ -119,6 +129,7 @@ impl FleetTask {
     pub(super) fn start(setup: Setup) -> Result<(Self, Ends), link::Error> {
         let now = setup.clock.now();
         let mut fleet = Fleet::new(setup.options.clone(), setup.boot_ms);
+        restore_watchlist(&setup, &mut fleet);
         let dir = setup.outbox.dir.with_file_name(STORE);
         let outbox = OutboxOptions { dir, ..setup.outbox.clone() };
         let outbox = Outbox::open(&outbox, &[LINK], Arc::clone(&setup.clock));
@@ -139,6 +150,8 @@ impl FleetTask {
             outbox,
             gauge: Arc::default(),
             asks_lost: 0,
+            unwritten: false,
+            written: None,
             setup,
         };
         Ok((task, ends))
@@ -174,6 +187,10 @@ impl FleetTask {
                 Ok(()) = self.connects.changed() => self.feed(Input::Connected).await,
                 _ = tick.tick() => {
                     self.feed(Input::Tick).await;
+                    let now = self.now();
+                    if self.written.is_none_or(|written| now.since(written) >= WATCHLIST_EVERY) {
+                        self.write_watchlist().await;
+                    }
                     self.show();
                 }
                 // Last, so that a flood from outside holds up nothing of ours.
@@ -239,7 +256,24 @@ impl FleetTask {
                 }
             }
             Action::Measure => {}
+            Action::KeepWatchlist => self.unwritten = true,
             Action::Refused(why) => tracing::debug!(camera = %self.setup.camera, why, "message refused"),
+        }
+    }
+
+    /// Writes the watchlist if it has changed; what can't be written is tried again.
+    async fn write_watchlist(&mut self) {
+        if !self.unwritten {
+            return;
+        }
+        self.written = Some(self.now());
+        let (path, bytes) = (self.setup.state_dir.join(WATCHLIST_FILE), self.fleet.watchlist());
+        let write = tokio::task::spawn_blocking(move || replace_file(&path, &bytes, Readers::OwnerOnly));
+        match write.await.map_err(std::io::Error::other).and_then(|written| written) {
+            Ok(()) => self.unwritten = false,
+            Err(error) => {
+                tracing::warn!(camera = %self.setup.camera, "the watchlist is not kept over a restart: {error}");
+            }
         }
     }
 
@@ -303,6 +337,7 @@ impl FleetTask {
             tracing::warn!(camera = %self.setup.camera, "the last tracks or replies are missing; going without");
         }
         self.feed(Input::Leaving).await;
+        self.write_watchlist().await;
         let farewell = self.fleet.will(self.now());
         let status = self.link.close(Some(farewell), GOODBYE_WITHIN).await;
         drop(self.router);
@@ -313,6 +348,19 @@ impl FleetTask {
         if left > 0 || kept > 0 {
             tracing::info!(camera = %self.setup.camera, left, kept, "not acknowledged by the fleet server before the stop; kept are sent at the next start");
         }
+    }
+}
+
+/// Puts the watchlist of the last run in force. One that can't be read is left out: the server has it.
+fn restore_watchlist(setup: &Setup, fleet: &mut Fleet) {
+    let path = setup.state_dir.join(WATCHLIST_FILE);
+    let why = match std::fs::read(&path) {
+        Ok(kept) => fleet.restore_watchlist(&kept).err().map(|error| error.to_string()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => Some(error.to_string()),
+    };
+    if let Some(why) = why {
+        tracing::warn!(camera = %setup.camera, "{}: {why}; asking the server for the watchlist", path.display());
     }
 }
 

@@ -15,7 +15,8 @@
 //!   what is in force then is published over it.
 //! - Said in the document's dialect; the three there are are understood (`dialect`). Keys without a value are
 //!   left out: no number is invented.
-//! - A wanted plate makes a notification that says why it is wanted, once for a track.
+//! - A wanted plate makes a notification that says why it is wanted, once for a track. The watchlist outlives
+//!   a restart ([`Action::KeepWatchlist`]).
 //! - Nothing here reads a clock, a file or a socket: [`Fleet::handle`] takes an input and `now`, and says what
 //!   is to be done.
 //!

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::{ErrorKind, parse_timestamp};
+use crate::base::{ErrorKind, parse_timestamp, rfc3339};
 
 /// Most entries.
 pub const ENTRIES_MAX: usize = 100_000;
@@ -64,7 +64,7 @@ pub struct Match<'a> {
 }
 
 /// What an update does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// These are all.
@@ -76,7 +76,7 @@ pub enum Mode {
 }
 
 /// An update as it is sent.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Update {
     /// Rises with every update.
     pub version: u64,
@@ -87,17 +87,17 @@ pub struct Update {
 }
 
 /// An entry as it is sent: the keys of the server's own table.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Sent {
     #[serde(alias = "license_plate_text")]
     plate_number: String,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     alert_level: Option<AlertLevel>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     expiry_date: Option<String>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     is_active: Option<bool>,
 }
 
@@ -190,6 +190,19 @@ impl Watchlist {
     /// Nobody is wanted.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+
+    /// The list as an update that replaces another, JSON: what is kept over a restart.
+    pub fn to_json(&self) -> Vec<u8> {
+        let entries = self.entries.iter().map(|(plate, entry)| Sent {
+            plate_number: plate.to_string(),
+            reason: Some(entry.reason.to_string()),
+            alert_level: Some(entry.level),
+            expiry_date: entry.expires_ms.map(rfc3339),
+            is_active: None,
+        });
+        let update = Update { version: self.version, mode: Mode::Replace, entries: entries.collect() };
+        serde_json::to_vec(&update).unwrap_or_default()
     }
 
     /// Takes an update, whole or not at all.
@@ -363,6 +376,19 @@ mod tests {
         assert_eq!((list.exact("A1", NOW), list.len(), list.version()), (None, 1, 3));
         assert_eq!(list.apply(update(9, "replace", "")), Ok(Applied::Changed));
         assert!(list.is_empty());
+    }
+
+    #[test]
+    fn what_is_kept_over_a_restart_is_the_same_list() {
+        let list = list(
+            r#"{"plate_number":"กข 99","reason":"\"stolen\"","alert_level":"low"},
+               {"plate_number":"B1","expiry_date":"2026-11-20T20:38:03.250Z"},
+               {"plate_number":"C1","is_active":false}"#,
+        );
+        let mut again = Watchlist::default();
+        let kept = Update::from_json(&list.to_json()).unwrap();
+        assert_eq!(again.apply(kept), Ok(Applied::Changed));
+        assert_eq!((&again.entries, again.version), (&list.entries, 1));
     }
 
     #[test]

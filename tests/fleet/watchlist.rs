@@ -31,3 +31,25 @@ async fn a_wanted_plate_among_twenty_thousand_is_told_with_its_reason() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wanted_plate_is_known_after_a_restart_when_the_broker_has_forgotten_the_list() {
+    against_each_broker(Setup::default(), async |broker: TestBroker| {
+        let mut told = Ear::on(broker.port(), "lprserver/blacklist/notifications").await;
+        let list =
+            r#"{"version":1,"mode":"replace","entries":[{"plate_number":"A80007","reason":"stolen"}]}"#;
+        told.0.send(presence("lprserver/blacklist/updates", list));
+        let camera = street(broker.port(), "realtime", 20);
+        for run in ["the first run", "the run after it"] {
+            let mut program = camera.run();
+            let (said, _) = told.hears(run, |said| said["type"] == "blacklist_match").await;
+            assert_eq!(
+                (&said["blacklist_reason"], &said["watchlist_version"]),
+                (&json!("stolen"), &json!(1))
+            );
+            program.exit().await;
+            told.0.send(presence("lprserver/blacklist/updates", ""));
+        }
+    })
+    .await;
+}

@@ -12,7 +12,7 @@ use super::health::{CameraState, Level, Vitals};
 use super::ids::Ids;
 use super::orders::{self, Question};
 use super::topics::{Inlet, Topics};
-use super::watchlist::{Applied, Match, Update, Watchlist, normalized};
+use super::watchlist::{Applied, Match, Update, UpdateError, Watchlist, normalized};
 use super::{Options, Tuning, settings};
 use crate::base::{Time, rfc3339};
 use crate::control::{Asker, Door, Rejection, Reply, Request, Unread};
@@ -59,6 +59,8 @@ pub enum Action {
     Ask(Asker, Result<Request, Unread>),
     /// Look how the camera is, and tell by [`Input::Vitals`].
     Measure,
+    /// Keep what [`Fleet::watchlist`] says over a restart.
+    KeepWatchlist,
     /// A message could not be used, for this reason.
     Refused(String),
 }
@@ -160,6 +162,16 @@ impl Fleet {
         }
     }
 
+    /// The watchlist, to be kept.
+    pub fn watchlist(&self) -> Vec<u8> {
+        self.watchlist.to_json()
+    }
+
+    /// Puts in force what was kept; until the server says otherwise.
+    pub fn restore_watchlist(&mut self, kept: &[u8]) -> Result<(), UpdateError> {
+        Update::from_json(kept).and_then(|update| self.watchlist.apply(update)).map(|_| ())
+    }
+
     /// What the connection asks for.
     pub fn subscriptions(&self) -> Vec<(String, Qos)> {
         self.topics.subscriptions()
@@ -255,7 +267,9 @@ impl Fleet {
                     }
                 });
             }
-            Some(Inlet::Watchlist) => self.watchlist(&delivery.payload, now, out),
+            // An emptied topic says nothing about who is wanted.
+            Some(Inlet::Watchlist) if delivery.payload.is_empty() => {}
+            Some(Inlet::Watchlist) => self.update_watchlist(&delivery.payload, now, out),
         }
     }
 
@@ -375,12 +389,13 @@ impl Fleet {
         }
     }
 
-    fn watchlist(&mut self, payload: &[u8], now: Time, out: &mut Vec<Action>) {
+    fn update_watchlist(&mut self, payload: &[u8], now: Time, out: &mut Vec<Action>) {
         let applied = Update::from_json(payload).and_then(|update| self.watchlist.apply(update));
         match applied {
             Ok(Applied::Known) => {}
             Ok(Applied::Gap { .. }) => self.ask_for_watchlist(now, out),
             Ok(Applied::Changed) => {
+                out.push(Action::KeepWatchlist);
                 let living: Vec<(u32, Plate)> =
                     self.plates.iter().map(|(id, plate)| (*id, plate.clone())).collect();
                 for (track, plate) in living {

@@ -45,6 +45,9 @@ const GAIN_RANGE: std::ops::RangeInclusive<f32> = 0.4..=2.5;
 /// Steps of the gain per 1.0.
 const GAIN_STEPS: usize = 128;
 
+/// Samples that are handled together.
+type Lane = [u8; LANES];
+
 #[derive(Debug)]
 pub(super) struct Background {
     grid: Grid,
@@ -58,8 +61,9 @@ pub(super) struct Background {
     pub(super) radius: Vec<u8>,
     /// Smallest radius at present.
     floor: u8,
-    /// Row by row: for each of [`SAMPLES`] a row of Y, one of Cb, one of Cr.
-    samples: Vec<u8>,
+    /// For each lane what [`SAMPLES`] pictures showed there: Y, Cb, Cr. So what one look at a lane reads
+    /// lies together.
+    samples: Vec<[[Lane; 3]; SAMPLES]>,
     rng: Pcg32,
     /// Which of [`MEAN_ROWS`] is due.
     phase: usize,
@@ -78,7 +82,7 @@ impl Background {
             deviation: fine(),
             radius: plane(),
             floor: RADIUS_MIN,
-            samples: vec![0; grid.len() * SAMPLES * 3],
+            samples: vec![[[[0; LANES]; 3]; SAMPLES]; grid.len() / LANES],
             // What matters is that it is even, and the same in every run.
             rng: Pcg32::seed_from_u64(0x0BAC_C6D0),
             phase: 0,
@@ -123,9 +127,9 @@ impl Background {
     }
 
     fn store(&mut self, picture: &Picture, from: usize, (row, column): (usize, usize), sample: usize) {
-        let to = (row * SAMPLES + sample) * 3 * self.grid.stride + column;
-        for (c, plane) in picture.planes.iter().enumerate() {
-            self.samples[to + c * self.grid.stride] = plane[from];
+        let to = row * self.grid.stride + column;
+        for (kept, plane) in self.samples[to / LANES][sample].iter_mut().zip(&picture.planes) {
+            kept[to % LANES] = plane[from];
         }
     }
 
@@ -137,11 +141,11 @@ impl Background {
         for row in (0..self.grid.height).step_by(GAIN_STEP) {
             let start = row * self.grid.stride;
             for at in (start..start + self.grid.width).step_by(GAIN_STEP) {
-                let (now, mean) = (usize::from(picture.planes[0][at]), usize::from(self.mean[0][at]));
+                let (now, mean) = (u32::from(picture.planes[0][at]), u32::from(self.mean[0][at]));
                 // The ends of the range are clipped and say little about light.
                 if busy[at] == 0 && (24..=230).contains(&mean) && (12..=245).contains(&now) {
-                    let step = (now * GAIN_STEPS + mean / 2) / mean;
-                    histogram[step.min(3 * GAIN_STEPS - 1)] += 1;
+                    let step = (now * GAIN_STEPS as u32 + mean / 2) / mean;
+                    histogram[(step as usize).min(3 * GAIN_STEPS - 1)] += 1;
                     count += 1;
                 }
             }
@@ -199,12 +203,11 @@ impl Background {
     pub(super) fn rescale(&mut self, gain: f32) {
         let by = (gain * 256.0) as i32;
         let light = |y: u8| ((i32::from(y) * by + 128) >> 8).min(255) as u8;
-        for rows in self.samples.chunks_exact_mut(3 * self.grid.stride) {
-            let (luma, chroma) = rows.split_at_mut(self.grid.stride);
+        for [luma, chroma @ ..] in self.samples.as_flattened_mut() {
             for y in luma {
                 *y = light(*y);
             }
-            for c in chroma {
+            for c in chroma.as_flattened_mut() {
                 *c = scaled_chroma(*c, by);
             }
         }
@@ -241,12 +244,10 @@ impl Background {
     /// Writes 1 where the picture, within the window, is not the background, 0 elsewhere in it and where
     /// `active` is 0.
     pub(super) fn classify(&self, picture: &Picture, window: Window, active: &[u8], changed: &mut [u8]) {
-        let lanes = self.grid.stride / LANES;
         let [luma, cb, cr] = picture.planes.each_ref().map(|p| p.as_chunks::<LANES>().0);
         let mean = self.mean.each_ref().map(|p| p.as_chunks::<LANES>().0);
         let radius = self.radius.as_chunks::<LANES>().0;
         let active = active.as_chunks::<LANES>().0;
-        let samples = self.samples.as_chunks::<LANES>().0;
         let changed = changed.as_chunks_mut::<LANES>().0;
         for i in window.rows(self.grid).flat_map(|row| row.start / LANES..row.end / LANES) {
             let changed = &mut changed[i];
@@ -256,12 +257,9 @@ impl Background {
             if *changed == [0; LANES] {
                 continue;
             }
-            let first = i / lanes * SAMPLES * 3 * lanes + i % lanes;
             let mut matches = [0_u8; LANES];
-            for sample in 0..SAMPLES {
-                let at = first + sample * 3 * lanes;
-                let kept = [&samples[at], &samples[at + lanes], &samples[at + 2 * lanes]];
-                let near = self::near(now, kept, &radius[i]);
+            for sample in &self.samples[i] {
+                let near = self::near(now, sample.each_ref(), &radius[i]);
                 matches = std::array::from_fn(|k| matches[k] + (near[k] & 1));
             }
             for (changed, matches) in changed.iter_mut().zip(matches) {
@@ -351,12 +349,14 @@ impl Background {
         }
         // Gaps between chosen pixels are even random numbers of the wanted mean.
         let gap = (2.0 / rate) as u32;
+        let columns = window.right.min(grid.width) - window.left;
+        let pixels = columns * (window.bottom - window.top);
         let mut next = self.rng.next_u32() % gap;
-        while (next as usize) < grid.width * grid.height {
-            let (row, column) = (next as usize / grid.width, next as usize % grid.width);
+        while (next as usize) < pixels {
+            let (row, column) = (window.top + next as usize / columns, window.left + next as usize % columns);
             let at = row * grid.stride + column;
             let random = self.rng.next_u32();
-            if held[at] == 0 && window.contains(row, column) {
+            if held[at] == 0 {
                 let sample = random as usize & (SAMPLES - 1);
                 self.store(picture, at, (row, column), sample);
                 // And next door (the paper's 3.3), where no object stands.
@@ -373,7 +373,8 @@ impl Background {
 
 /// All ones where both luma and chroma are near. The two chroma differences together may be as large
 /// as the luma difference: colour carries less noise than light, after the codec's averaging.
-fn near(now: [&[u8; LANES]; 3], then: [&[u8; LANES]; 3], radius: &[u8; LANES]) -> [u8; LANES] {
+#[inline]
+fn near(now: [&Lane; 3], then: [&Lane; 3], radius: &Lane) -> Lane {
     std::array::from_fn(|k| {
         let [luma, cb, cr] = [0, 1, 2].map(|c| now[c][k].abs_diff(then[c][k]));
         let light = luma <= radius[k];

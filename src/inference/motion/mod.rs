@@ -208,14 +208,19 @@ impl State {
             self.begin();
             return;
         }
-        self.background.measure_noise(&self.picture);
+        if window.is_whole(grid) {
+            self.background.measure_noise(&self.picture);
+        }
         self.background.classify(&self.picture, window, &self.active, &mut self.raw);
-        let quiet = !self.raw.contains(&1);
-        self.unlit.copy_from_slice(&self.raw);
+        // What is outside the window is 0 in all of these.
+        let rows = window.top * grid.stride..window.bottom * grid.stride;
+        let (raw, unlit) = (&self.raw[rows.clone()], &mut self.unlit[rows.clone()]);
+        let quiet = !raw.contains(&1);
+        unlit.copy_from_slice(raw);
         if !quiet {
             light::remove(&self.picture, &self.background, window, &self.raw, &mut self.unlit);
         }
-        let count: usize = self.unlit.iter().map(|&c| usize::from(c)).sum();
+        let count: usize = self.unlit[rows].iter().map(|&c| usize::from(c)).sum();
         if count as f32 > SCENE_CHANGE * self.active_count as f32 {
             self.begin();
             return;
@@ -269,6 +274,7 @@ impl State {
         if self.window != last {
             // What is outside now has not changed.
             self.raw.fill(0);
+            self.unlit.fill(0);
             self.changed.fill(0);
         }
     }

@@ -64,14 +64,11 @@ pub(super) struct People {
     covers: Vec<Cover>,
     /// The group at hand: 0 where a pixel is not set, otherwise 1 + the number of covers on it.
     field: Vec<u8>,
-    /// Sums over `field` from the top left corner: set and unexplained pixels.
-    set: Vec<u32>,
-    rest: Vec<u32>,
+    sums: Sums,
 }
 
 impl People {
     pub(super) fn new(grid: Grid) -> Self {
-        let sums = (grid.width + 1) * (grid.height + 1);
         Self {
             grid,
             objects: Vec::with_capacity(OBJECTS_MAX),
@@ -80,8 +77,7 @@ impl People {
             sets: Sets::with_capacity(super::blobs::BLOBS_MAX),
             covers: Vec::with_capacity(GROUP_PEOPLE_MAX),
             field: vec![0; grid.width * grid.height],
-            set: vec![0; sums],
-            rest: vec![0; sums],
+            sums: Sums::new(grid),
         }
     }
 
@@ -181,8 +177,8 @@ impl People {
         let (width, height) = (frame.width(), frame.height());
         let middle = (frame.left + frame.right) as f32 / 2.0;
         for _ in 0..GROUP_VEHICLES_MAX {
-            self.sum(width, height);
-            let set = |place| box_sum(&self.rest, width, height, place);
+            self.sums.fill(&self.field, width, height);
+            let set = |place| self.sums.within(place)[REST];
             let person = |foot| scale.person(middle, (frame.top + foot) as f32);
             let Some(rect) = vehicle::find(width, height, set, person) else { return };
             let person = person(rect.bottom);
@@ -222,29 +218,10 @@ impl People {
         }
     }
 
-    /// Fills the two tables of sums (Crow 1984).
-    fn sum(&mut self, width: usize, height: usize) {
-        let stride = width + 1;
-        self.set[..stride].fill(0);
-        self.rest[..stride].fill(0);
-        for row in 0..height {
-            let (mut set, mut rest) = (0, 0);
-            let at = (row + 1) * stride;
-            (self.set[at], self.rest[at]) = (0, 0);
-            for column in 0..width {
-                let v = self.field[row * width + column];
-                set += u32::from(v != 0);
-                rest += u32::from(v == 1);
-                self.set[at + column + 1] = self.set[at + column + 1 - stride] + set;
-                self.rest[at + column + 1] = self.rest[at + column + 1 - stride] + rest;
-            }
-        }
-    }
-
     /// The rectangle that explains most, relative to the group's corner.
     fn best(&mut self, frame: Rect, scale: &Scale) -> Option<Cover> {
         let (width, height) = (frame.width(), frame.height());
-        self.sum(width, height);
+        self.sums.fill(&self.field, width, height);
         let middle = (frame.left + frame.right) as f32 / 2.0;
         let whole = scale.person(middle, frame.bottom as f32)?;
         // Steps are parts of a person, and larger where a group is so large that it would take long.
@@ -265,9 +242,11 @@ impl People {
             let (w, h) = (person.width.round().max(2.0) as isize, person.height.round() as isize);
             let beyond = |cut: bool| if cut { w / 2 } else { w / 4 };
             let (first, last) = (beyond(frame.left == 0), beyond(frame.right == self.grid.width));
+            let bands =
+                ZONES.each_ref().map(|zone| Band::new(zone, foot as isize - h, (w, h), picture, &self.sums));
             for left in (-first..=width as isize - w + last).step_by(dx) {
                 let place = Place { left, top: foot as isize - h, right: left + w, bottom: foot as isize };
-                let gain = self.gain(place, picture, width, height);
+                let gain = self.gain(place, &bands, picture);
                 if gain > best.map_or(GAIN_MIN, |(most, _)| most) {
                     best = Some((gain, Cover { rect: place.clipped(width, height), person }));
                 }
@@ -277,29 +256,23 @@ impl People {
     }
 
     /// How much more the pixels in and around this place look like a person than like anything else:
-    /// the log likelihood ratio per pixel under [`ZONES`], where what others explain and what lies
+    /// the log likelihood ratio per pixel under its `bands`, where what others explain and what lies
     /// outside the `picture` say nothing.
-    fn gain(&self, place: Place, picture: Place, width: usize, height: usize) -> f32 {
-        let (w, h) = (place.right - place.left, place.bottom - place.top);
-        let area = (w * h) as f32;
-        if box_sum(&self.rest, width, height, place) < NEW_MIN * area {
+    fn gain(&self, place: Place, bands: &[Band], picture: Place) -> f32 {
+        let area = ((place.right - place.left) * (place.bottom - place.top)) as f32;
+        if self.sums.within(place)[REST] < NEW_MIN * area {
             return 0.0;
         }
-        let part = |of: isize, part: f32| (of as f32 * part).round() as isize;
+        let count = |left: isize, right: isize, band: &Band| {
+            let columns = (right.min(picture.right) - left.max(picture.left)).max(0);
+            let [set, rest] = self.sums.between(band.rows, left, right);
+            (rest, (band.seen * columns) as f32 - set)
+        };
         let mut gain = 0.0;
-        for zone in &ZONES {
-            let (top, bottom) = (place.top + part(h, zone.top), place.top + part(h, zone.bottom));
-            let inset = part(w, zone.inset);
-            let all = Place { top, bottom, ..place };
-            let core = Place { left: place.left + inset, right: place.right - inset, ..all };
-            let count = |p: Place| {
-                let seen = p.within(picture);
-                let area = ((seen.right - seen.left).max(0) * (seen.bottom - seen.top).max(0)) as f32;
-                let bare = area - box_sum(&self.set, width, height, p);
-                (box_sum(&self.rest, width, height, p), bare)
-            };
-            let (rest, bare) = count(all);
-            let (rest_core, bare_core) = count(core);
+        for band in bands {
+            let zone = band.zone;
+            let (rest, bare) = count(place.left, place.right, band);
+            let (rest_core, bare_core) = count(place.left + band.inset, place.right - band.inset, band);
             gain += rest_core * zone.core.0 + bare_core * zone.core.1;
             gain += (rest - rest_core) * zone.sides.0 + (bare - bare_core) * zone.sides.1;
         }
@@ -363,10 +336,31 @@ struct Zone {
     sides: (f32, f32),
 }
 
+/// A [`Zone`] of somebody who stands at a certain row.
+struct Band {
+    zone: &'static Zone,
+    /// Where its rows begin and end in the table of sums.
+    rows: (usize, usize),
+    /// Rows of it that lie in the picture.
+    seen: isize,
+    /// Columns on either side that are not core.
+    inset: isize,
+}
+
+impl Band {
+    /// The zone of somebody of this size (columns, rows) whose top is at row `top`.
+    fn new(zone: &'static Zone, top: isize, size: (isize, isize), picture: Place, sums: &Sums) -> Self {
+        let part = |of: isize, part: f32| (of as f32 * part).round() as isize;
+        let (from, to) = (top + part(size.1, zone.top), top + part(size.1, zone.bottom));
+        let seen = (to.min(picture.bottom) - from.max(picture.top)).max(0);
+        Self { zone, rows: (sums.row(from), sums.row(to)), seen, inset: part(size.0, zone.inset) }
+    }
+}
+
 /// The silhouette of people who walk, of whom one pixel in six is not seen, behind something or of the
 /// background's colour: the head (set 0.75, beside it 0.15), the trunk (0.8; 0.45), the legs (0.7; 0.3);
 /// above the head (0.15) and below the feet (0.3) something else begins.
-const ZONES: [Zone; 5] = [
+static ZONES: [Zone; 5] = [
     Zone { top: -0.15, bottom: 0.0, inset: 0.25, core: (-1.2, 0.0), sides: (0.0, 0.0) },
     Zone { top: 0.0, bottom: 0.15, inset: 0.3, core: (0.41, -0.69), sides: (-1.2, 0.53) },
     Zone { top: 0.15, bottom: 0.5, inset: 0.2, core: (0.47, -0.92), sides: (-0.11, 0.10) },
@@ -391,15 +385,6 @@ impl From<Rect> for Place {
 }
 
 impl Place {
-    fn within(self, o: Self) -> Self {
-        Self {
-            left: self.left.max(o.left),
-            top: self.top.max(o.top),
-            right: self.right.min(o.right),
-            bottom: self.bottom.min(o.bottom),
-        }
-    }
-
     fn clipped(self, width: usize, height: usize) -> Rect {
         let clip = |v: isize, max: usize| v.clamp(0, max as isize) as usize;
         Rect {
@@ -411,11 +396,58 @@ impl Place {
     }
 }
 
-fn box_sum(table: &[u32], width: usize, height: usize, r: Place) -> f32 {
-    let x = |v: isize| v.clamp(0, width as isize) as usize;
-    let y = |v: isize| v.clamp(0, height as isize) as usize * (width + 1);
-    let (l, t, r, b) = (x(r.left), y(r.top), x(r.right), y(r.bottom));
-    (table[b + r] + table[t + l]) as f32 - (table[b + l] + table[t + r]) as f32
+/// Sums over a field from its top left corner (Crow 1984).
+#[derive(Debug)]
+struct Sums {
+    width: usize,
+    height: usize,
+    /// Set pixels and, at [`REST`], those of them that nothing explains.
+    table: Vec<[u32; 2]>,
+}
+
+/// Where the sums of unexplained pixels are.
+const REST: usize = 1;
+
+impl Sums {
+    /// Room for a field as large as the grid.
+    fn new(grid: Grid) -> Self {
+        Self { width: 0, height: 0, table: vec![[0; 2]; (grid.width + 1) * (grid.height + 1)] }
+    }
+
+    /// Sums up a field of this size.
+    fn fill(&mut self, field: &[u8], width: usize, height: usize) {
+        (self.width, self.height) = (width, height);
+        let stride = width + 1;
+        self.table[..stride].fill([0; 2]);
+        for (row, field) in field.chunks_exact(width).take(height).enumerate() {
+            let (above, below) = self.table[row * stride..][..2 * stride].split_at_mut(stride);
+            let mut sum = [0; 2];
+            below[0] = sum;
+            for ((&v, above), below) in field.iter().zip(&above[1..]).zip(&mut below[1..]) {
+                sum = [sum[0] + u32::from(v != 0), sum[REST] + u32::from(v == 1)];
+                *below = [above[0] + sum[0], above[REST] + sum[REST]];
+            }
+        }
+    }
+
+    /// Set and unexplained pixels in a place.
+    fn within(&self, place: Place) -> [f32; 2] {
+        self.between((self.row(place.top), self.row(place.bottom)), place.left, place.right)
+    }
+
+    /// The same between two rows that [`Self::row`] named, and two columns.
+    fn between(&self, (top, bottom): (usize, usize), left: isize, right: isize) -> [f32; 2] {
+        let column = |v: isize| v.clamp(0, self.width as isize) as usize;
+        let (left, right) = (column(left), column(right));
+        let [lt, rt, lb, rb] =
+            [top + left, top + right, bottom + left, bottom + right].map(|at| self.table[at]);
+        [0, REST].map(|i| (rb[i] + lt[i]) as f32 - (lb[i] + rt[i]) as f32)
+    }
+
+    /// Where a row begins in the table.
+    fn row(&self, row: isize) -> usize {
+        row.clamp(0, self.height as isize) as usize * (self.width + 1)
+    }
 }
 
 /// Whether a group is no larger than `slack` times a person, in height a little less.

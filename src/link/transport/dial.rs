@@ -84,9 +84,9 @@ impl Target {
         reached(Phase::Securing);
         let mut certificates = None;
         let stream: Box<dyn Stream> = match &self.tls {
-            None => Box::new(stream),
+            None => Box::new(Prompt(stream)),
             Some(options) => {
-                let secure = tls::connect(options, &self.host, stream).await;
+                let secure = tls::connect(options, &self.host, Prompt(stream)).await;
                 let (stream, dates) = secure.map_err(|fault| self.insecure(fault))?;
                 certificates = Some(dates);
                 Box::new(stream)
@@ -153,6 +153,58 @@ fn tune(stream: &TcpStream) {
     #[cfg(target_os = "linux")]
     if let Err(error) = SockRef::from(stream).set_tcp_notsent_lowat(UNSENT_BYTES_MAX) {
         tracing::debug!(%error, "TCP_NOTSENT_LOWAT could not be set");
+    }
+}
+
+/// A connection that acknowledges what it reads at once (`TCP_QUICKACK`, RFC 1122 allows up to half a second).
+///
+/// A broker that leaves Nagle's algorithm on, as mosquitto does unless `set_tcp_nodelay` is set, holds a
+/// small packet back while an earlier one is not acknowledged: what follows a PUBACK would wait 40 ms.
+/// Linux forgets the wish as soon as it sends, so it is said again after each read.
+struct Prompt(TcpStream);
+
+impl AsyncRead for Prompt {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let read = ready!(Pin::new(&mut self.0).poll_read(context, buffer));
+        #[cfg(target_os = "linux")]
+        if let Err(error) = SockRef::from(&self.0).set_tcp_quickack(true) {
+            tracing::trace!(%error, "TCP_QUICKACK could not be set");
+        }
+        Poll::Ready(read)
+    }
+}
+
+impl AsyncWrite for Prompt {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write_vectored(context, parts)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(context)
     }
 }
 
