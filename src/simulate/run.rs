@@ -82,7 +82,9 @@ fn summary(options: &Options, world: &World, mail: &Mail, tally: &Tally, cameras
     let count = cameras.len() as f64;
     let near = |c: &Camera| c.engine.neighbours().map_or(options.cameras - 1, BTreeSet::len);
     let mut counted = mail.counted;
-    cameras.iter().for_each(|camera| counted += camera.counted);
+    for camera in &*cameras {
+        counted += camera.counted;
+    }
     Summary {
         agreement: tally.agreement.clone(),
         healed_us: (!options.faults.partition.is_zero()).then(|| network::partition_us(options).1),
