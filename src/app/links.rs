@@ -20,7 +20,7 @@ use crate::link::{
     self, Client, Deliveries, LinkHandle, LinkSender, Outbox, OutboxOptions, OutboxStatus, Route, Router,
     Status,
 };
-use crate::model::{CameraId, Delivery, Envelope, MessageClass};
+use crate::model::{CameraId, Delivery, Envelope, MessageClass, Qos};
 use crate::swarm::Engine;
 
 /// How long the store may take for its last commit.
@@ -181,6 +181,20 @@ impl Links {
             }
         }
         self.route();
+    }
+
+    /// Listens to a filter of a class on every link that carries it.
+    pub(super) fn listen(&self, class: MessageClass, filter: &str, qos: Qos) {
+        for link in self.each.iter().filter(|link| link.made_with.carries.classes.contains(&class)) {
+            link.sender.listen(filter.to_owned(), qos);
+        }
+    }
+
+    /// Listens to a filter no longer.
+    pub(super) fn ignore(&self, class: MessageClass, filter: &str) {
+        for link in self.each.iter().filter(|link| link.made_with.carries.classes.contains(&class)) {
+            link.sender.ignore(filter.to_owned());
+        }
     }
 
     /// What the links show of themselves.

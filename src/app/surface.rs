@@ -174,7 +174,8 @@ impl Surface {
         for action in actions.drain(..) {
             match action {
                 Action::Send(envelope) => swarm.links.router.send(envelope),
-                Action::Subscribe { .. } | Action::Unsubscribe { .. } => {}
+                Action::Subscribe { class, filter, qos } => swarm.links.listen(class, &filter, qos),
+                Action::Unsubscribe { class, filter } => swarm.links.ignore(class, &filter),
                 Action::Peer { camera, change } => {
                     tracing::info!(camera = %self.camera, peer = %camera, ?change, "peer");
                 }

@@ -114,12 +114,15 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Error> {
             &format!("{each:.2} MB (all that the run took, messages on their way included)"),
         )?;
     }
-    let copies = summary.track_copies + summary.other_copies;
     row("time", &format!("{took_s:.1} s on {} threads", options.threads))?;
-    row(
-        "time_per_message",
-        &format!("{:.2} us of wall time for each copy", took_s * 1e6 / copies.max(1) as f64),
-    )?;
+    if let Some(spent_s) = processor_s() {
+        let copies = summary.track_copies + summary.other_copies;
+        row("processor_time", &format!("{spent_s:.1} s"))?;
+        let of_each = format!("{:.2} us for each copy of a message", spent_s * 1e6 / copies.max(1) as f64);
+        row("time_per_message", &of_each)?;
+        let camera_s = options.cameras as f64 * duration.as_secs_f64();
+        row("time_per_camera", &format!("{:.0} us for each second that it lived", spent_s * 1e6 / camera_s))?;
+    }
     row("digest", &format!("{:016x}", summary.digest))
 }
 
@@ -177,6 +180,12 @@ fn tell(s: &Summary) -> Result<(), Error> {
 
 fn row(name: &str, value: &str) -> Result<(), Error> {
     say(&format!("{name:<20} {value}"))
+}
+
+/// What processor time this process has taken, seconds; none where the system does not say.
+fn processor_s() -> Option<f64> {
+    let stat = procfs::process::Process::myself().ok()?.stat().ok()?;
+    Some((stat.utime + stat.stime) as f64 / procfs::ticks_per_second() as f64)
 }
 
 /// What this process has in memory, bytes; none where the system does not say.

@@ -96,11 +96,7 @@ impl<T: Transport> Driver<T> {
         for action in actions.drain(..) {
             match action {
                 Action::Connect { version, clean_start } => self.transport.connect(version, clean_start),
-                Action::Subscribe(packet_id) => {
-                    if !self.transport.subscribe(packet_id) {
-                        self.sender.session().subscribed_to_nothing();
-                    }
-                }
+                Action::Ask(packet_id, request) => self.transport.ask(packet_id, request),
                 Action::Publish(message) => self.transport.publish(message),
                 Action::Answer(answer, packet_id) => self.transport.answer(answer, packet_id),
                 Action::Ping => self.transport.ping(),
@@ -196,6 +192,7 @@ mod tests {
 
     use super::*;
     use crate::base::SystemClock;
+    use crate::link::session::Request;
     use crate::link::transport::{Accepted, Answer, Outgoing, Version};
     use crate::link::{Deliveries, DeliveryLimits, LinkHandle, Options, spawn_with};
     use crate::model::{Delivery, Envelope, MessageClass, Qos};
@@ -211,9 +208,12 @@ mod tests {
             self.asked.send("connect").unwrap();
         }
 
-        fn subscribe(&mut self, _packet_id: u16) -> bool {
-            self.asked.send("subscribe").unwrap();
-            true
+        fn ask(&mut self, _packet_id: u16, request: Request) {
+            let word = match request {
+                Request::Begin(_) => "subscribe",
+                Request::End(_) => "unsubscribe",
+            };
+            self.asked.send(word).unwrap();
         }
 
         fn publish(&mut self, _message: Outgoing) {
@@ -244,9 +244,7 @@ mod tests {
     impl Transport for Broken {
         fn connect(&mut self, _version: Version, _clean_start: bool) {}
 
-        fn subscribe(&mut self, _packet_id: u16) -> bool {
-            false
-        }
+        fn ask(&mut self, _packet_id: u16, _request: Request) {}
 
         fn publish(&mut self, _message: Outgoing) {}
 
@@ -266,7 +264,7 @@ mod tests {
     #[tokio::test]
     async fn a_panic_in_the_driver_is_told_with_its_message_and_the_link_can_still_be_closed() {
         let clock = Arc::new(SystemClock::new());
-        let (mut link, mut deliveries) = spawn_with(Broken, &Options::default(), None, clock);
+        let (mut link, mut deliveries) = spawn_with(Broken, &Options::default(), Vec::new(), None, clock);
         let message = link.ended().await.unwrap();
         assert!(message.contains("the transport broke"), "{message}");
         assert_eq!(deliveries.recv().await, None);
@@ -301,7 +299,9 @@ mod tests {
         let deliveries = DeliveryLimits { messages: 4, ..DeliveryLimits::default() };
         let options = Options { deliveries, ..Options::default() };
         let transport = Scripted { events: receiver, asked: sender };
-        let (link, deliveries) = spawn_with(transport, &options, None, Arc::new(SystemClock::new()));
+        let subscriptions = vec![("t/+".to_owned(), Qos::AtMostOnce)];
+        let clock = Arc::new(SystemClock::new());
+        let (link, deliveries) = spawn_with(transport, &options, subscriptions, None, clock);
         assert_eq!(asked.recv().await, Some("connect"));
         events.send(Event::Connected(Accepted::default())).unwrap();
         assert_eq!(asked.recv().await, Some("subscribe"));
@@ -329,6 +329,14 @@ mod tests {
         let status = status.wait_for(|status| status.counters.received == 100).await.unwrap().clone();
         assert_eq!(status.counters.received_dropped, 97);
         assert_eq!(bench.deliveries.recv().await.unwrap().topic, "0");
+    }
+
+    #[tokio::test]
+    async fn what_is_listened_to_may_change_while_connected() {
+        let mut bench = connected().await;
+        bench.events.send(Event::Subscribed { packet_id: 1, refused: 0 }).unwrap();
+        bench.link.sender().ignore("t/+".to_owned());
+        assert_eq!(bench.asked.recv().await, Some("unsubscribe"));
     }
 
     #[tokio::test]

@@ -132,7 +132,8 @@ pub struct Client {
     pub id: String,
     /// What the broker publishes when the connection is cut.
     pub will: Option<Envelope>,
-    /// Topic filters that are asked for at every connect.
+    /// Topic filters that are asked for from the first connect on; more, or fewer, later by
+    /// [`LinkSender::listen`] and [`LinkSender::ignore`].
     pub subscriptions: Vec<(String, Qos)>,
     /// What it sends from the store; without, durable messages are kept in memory like all others.
     pub rows: Option<Rows>,
@@ -184,13 +185,14 @@ pub fn spawn(
 ) -> Result<(LinkHandle, Deliveries), Error> {
     options.check()?;
     let Client { id, will, subscriptions, rows } = client;
-    let transport = transport::Mqtt::new(options, &id, will, &subscriptions);
-    Ok(spawn_with(transport, options, rows, clock))
+    let transport = transport::Mqtt::new(options, &id, will);
+    Ok(spawn_with(transport, options, subscriptions, rows, clock))
 }
 
 fn spawn_with(
     transport: impl transport::Transport + 'static,
     options: &Options,
+    subscriptions: Vec<(String, Qos)>,
     rows: Option<Rows>,
     clock: Arc<dyn Clock>,
 ) -> (LinkHandle, Deliveries) {
@@ -207,7 +209,10 @@ fn spawn_with(
         waiting: options.waiting,
     };
     let now = clock.now();
-    let session = Session::new(session_options, now);
+    let mut session = Session::new(session_options, now);
+    for (filter, qos) in subscriptions {
+        session.listen(filter, qos);
+    }
     let (status_sender, status) = watch::channel(session.status());
     let (connects_sender, connects) = watch::channel(0);
     let (consumer, deliveries) = deliveries::channel(options.deliveries);
@@ -242,7 +247,7 @@ struct Shared {
     wake: Arc<Notify>,
 }
 
-/// Where surfaces put their messages; cheap to clone, usable from any thread.
+/// Where surfaces put their messages, and say what they listen to; cheap to clone, usable from any thread.
 #[derive(Clone)]
 pub struct LinkSender {
     shared: Arc<Shared>,
@@ -253,6 +258,18 @@ impl LinkSender {
     pub fn send(&self, envelope: Envelope) {
         let now = self.shared.clock.now();
         self.session().enqueue(envelope, now);
+        self.shared.wake.notify_one();
+    }
+
+    /// Wants what is published on the topics that a filter matches, from now on and at every connect.
+    pub fn listen(&self, filter: String, qos: Qos) {
+        self.session().listen(filter, qos);
+        self.shared.wake.notify_one();
+    }
+
+    /// Wants it no longer. What is on its way still comes.
+    pub fn ignore(&self, filter: String) {
+        self.session().ignore(filter);
         self.shared.wake.notify_one();
     }
 

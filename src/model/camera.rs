@@ -1,5 +1,6 @@
 //! The name of a camera.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -44,8 +45,20 @@ impl CameraId {
         }
     }
 
+    /// A hash of the id (FNV-1a, 32 bits), the same everywhere: for tables that tell most ids apart by it.
+    pub fn fingerprint(&self) -> u32 {
+        self.0.bytes().fold(0x811c_9dc5, |h, b| (h ^ u32::from(b)).wrapping_mul(0x0100_0193))
+    }
+
     /// The id as text.
     pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Compares and orders as its text does.
+impl Borrow<str> for CameraId {
+    fn borrow(&self) -> &str {
         &self.0
     }
 }

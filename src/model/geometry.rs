@@ -178,6 +178,8 @@ impl Motion {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Polygon {
     corners: Vec<Point>,
+    /// The box around it: the least and the greatest coordinates.
+    bounds: (Point, Point),
 }
 
 /// Why points make no polygon.
@@ -206,7 +208,11 @@ impl Polygon {
         if let Some(i) = corners.iter().position(|p| !p.is_finite()) {
             return Err(PolygonError::NotFinite(i));
         }
-        let polygon = Self { corners };
+        let ends = [f64::INFINITY, f64::NEG_INFINITY].map(|end| Point::new(end, end));
+        let bounds = corners.iter().fold((ends[0], ends[1]), |(least, most), p| {
+            (Point::new(least.x.min(p.x), least.y.min(p.y)), Point::new(most.x.max(p.x), most.y.max(p.y)))
+        });
+        let polygon = Self { corners, bounds };
         if let Some((i, j)) = polygon.crossing_edges() {
             return Err(PolygonError::Crosses(i, j));
         }
@@ -221,6 +227,11 @@ impl Polygon {
         &self.corners
     }
 
+    /// The corners of the box around it: the least and the greatest coordinates.
+    pub fn bounds(&self) -> (Point, Point) {
+        self.bounds
+    }
+
     fn edges(&self) -> impl Iterator<Item = (Point, Point)> + '_ {
         let next = self.corners.iter().cycle().skip(1);
         self.corners.iter().copied().zip(next.copied())
@@ -233,10 +244,15 @@ impl Polygon {
 
     /// Whether the point lies inside (even-odd rule; the border belongs to one side).
     pub fn contains(&self, p: Point) -> bool {
-        self.edges().fold(false, |inside, (a, b)| {
-            let crosses = (a.y > p.y) != (b.y > p.y) && p.x < (b.x - a.x) * (p.y - a.y) / (b.y - a.y) + a.x;
-            inside != crosses
-        })
+        let (least, most) = self.bounds;
+        // Most places that are asked about are far outside.
+        let in_box = (least.x..=most.x).contains(&p.x) && (least.y..=most.y).contains(&p.y);
+        in_box
+            && self.edges().fold(false, |inside, (a, b)| {
+                let crosses =
+                    (a.y > p.y) != (b.y > p.y) && p.x < (b.x - a.x) * (p.y - a.y) / (b.y - a.y) + a.x;
+                inside != crosses
+            })
     }
 
     /// Whether the way from `a` straight to `b` leads through the inside.

@@ -16,7 +16,7 @@ use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
 use super::Options;
-use super::network::{Arrival, Letter, Post, Whose};
+use super::network::{Arrival, Counted, Letter, Listening, Mail, Network, Post};
 use super::world::{SIGHT_M, World};
 use crate::base::Time;
 use crate::base::portable::sin_cos;
@@ -97,8 +97,11 @@ pub(super) struct Camera {
     frames: u64,
     events: u32,
     actions: Vec<Action>,
-    /// What it gave to the network in this step.
+    listening: Listening,
+    /// What it gives to the network in this step.
     pub(super) posts: Vec<Post>,
+    /// What came of the messages to it.
+    pub(super) counted: Counted,
     /// What it told its surfaces of incidents on the site.
     pub(super) told: Vec<SiteEvent>,
     /// Events of its own, by number: which incident they are of, none when it was made up.
@@ -157,7 +160,9 @@ impl Camera {
             frames: 0,
             events: 0,
             actions: Vec::new(),
+            listening: Listening { to_all: true, ..Listening::default() },
             posts: Vec::new(),
+            counted: Counted::default(),
             told: Vec::new(),
             raised: vec![None],
         })
@@ -167,9 +172,10 @@ impl Camera {
         self.lie_m.is_some()
     }
 
-    /// Something is on its way to it.
-    pub(super) fn expect(&mut self, arrival: Arrival) {
-        self.inbox.push(arrival);
+    /// Takes what is on its way to it of what all gave to the network in a step.
+    pub(super) fn collect(&mut self, mail: &Mail, network: &Network) {
+        let Self { inbox, listening, index, .. } = self;
+        self.counted += network.hand_out(mail, *index, listening, |arrival| inbox.push(arrival));
     }
 
     /// Lives on until a time.
@@ -239,12 +245,8 @@ impl Camera {
         for action in actions.drain(..) {
             match action {
                 Action::Send(envelope) => self.post(envelope, at_us),
-                Action::Subscribe { filter, .. } => {
-                    self.posts.extend(self.listened(&filter).map(Post::Listen));
-                }
-                Action::Unsubscribe { filter } => {
-                    self.posts.extend(self.listened(&filter).map(Post::Ignore));
-                }
+                Action::Subscribe { filter, .. } => self.listen(&filter, true),
+                Action::Unsubscribe { filter, .. } => self.listen(&filter, false),
                 Action::Site(event) => self.told.push(*event),
                 Action::Peer { .. } | Action::Trust { .. } | Action::Refused(_) | Action::Unsendable(_) => {}
             }
@@ -252,14 +254,19 @@ impl Camera {
         self.actions = actions;
     }
 
-    /// Whose tracks a filter matches: one camera's, or all.
-    fn listened(&self, filter: &str) -> Option<Whose> {
+    /// Notes whether it listens to the tracks that a filter matches: one camera's, or all.
+    fn listen(&mut self, filter: &str, wanted: bool) {
         if filter == self.prefix.tracks_of_all() {
-            return Some(Whose::Everybody);
+            self.listening.to_all = wanted;
+            return;
         }
-        let camera =
-            filter.strip_prefix(self.prefix.as_str())?.strip_prefix("/tracks/")?.strip_suffix("/+")?;
-        index_of(camera).map(Whose::Camera)
+        let camera = filter.strip_prefix(self.prefix.as_str()).and_then(|f| f.strip_prefix("/tracks/"));
+        let camera = camera.and_then(|f| f.strip_suffix("/+")).and_then(index_of);
+        match camera {
+            Some(camera) if wanted => self.listening.to_each.insert(camera),
+            Some(camera) => self.listening.to_each.remove(&camera),
+            None => false,
+        };
     }
 
     fn post(&mut self, envelope: Envelope, at_us: u64) {
@@ -278,7 +285,7 @@ impl Camera {
             // What can't be read is for each receiver to refuse.
             _ => Letter::Sealed(delivery),
         };
-        self.posts.push(Post::Message { at_us, letter, qos, track, bytes });
+        self.posts.push(Post { at_us, letter, qos, track, bytes });
     }
 
     fn frame(&mut self, world: &World) {

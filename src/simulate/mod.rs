@@ -11,8 +11,8 @@
 //!
 //! **Time.** A message takes at least `delay.0` (one millisecond where that is nothing). So within a step
 //! of that length no camera can hear of what another does in it: all cameras live through a step apart,
-//! on as many threads as there are, then the network hands over what they sent, in the order of their
-//! numbers. The outcome does not depend on the threads.
+//! on as many threads as there are, and then each takes what is for it of what all sent. What happens to a
+//! message on its way depends on its number and its receiver alone, so the outcome does not depend on the threads.
 //!
 //! **The same everywhere.** The same options give the same [`Summary::digest`] on every machine. What is relied
 //! on: IEEE 754 (`+ - * /` and `sqrt` exact to the last bit, nothing fused or reordered, which Rust

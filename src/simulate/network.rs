@@ -5,13 +5,13 @@
 //! ends. Any message may come twice. Each way takes a random time, so messages overtake one another, which
 //! is worse than a broker is.
 //!
-//! Pure; one generator, used in the order of the senders.
+//! What the cameras gave in a step is one [`Mail`], which all of them go through afterwards, each taking what
+//! is for it. What happens on the way of a copy is a function of the seed, the message's number and the
+//! receiver ([`Chance`]), so that they may do it in any order, and at the same time.
 
 use std::collections::BTreeSet;
+use std::ops::AddAssign;
 use std::sync::Arc;
-
-use rand::{RngExt, SeedableRng};
-use rand_pcg::Pcg64Mcg;
 
 use super::Options;
 use super::world::{World, micros};
@@ -36,8 +36,8 @@ pub(super) enum Letter {
 #[derive(Debug, Clone)]
 pub(super) struct Arrival {
     pub(super) at_us: u64,
-    /// Rises with every message of the site.
-    pub(super) number: u64,
+    /// Rises with every message of the site, and from copy to copy.
+    number: u64,
     pub(super) letter: Arc<Letter>,
 }
 
@@ -62,29 +62,37 @@ impl PartialEq for Arrival {
 
 impl Eq for Arrival {}
 
-/// What a camera gives to the network.
-#[expect(clippy::large_enum_variant, reason = "nearly all are messages")]
+/// A message that a camera gives to the network.
 #[derive(Debug)]
-pub(super) enum Post {
-    /// A message.
-    Message { at_us: u64, letter: Letter, qos: Qos, track: bool, bytes: usize },
-    /// Listen to these tracks.
-    Listen(Whose),
-    /// Listen no longer.
-    Ignore(Whose),
+pub(super) struct Post {
+    pub(super) at_us: u64,
+    pub(super) letter: Letter,
+    pub(super) qos: Qos,
+    pub(super) track: bool,
+    pub(super) bytes: usize,
 }
 
-/// Whose tracks are meant.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Whose {
-    Everybody,
-    Camera(usize),
+/// The same, with its number on the site.
+#[derive(Debug)]
+struct Sent {
+    from: usize,
+    number: u64,
+    at_us: u64,
+    qos: Qos,
+    letter: Arc<Letter>,
 }
 
-/// What the network counted.
+/// Whose tracks a camera listens to.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Listening {
+    pub(super) to_all: bool,
+    pub(super) to_each: BTreeSet<usize>,
+}
+
+/// What was counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Counted {
-    /// Messages given to it.
+    /// Messages given to the network.
     pub(super) sent: u64,
     /// Their bytes.
     pub(super) bytes: u64,
@@ -100,21 +108,74 @@ pub(super) struct Counted {
     pub(super) repeated: u64,
 }
 
+impl AddAssign for Counted {
+    fn add_assign(&mut self, more: Self) {
+        self.sent += more.sent;
+        self.bytes += more.bytes;
+        self.tracks += more.tracks;
+        self.track_bytes += more.track_bytes;
+        self.track_copies += more.track_copies;
+        self.other_copies += more.other_copies;
+        self.lost += more.lost;
+        self.repeated += more.repeated;
+    }
+}
+
+/// What all cameras gave to the network in one step.
+#[derive(Debug, Default)]
+pub(super) struct Mail {
+    /// In the order of their cameras, and where each camera's begin.
+    tracks: Vec<Sent>,
+    begins: Vec<usize>,
+    others: Vec<Sent>,
+    /// Messages of the run so far.
+    number: u64,
+    pub(super) counted: Counted,
+}
+
+impl Mail {
+    /// Forgets the step before; what was given then is with its receivers.
+    pub(super) fn clear(&mut self) {
+        self.tracks.clear();
+        self.begins.clear();
+        self.others.clear();
+    }
+
+    /// Takes what the next camera gives.
+    pub(super) fn collect(&mut self, from: usize, posts: &mut Vec<Post>) {
+        self.begins.resize(from + 1, self.tracks.len());
+        for Post { at_us, letter, qos, track, bytes } in posts.drain(..) {
+            self.number += 1;
+            let counted = &mut self.counted;
+            (counted.sent, counted.bytes) = (counted.sent + 1, counted.bytes + bytes as u64);
+            let sent = Sent { from, number: self.number, at_us, qos, letter: Arc::new(letter) };
+            if track {
+                (counted.tracks, counted.track_bytes) =
+                    (counted.tracks + 1, counted.track_bytes + bytes as u64);
+                self.tracks.push(sent);
+            } else {
+                self.others.push(sent);
+            }
+        }
+    }
+
+    fn tracks_of(&self, camera: usize) -> &[Sent] {
+        let begin = self.begins.get(camera).copied().unwrap_or(self.tracks.len());
+        let end = self.begins.get(camera + 1).copied().unwrap_or(self.tracks.len());
+        &self.tracks[begin..end]
+    }
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Network {
-    rng: Pcg64Mcg,
+    seed: u64,
     loss: f64,
     duplicate: f64,
     least_us: u64,
     most_us: u64,
     partition_us: (u64, u64),
     beyond: Vec<bool>,
-    /// Who listens to all tracks, and to each camera's.
-    to_all: BTreeSet<usize>,
-    to_one: Vec<BTreeSet<usize>>,
-    number: u64,
-    pub(super) counted: Counted,
 }
 
 impl Network {
@@ -122,17 +183,13 @@ impl Network {
         let faults = &options.faults;
         let least_us = micros(faults.delay.0).max(1_000);
         Self {
-            rng: Pcg64Mcg::seed_from_u64(options.seed ^ 0x6e_6574),
+            seed: options.seed ^ 0x6e_6574,
             loss: faults.loss,
             duplicate: faults.duplicate,
             least_us,
             most_us: micros(faults.delay.1).max(least_us),
             partition_us: partition_us(options),
             beyond: (0..options.cameras).map(|camera| world.is_beyond(camera)).collect(),
-            to_all: (0..options.cameras).collect(),
-            to_one: vec![BTreeSet::new(); options.cameras],
-            number: 0,
-            counted: Counted::default(),
         }
     }
 
@@ -141,92 +198,92 @@ impl Network {
         self.least_us
     }
 
-    /// Takes what a camera gives; what is to come of it is told to `arrive`, copy by copy.
-    pub(super) fn take(&mut self, from: usize, post: Post, mut arrive: impl FnMut(usize, Arrival)) {
-        match post {
-            Post::Listen(whose) => {
-                self.listeners(whose).insert(from);
-            }
-            Post::Ignore(whose) => {
-                self.listeners(whose).remove(&from);
-            }
-            Post::Message { at_us, letter, qos, track, bytes } => {
-                self.counted.sent += 1;
-                self.counted.bytes += bytes as u64;
-                let letter = Arc::new(letter);
-                if track {
-                    self.counted.tracks += 1;
-                    self.counted.track_bytes += bytes as u64;
-                    let to: Vec<usize> = self.to_all.union(&self.to_one[from]).copied().collect();
-                    for to in to {
-                        self.copies(from, to, at_us, qos, &letter, &mut arrive);
-                    }
-                    return;
-                }
-                for to in 0..self.beyond.len() {
-                    self.copies(from, to, at_us, qos, &letter, &mut arrive);
-                }
-            }
-        }
-    }
-
-    fn listeners(&mut self, whose: Whose) -> &mut BTreeSet<usize> {
-        match whose {
-            Whose::Everybody => &mut self.to_all,
-            Whose::Camera(camera) => &mut self.to_one[camera],
-        }
-    }
-
-    fn copies(
-        &mut self,
-        from: usize,
+    /// Tells a camera what is to come to it of a step's mail, copy by copy; what of that was counted.
+    pub(super) fn hand_out(
+        &self,
+        mail: &Mail,
         to: usize,
-        at_us: u64,
-        qos: Qos,
-        letter: &Arc<Letter>,
-        arrive: &mut impl FnMut(usize, Arrival),
-    ) {
-        if from == to {
+        listening: &Listening,
+        mut arrive: impl FnMut(Arrival),
+    ) -> Counted {
+        let mut counted = Counted::default();
+        if listening.to_all {
+            mail.tracks.iter().for_each(|sent| self.copies(sent, to, &mut counted, &mut arrive));
+        } else {
+            let tracks = listening.to_each.iter().flat_map(|from| mail.tracks_of(*from));
+            tracks.for_each(|sent| self.copies(sent, to, &mut counted, &mut arrive));
+        }
+        mail.others.iter().for_each(|sent| self.copies(sent, to, &mut counted, &mut arrive));
+        counted
+    }
+
+    fn copies(&self, sent: &Sent, to: usize, counted: &mut Counted, arrive: &mut impl FnMut(Arrival)) {
+        if sent.from == to {
             return;
         }
-        let copies = 1 + u64::from(self.chance(self.duplicate));
-        self.counted.repeated += copies - 1;
-        for _ in 0..copies {
-            let Some(at_us) = self.way(from, to, at_us, qos) else {
-                self.counted.lost += 1;
+        let mut chance = Chance::new(self.seed, sent.number, to);
+        let copies = 1 + u64::from(chance.happens(self.duplicate));
+        counted.repeated += copies - 1;
+        for copy in 0..copies {
+            let Some(at_us) = self.way(sent, to, &mut chance) else {
+                counted.lost += 1;
                 continue;
             };
-            *(if qos == Qos::AtMostOnce {
-                &mut self.counted.track_copies
+            *(if sent.qos == Qos::AtMostOnce {
+                &mut counted.track_copies
             } else {
-                &mut self.counted.other_copies
+                &mut counted.other_copies
             }) += 1;
-            self.number += 1;
-            arrive(to, Arrival { at_us, number: self.number, letter: Arc::clone(letter) });
+            arrive(Arrival { at_us, number: 2 * sent.number + copy, letter: Arc::clone(&sent.letter) });
         }
     }
 
     /// When a copy arrives, if it does.
-    fn way(&mut self, from: usize, to: usize, at_us: u64, qos: Qos) -> Option<u64> {
+    fn way(&self, sent: &Sent, to: usize, chance: &mut Chance) -> Option<u64> {
         let (cut_us, healed_us) = self.partition_us;
-        let mut way_us = self.rng.random_range(self.least_us..=self.most_us);
-        if self.beyond[from] != self.beyond[to] && (cut_us..healed_us).contains(&at_us) {
-            if qos == Qos::AtMostOnce {
+        let mut way_us = chance.between(self.least_us, self.most_us);
+        if self.beyond[sent.from] != self.beyond[to] && (cut_us..healed_us).contains(&sent.at_us) {
+            if sent.qos == Qos::AtMostOnce {
                 return None;
             }
-            way_us += healed_us - at_us + self.rng.random_range(0..=RUSH_US);
+            way_us += healed_us - sent.at_us + chance.between(0, RUSH_US);
         }
-        if self.chance(self.loss) {
-            if qos == Qos::AtMostOnce {
+        if chance.happens(self.loss) {
+            if sent.qos == Qos::AtMostOnce {
                 return None;
             }
             way_us += AGAIN_US;
         }
-        Some(at_us + way_us)
+        Some(sent.at_us + way_us)
+    }
+}
+
+/// What happens to one message on its way to one camera: numbers that depend on nothing else (`SplitMix64`;
+/// Steele, Lea & Flood, OOPSLA 2014).
+#[derive(Debug)]
+struct Chance(u64);
+
+impl Chance {
+    fn new(seed: u64, number: u64, to: usize) -> Self {
+        let mut of_message = Self(seed ^ number.wrapping_mul(0xd134_2543_de82_ef95));
+        Self(of_message.next() ^ (to as u64).wrapping_mul(0xaf25_1af3_b0f0_25b5))
     }
 
-    fn chance(&mut self, part: f64) -> bool {
-        part > 0.0 && self.rng.random_bool(part)
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// Within both ends, which are less than 2^32 apart.
+    fn between(&mut self, least: u64, most: u64) -> u64 {
+        least + (((self.next() >> 32) * (most - least + 1)) >> 32)
+    }
+
+    fn happens(&mut self, part: f64) -> bool {
+        const STEP: f64 = 1.0 / (1_u64 << 53) as f64;
+        part > 0.0 && ((self.next() >> 11) as f64 * STEP) < part
     }
 }
 

@@ -6,7 +6,7 @@ use std::thread;
 
 use super::camera::Camera;
 use super::digest::Digest;
-use super::network::{self, Network};
+use super::network::{self, Mail, Network};
 use super::tally::{Summary, Tally};
 use super::world::{INCIDENT_US, Incident, World, micros};
 use super::{Error, Options};
@@ -15,7 +15,7 @@ use super::{Error, Options};
 const STEP_MAX_US: u64 = 100_000;
 /// Between two looks at the world, and at the tables.
 const LOOK_US: u64 = 1_000_000;
-/// So long after its end an incident is settled, but for one in a partition.
+/// So long after its end an incident is settled, and one in a partition so long after that.
 const SETTLED_US: u64 = 5_000_000;
 /// Cameras that one thread takes at a time.
 const BLOCK: usize = 16;
@@ -24,7 +24,8 @@ const BLOCK: usize = 16;
 pub fn run(options: &Options) -> Result<Summary, Error> {
     options.check()?;
     let mut world = World::new(options);
-    let mut network = Network::new(options, &world);
+    let network = Network::new(options, &world);
+    let mut mail = Mail::default();
     // Liars stand all over the site.
     let every = options.cameras.checked_div(options.liars).unwrap_or(usize::MAX);
     let is_liar = |index: usize| index % every == every / 2 && index / every < options.liars;
@@ -39,14 +40,23 @@ pub fn run(options: &Options) -> Result<Summary, Error> {
             look_us += LOOK_US;
         }
         let until_us = (now_us + step_us).min(look_us).min(end_us);
-        each(&mut cameras, options.threads, |camera| camera.live(until_us, &world));
-        deliver(&mut cameras, &mut network);
+        each(&mut cameras, options.threads, |camera| {
+            camera.collect(&mail, &network);
+            camera.live(until_us, &world);
+        });
+        mail.clear();
+        for (from, camera) in cameras.iter_mut().enumerate() {
+            mail.collect(from, &mut camera.posts);
+        }
         now_us = until_us;
         if now_us == look_us {
             let calls = gather(&mut cameras, options.threads, |camera| camera.calls(now_us));
             tally.compare(now_us, &cameras, &calls);
+            let (cut_us, healed_us) = network::partition_us(options);
             let due = |incident: &Incident| {
-                let due_us = incident.begin_us + INCIDENT_US + SETTLED_US;
+                let ends_us = incident.begin_us + INCIDENT_US;
+                let is_split = incident.begin_us < healed_us && cut_us < ends_us;
+                let due_us = if is_split { ends_us.max(healed_us) } else { ends_us } + SETTLED_US;
                 (now_us - LOOK_US..now_us).contains(&due_us)
             };
             let due: Vec<usize> = (0..world.incidents.len()).filter(|&i| due(&world.incidents[i])).collect();
@@ -58,25 +68,10 @@ pub fn run(options: &Options) -> Result<Summary, Error> {
             }
         }
     }
-    Ok(summary(options, &world, &network, &tally, &mut cameras))
+    Ok(summary(options, &world, &mail, &tally, &mut cameras))
 }
 
-/// Hands what was sent to whom it is for.
-fn deliver(cameras: &mut [Camera], network: &mut Network) {
-    for from in 0..cameras.len() {
-        for post in std::mem::take(&mut cameras[from].posts) {
-            network.take(from, post, |to, arrival| cameras[to].expect(arrival));
-        }
-    }
-}
-
-fn summary(
-    options: &Options,
-    world: &World,
-    network: &Network,
-    tally: &Tally,
-    cameras: &mut [Camera],
-) -> Summary {
+fn summary(options: &Options, world: &World, mail: &Mail, tally: &Tally, cameras: &mut [Camera]) -> Summary {
     let digests = gather(cameras, options.threads, |camera| {
         let mut digest = Digest::new();
         digest.take(&camera.engine);
@@ -86,7 +81,10 @@ fn summary(
     digest.take(&digests);
     let count = cameras.len() as f64;
     let near = |c: &Camera| c.engine.neighbours().map_or(options.cameras - 1, BTreeSet::len);
-    let counted = network.counted;
+    let mut counted = mail.counted;
+    for camera in &*cameras {
+        counted += camera.counted;
+    }
     Summary {
         agreement: tally.agreement.clone(),
         healed_us: (!options.faults.partition.is_zero()).then(|| network::partition_us(options).1),

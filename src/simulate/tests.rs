@@ -54,6 +54,12 @@ fn after_a_partition_the_tables_agree_on_everybody_again() {
 }
 
 #[test]
+fn where_cameras_report_once_a_second_the_tables_still_call_nearly_everybody_the_same() {
+    let summary = run(&Options { rate_hz: 1.0, duration: Duration::from_mins(1), ..site() }).unwrap();
+    assert!(summary.agreed() >= 0.95 && summary.ids_per_person < 1.5, "{summary:?}");
+}
+
+#[test]
 fn what_cannot_be_simulated_is_named() {
     for options in [
         Options { cameras: 0, ..site() },

@@ -30,6 +30,8 @@ pub struct Counters {
     pub old_boots: u64,
     /// Presence of cameras far away on a large site, not kept.
     pub far_presence: u64,
+    /// Tracks of cameras far away on a large site that came all the same, not read.
+    pub far_tracks: u64,
     /// Events, and votes on them, far away on a large site, not followed.
     pub far_events: u64,
     /// Cameras pushed out of the full table.
@@ -62,6 +64,7 @@ impl Counters {
             ("stale_events", self.stale_events),
             ("old_boots", self.old_boots),
             ("far_presence", self.far_presence),
+            ("far_tracks", self.far_tracks),
             ("far_events", self.far_events),
             ("evicted_peers", self.evicted_peers),
             ("evicted_tracks", self.evicted_tracks),

@@ -9,6 +9,10 @@
 //!
 //! A camera that says no measured ground shares no metres with anybody, and is nobody's neighbour.
 //!
+//! What comes of cameras that are not listened to is dropped unread, and a subscription that still brings it
+//! [`CALM_TICKS`] after the last change is ended again: a broker that kept our session from before this process
+//! began may hold filters that it alone knows of.
+//!
 //! Pure; what comes out are topic filters that begin and end to be wanted. Metres.
 
 use std::collections::BTreeSet;
@@ -18,6 +22,11 @@ use super::message::StatusMessage;
 use super::peers::{Peers, footprint_of};
 use super::topic::Prefix;
 use crate::model::{CameraId, Point, Polygon};
+
+/// What comes so many ticks after the last change was not on its way any more.
+const CALM_TICKS: u32 = 3;
+/// Cameras whose subscriptions are ended again in one tick.
+const STRAYS_MAX: usize = 16;
 
 /// Who is near.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -45,28 +54,20 @@ pub(super) enum Change {
 #[derive(Debug, Clone)]
 pub(super) struct Neighbours {
     options: Options,
-    own: Option<Ground>,
+    own: Option<Polygon>,
     /// On a large site: those whose tracks are listened to.
     near: Option<BTreeSet<CameraId>>,
     /// Something was heard that may change who is near.
     stale: bool,
-}
-
-/// A polygon with the box around it.
-#[derive(Debug, Clone)]
-struct Ground {
-    polygon: Polygon,
-    least: Point,
-    most: Point,
+    /// Cameras that were heard since the last tick and are not listened to.
+    strays: BTreeSet<CameraId>,
+    /// Ticks since the last change.
+    calm_ticks: u32,
 }
 
 impl Neighbours {
     pub(super) fn new(options: Options, own: Option<Polygon>) -> Self {
-        let own = own.map(|polygon| {
-            let (least, most) = around(polygon.corners().iter().copied());
-            Ground { polygon, least, most }
-        });
-        Self { options, own, near: None, stale: false }
+        Self { options, own, near: None, stale: false, strays: BTreeSet::new(), calm_ticks: 0 }
     }
 
     /// Whether presence is worth keeping: on a large site that of a newcomer far away is not.
@@ -85,19 +86,36 @@ impl Neighbours {
 
     /// Whether what happens at a place is a camera's business: on a large site what happens far away is not.
     pub(super) fn concerns(&self, place: Point) -> bool {
-        let near = |own: &Ground| {
-            own.polygon.contains(place) || own.polygon.border_distance(place) <= self.options.near_m
-        };
+        let near = |own: &Polygon| own.contains(place) || own.border_distance(place) <= self.options.near_m;
         self.near.is_none() || self.own.as_ref().is_some_and(near)
     }
 
     /// Whether a camera is listened to.
-    pub(super) fn hears(&self, camera: &CameraId) -> bool {
+    pub(super) fn hears(&self, camera: &str) -> bool {
         self.near.as_ref().is_none_or(|near| near.contains(camera))
     }
 
-    /// Decides anew who is near; what is to change at the broker is added to `out`.
+    /// A camera that is not listened to was heard.
+    pub(super) fn note_stray(&mut self, camera: &str) {
+        if self.calm_ticks >= CALM_TICKS
+            && self.strays.len() < STRAYS_MAX
+            && let Ok(camera) = CameraId::parse(camera)
+        {
+            self.strays.insert(camera);
+        }
+    }
+
+    /// Decides anew who is near, once in a tick; what is to change at the broker is added to `out`.
     pub(super) fn update(&mut self, peers: &Peers, prefix: &Prefix, out: &mut Vec<Change>) {
+        let before = out.len();
+        self.decide(peers, prefix, out);
+        self.calm_ticks = if out.len() > before { 0 } else { self.calm_ticks.saturating_add(1) };
+        let strays = std::mem::take(&mut self.strays);
+        let strays = strays.iter().filter(|camera| !self.hears(camera.as_str()));
+        out.extend(strays.map(|camera| Change::End(prefix.tracks_of(camera))));
+    }
+
+    fn decide(&mut self, peers: &Peers, prefix: &Prefix, out: &mut Vec<Change>) {
         let there = peers.online();
         let large = match self.near {
             None => there > self.options.small_site_max,
@@ -130,20 +148,20 @@ impl Neighbours {
 
     fn is_near(&self, m: &StatusMessage) -> bool {
         let (Some(own), Some(corners)) = (&self.own, &m.footprint) else { return false };
-        let (least, most) = around(corners.iter().map(|Reals([x, y])| Point::new(*x, *y)));
-        let gap_m = |least: f64, most: f64, from: f64, to: f64| f64::max(from - most, least - to);
-        let apart_m = gap_m(own.least.x, own.most.x, least.x, most.x).max(gap_m(
-            own.least.y,
-            own.most.y,
-            least.y,
-            most.y,
-        ));
-        // The boxes tell of most that they are far away.
-        apart_m <= self.options.near_m && footprint_of(m).is_some_and(|ground| self.is_close(&ground))
+        let (least, most) = own.bounds();
+        let near_m = self.options.near_m;
+        // Beyond one side of our box, all of them.
+        let all = |beyond: &dyn Fn(f64, f64) -> bool| corners.iter().all(|Reals([x, y])| beyond(*x, *y));
+        let is_far = all(&|x, _| x < least.x - near_m)
+            || all(&|x, _| x > most.x + near_m)
+            || all(&|_, y| y < least.y - near_m)
+            || all(&|_, y| y > most.y + near_m);
+        // That tells of most that they are far away.
+        !is_far && footprint_of(m).is_some_and(|ground| self.is_close(&ground))
     }
 
     fn is_close(&self, ground: &Polygon) -> bool {
-        self.own.as_ref().is_some_and(|own| own.polygon.distance(ground) <= self.options.near_m)
+        self.own.as_ref().is_some_and(|own| own.distance(ground) <= self.options.near_m)
     }
 }
 
@@ -152,12 +170,4 @@ fn filters(near: Option<&BTreeSet<CameraId>>, prefix: &Prefix) -> BTreeSet<Strin
         None => BTreeSet::from([prefix.tracks_of_all()]),
         Some(near) => near.iter().map(|camera| prefix.tracks_of(camera)).collect(),
     }
-}
-
-/// The least and the greatest coordinates.
-fn around(points: impl Iterator<Item = Point>) -> (Point, Point) {
-    let ends = (Point::new(f64::INFINITY, f64::INFINITY), Point::new(f64::NEG_INFINITY, f64::NEG_INFINITY));
-    points.fold(ends, |(least, most), p| {
-        (Point::new(least.x.min(p.x), least.y.min(p.y)), Point::new(most.x.max(p.x), most.y.max(p.y)))
-    })
 }

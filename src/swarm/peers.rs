@@ -240,12 +240,40 @@ pub(super) struct Arrival<'a> {
 #[derive(Debug, Clone)]
 pub struct Peers {
     options: Options,
-    peers: BTreeMap<CameraId, Peer>,
+    by_name: BTreeMap<CameraId, Peer>,
+    names: Names,
+}
+
+/// Tells of most names that they are not in the table, without a search: on a large site nearly all are not.
+#[derive(Debug, Clone, Default)]
+struct Names([u64; 16]);
+
+impl Names {
+    fn of<'a>(names: impl Iterator<Item = &'a CameraId>) -> Self {
+        let mut all = Self::default();
+        names.for_each(|name| all.insert(name));
+        all
+    }
+
+    fn bit(name: &CameraId) -> (usize, u64) {
+        let bit = (name.fingerprint() >> 22) as usize;
+        (bit / 64, 1 << (bit % 64))
+    }
+
+    fn insert(&mut self, name: &CameraId) {
+        let (word, bit) = Self::bit(name);
+        self.0[word] |= bit;
+    }
+
+    fn may_hold(&self, name: &CameraId) -> bool {
+        let (word, bit) = Self::bit(name);
+        self.0[word] & bit != 0
+    }
 }
 
 impl Peers {
     pub(super) fn new(options: Options) -> Self {
-        Self { options, peers: BTreeMap::new() }
+        Self { options, by_name: BTreeMap::new(), names: Names::default() }
     }
 
     /// Other limits; who is beyond a lower one leaves when the next one comes.
@@ -255,27 +283,27 @@ impl Peers {
 
     /// All cameras ever heard and not pushed out, by id.
     pub fn iter(&self) -> impl Iterator<Item = (&CameraId, &Peer)> {
-        self.peers.iter()
+        self.by_name.iter()
     }
 
     /// One camera.
     pub fn get(&self, camera: &CameraId) -> Option<&Peer> {
-        self.peers.get(camera)
+        if self.names.may_hold(camera) { self.by_name.get(camera) } else { None }
     }
 
     /// How many cameras are there now.
     pub fn online(&self) -> usize {
-        self.peers.values().filter(|p| p.state == PeerState::Online).count()
+        self.by_name.values().filter(|p| p.state == PeerState::Online).count()
     }
 
     /// All tracks of others, by camera and number.
     pub fn tracks(&self) -> impl Iterator<Item = (&CameraId, u32, &RemoteTrack)> {
-        self.peers.iter().flat_map(|(camera, peer)| peer.tracks.iter().map(move |(id, t)| (camera, *id, t)))
+        self.by_name.iter().flat_map(|(camera, peer)| peer.tracks.iter().map(move |(id, t)| (camera, *id, t)))
     }
 
     /// All events of others, by camera, boot and number.
     pub fn events(&self) -> impl Iterator<Item = (&CameraId, u32, &RemoteEvent)> {
-        self.peers
+        self.by_name
             .iter()
             .flat_map(|(camera, peer)| peer.events.iter().map(move |((_, id), e)| (camera, *id, e)))
     }
@@ -283,7 +311,7 @@ impl Peers {
     /// Takes a presence message.
     pub(super) fn status(&mut self, mut m: Box<StatusMessage>, on: &mut Arrival<'_>) {
         let camera = m.camera_id.clone();
-        let known = self.peers.get(&camera).map(|p| (p.state, p.boot_ms()));
+        let known = self.by_name.get(&camera).map(|p| (p.state, p.boot_ms()));
         if let Some((PeerState::Online, Some(boot_ms))) = known
             && m.boot.0 < boot_ms
         {
@@ -336,7 +364,10 @@ impl Peers {
                 }
                 Verdict::Late => {
                     on.counters.reordered += 1;
-                    return;
+                    // What overtook it was mostly of another track. Of one that is not known the end may have.
+                    if peer.tracks.get(&m.track_id.0).is_none_or(|known| m.timestamp.0 <= known.captured_ms) {
+                        return;
+                    }
                 }
                 Verdict::Duplicate => {
                     on.counters.duplicates += 1;
@@ -354,7 +385,7 @@ impl Peers {
         }
         let limits = (self.options.tracks_per_peer_max, self.options.tracks_max);
         on.counters.evicted_tracks += put(
-            &mut self.peers,
+            &mut self.by_name,
             |p| &mut p.tracks,
             &m.camera_id,
             m.track_id.0,
@@ -394,7 +425,7 @@ impl Peers {
         peer.recent.push_back(mark);
         let limits = (self.options.events_per_peer_max, self.options.events_max);
         on.counters.evicted_events +=
-            put(&mut self.peers, |p| &mut p.events, &m.camera_id, key, remote_event(m, on.now), limits);
+            put(&mut self.by_name, |p| &mut p.events, &m.camera_id, key, remote_event(m, on.now), limits);
     }
 
     /// Notes that a camera was heard with a message that is not kept here.
@@ -405,7 +436,7 @@ impl Peers {
     /// Lets go of what has become too old.
     pub(super) fn sweep(&mut self, now: Time, out: &mut Changes) {
         let Options { stale_after, track_keep, event_keep, .. } = self.options;
-        for (camera, peer) in &mut self.peers {
+        for (camera, peer) in &mut self.by_name {
             peer.tracks.retain(|_, t| now.since(t.heard) < track_keep);
             peer.events.retain(|_, e| now.since(e.heard) < event_keep);
             if peer.state == PeerState::Online && now.since(peer.heard) >= stale_after {
@@ -418,9 +449,10 @@ impl Peers {
 
     /// The camera, heard just now, with room made for it if it is new.
     fn heard(&mut self, camera: &CameraId, on: &mut Arrival<'_>) -> &mut Peer {
-        if !self.peers.contains_key(camera) && self.peers.len() >= self.options.peers_max.max(1) {
-            let stalest = self.peers.iter().min_by_key(|(_, p)| (p.state, p.heard)).map(|(c, _)| c.clone());
-            if let Some((gone, peer)) = stalest.and_then(|c| self.peers.remove_entry(&c)) {
+        if !self.by_name.contains_key(camera) && self.by_name.len() >= self.options.peers_max.max(1) {
+            let stalest = self.by_name.iter().min_by_key(|(_, p)| (p.state, p.heard)).map(|(c, _)| c.clone());
+            if let Some((gone, peer)) = stalest.and_then(|c| self.by_name.remove_entry(&c)) {
+                self.names = Names::of(self.by_name.keys());
                 on.counters.evicted_peers += 1;
                 on.counters.evicted_tracks += peer.tracks.len() as u64;
                 on.counters.evicted_events += peer.events.len() as u64;
@@ -429,7 +461,8 @@ impl Peers {
                 }
             }
         }
-        let peer = self.peers.entry(camera.clone()).or_insert_with(|| Peer::new(on.now));
+        self.names.insert(camera);
+        let peer = self.by_name.entry(camera.clone()).or_insert_with(|| Peer::new(on.now));
         peer.heard = on.now;
         peer
     }

@@ -16,9 +16,9 @@ use std::time::Duration;
 
 use super::bounded::{List, Map, Reals};
 use super::message::{EventKey, EventMessage, Name, Position, Rule, TrackMessage, Velocity};
-use super::wire::{Count, Fraction, Id, Millis, Real};
+use super::wire::{Fraction, Id, Millis, Real, rounded};
 use crate::base::Time;
-use crate::model::{CameraId, Event, Motion, Point, RuleTrace, Scene, SceneTrack, Severity};
+use crate::model::{CameraId, Event, Point, RuleTrace, Scene, SceneTrack, Severity};
 
 /// Own tracks and events that are remembered as published.
 const PUBLISHED_MAX: usize = 1024;
@@ -127,23 +127,28 @@ fn position(p: Point) -> Position {
     Position { x: Real(p.x), y: Real(p.y), z: Real(0.0) }
 }
 
-/// A track's message, true for when the track was last seen.
-pub(super) fn track_message(camera: &CameraId, seen: &SceneTrack, ground: &Motion, seq: u64) -> TrackMessage {
-    TrackMessage {
+/// A track's message, true for when the track was last seen, in the numbers in which it leaves: whoever reads
+/// it reckons with the same. Without its number on the site and in the camera's sequence. None without a place
+/// on the ground.
+pub(super) fn track_message(camera: &CameraId, seen: &SceneTrack) -> Option<TrackMessage> {
+    let ground = seen.ground.as_ref()?;
+    let place = |p: Point| [Real(rounded(p.x)), Real(rounded(p.y))];
+    let ([x, y], [vx, vy]) = (place(ground.position), place(ground.velocity));
+    Some(TrackMessage {
         camera_id: camera.clone(),
         track_id: Id(seen.track.id),
-        global_position: position(ground.position),
-        velocity: Velocity { x: Real(ground.velocity.x), y: Real(ground.velocity.y) },
+        global_position: Position { x, y, z: Real(0.0) },
+        velocity: Velocity { x: vx, y: vy },
         class: seen.track.class,
-        confidence: Fraction(seen.track.confidence),
+        confidence: Fraction(rounded(seen.track.confidence)),
         timestamp: millis(seen.track.last_seen),
         behaviors: seen.behavior.flags,
-        threat_score: Fraction(seen.behavior.threat),
-        seq: Some(Count(seq)),
-        cov: Some(Reals(ground.position_cov())),
+        threat_score: Fraction(rounded(seen.behavior.threat)),
+        seq: None,
+        cov: Some(Reals(ground.position_cov().map(rounded))),
         global_id: None,
         ended: false,
-    }
+    })
 }
 
 /// An event's message.

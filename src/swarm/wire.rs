@@ -172,8 +172,8 @@ impl Visitor<'_> for RealVisitor {
     }
 }
 
-/// Three decimals, and no negative zero.
-fn rounded(v: f64) -> f64 {
+/// As a real leaves: three decimals, and no negative zero.
+pub(super) fn rounded(v: f64) -> f64 {
     (v * 1000.0).round() / 1000.0 + 0.0
 }
 

@@ -11,4 +11,5 @@ mod access;
 mod agreement;
 #[cfg(feature = "broker")]
 mod finding;
+mod neighbours;
 mod stage;

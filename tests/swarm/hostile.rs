@@ -182,9 +182,9 @@ fn a_hundred_thousand_unknown_cameras_stay_within_the_bound() {
     });
     assert_bounded(&engine);
     assert!(u64::try_from(taken.bytes_current).unwrap() < ENGINE_BYTES_MAX, "{} bytes", taken.bytes_current);
-    assert!(counted(&engine, "evicted_peers") > 90_000);
+    // So many make it a large site, on which tracks of strangers are not even read.
+    assert!(counted(&engine, "far_tracks") > 90_000);
     assert!(agreed(&engine, "claims_evicted") >= 2_000 - CLAIMS_MAX as u64);
-    assert!(engine.fusion().counters().over_limit > 90_000);
 }
 
 #[test]

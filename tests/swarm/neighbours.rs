@@ -32,7 +32,7 @@ fn street(cameras: u32) -> (Engine, Vec<String>) {
 fn subscriptions(actions: &[Action]) -> Vec<String> {
     let told = actions.iter().filter_map(|action| match action {
         Action::Subscribe { filter, .. } => Some(format!("+{filter}")),
-        Action::Unsubscribe { filter } => Some(format!("-{filter}")),
+        Action::Unsubscribe { filter, .. } => Some(format!("-{filter}")),
         _ => None,
     });
     told.collect()
@@ -97,4 +97,28 @@ fn a_site_is_small_again_only_when_a_quarter_has_gone() {
     handle(&mut engine, Input::Delivery(&presence("c010", 400.0, "offline", 3_000)), 3_000);
     let changes = subscriptions(&handle(&mut engine, Input::Tick, 3_100));
     assert_eq!(changes, ["+omnisight/swarm/tracks/+/+", "-omnisight/swarm/tracks/c001/+"]);
+}
+
+#[test]
+fn on_a_large_site_a_track_of_who_is_no_neighbour_is_not_read() {
+    let (mut engine, _) = street(33);
+    handle(&mut engine, Input::Delivery(&raw("tracks/c020/1", "{no track at all")), 1_100);
+    let counters = engine.counters();
+    assert_eq!((counters.far_tracks, counters.refused.iter().sum::<u64>()), (1, 0));
+    handle(&mut engine, Input::Delivery(&raw("tracks/c001/1", "{no track at all")), 1_100);
+    assert_eq!(engine.counters().refused.iter().sum::<u64>(), 1, "a neighbour's is");
+}
+
+#[test]
+fn a_subscription_that_nobody_here_asked_for_is_ended_once_nothing_is_on_its_way_any_more() {
+    let (mut engine, _) = street(33);
+    let stray = raw("tracks/c020/1", "{}");
+    let mut changes = Vec::new();
+    for tick in 1..10_u64 {
+        handle(&mut engine, Input::Delivery(&stray), tick * 1_000);
+        let told = subscriptions(&handle(&mut engine, Input::Tick, tick * 1_000 + 500));
+        changes.extend(told.into_iter().map(|change| (tick, change)));
+    }
+    assert!(changes.iter().all(|(tick, change)| *tick > 2 && change == "-omnisight/swarm/tracks/c020/+"));
+    assert!(!changes.is_empty());
 }

@@ -349,3 +349,14 @@ proptest! {
         prop_assert_eq!(c.refused.iter().sum::<u64>() + c.received.iter().sum::<u64>() + c.own, 1);
     }
 }
+
+#[test]
+fn a_message_that_other_tracks_alone_overtook_counts_for_its_own() {
+    let mut a = engine("a");
+    // Track 3 is not known when its late message comes: it may have ended.
+    for (id, seq, ms) in [(1, 1, 0), (2, 2, 0), (2, 5, 100), (1, 3, 100), (3, 4, 100)] {
+        handle(&mut a, Input::Delivery(&track_json("b", id, Some(seq), ms)), 200);
+    }
+    let told: Vec<_> = a.peers().tracks().map(|(_, id, track)| (id, track.captured_ms - START_MS)).collect();
+    assert_eq!((told, a.counters().reordered), (vec![(1, 100), (2, 100)], 2));
+}

@@ -5,7 +5,7 @@ use omnisight::swarm::topic::Family;
 use omnisight::swarm::{Action, Input};
 use serde_json::Value;
 
-use crate::scenes::{START_MS, at, engine, event, handle, json, scene, seen, sent};
+use crate::scenes::{START_MS, at, engine, event, give, handle, json, scene, seen, sent};
 
 #[test]
 fn a_track_leaves_with_its_place_time_and_covariance() {
@@ -143,4 +143,21 @@ fn the_will_and_the_farewell_say_offline_and_stay_with_the_broker() {
         assert_eq!(std::str::from_utf8(&envelope.payload).unwrap(), expected);
     }
     assert_eq!(a.counters().sent[Family::Status as usize], 1);
+}
+
+#[test]
+fn whom_the_others_know_leaves_under_their_number_with_the_first_message() {
+    let (mut a, mut b) = (engine("a"), engine("b"));
+    let mut told = Vec::new();
+    for ms in (0..2_000).step_by(100) {
+        let actions = handle(&mut a, Input::Scene(&scene("a", ms, vec![seen(1, 0.0, true)])), ms);
+        told = sent(&actions).into_iter().cloned().collect();
+        give(&mut b, &sent(&actions), ms + 20);
+    }
+    let mut same = seen(1, 0.0, true);
+    same.track.id = 7;
+    let first = handle(&mut b, Input::Scene(&scene("b", 2_010, vec![same])), 2_010);
+    let number = json(&told[0])["global_id"].as_u64();
+    assert!(number.is_some());
+    assert_eq!(json(sent(&first)[0])["global_id"].as_u64(), number);
 }

@@ -102,8 +102,8 @@ impl Flights {
         sizes.max_by_key(|(_, bytes)| *bytes)
     }
 
-    /// A packet id for a SUBSCRIBE.
-    pub(super) fn subscription_id(&mut self) -> u16 {
+    /// A packet id for a SUBSCRIBE or an UNSUBSCRIBE.
+    pub(super) fn request_id(&mut self) -> u16 {
         self.free_id()
     }
 

@@ -9,7 +9,7 @@
 //!
 //! - How long it waits between two tries depends on the reason ([`pace`]): a network that comes back is
 //!   found within seconds, a wrong password is not hammered.
-//! - Subscriptions are asked for at every connect: a session that was kept may be older than they are.
+//! - Subscriptions are asked for at every connect, and follow what is wanted while connected ([`subscriptions`]).
 //! - Every message with an acknowledgement stays here until it came ([`flight`]). When the broker kept
 //!   the session, those in flight are sent again, in their old order; when it did not, they go back to
 //!   their queues and leave again from there: exactly the unacknowledged.
@@ -39,6 +39,7 @@ mod receive;
 mod sending;
 mod size;
 mod status;
+mod subscriptions;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -47,6 +48,7 @@ use rand::Rng;
 
 pub(super) use alias::Alias;
 pub use status::{Counters, Fallback, RefusedMessage, State, Status, WhyRefused};
+pub(super) use subscriptions::Request;
 
 use self::alias::Aliases;
 use self::closing::{Closing, Stage};
@@ -56,6 +58,7 @@ use self::present::Present;
 use self::receive::{Print, Receiving, fingerprint};
 use self::sending::{Fragile, Handed};
 use self::size::packet_bytes;
+use self::subscriptions::Subscriptions;
 use super::error::Phase;
 use super::outbox::{Outcome, Queues, RowId, WaitingLimits};
 use super::tls::Certificates;
@@ -118,8 +121,8 @@ pub(super) enum Action {
         /// Forget the session first.
         clean_start: bool,
     },
-    /// Ask for all subscriptions, with this packet id.
-    Subscribe(u16),
+    /// Ask for topics, or for no more of them, with this packet id.
+    Ask(u16, Request),
     /// Send.
     Publish(Outgoing),
     /// Acknowledge.
@@ -161,6 +164,7 @@ pub(super) struct Session {
     handed_bytes: usize,
     flights: Flights,
     receiving: Receiving,
+    subscriptions: Subscriptions,
     present: Option<Present>,
     closing: Option<Closing>,
     last_error: Option<Error>,
@@ -189,6 +193,7 @@ impl Session {
             handed_bytes: 0,
             flights: Flights::new(),
             receiving: Receiving::default(),
+            subscriptions: Subscriptions::default(),
             present: None,
             closing: None,
             last_error: None,
@@ -206,6 +211,16 @@ impl Session {
         } else if self.accepts(&envelope) {
             self.queues.push(envelope, None, now);
         }
+    }
+
+    /// Wants what is published on the topics that a filter matches; asked for with the next `handle`.
+    pub(super) fn listen(&mut self, filter: String, qos: Qos) {
+        self.subscriptions.listen(filter, qos);
+    }
+
+    /// Wants it no longer.
+    pub(super) fn ignore(&mut self, filter: String) {
+        self.subscriptions.ignore(filter);
     }
 
     /// Whether a message can be sent at all; counts what can't.
@@ -247,7 +262,7 @@ impl Session {
         let life = match (self.state, &self.present) {
             (State::Connected, Some(present)) => {
                 let turn = self.queues.next_turn().filter(|_| self.takes_more());
-                let life = present.timer(&self.flights);
+                let life = present.timer(&self.flights, self.subscriptions.asked_since());
                 Some(turn.map_or(life, |turn| life.min(turn)))
             }
             (State::Closed, _) => None,
@@ -316,6 +331,7 @@ impl Session {
                 actions.push(Action::Connect { version: self.version, clean_start: self.clean_start });
             }
             State::Connected => {
+                self.ask_for_topics(now, actions);
                 self.ping_when_due(now, actions);
                 self.send_waiting(now, actions);
                 self.advance_close(now, actions);
@@ -330,9 +346,10 @@ impl Session {
         }
         match event {
             Event::Reached(phase) => self.phase = phase,
-            Event::Connected(accepted) => self.on_connected(accepted, now, actions),
+            Event::Connected(accepted) => self.on_connected(accepted, now),
             Event::Disconnected(error) => self.on_disconnected(error, now, rng, actions),
-            Event::Subscribed { packet_id, refused } => self.on_subscribed(packet_id, refused),
+            Event::Subscribed { packet_id, refused } => self.on_asked(packet_id, refused),
+            Event::Unsubscribed { packet_id } => self.on_asked(packet_id, 0),
             Event::Sent { messages } => self.on_sent(messages, now, actions),
             Event::Acknowledged { packet_id, reason } => {
                 let answered = self.flights.acknowledged(packet_id);
@@ -393,15 +410,16 @@ impl Session {
         }
     }
 
-    fn on_connected(&mut self, mut broker: Accepted, now: Time, actions: &mut Vec<Action>) {
+    fn on_connected(&mut self, mut broker: Accepted, now: Time) {
         self.state = State::Connected;
         self.counters.connects += 1;
         self.pace.succeeded(now);
         self.wordless_greetings = 0;
         self.speaks_5 |= self.version == Version::V5;
         // After a clean start nothing is resumed, whatever the broker says.
-        let resumes = broker.session_present && !self.clean_start;
-        if resumes {
+        let resumed = broker.session_present && !self.clean_start;
+        self.subscriptions.connected(resumed);
+        if resumed {
             self.flights.resume(!self.has_connected);
         } else {
             self.receiving = Receiving::default();
@@ -419,7 +437,6 @@ impl Session {
         if broker.certificates.is_some() {
             self.certificates = broker.certificates;
         }
-        let packet_id = self.flights.subscription_id();
         self.present = Some(Present {
             keep_alive: keep_alive.unwrap_or(self.options.keep_alive),
             aliases: Aliases::new(broker.topic_alias_max),
@@ -427,25 +444,21 @@ impl Session {
             last_in: now,
             last_out: now,
             pinged: None,
-            subscribing: Some((packet_id, now)),
             moved: now,
-            paused_until: (!resumes && !self.options.gather.is_zero()).then(|| now + self.options.gather),
+            paused_until: (!resumed && !self.options.gather.is_zero()).then(|| now + self.options.gather),
             broker,
         });
-        actions.push(Action::Subscribe(packet_id));
     }
 
-    /// There are no subscriptions, so no answer is waited for.
-    pub(super) fn subscribed_to_nothing(&mut self) {
-        if let Some(present) = &mut self.present {
-            present.subscribing = None;
-        }
+    fn ask_for_topics(&mut self, now: Time, actions: &mut Vec<Action>) {
+        let Some(request) = self.subscriptions.next() else { return };
+        let packet_id = self.flights.request_id();
+        self.subscriptions.ask(&request, packet_id, now);
+        actions.push(Action::Ask(packet_id, request));
     }
 
-    fn on_subscribed(&mut self, packet_id: u16, refused: u64) {
-        let Some(present) = &mut self.present else { return };
-        if present.subscribing.is_some_and(|(waiting, _)| waiting == packet_id) {
-            present.subscribing = None;
+    fn on_asked(&mut self, packet_id: u16, refused: u64) {
+        if self.subscriptions.answered(packet_id) {
             self.counters.subscriptions_refused += refused;
         } else {
             self.counters.unsolicited += 1;
@@ -576,7 +589,8 @@ impl Session {
                 Some(Error::Timeout { broker: broker(), phase: self.phase })
             }
             (State::Connected, Some(present)) => {
-                let detail = present.overdue(&self.flights, now)?;
+                let asked = self.subscriptions.asked_since();
+                let detail = present.overdue(&self.flights, asked, now)?;
                 Some(Error::Lost { broker: broker(), detail: detail.to_owned() })
             }
             _ => None,

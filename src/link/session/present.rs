@@ -11,7 +11,7 @@ use crate::link::transport::{Accepted, Event};
 /// these bounds. Who asks often wants to know soon.
 pub(super) const PONG_TIMEOUT: Duration = Duration::from_secs(20);
 const PONG_TIMEOUT_MIN: Duration = Duration::from_secs(5);
-/// How long a SUBACK may take, and the next acknowledgement while messages are in flight.
+/// How long a SUBACK or UNSUBACK may take, and the next acknowledgement while messages are in flight.
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What holds for the present connection alone.
@@ -25,8 +25,6 @@ pub(super) struct Present {
     pub(super) last_out: Time,
     /// When the ping was sent that waits for a sign of life.
     pub(super) pinged: Option<Time>,
-    /// The SUBSCRIBE that waits for its answer.
-    pub(super) subscribing: Option<(u16, Time)>,
     /// When messages in flight last moved on.
     pub(super) moved: Time,
     /// Nothing with an acknowledgement is sent until then: the broker had no room, or others are to gather.
@@ -57,19 +55,20 @@ impl Present {
         self.keep_alive.clamp(PONG_TIMEOUT_MIN, PONG_TIMEOUT)
     }
 
-    pub(super) fn timer(&self, flights: &Flights) -> Time {
+    /// `asked`: since when the answer to a SUBSCRIBE or UNSUBSCRIBE is waited for.
+    pub(super) fn timer(&self, flights: &Flights, asked: Option<Time>) -> Time {
         let unanswered = self.pinged.filter(|pinged| self.last_in <= *pinged);
         let ping = unanswered.map_or(self.ping_due(), |pinged| pinged + self.pong_timeout());
-        let suback = self.subscribing.map(|(_, since)| since + ANSWER_TIMEOUT);
+        let suback = asked.map(|since| since + ANSWER_TIMEOUT);
         let ack = (!flights.is_empty()).then(|| self.moved + ANSWER_TIMEOUT);
         [suback, ack, self.paused_until].into_iter().flatten().fold(ping, Time::min)
     }
 
-    pub(super) fn overdue(&self, flights: &Flights, now: Time) -> Option<&'static str> {
+    pub(super) fn overdue(&self, flights: &Flights, asked: Option<Time>, now: Time) -> Option<&'static str> {
         let since = |then: Time, limit: Duration| now >= then + limit;
         if self.pinged.is_some_and(|pinged| self.last_in <= pinged && since(pinged, self.pong_timeout())) {
             Some("no answer to a ping")
-        } else if self.subscribing.is_some_and(|(_, asked)| since(asked, ANSWER_TIMEOUT)) {
+        } else if asked.is_some_and(|asked| since(asked, ANSWER_TIMEOUT)) {
             Some("no answer to a subscription")
         } else if !flights.is_empty() && since(self.moved, ANSWER_TIMEOUT) {
             Some("no acknowledgement of what was sent")

@@ -15,6 +15,7 @@ use rumqttc::v5::mqttbytes::{QoS as QoS5, v5::Packet as Packet5};
 use rumqttc::{mqttbytes::QoS as QoS4, mqttbytes::v4::Packet as Packet4};
 
 use super::{Accepted, Answer, Event, Outgoing, Version};
+use crate::link::session::Request;
 use crate::link::{Error, Options, Refusal};
 use crate::model::{Delivery, Envelope, Qos};
 
@@ -29,7 +30,6 @@ pub(super) struct Greeting {
     pub(super) client_id: String,
     pub(super) will: Option<Envelope>,
     pub(super) will_delay_s: u32,
-    pub(super) subscriptions: Vec<(String, Qos)>,
     pub(super) credentials: Option<crate::link::Credentials>,
     pub(super) keep_alive_s: u16,
     pub(super) session_expiry_s: u32,
@@ -37,18 +37,12 @@ pub(super) struct Greeting {
 }
 
 impl Greeting {
-    pub(super) fn new(
-        options: &Options,
-        client_id: &str,
-        will: Option<Envelope>,
-        subscriptions: &[(String, Qos)],
-    ) -> Self {
+    pub(super) fn new(options: &Options, client_id: &str, will: Option<Envelope>) -> Self {
         let seconds = |duration: std::time::Duration| u32::try_from(duration.as_secs()).unwrap_or(u32::MAX);
         Self {
             client_id: client_id.to_owned(),
             will,
             will_delay_s: seconds(options.will_delay),
-            subscriptions: subscriptions.to_vec(),
             credentials: options.credentials.clone(),
             keep_alive_s: u16::try_from(options.keep_alive.as_secs()).unwrap_or(u16::MAX),
             session_expiry_s: seconds(options.session_expiry),
@@ -118,33 +112,37 @@ impl Greeting {
             }),
         }
     }
-
-    /// SUBSCRIBE.
-    pub(super) fn encode_subscribe(&self, version: Version, packet_id: u16, out: &mut BytesMut) {
-        match version {
-            Version::V5 => {
-                let filters = self.subscriptions.iter();
-                let filters = filters.map(|(filter, qos)| v5::Filter::new(filter, level_5(*qos)));
-                let mut subscribe = v5::Subscribe::new_many(filters, None);
-                subscribe.pkid = packet_id;
-                written(subscribe.write(out));
-            }
-            Version::V311 => {
-                let filters = self.subscriptions.iter();
-                let filters =
-                    filters.map(|(filter, qos)| v4::SubscribeFilter::new(filter.clone(), level_4(*qos)));
-                let mut subscribe = v4::Subscribe::new_many(filters);
-                subscribe.pkid = packet_id;
-                written(subscribe.write(out));
-            }
-        }
-    }
 }
 
 /// Encoding into memory fails for packets over 256 MB alone, and ours have a limit far below.
 fn written<E: std::fmt::Display>(outcome: Result<usize, E>) {
     if let Err(error) = outcome {
         tracing::error!(%error, "a packet could not be encoded");
+    }
+}
+
+/// SUBSCRIBE or UNSUBSCRIBE.
+pub(super) fn encode_request(version: Version, packet_id: u16, request: Request, out: &mut BytesMut) {
+    match (version, request) {
+        (Version::V5, Request::Begin(filters)) => {
+            let filters = filters.into_iter().map(|(filter, qos)| v5::Filter::new(filter, level_5(qos)));
+            let mut subscribe = v5::Subscribe::new_many(filters, None);
+            subscribe.pkid = packet_id;
+            written(subscribe.write(out));
+        }
+        (Version::V5, Request::End(filters)) => {
+            written(v5::Unsubscribe { pkid: packet_id, filters, properties: None }.write(out));
+        }
+        (Version::V311, Request::Begin(filters)) => {
+            let filters =
+                filters.into_iter().map(|(filter, qos)| v4::SubscribeFilter::new(filter, level_4(qos)));
+            let mut subscribe = v4::Subscribe::new_many(filters);
+            subscribe.pkid = packet_id;
+            written(subscribe.write(out));
+        }
+        (Version::V311, Request::End(topics)) => {
+            written(v4::Unsubscribe { pkid: packet_id, topics }.write(out));
+        }
     }
 }
 
@@ -412,7 +410,7 @@ impl Decoder {
                 Event::Subscribed { packet_id: ack.pkid, refused: refused as u64 }
             }
             Packet5::PingResp(_) => Event::Heard,
-            Packet5::UnsubAck(_) => return Ok(None),
+            Packet5::UnsubAck(ack) => Event::Unsubscribed { packet_id: ack.pkid },
             other => return Err(self.unexpected(&other)),
         };
         Ok(Some(event))
@@ -441,7 +439,7 @@ impl Decoder {
                 Event::Subscribed { packet_id: ack.pkid, refused }
             }
             Packet4::PingResp => Event::Heard,
-            Packet4::UnsubAck(_) => return Ok(None),
+            Packet4::UnsubAck(ack) => Event::Unsubscribed { packet_id: ack.pkid },
             other => return Err(self.unexpected(&other)),
         };
         Ok(Some(event))

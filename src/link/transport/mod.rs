@@ -21,7 +21,7 @@ pub(super) use mqtt::Mqtt;
 
 use super::Error;
 use super::error::Phase;
-use super::session::Alias;
+use super::session::{Alias, Request};
 use super::tls::Certificates;
 use crate::model::{Delivery, Envelope, Qos};
 
@@ -89,6 +89,8 @@ pub(super) enum Event {
     Connected(Accepted),
     /// SUBACK: how many filters it refused.
     Subscribed { packet_id: u16, refused: u64 },
+    /// UNSUBACK.
+    Unsubscribed { packet_id: u16 },
     /// So many messages went out: the oldest of those handed over and not yet reported so.
     Sent { messages: usize },
     /// PUBACK.
@@ -148,8 +150,8 @@ pub(super) trait Transport: Send {
     /// session first.
     fn connect(&mut self, version: Version, clean_start: bool);
 
-    /// Asks for all subscriptions of this link; false when there are none.
-    fn subscribe(&mut self, packet_id: u16) -> bool;
+    /// Asks for topics, or for no more of them; `Subscribed` or `Unsubscribed` follows.
+    fn ask(&mut self, packet_id: u16, request: Request);
 
     /// Sends a message; `Sent` follows.
     fn publish(&mut self, message: Outgoing);

@@ -16,9 +16,10 @@ use super::codec::{self, Decoder, Greeting};
 use super::dial::{Target, Wire};
 use super::{Answer, Event, Outgoing, Transport, Version};
 use crate::link::error::Phase;
+use crate::link::session::Request;
 use crate::link::tls::{self, Certificates, TlsFault};
 use crate::link::{Error, Options};
-use crate::model::{Envelope, Qos};
+use crate::model::Envelope;
 
 /// Events told at once, after which the driver has its turn.
 const EVENTS_MAX: usize = 256;
@@ -64,15 +65,10 @@ struct Open {
 }
 
 impl Mqtt {
-    pub(crate) fn new(
-        options: &Options,
-        client_id: &str,
-        will: Option<Envelope>,
-        subscriptions: &[(String, Qos)],
-    ) -> Self {
+    pub(crate) fn new(options: &Options, client_id: &str, will: Option<Envelope>) -> Self {
         Self {
             target: Target::new(options),
-            greeting: Arc::new(Greeting::new(options, client_id, will, subscriptions)),
+            greeting: Arc::new(Greeting::new(options, client_id, will)),
             broker: options.broker(),
             link: options.name.as_str().into(),
             connection: Connection::None,
@@ -83,13 +79,6 @@ impl Mqtt {
         match &mut self.connection {
             Connection::Open(open) => Some(open),
             _ => None,
-        }
-    }
-
-    fn version(&self) -> Version {
-        match &self.connection {
-            Connection::Open(open) => open.version,
-            _ => Version::V5,
         }
     }
 }
@@ -127,15 +116,10 @@ impl Transport for Mqtt {
         self.connection = Connection::Opening { phases, opening: Box::pin(opening) };
     }
 
-    fn subscribe(&mut self, packet_id: u16) -> bool {
-        let (version, greeting) = (self.version(), Arc::clone(&self.greeting));
-        if greeting.subscriptions.is_empty() {
-            return false;
-        }
+    fn ask(&mut self, packet_id: u16, request: Request) {
         if let Some(open) = self.open() {
-            greeting.encode_subscribe(version, packet_id, &mut open.outgoing);
+            codec::encode_request(open.version, packet_id, request, &mut open.outgoing);
         }
-        true
     }
 
     fn publish(&mut self, message: Outgoing) {
@@ -358,7 +342,7 @@ mod tests {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address: SocketAddr = listener.local_addr().unwrap();
         let options = Options { host: "broker.example".to_owned(), ..Options::default() };
-        let mut mqtt = Mqtt::new(&options, "c", None, &[]);
+        let mut mqtt = Mqtt::new(&options, "c", None);
         let asked = AtomicUsize::new(0);
         mqtt.target = mqtt.target.clone().resolving(Arc::new(move |_, _| {
             let first = asked.fetch_add(1, Ordering::Relaxed) == 0;

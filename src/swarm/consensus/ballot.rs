@@ -100,7 +100,7 @@ impl Ballot {
     /// Everybody's word: their own, else, if they are counted, as it was told.
     pub fn words(&self, count_told: bool) -> impl Iterator<Item = (&CameraId, Word)> {
         let told =
-            self.told.iter().filter(move |(camera, _)| count_told && !self.firsthand.contains_key(camera));
+            self.told.iter().filter(move |(camera, _)| count_told && !self.firsthand.contains_key(*camera));
         self.firsthand.iter().chain(told).map(|(camera, word)| (camera, *word))
     }
 

@@ -14,9 +14,10 @@ use crate::model::{CameraId, EventState, EventType, Point, Severity};
 use crate::swarm::message::{EventKey, EventMessage};
 
 /// Claims about one person are of one incident within this time and distance: cameras that took notice later
-/// say so later, and somebody who goes on doing it is no new incident.
+/// say so later, when the person has walked on (at 1.6 m/s for a quarter of a minute), and somebody who goes on
+/// doing it is no new incident.
 const SUBJECT_WITHIN_MS: u64 = 30_000;
-pub(super) const SUBJECT_WITHIN_M: f64 = 10.0;
+pub(super) const SUBJECT_WITHIN_M: f64 = 25.0;
 /// Claims at one place are of one incident within this time and distance, as long as nobody knows better.
 const PLACE_WITHIN_MS: u64 = 10_000;
 const PLACE_WITHIN_M: f64 = 3.0;

@@ -19,9 +19,12 @@
 //! is done again. The table is therefore a function of which reports came within [`Options::window`], not
 //! of their order or number of copies. What comes later than that is counted, and changes nothing.
 //!
+//! **Pace.** What is looked for, remembered and taken as one moment for so long is meant for reports at two a
+//! second and more; where the cameras report less often all of it lasts longer ([`pace`]).
+//!
 //! **Names.** A number is founded from the first report's camera, track and time ([`identity`]) and
-//! travels with every track message; where tables differ, what most call somebody stands, and the older
-//! name of two that as many use ([`names`]).
+//! travels with every track message; where tables differ, what most of those call somebody who see them stands,
+//! and the older name of two that as many use ([`names`]).
 //!
 //! **Who is who.** Places decide, and what the cameras' own tracks say, as far as a tracker can be believed at
 //! its frame rate ([`pairing`]). What places could not tell when two passed is put right when their ways
@@ -41,6 +44,7 @@
 mod identity;
 mod motion;
 mod names;
+mod pace;
 mod pairing;
 mod person;
 mod revise;
@@ -55,6 +59,7 @@ use std::time::Duration;
 
 use crate::base::portable::exp;
 use crate::model::{CameraId, Class, Point, Polygon};
+use pace::Pace;
 use pairing::Scratch;
 use roster::Roster;
 use table::Table;
@@ -66,6 +71,8 @@ pub use standing::{BIAS_MAX_M, LAG_MAX_S};
 pub const SIGHTS_MAX: usize = 128;
 /// Tables that can be gone back to.
 pub const MOMENTS_MAX: usize = 64;
+/// Tables that are kept for their memory.
+const SPARE_MAX: usize = 4;
 /// A report from so far ahead of our own clock is not believed, milliseconds.
 const FUTURE_MAX_MS: i64 = 1_000;
 /// A table is not carried on for longer than this beyond its last report, seconds.
@@ -245,6 +252,8 @@ pub struct Fusion {
     final_ms: i64,
     /// When each moment that is not final ends, and the table after it.
     moments: VecDeque<(i64, Table)>,
+    /// Tables that were undone or became older than the window.
+    spare: Vec<Table>,
     newest_ms: i64,
     counters: Counters,
     scratch: Scratch,
@@ -262,6 +271,7 @@ impl Fusion {
             base: Table::default(),
             final_ms: i64::MIN,
             moments: VecDeque::new(),
+            spare: Vec::new(),
             newest_ms: i64::MIN,
             counters: Counters::default(),
             scratch: Scratch::default(),
@@ -336,33 +346,46 @@ impl Fusion {
         }
         let Some(dirty_ms) = self.place() else { return };
         self.go_back(dirty_ms);
-        let (mut from, mut table) = match self.moments.back() {
-            Some((end_ms, table)) => (*end_ms, table.clone()),
-            None => (self.final_ms.saturating_add(1), self.base.clone()),
-        };
+        let mut from = self.moments.back().map_or(self.final_ms.saturating_add(1), |(end_ms, _)| *end_ms);
         let mut scratch = std::mem::take(&mut self.scratch);
-        while let Some((end_ms, at_ms, scans)) = self.moment(from) {
+        let mut table = self.spare.pop().unwrap_or_default();
+        while let Some((end_ms, at_ms, scans)) = self.moment(from, self.table().pace) {
+            table.become_copy_of(self.table());
             table.step(at_ms, &scans, &self.roster, &self.options, &mut scratch);
-            self.moments.push_back((end_ms, table.clone()));
+            let spare = self.spare.pop().unwrap_or_default();
+            self.moments.push_back((end_ms, std::mem::replace(&mut table, spare)));
             from = end_ms;
         }
+        self.keep(table);
         self.scratch = scratch;
         self.finalise(now_ms.saturating_sub(self.roster.own_ahead_ms()));
+    }
+
+    /// Keeps a table that is not needed any more for its memory.
+    fn keep(&mut self, table: Table) {
+        if self.spare.len() < SPARE_MAX {
+            self.spare.push(table);
+        }
     }
 
     /// Undoes the moments that a report at this time changes: the one that it belongs to, and all after it.
     fn go_back(&mut self, dirty_ms: i64) {
         while self.moments.back().is_some_and(|(end_ms, _)| *end_ms > dirty_ms) {
             let before = self.moments.len().checked_sub(2).and_then(|i| self.moments.get(i));
-            let from = before.map_or(self.final_ms.saturating_add(1), |(end_ms, _)| *end_ms);
+            let (from, pace) = before
+                .map_or((self.final_ms.saturating_add(1), self.base.pace), |(end_ms, table)| {
+                    (*end_ms, table.pace)
+                });
             // Where a camera's next frame has come, the moment ends sooner, and may have been all in it.
-            let end = self.moment(from).filter(|(.., scans)| scans.iter().all(|s| s.at_ms < dirty_ms));
+            let end = self.moment(from, pace).filter(|(.., scans)| scans.iter().all(|s| s.at_ms < dirty_ms));
             let end_ms = end.map(|(end_ms, ..)| end_ms);
             if let (Some(end_ms), Some(last)) = (end_ms, self.moments.back_mut()) {
                 last.0 = end_ms;
                 return;
             }
-            self.moments.pop_back();
+            if let Some((_, undone)) = self.moments.pop_back() {
+                self.keep(undone);
+            }
             self.counters.redone += 1;
         }
     }
@@ -397,11 +420,12 @@ impl Fusion {
         dirty_ms
     }
 
-    /// The next moment from `from` on: its end, its time, and its frames by the cameras' names.
-    fn moment(&self, from: i64) -> Option<(i64, i64, Vec<&Scan>)> {
+    /// The next moment from `from` on: its end, its time, and its frames by the cameras' names. `pace` is that of
+    /// the table before it.
+    fn moment(&self, from: i64, pace: Pace) -> Option<(i64, i64, Vec<&Scan>)> {
         let mut later = self.scans.range((from, 0)..).map(|(_, scan)| scan);
         let first = later.next()?;
-        let mut end_ms = first.at_ms.saturating_add(millis(self.options.moment).max(1));
+        let mut end_ms = first.at_ms.saturating_add(pace.ms(self.options.moment).max(1));
         let mut scans = vec![first];
         for scan in later.take_while(|s| s.at_ms < end_ms) {
             if scan.at_ms > first.at_ms && scans.iter().any(|s| s.camera == scan.camera) {
@@ -423,7 +447,8 @@ impl Fusion {
             || self.moments.len() > MOMENTS_MAX
         {
             let Some((end_ms, table)) = self.moments.pop_front() else { break };
-            self.base = table;
+            let before = std::mem::replace(&mut self.base, table);
+            self.keep(before);
             self.final_ms = end_ms - 1;
         }
         let final_ms = self.final_ms;
@@ -438,7 +463,7 @@ impl Fusion {
     /// Everybody who is there at this time (milliseconds since the epoch on our clock), by number.
     pub fn at(&self, at_ms: i64) -> Vec<Person> {
         let at_ms = at_ms.saturating_sub(self.roster.own_ahead_ms());
-        let lost_ms = millis(self.options.lost_after);
+        let lost_ms = self.table().pace.ms(self.options.lost_after);
         let mut people: Vec<Person> = self
             .table()
             .people
@@ -507,7 +532,7 @@ impl Fusion {
     /// Everybody whom other cameras see at this time (milliseconds since the epoch on our clock): where, and
     /// whether our own does too.
     pub fn seen_by_others(&self, at_ms: i64) -> impl Iterator<Item = (Point, bool)> + '_ {
-        let moment_ms = millis(self.options.moment).max(1);
+        let moment_ms = self.table().pace.ms(self.options.moment).max(1);
         let fresh = move |b: &person::Binding, p: &person::Person| p.seen_ms - b.seen_ms < moment_ms;
         let at_ms = at_ms.saturating_sub(self.roster.own_ahead_ms());
         let people = self.table().people.iter();

@@ -10,6 +10,7 @@
 //! of them is a stray. Candidates are looked up along x, within [`REACH_M`].
 
 use super::motion::{Cov, Place, Pool, det, mahalanobis2, plus, round};
+use super::pace::Pace;
 use super::person::Person;
 use super::{Scan, Sight};
 use crate::base::portable::{exp, ln};
@@ -121,6 +122,7 @@ pub(super) struct Scratch {
     pairs: Vec<Pair>,
     people: ByX,
     clusters: ByX,
+    pub(super) numbers: Vec<f64>,
 }
 
 impl Scratch {
@@ -159,21 +161,21 @@ impl<'a> Moment<'a> {
     }
 
     /// Pairs everybody with the reports, in so many rounds camera by camera.
-    pub(super) fn pair(&mut self, people: &[Person], rounds: usize, scratch: &mut Scratch) {
+    pub(super) fn pair(&mut self, people: &[Person], rounds: usize, pace: Pace, scratch: &mut Scratch) {
         scratch.people.fill(self.working.iter().map(|w| w.prior.at.x));
-        self.pair_clusters(people, scratch);
+        self.pair_clusters(people, pace, scratch);
         for _ in 0..rounds {
             let mut first = 0;
             for scan in 0..self.scans.len() {
                 let end = first + self.seen[first..].iter().take_while(|s| s.scan == scan).count();
-                self.pair_scan(people, first..end, scratch);
+                self.pair_scan(people, first..end, pace, scratch);
                 first = end;
             }
         }
     }
 
     /// Pairs the people with what all cameras see together.
-    fn pair_clusters(&mut self, people: &[Person], scratch: &mut Scratch) {
+    fn pair_clusters(&mut self, people: &[Person], pace: Pace, scratch: &mut Scratch) {
         let (pools, member) = self.clusters(|i| !self.seen[i].muted, scratch);
         let mut members: Vec<Vec<usize>> = vec![Vec::new(); pools.len()];
         for (i, cluster) in member.iter().enumerate() {
@@ -183,15 +185,13 @@ impl<'a> Moment<'a> {
         }
         for (column, pool) in pools.iter().enumerate() {
             let Some(place) = pool.place() else { continue };
-            for row in scratch.people.near(place.at.x) {
+            let class = self.seen[members[column][0]].sight.class;
+            let alone = self.reachable(people, place.at, class, &scratch.people).nth(1).is_none();
+            for row in self.reachable(people, place.at, class, &scratch.people) {
                 let (w, person) = (&self.working[row], &people[row]);
                 let off = place.at - w.prior.at;
-                let class = self.seen[members[column][0]].sight.class;
-                if off.y.abs() > REACH_M || !person.class().compatible(class) {
-                    continue;
-                }
-                let past: f64 = members[column].iter().map(|&i| self.affinity(person, i)).sum::<f64>()
-                    / members[column].len() as f64;
+                let past = members[column].iter().map(|&i| self.affinity(person, i, alone, pace));
+                let past = past.sum::<f64>() / members[column].len() as f64;
                 let worth = ln_density(off, plus(w.prior.cov, place.cov)) - ln(STRAY_CLUSTER_PER_M2)
                     + past
                     + person.doubt();
@@ -209,19 +209,22 @@ impl<'a> Moment<'a> {
     }
 
     /// Pairs the reports of one scan anew. A muted camera's are paired, but nobody hears of it.
-    fn pair_scan(&mut self, people: &[Person], own: std::ops::Range<usize>, scratch: &mut Scratch) {
+    fn pair_scan(
+        &mut self,
+        people: &[Person],
+        own: std::ops::Range<usize>,
+        pace: Pace,
+        scratch: &mut Scratch,
+    ) {
         for (column, i) in own.clone().enumerate() {
             let s = &self.seen[i];
-            for row in scratch.people.near(s.place.at.x) {
+            let alone = self.reachable(people, s.place.at, s.sight.class, &scratch.people).nth(1).is_none();
+            for row in self.reachable(people, s.place.at, s.sight.class, &scratch.people) {
                 let (w, person) = (&self.working[row], &people[row]);
-                if (w.prior.at.y - s.place.at.y).abs() > REACH_M || !person.class().compatible(s.sight.class)
-                {
-                    continue;
-                }
                 let at = s.at_step(w.velocity);
                 let known = w.without((self.of[i] == Some(row) && !s.muted).then_some(&at));
                 let worth = ln_density(at.at - known.at, plus(known.cov, at.cov)) - ln(STRAY_PER_M2)
-                    + self.affinity(person, i)
+                    + self.affinity(person, i, alone, pace)
                     + person.doubt();
                 if worth > 0.0 {
                     scratch.pairs.push(Pair { row, column, worth });
@@ -247,9 +250,25 @@ impl<'a> Moment<'a> {
         }
     }
 
-    fn affinity(&self, person: &Person, i: usize) -> f64 {
+    /// The people of a fitting class who may be who is reported at a place.
+    fn reachable(
+        &self,
+        people: &[Person],
+        at: Point,
+        class: Class,
+        by_x: &ByX,
+    ) -> impl Iterator<Item = usize> {
+        by_x.near(at.x).filter(move |&row| {
+            (self.working[row].prior.at.y - at.y).abs() <= REACH_M && people[row].class().compatible(class)
+        })
+    }
+
+    /// What the past says for a report being of this person. A tracker mistakes one for another where there is
+    /// another: who is `alone` within reach is believed to be who they were, however slow it is.
+    fn affinity(&self, person: &Person, i: usize, alone: bool, pace: Pace) -> f64 {
         let s = &self.seen[i];
-        s.track_trust * person.affinity(self.camera(s), s.sight.track_id, self.now_ms)
+        let trust = if alone { 1.0 } else { s.track_trust };
+        trust * person.affinity(self.camera(s), s.sight.track_id, pace, self.now_ms)
     }
 
     /// Puts reports of different cameras together that lie together: each cluster's pool, and each report's

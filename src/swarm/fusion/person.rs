@@ -5,6 +5,7 @@
 //! Pure data: who is paired with whom is decided in `pairing`.
 
 use super::motion::{Cov, Estimate, Place, mahalanobis2};
+use super::pace::Pace;
 use super::pairing::Seen;
 use super::revise::Trail;
 use super::roster::Roster;
@@ -26,7 +27,8 @@ const BINDING_MS: i64 = 3_000;
 const NO_TRACK: u32 = 0;
 /// Tracks that one person is bound to at most.
 const BINDINGS_MAX: usize = 24;
-/// Existence, natural log-odds: of a first report; of who is shown, at least.
+/// Existence, natural log-odds: of who is nobody; of a first report; of who is shown, at least.
+const EXIST_GONE: f64 = -6.0;
 const EXIST_BEGIN: f64 = -3.0;
 pub(super) const EXIST_SHOWN: f64 = 0.0;
 /// Nearer than this two that no camera tells apart are one, metres; told apart within this time, milliseconds.
@@ -99,6 +101,14 @@ impl Person {
         }
     }
 
+    /// Takes over everything of another, and keeps what memory it has.
+    pub(super) fn become_copy_of(&mut self, other: &Self) {
+        let (mut bindings, mut trail) = (std::mem::take(&mut self.bindings), std::mem::take(&mut self.trail));
+        bindings.clone_from(&other.bindings);
+        trail.become_copy_of(&other.trail);
+        *self = Self { bindings, trail, ..*other };
+    }
+
     /// What it is, by the most votes.
     pub(super) fn class(&self) -> Class {
         self.class
@@ -135,8 +145,9 @@ impl Person {
 
     /// What the past says for a camera's track being this person, natural units, for tracks that are never
     /// mistaken.
-    pub(super) fn affinity(&self, camera: u16, track_id: u32, now_ms: i64) -> f64 {
-        let own = self.bindings.iter().filter(|b| b.camera == camera && now_ms - b.seen_ms <= BINDING_MS);
+    pub(super) fn affinity(&self, camera: u16, track_id: u32, pace: Pace, now_ms: i64) -> f64 {
+        let keep_ms = pace.stretched_ms(BINDING_MS);
+        let own = self.bindings.iter().filter(|b| b.camera == camera && now_ms - b.seen_ms <= keep_ms);
         let mut worth: f64 = 0.0;
         for b in own {
             if b.track_id == track_id {
@@ -148,7 +159,7 @@ impl Person {
     }
 
     /// Takes a report as theirs; `expected` is where they were thought to be.
-    pub(super) fn bind(&mut self, seen: &Seen<'_>, camera: u16, now_ms: i64, expected: &Place) {
+    pub(super) fn bind(&mut self, seen: &Seen<'_>, camera: u16, now_ms: i64, pace: Pace, expected: &Place) {
         let track_id = seen.sight.track_id;
         self.vote(seen.sight.class, seen.sight.confidence);
         let at = seen.at_step(self.estimate.velocity());
@@ -165,7 +176,8 @@ impl Person {
             off2: mahalanobis2(off, sum) as f32,
         };
         // A camera's track is one at a time: the one before it has been lost.
-        self.bindings.retain(|b| now_ms - b.seen_ms <= BINDING_MS);
+        let keep_ms = pace.stretched_ms(BINDING_MS);
+        self.bindings.retain(|b| now_ms - b.seen_ms <= keep_ms);
         if let Some(b) = self.bindings.iter_mut().find(|b| b.camera == camera && b.track_id == track_id) {
             *b = Binding { hits: b.hits.saturating_add(1), ..new };
             return;
@@ -191,25 +203,39 @@ impl Person {
     }
 
     /// What the other cameras' tables call this person, one word for each camera, in rising order.
-    pub(super) fn claims(&self, now_ms: i64) -> impl Iterator<Item = u64> {
-        let from_ms = (now_ms - CLAIM_MS).max(self.renamed_ms);
+    pub(super) fn claims(&self, pace: Pace, now_ms: i64) -> impl Iterator<Item = u64> {
+        let from_ms = (now_ms - pace.stretched_ms(CLAIM_MS)).max(self.renamed_ms);
         let fresh = move |b: &&Binding| b.claim != 0 && !Roster::is_own(b.camera) && b.seen_ms >= from_ms;
         self.bindings.iter().filter(fresh).filter(|b| self.is_newest(b)).map(|b| b.claim)
     }
 
+    /// This was somebody else, who goes on without it: it leaves the table with the next step.
+    pub(super) fn give_up(&mut self) {
+        (self.confirmed, self.exists) = (false, EXIST_GONE);
+    }
+
+    /// Whether our own camera sees this person: then the others hear what we call them.
+    pub(super) fn is_ours(&self, pace: Pace, now_ms: i64) -> bool {
+        let from_ms = now_ms - pace.stretched_ms(CLAIM_MS);
+        self.bindings
+            .iter()
+            .any(|b| Roster::is_own(b.camera) && b.track_id != NO_TRACK && b.seen_ms >= from_ms)
+    }
+
     /// Whether the two are one: nearer to one another than people stand, and no camera lately told them apart.
-    pub(super) fn is_same(&self, other: &Self, now_ms: i64) -> bool {
+    pub(super) fn is_same(&self, other: &Self, pace: Pace, now_ms: i64) -> bool {
         let off = self.estimate.place(0.0).at - other.estimate.place(0.0).at;
         if off.x.abs() > MERGE_M || off.norm() > MERGE_M {
             return false;
         }
-        let lately = |b: &&Binding| now_ms - b.seen_ms <= APART_MS;
+        let apart_ms = pace.stretched_ms(APART_MS);
+        let lately = |b: &&Binding| now_ms - b.seen_ms <= apart_ms;
         let mut of_other = other.bindings.iter().filter(lately);
         !of_other.any(|o| self.bindings.iter().filter(lately).any(|b| b.camera == o.camera))
     }
 
     /// Takes over what is known of the other, who is the same.
-    pub(super) fn absorb(&mut self, other: Self, now_ms: i64) {
+    pub(super) fn absorb(&mut self, other: Self, pace: Pace, now_ms: i64) {
         let fresher =
             (other.confirmed, other.seen_ms, other.exists) > (self.confirmed, self.seen_ms, self.exists);
         if fresher {
@@ -228,7 +254,8 @@ impl Person {
             *votes += more;
         }
         self.count_votes();
-        self.bindings.extend(other.bindings.into_iter().filter(|b| now_ms - b.seen_ms <= BINDING_MS));
+        let keep_ms = pace.stretched_ms(BINDING_MS);
+        self.bindings.extend(other.bindings.into_iter().filter(|b| now_ms - b.seen_ms <= keep_ms));
         self.bindings.truncate(BINDINGS_MAX);
     }
 }

@@ -14,6 +14,7 @@
 
 use super::Options;
 use super::motion::{Estimate, Place};
+use super::pace::Pace;
 use super::pairing::ln_density;
 use super::person::{Binding, Person};
 use super::table::{EXIST_CONFIRM, PLAUSIBLE};
@@ -81,6 +82,11 @@ impl Trail {
         self.0.push(sighting);
     }
 
+    /// Takes over another's, and keeps what memory it has.
+    pub(super) fn become_copy_of(&mut self, other: &Self) {
+        self.0.clone_from(&other.0);
+    }
+
     pub(super) fn forget(&mut self, camera: u16) {
         for track in self.0.iter_mut().flat_map(|s| &mut s.tracks).filter(|t| t.0 == camera) {
             *track = NO_CAMERA;
@@ -94,7 +100,7 @@ impl Trail {
 }
 
 /// Puts right who was taken for another.
-pub(super) fn revise(people: &mut [Person], now_ms: i64, options: &Options) {
+pub(super) fn revise(people: &mut [Person], pace: Pace, now_ms: i64, options: &Options) {
     let mut by_x: Vec<(f64, usize)> =
         people.iter().enumerate().map(|(i, p)| (p.estimate.place(0.0).at.x, i)).collect();
     by_x.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
@@ -106,20 +112,20 @@ pub(super) fn revise(people: &mut [Person], now_ms: i64, options: &Options) {
             let (i, j) = (by_x[left].1.min(by_x[right].1), by_x[left].1.max(by_x[right].1));
             let (before, after) = people.split_at_mut(j);
             let (a, b) = (&mut before[i], &mut after[0]);
-            if let Some(cut_ms) = best_cut(a, b, now_ms, options) {
+            if let Some(cut_ms) = best_cut(a, b, now_ms - pace.stretched_ms(HORIZON_MS), options) {
                 exchange(a, b, cut_ms, now_ms, options);
             }
         }
     }
 }
 
-/// The moment from which on the two are likelier to be each other.
-fn best_cut(a: &Person, b: &Person, now_ms: i64, options: &Options) -> Option<i64> {
+/// The moment after `from_ms` from which on the two are likelier to be each other.
+fn best_cut(a: &Person, b: &Person, from_ms: i64, options: &Options) -> Option<i64> {
     let off = a.estimate.place(0.0).at - b.estimate.place(0.0).at;
     if off.y.abs() > NEAR_M || !a.class().compatible(b.class()) {
         return None;
     }
-    let cuts = a.trail.0.iter().chain(&b.trail.0).map(|s| s.at_ms).filter(|at| *at > now_ms - HORIZON_MS);
+    let cuts = a.trail.0.iter().chain(&b.trail.0).map(|s| s.at_ms).filter(|at| *at > from_ms);
     let mut best = (SURE, None);
     for cut_ms in cuts {
         let gain = gain(a, b, cut_ms, options);

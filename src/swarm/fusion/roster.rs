@@ -46,6 +46,8 @@ struct Member {
 #[derive(Debug, Clone)]
 pub(super) struct Roster {
     members: Vec<Member>,
+    /// Of each member's name: looked through before any name is compared.
+    fingerprints: Vec<u32>,
     /// What our own clock is ahead of the median of the others, as far as their messages tell.
     own: Option<i64>,
 }
@@ -53,9 +55,7 @@ pub(super) struct Roster {
 impl Roster {
     /// Our own camera alone.
     pub(super) fn new(own: &CameraId) -> Self {
-        let mut roster = Self { members: Vec::new(), own: None };
-        roster.members.push(member(own, 0));
-        roster
+        Self { members: vec![member(own, 0)], fingerprints: vec![own.fingerprint()], own: None }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -99,7 +99,9 @@ impl Roster {
 
     /// A camera that is known.
     pub(super) fn find(&self, name: &CameraId) -> Option<u16> {
-        self.members.iter().position(|m| m.name == *name).and_then(|i| u16::try_from(i).ok())
+        let wanted = name.fingerprint();
+        let mut alike = self.fingerprints.iter().enumerate().filter(|(_, of_member)| **of_member == wanted);
+        alike.find(|(i, _)| self.members[*i].name == *name).and_then(|(i, _)| u16::try_from(i).ok())
     }
 
     /// A camera, heard just now; with the number of another that was forgotten for it. None when there
@@ -112,6 +114,7 @@ impl Roster {
         }
         if self.members.len() < CAMERAS_MAX {
             self.members.push(member(name, now_ms));
+            self.fingerprints.push(name.fingerprint());
             return u16::try_from(self.members.len() - 1).ok().map(|i| (i, false));
         }
         let (i, stalest) =
@@ -120,6 +123,7 @@ impl Roster {
             return None;
         }
         *stalest = member(name, now_ms);
+        self.fingerprints[i] = name.fingerprint();
         u16::try_from(i).ok().map(|i| (i, true))
     }
 

@@ -16,12 +16,13 @@
 use super::identity;
 use super::motion::{Estimate, Place, mahalanobis2, plus, round, times};
 use super::names;
+use super::pace::Pace;
 use super::pairing::{GAIT_M2, Moment, Scratch, Seen, Working};
 use super::person::{EXIST_SHOWN, Person};
 use super::revise::{self, Sighting};
 use super::roster::Roster;
 use super::standing::{self, Standing};
-use super::{Options, Scan, millis};
+use super::{Options, Scan};
 use crate::base::portable::{exp, ln};
 use crate::model::Point;
 
@@ -65,6 +66,8 @@ pub(super) struct Table {
     /// In no order that means anything.
     pub(super) people: Vec<Person>,
     pub(super) standing: Vec<Standing>,
+    /// How long times last.
+    pub(super) pace: Pace,
     /// New ones for whom there was no room.
     pub(super) refused: u64,
 }
@@ -81,6 +84,18 @@ struct Evidence {
 }
 
 impl Table {
+    /// Takes over everything of another, and keeps what memory it has.
+    pub(super) fn become_copy_of(&mut self, other: &Self) {
+        self.people.truncate(other.people.len());
+        let known = self.people.len();
+        for (person, other) in self.people.iter_mut().zip(&other.people) {
+            person.become_copy_of(other);
+        }
+        self.people.extend_from_slice(&other.people[known..]);
+        self.standing.clone_from(&other.standing);
+        (self.pace, self.refused) = (other.pace, other.refused);
+    }
+
     /// Takes the scans of one moment, in the order of their cameras' names.
     pub(super) fn step(
         &mut self,
@@ -95,22 +110,25 @@ impl Table {
         for scan in scans {
             self.standing[usize::from(scan.camera)].scan(scan.at_ms);
         }
+        let pace = Pace::of(&self.standing, now_ms, &mut scratch.numbers);
+        self.pace = pace;
         let mut moment = Moment::new(now_ms, scans, self.prepare(now_ms, scans, roster), &self.people);
-        moment.pair(&self.people, options.rounds, scratch);
+        moment.pair(&self.people, options.rounds, pace, scratch);
         self.begin(&mut moment, roster, options, scratch);
         self.learn(&moment, roster);
         standing::centre(&mut self.standing);
         self.bind(&moment);
         self.update(&moment, roster);
         self.merge(now_ms);
-        names::settle(&mut self.people, now_ms);
-        revise::revise(&mut self.people, now_ms, options);
+        names::settle(&mut self.people, pace, now_ms);
+        revise::revise(&mut self.people, pace, now_ms, options);
         self.people.retain(|p| {
             let unseen_ms = now_ms - p.seen_ms;
             if p.confirmed {
-                p.overlooked_s <= options.lost_after.as_secs_f64() && unseen_ms <= millis(options.hand_over)
+                p.overlooked_s <= pace.stretched_s(options.lost_after.as_secs_f64())
+                    && unseen_ms <= pace.ms(options.hand_over)
             } else {
-                unseen_ms <= TENTATIVE_MS && p.exists > EXIST_TENTATIVE_MIN
+                unseen_ms <= pace.stretched_ms(TENTATIVE_MS) && p.exists > EXIST_TENTATIVE_MIN
             }
         });
     }
@@ -233,7 +251,7 @@ impl Table {
             for &(.., other) in owners.filter(|b| b.2 != row) {
                 self.people[other].unbind(track.0, track.1);
             }
-            self.people[row].bind(s, track.0, moment.now_ms, &moment.working[row].prior);
+            self.people[row].bind(s, track.0, moment.now_ms, self.pace, &moment.working[row].prior);
         }
     }
 
@@ -291,9 +309,9 @@ impl Table {
         while i < self.people.len() {
             let mut j = i + 1;
             while j < self.people.len() {
-                if self.people[i].is_same(&self.people[j], now_ms) {
+                if self.people[i].is_same(&self.people[j], self.pace, now_ms) {
                     let other = self.people.swap_remove(j);
-                    self.people[i].absorb(other, now_ms);
+                    self.people[i].absorb(other, self.pace, now_ms);
                 } else {
                     j += 1;
                 }

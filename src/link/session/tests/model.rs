@@ -155,7 +155,10 @@ impl World {
     /// The broker takes a packet.
     fn take(&mut self, action: Action, rng: &mut Pcg64Mcg) -> Option<Event> {
         match action {
-            Action::Subscribe(packet_id) => self.owed.push(Event::Subscribed { packet_id, refused: 0 }),
+            Action::Ask(packet_id, Request::Begin(_)) => {
+                self.owed.push(Event::Subscribed { packet_id, refused: 0 });
+            }
+            Action::Ask(packet_id, Request::End(_)) => self.owed.push(Event::Unsubscribed { packet_id }),
             Action::Publish(message) => {
                 self.publish(&message);
                 // Told at some time after it was written.

@@ -9,33 +9,33 @@
 //! Presence leaves on every connection, on every change of the degraded modes, and every
 //! `status_interval`. Our own events go into the agreement of the cameras ([`consensus`]) as they leave, and
 //! what comes of it leaves from here. Our own tracks go into the fused table in the words in which they leave, so that we
-//! fuse what everybody else does. Nothing here knows of sockets, files or the wall clock.
+//! fuse what everybody else does. What comes in is in `hear`, what leaves in `say`. Nothing here knows of sockets, files or the wall clock.
+
+mod hear;
+mod say;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use bytes::Bytes;
-
-use super::codec::{self, DecodeError, Encode, EncodeError, Reason};
+use super::codec::{DecodeError, EncodeError, Reason};
 use super::consensus::{self, Consensus, SiteEvent};
 use super::counters::Counters;
 use super::encodings::{Encoding, Readers};
 use super::fusion::{self, Fusion, Sight};
-use super::message::{Message, TrackMessage};
+use super::message::TrackMessage;
 use super::neighbours::{self, Neighbours};
 use super::open::{self, Opened};
-use super::peers::{self, Arrival, PeerChange, PeerState, Peers};
+use super::peers::{self, PeerChange, Peers};
 use super::presence;
-use super::publish::{self, Publisher, event_message, track_message};
+use super::publish::{self, Publisher, event_message};
 use super::surroundings::Surroundings;
 use super::topic::{Family, Prefix};
 use super::trust::signature::{PublicKey, Signer};
 use super::trust::{self, Trust};
-use super::wire::{Count, MILLIS_MAX};
+use super::wire::MILLIS_MAX;
 use crate::base::Time;
 use crate::model::{
-    CameraId, ContentType, Delivery, Envelope, EventState, MessageClass, Point, Polygon, Qos, Scene,
-    SceneTrack, Transition,
+    CameraId, Delivery, Envelope, EventState, MessageClass, Point, Polygon, Qos, Scene, Transition,
 };
 
 /// Between two of one kind that are named for the log.
@@ -175,6 +175,8 @@ pub enum Action {
     },
     /// Listen no longer.
     Unsubscribe {
+        /// What it brought.
+        class: MessageClass,
         /// The filter.
         filter: String,
     },
@@ -307,7 +309,7 @@ impl Engine {
             }
             Input::Transition(Transition::TrackEnded { last, .. }) => {
                 if self.publisher.end(last.track.id) {
-                    self.send_track(last, true, now, out);
+                    self.send_end(last, now, out);
                 }
             }
             // A plate is nobody's business but the fleet server's.
@@ -343,27 +345,6 @@ impl Engine {
             }
         }
         out.extend(self.changes.drain(..).map(|(camera, change)| Action::Peer { camera, change }));
-    }
-
-    /// What the broker says for us when the connection breaks without a goodbye.
-    pub fn will(&self, now: Time) -> Result<Envelope, EncodeError> {
-        let mut buffer = Vec::new();
-        codec::encode(&presence::offline(&self.identity, now), &mut buffer)?;
-        let topic = self.options.prefix.status(&self.identity.camera);
-        let mut envelope = envelope(Family::Status, topic, &buffer, 0);
-        self.sign(Family::Status, &mut envelope, now);
-        Ok(envelope)
-    }
-
-    fn sign(&self, family: Family, envelope: &mut Envelope, now: Time) {
-        envelope.user_properties.extend(self.trust.sign(family, &envelope.topic, &envelope.payload, now));
-    }
-
-    /// The last message of a process that ends in order.
-    pub fn farewell(&mut self, now: Time) -> Result<Envelope, EncodeError> {
-        let farewell = self.will(now)?;
-        self.counters.sent[Family::Status as usize] += 1;
-        Ok(farewell)
     }
 
     /// The topic filters of the swarm that are listened to, each with the class of what it brings and its QoS.
@@ -417,13 +398,10 @@ impl Engine {
     }
 
     fn scene(&mut self, scene: &Scene, now: Time, out: &mut Vec<Action>) {
-        self.fusion.step(epoch_ms(now));
         self.counters.no_ground += scene.tracks.iter().filter(|t| t.ground.is_none()).count() as u64;
         let mut chosen = std::mem::take(&mut self.chosen);
         self.counters.over_limit += self.publisher.choose(scene, &mut chosen);
-        for &i in &chosen {
-            self.send_track(&scene.tracks[i], false, now, out);
-        }
+        self.send_tracks(scene, &chosen, now, out);
         self.chosen = chosen;
         self.consult(consensus::Input::Scene(scene), now, out);
     }
@@ -467,43 +445,6 @@ impl Engine {
         self.decisions = decisions;
     }
 
-    fn send_track(&mut self, seen: &SceneTrack, ended: bool, now: Time, out: &mut Vec<Action>) {
-        let Some(ground) = &seen.ground else {
-            self.counters.no_ground += 1;
-            return;
-        };
-        let mut message = track_message(&self.identity.camera, seen, ground, self.seq + 1);
-        message.ended = ended;
-        message.global_id = self.fusion.name_of(&self.identity.camera, seen.track.id).map(Count);
-        let topic = self.options.prefix.track(&self.identity.camera, seen.track.id);
-        let priority = (seen.behavior.threat.clamp(0.0, 1.0) * 100.0) as u8;
-        if self.send(&message, topic, priority, now, out) {
-            self.seq += 1;
-            if self.identity.ground.calibrated {
-                fuse(&mut self.fusion, &message, now);
-            }
-        }
-    }
-
-    fn send_status(&mut self, now: Time, out: &mut Vec<Action>) {
-        self.last_status = Some(now);
-        let message = presence::online(
-            &presence::Told {
-                identity: &self.identity,
-                modes: &self.modes,
-                app_counters: &self.app_counters,
-                counters: &self.counters,
-                fusion: &self.fusion,
-                consensus: &self.consensus,
-                trust: &self.trust,
-                clock: self.clock,
-            },
-            now,
-        );
-        let topic = self.options.prefix.status(&self.identity.camera);
-        self.send(&message, topic, 0, now, out);
-    }
-
     /// Counts for or against the cameras that claimed it what the others made of an incident.
     fn reckon(&mut self, event: &SiteEvent, now: Time, out: &mut Vec<Action>) {
         let denied = match event.state {
@@ -529,48 +470,6 @@ impl Engine {
         out.push(Action::Trust { camera, change });
     }
 
-    /// Encodes and gives out a message; whether it leaves.
-    fn send<M: Encode>(
-        &mut self,
-        message: &M,
-        topic: String,
-        priority: u8,
-        now: Time,
-        out: &mut Vec<Action>,
-    ) -> bool {
-        match self.encode(message, now) {
-            Ok(content_type) => {
-                self.counters.sent[M::FAMILY as usize] += 1;
-                let mut envelope = envelope(M::FAMILY, topic, &self.buffer, priority);
-                envelope.content_type = content_type;
-                self.sign(M::FAMILY, &mut envelope, now);
-                out.push(Action::Send(envelope));
-                true
-            }
-            Err(error) => {
-                self.counters.unsendable += 1;
-                if is_due(&mut self.unsendable_named[M::FAMILY as usize], now) {
-                    out.push(Action::Unsendable(error));
-                }
-                false
-            }
-        }
-    }
-
-    /// Writes a message into the buffer, in the encoding in which it leaves.
-    fn encode<M: Encode>(&mut self, message: &M, now: Time) -> Result<ContentType, EncodeError> {
-        let packed = match self.options.encoding {
-            Encoding::Json => false,
-            Encoding::MsgPack => self.readers.all_read(self.options.peers.stale_after, now),
-            Encoding::MsgPackAlways => true,
-        };
-        if packed && codec::encode_msgpack(message, &mut self.buffer)? {
-            return Ok(ContentType::MsgPack);
-        }
-        codec::encode(message, &mut self.buffer)?;
-        Ok(ContentType::Json)
-    }
-
     /// What a large site changes about whom we listen to.
     fn subscribe(&mut self, out: &mut Vec<Action>) {
         let mut changes = Vec::new();
@@ -579,114 +478,8 @@ impl Engine {
             neighbours::Change::Begin(filter) => {
                 Action::Subscribe { class: MessageClass::Track, filter, qos: Family::Track.qos() }
             }
-            neighbours::Change::End(filter) => Action::Unsubscribe { filter },
+            neighbours::Change::End(filter) => Action::Unsubscribe { class: MessageClass::Track, filter },
         }));
-    }
-
-    /// Counts a message that was refused.
-    fn refuse(&mut self, heard: Result<(), DecodeError>, now: Time, out: &mut Vec<Action>) {
-        let Err(error) = heard else { return };
-        let reason = error.reason();
-        self.counters.refused[reason as usize] += 1;
-        if is_due(&mut self.refused_named[reason as usize], now) {
-            out.push(Action::Refused(error));
-        }
-    }
-
-    fn delivery(&mut self, delivery: &Delivery, now: Time, out: &mut Vec<Action>) -> Result<(), DecodeError> {
-        let at = open::place(delivery, &self.options.prefix)?;
-        if at.camera() == Some(self.identity.camera.as_str()) {
-            // Not worth reading.
-            self.counters.own += 1;
-            return Ok(());
-        }
-        let message = open::read_at(delivery, at)?;
-        self.hear(&message, at.family(), delivery, now, out)
-    }
-
-    /// Takes a message that was read, if it is whose it says.
-    fn hear(
-        &mut self,
-        message: &Message,
-        family: Family,
-        delivery: &Delivery,
-        now: Time,
-        out: &mut Vec<Action>,
-    ) -> Result<(), DecodeError> {
-        if open::sender(message) == Some(&self.identity.camera) {
-            self.counters.own += 1;
-            return Ok(());
-        }
-        let change = self.trust.verify(message, family, delivery, now);
-        let topic = delivery.topic.as_str();
-        let change =
-            change.map_err(|(reason, detail)| DecodeError::new(reason, topic, "signature", detail))?;
-        if let Some((camera, change)) = change {
-            self.note_trust(camera, change, out);
-        }
-        self.counters.received[family as usize] += 1;
-        self.message(message, now, out);
-        Ok(())
-    }
-
-    fn message(&mut self, message: &Message, now: Time, out: &mut Vec<Action>) {
-        let Self {
-            peers, fusion, neighbours, readers, consensus, counters, changes, identity, trust, ..
-        } = self;
-        let introduced = || {
-            let sender = open::sender(message).and_then(|camera| peers.get(camera));
-            sender.is_some_and(|peer| peer.status.is_some())
-        };
-        readers.hear(message, introduced, now);
-        let on = &mut Arrival { now, counters, changes };
-        match message {
-            Message::Track(m) => {
-                let peer = peers.get(&m.camera_id);
-                // Who assumes a ground of its own shares no metres; of the reference system nobody says so.
-                let shares = peer.is_none_or(|p| p.status.is_none() || p.is_calibrated());
-                let (verdict, change) = trust.judge(m, peer.and_then(|p| p.footprint.as_ref()), now);
-                if verdict.is_ok() {
-                    peers.track(m, on);
-                    if identity.ground.calibrated && shares {
-                        fuse(fusion, m, now);
-                    }
-                }
-                if trust.is_muted(&m.camera_id) {
-                    fusion.mute(&m.camera_id, true);
-                }
-                if let Some(change) = change {
-                    self.note_trust(m.camera_id.clone(), change, out);
-                }
-            }
-            Message::Event(m) if !neighbours.concerns(m.position.point()) => on.counters.far_events += 1,
-            Message::Event(m) => {
-                peers.event(m, on);
-                self.consult(consensus::Input::Event(m), now, out);
-            }
-            Message::Status(m) if !neighbours.cares(m, peers) => on.counters.far_presence += 1,
-            Message::Status(m) => {
-                peers.status(m.clone(), on);
-                if let Some(peer) = peers.get(&m.camera_id).filter(|p| p.state == PeerState::Online)
-                    && peer.footprint.is_some()
-                {
-                    fusion.set_footprint(&m.camera_id, peer.footprint.clone(), epoch_ms(now));
-                }
-            }
-            Message::Weights(m) => peers.sign_of_life(&m.camera_id, on),
-            Message::Consensus(m)
-                if !neighbours.hears(&m.initiating_camera)
-                    && !consensus.knows(&m.initiating_camera, m.event_id.0) =>
-            {
-                on.counters.far_events += 1;
-            }
-            Message::Consensus(m) => {
-                // The reference system does not name the sender.
-                if let Some(camera) = &m.camera_id {
-                    peers.sign_of_life(camera, on);
-                }
-                self.consult(consensus::Input::Vote(m), now, out);
-            }
-        }
     }
 }
 
@@ -721,8 +514,4 @@ fn is_due(last: &mut Option<Time>, now: Time) -> bool {
         *last = Some(now);
     }
     due
-}
-
-fn envelope(family: Family, topic: String, payload: &[u8], priority: u8) -> Envelope {
-    Envelope { priority, ..Envelope::new(family.class(), topic, Bytes::copy_from_slice(payload)) }
 }

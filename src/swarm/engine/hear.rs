@@ -1,0 +1,140 @@
+//! What comes in: read, checked, and given to the parts that it concerns.
+
+use super::{Action, Engine, epoch_ms, fuse, is_due};
+use crate::base::Time;
+use crate::model::{CameraId, Delivery};
+use crate::swarm::codec::DecodeError;
+use crate::swarm::consensus;
+use crate::swarm::message::Message;
+use crate::swarm::open;
+use crate::swarm::peers::{Arrival, PeerState};
+use crate::swarm::topic::Family;
+
+impl Engine {
+    /// Counts a message that was refused.
+    pub(super) fn refuse(&mut self, heard: Result<(), DecodeError>, now: Time, out: &mut Vec<Action>) {
+        let Err(error) = heard else { return };
+        let reason = error.reason();
+        self.counters.refused[reason as usize] += 1;
+        if is_due(&mut self.refused_named[reason as usize], now) {
+            out.push(Action::Refused(error));
+        }
+    }
+
+    /// Reads a message and takes it.
+    pub(super) fn delivery(
+        &mut self,
+        delivery: &Delivery,
+        now: Time,
+        out: &mut Vec<Action>,
+    ) -> Result<(), DecodeError> {
+        let at = open::place(delivery, &self.options.prefix)?;
+        if !self.is_wanted(at.family(), at.camera()) {
+            // Not worth reading.
+            return Ok(());
+        }
+        let message = open::read_at(delivery, at)?;
+        self.hear(&message, at.family(), delivery, now, out)
+    }
+
+    /// Takes a message that was read, if it is whose it says.
+    pub(super) fn hear(
+        &mut self,
+        message: &Message,
+        family: Family,
+        delivery: &Delivery,
+        now: Time,
+        out: &mut Vec<Action>,
+    ) -> Result<(), DecodeError> {
+        if !self.is_wanted(family, open::sender(message).map(CameraId::as_str)) {
+            return Ok(());
+        }
+        let change = self.trust.verify(message, family, delivery, now);
+        let topic = delivery.topic.as_str();
+        let change =
+            change.map_err(|(reason, detail)| DecodeError::new(reason, topic, "signature", detail))?;
+        if let Some((camera, change)) = change {
+            self.note_trust(camera, change, out);
+        }
+        self.counters.received[family as usize] += 1;
+        self.message(message, now, out);
+        Ok(())
+    }
+
+    /// Whether it may concern us: it is no message of ours that comes back, and no track of a camera that is not
+    /// listened to. (Such a one was on its way when we stopped, or the broker keeps a subscription of before
+    /// this process began.)
+    fn is_wanted(&mut self, family: Family, camera: Option<&str>) -> bool {
+        let Some(camera) = camera else { return true };
+        if camera == self.identity.camera.as_str() {
+            self.counters.own += 1;
+            return false;
+        }
+        if family == Family::Track && !self.neighbours.hears(camera) {
+            self.counters.far_tracks += 1;
+            self.neighbours.note_stray(camera);
+            return false;
+        }
+        true
+    }
+
+    fn message(&mut self, message: &Message, now: Time, out: &mut Vec<Action>) {
+        let Self {
+            peers, fusion, neighbours, readers, consensus, counters, changes, identity, trust, ..
+        } = self;
+        let introduced = || {
+            let sender = open::sender(message).and_then(|camera| peers.get(camera));
+            sender.is_some_and(|peer| peer.status.is_some())
+        };
+        readers.hear(message, introduced, now);
+        let on = &mut Arrival { now, counters, changes };
+        match message {
+            Message::Track(m) => {
+                let peer = peers.get(&m.camera_id);
+                // Who assumes a ground of its own shares no metres; of the reference system nobody says so.
+                let shares = peer.is_none_or(|p| p.status.is_none() || p.is_calibrated());
+                let (verdict, change) = trust.judge(m, peer.and_then(|p| p.footprint.as_ref()), now);
+                if verdict.is_ok() {
+                    peers.track(m, on);
+                    if identity.ground.calibrated && shares {
+                        fuse(fusion, m, now);
+                    }
+                }
+                if trust.is_muted(&m.camera_id) {
+                    fusion.mute(&m.camera_id, true);
+                }
+                if let Some(change) = change {
+                    self.note_trust(m.camera_id.clone(), change, out);
+                }
+            }
+            Message::Event(m) if !neighbours.concerns(m.position.point()) => on.counters.far_events += 1,
+            Message::Event(m) => {
+                peers.event(m, on);
+                self.consult(consensus::Input::Event(m), now, out);
+            }
+            Message::Status(m) if !neighbours.cares(m, peers) => on.counters.far_presence += 1,
+            Message::Status(m) => {
+                peers.status(m.clone(), on);
+                if let Some(peer) = peers.get(&m.camera_id).filter(|p| p.state == PeerState::Online)
+                    && peer.footprint.is_some()
+                {
+                    fusion.set_footprint(&m.camera_id, peer.footprint.clone(), epoch_ms(now));
+                }
+            }
+            Message::Weights(m) => peers.sign_of_life(&m.camera_id, on),
+            Message::Consensus(m)
+                if !neighbours.hears(m.initiating_camera.as_str())
+                    && !consensus.knows(&m.initiating_camera, m.event_id.0) =>
+            {
+                on.counters.far_events += 1;
+            }
+            Message::Consensus(m) => {
+                // The reference system does not name the sender.
+                if let Some(camera) = &m.camera_id {
+                    peers.sign_of_life(camera, on);
+                }
+                self.consult(consensus::Input::Vote(m), now, out);
+            }
+        }
+    }
+}
