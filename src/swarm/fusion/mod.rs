@@ -105,7 +105,7 @@ impl Default for Options {
             scans_max: 4_096,
             window: Duration::from_secs(1),
             moment: Duration::from_millis(200),
-            acceleration_m2_s3: 0.3,
+            acceleration_m2_s3: 0.1,
             speed_sigma_mps: 1.0,
             lost_after: Duration::from_secs(3),
             hand_over: Duration::from_secs(8),

@@ -28,7 +28,7 @@ const SPACING_MS: i64 = 150;
 /// Two that are farther apart are not compared, metres.
 const NEAR_M: f64 = 3.0;
 /// How much likelier the other way has to be, natural units.
-const SURE: f64 = 4.0;
+const SURE: f64 = 8.0;
 /// What it says that a camera's track goes on over the cut, or that the camera calls them by another.
 const SAME_TRACK: f64 = 1.5;
 const OTHER_TRACK: f64 = -0.5;
