@@ -173,9 +173,13 @@ fn who_is_out_of_sight_does_not_give_their_number_to_somebody_whose_place_they_w
         site.see(&[("a", here), ("b", here)]);
     }
     let at_place = |seen: &[Person]| {
-        seen.iter().filter(|p| (p.position_m.x - stands.0).abs() < 0.1).map(|p| p.global_id).collect::<Vec<_>>()
+        seen.iter()
+            .filter(|p| (p.position_m.x - stands.0).abs() < 0.1)
+            .map(|p| p.global_id)
+            .collect::<Vec<_>>()
     };
-    let reports: Vec<_> = ["a", "b"].into_iter().map(|name| (name, sight(2, stands.0, stands.1, 0))).collect();
+    let reports: Vec<_> =
+        ["a", "b"].into_iter().map(|name| (name, sight(2, stands.0, stands.1, 0))).collect();
     let before = at_place(&site.fusion.at(site.now_ms));
     assert_eq!(before.len(), 1);
     for _ in 15..30 {
