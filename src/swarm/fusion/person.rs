@@ -222,13 +222,19 @@ impl Person {
             .any(|b| Roster::is_own(b.camera) && b.track_id != NO_TRACK && b.seen_ms >= from_ms)
     }
 
-    /// Whether the two are one: nearer to one another than people stand, and no camera lately told them apart.
+    /// Whether the two are one: nearer to one another than people stand, no camera lately told them apart, and
+    /// neither was seen while the other was, if one of them is lost by now.
     pub(super) fn is_same(&self, other: &Self, pace: Pace, now_ms: i64) -> bool {
         let off = self.estimate.place(0.0).at - other.estimate.place(0.0).at;
         if off.x.abs() > MERGE_M || off.norm() > MERGE_M {
             return false;
         }
         let apart_ms = pace.stretched_ms(APART_MS);
+        // Who was seen after the other came is somebody else, and walks through their place out of sight.
+        let (lost, seen) = if self.seen_ms <= other.seen_ms { (self, other) } else { (other, self) };
+        if now_ms - lost.seen_ms > apart_ms && lost.seen_ms > seen.founded_ms {
+            return false;
+        }
         let lately = |b: &&Binding| now_ms - b.seen_ms <= apart_ms;
         let mut of_other = other.bindings.iter().filter(lately);
         !of_other.any(|o| self.bindings.iter().filter(lately).any(|b| b.camera == o.camera))

@@ -8,7 +8,7 @@
 //! exchange what came before: their names, and what is known of them. (The exchange of tails of
 //! Markov-chain data association: Oh, Russell & Sastry, IEEE TAC 2009; here only its best move, taken
 //! once, so that all tables that know the same do the same.) One of the two may have nothing before the
-//! cut, if it was founded after it, or nothing after it, if it is lost.
+//! cut, if it was founded after it.
 //!
 //! Bounds: [`TRAIL_MAX`] sightings of the last [`HORIZON_MS`] each, at least [`SPACING_MS`] apart.
 
@@ -28,8 +28,10 @@ const HORIZON_MS: i64 = 2_000;
 const SPACING_MS: i64 = 150;
 /// Two that are farther apart are not compared, metres.
 const NEAR_M: f64 = 3.0;
-/// How much likelier the other way has to be, natural units.
-const SURE: f64 = 4.0;
+/// How much likelier the other way has to be, natural units. Where people stand together reports are mixed up
+/// too, and the odds say more than they know: with a lower limit more is exchanged and nothing gained
+/// (WILDTRACK forwards and backwards, ETH/UCY).
+const SURE: f64 = 8.0;
 /// What it says that a camera's track goes on over the cut, or that the camera calls them by another.
 const SAME_TRACK: f64 = 1.5;
 const OTHER_TRACK: f64 = -0.5;

@@ -162,6 +162,39 @@ fn two_who_come_close_stay_two_while_a_camera_tells_them_apart_and_become_one_wh
 }
 
 #[test]
+fn who_is_out_of_sight_does_not_give_their_number_to_somebody_whose_place_they_walk_through() {
+    let mut site = Site::new(&["a", "b"]);
+    let stands = (1.8, 0.0);
+    // One walks towards another, who came later and stands there, and is not seen again.
+    for i in 0..15 {
+        let walks = (-3.0 + 0.24 * f64::from(i), 0.0);
+        let both = [walks, stands];
+        let here = if i < 5 { &both[..1] } else { &both[..] };
+        site.see(&[("a", here), ("b", here)]);
+    }
+    let at_place = |seen: &[Person]| {
+        seen.iter()
+            .filter(|p| (p.position_m.x - stands.0).abs() < 0.1)
+            .map(|p| p.global_id)
+            .collect::<Vec<_>>()
+    };
+    let reports: Vec<_> =
+        ["a", "b"].into_iter().map(|name| (name, sight(2, stands.0, stands.1, 0))).collect();
+    let before = at_place(&site.fusion.at(site.now_ms));
+    assert_eq!(before.len(), 1);
+    for _ in 15..30 {
+        site.now_ms += STEP_MS;
+        for (name, report) in &reports {
+            let report = Sight { captured_ms: site.now_ms, ..*report };
+            site.fusion.take(&camera(name), report, site.now_ms + 20);
+        }
+        site.fusion.step(site.now_ms + 50);
+        let seen = site.fusion.at(site.now_ms);
+        assert!(at_place(&seen).contains(&before[0]), "{before:?} {seen:?}");
+    }
+}
+
+#[test]
 fn who_passed_for_another_when_two_met_gets_the_number_back_when_their_ways_show_it() {
     let mut site = Site::new(&["a", "b"]);
     // Two walk towards each other, and past; where they meet every camera takes one for the other.
