@@ -75,14 +75,15 @@ async fn a_connection_cut_at_any_byte_of_a_message_loses_nothing() {
         let mut receiver = Peer::subscribed(broker.port(), "receiver", "t/#").await;
         let sender = Peer::spawn(&link_options(proxy.port()), "sender", None, &[]);
         sender.status(|status| status.counters.connects == 1).await;
-        for at in (0..40).step_by(3) {
+        for (cuts, at) in (0..40).step_by(3).enumerate() {
             let topic = format!("t/{at}");
             proxy.cut_in_publish(1, at);
             sender.send(event(&topic, "{}"));
             receiver.until(|delivery| delivery.topic == topic).await;
-            sender.status(|status| status.in_flight == 0).await;
+            // The broker may have had the whole message before the cut, and pass it on before we are back.
+            let back = 2 + cuts as u64;
+            sender.status(|status| status.counters.connects == back && status.in_flight == 0).await;
         }
-        assert_eq!(sender.link.status().borrow().counters.connects, 15, "{kind:?}");
     }
 }
 
