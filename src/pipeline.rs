@@ -90,9 +90,10 @@ impl Options {
     }
 }
 
-/// The foot point of a track with the doubt that the picture's edge adds to it.
-fn foot_in_view(track: &Track, view: Size) -> Motion {
-    let (b, mut foot) = (track.bbox, track.foot);
+/// The foot point of a track as it stands on the ground, with the doubt that the picture's edge adds to it.
+fn foot_in_view(track: &Track, ground: &GroundPlane) -> Motion {
+    let (b, mut foot, view) = (track.bbox, track.foot, ground.size());
+    foot.position = ground.foot_px(b);
     let (right, bottom) = (b.left + b.width, b.top + b.height);
     if bottom >= f64::from(view.height) - EDGE_PX {
         foot.cov[(1, 1)] += (HIDDEN_PART * b.height).powi(2);
@@ -241,7 +242,7 @@ impl Perception {
     fn place(&self, track: &Track) -> SceneTrack {
         SceneTrack {
             track: *track,
-            ground: self.ground.motion_to_ground(&foot_in_view(track, self.ground.size())),
+            ground: self.ground.motion_to_ground(&foot_in_view(track, &self.ground)),
             behavior: crate::model::Behavior::default(),
             forecast: Forecast::default(),
         }

@@ -15,7 +15,7 @@
 
 use nalgebra::{Matrix2, Matrix3, SMatrix, SVector, Vector2, Vector3};
 
-use super::{Motion, Point, Polygon, Size};
+use super::{BBox, Motion, Point, Polygon, Size};
 
 /// A point in the picture and where it is on the ground.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -280,6 +280,19 @@ impl GroundPlane {
         (p.z > 0.0).then(|| Point::new(p.x / p.z, p.y / p.z)).filter(|p| p.is_finite())
     }
 
+    /// The pixel where somebody stands upright whom this box holds. In a picture upright lines lean, all towards
+    /// the point right below the camera: a body's axis is the one through the middle of its box, and the foot is
+    /// where that meets the lower edge. Where it is not known which way is up, it is the middle of the edge.
+    pub fn foot_px(&self, bbox: BBox) -> Point {
+        let (foot, middle) = (bbox.foot(), bbox.center());
+        let Some(up) = self.up else { return foot };
+        let lean = 0.5 * bbox.height * (up.x - middle.x * up.z) / (up.y - middle.y * up.z);
+        // The whole body is in the box, however steeply the camera looks down.
+        let most = 0.5 * bbox.width;
+        let shift = if lean.is_finite() { lean.clamp(-most, most) } else { 0.0 };
+        Point::new(foot.x + shift, foot.y)
+    }
+
     /// The part of the ground that the picture shows, in metres, without what lies near or above the horizon.
     pub fn footprint(&self) -> Option<Polygon> {
         let (w, h) = (f64::from(self.size.width), f64::from(self.size.height));
@@ -415,6 +428,19 @@ mod tests {
         }
 
         #[test]
+        fn a_foot_is_found_in_the_box_of_a_body_that_leans(h in 3.0..15.0f64, tilt in 0.5..1.4f64, pan in -3.1..3.1f64, u in 0.0..640.0, v in 0.0..480.0, tall in 0.5..2.0f64, wide in 1.0..60.0f64) {
+            let plane = GroundPlane::from_homography(camera(h, tilt, pan), SIZE, false).unwrap();
+            let foot = Point::new(u, v);
+            let head = plane.upright_px(foot, tall).unwrap();
+            // Nearly below the camera the head may be seen below the foot.
+            prop_assume!(head.y < foot.y - 1.0);
+            let (left, right) = (foot.x.min(head.x), foot.x.max(head.x));
+            let bbox = BBox::new(left - 0.5 * wide, head.y, right - left + wide, foot.y - head.y);
+            let found = plane.foot_px(bbox);
+            prop_assert!(found.distance(foot) < 1e-6, "{found:?} {foot:?}");
+        }
+
+        #[test]
         fn covariance_stays_symmetric_and_positive(u in 0.0..640.0, v in 0.0..480.0, s in 0.1..9.0f64) {
             let plane = GroundPlane::from_homography(camera(5.0, 0.9, 1.0), SIZE, false).unwrap();
             let foot = Motion { position: Point::new(u, v), velocity: Point::new(3.0, -4.0), cov: SMatrix::identity() * s };
@@ -428,6 +454,8 @@ mod tests {
     fn nothing_is_upright_where_no_camera_fits_the_plane() {
         let foot = Point::new(320.0, 400.0);
         assert_eq!(GroundPlane::nominal(10.0, SIZE).upright_px(foot, 1.7), None);
+        let bbox = BBox::new(300.0, 200.0, 60.0, 150.0);
+        assert_eq!(GroundPlane::nominal(10.0, SIZE).foot_px(bbox), bbox.foot());
         // From straight above every focal length fits.
         let above = Matrix3::new(0.01, 0.0, 0.0, 0.0, -0.01, 4.8, 0.0, 0.0, 1.0);
         assert_eq!(GroundPlane::from_homography(above, SIZE, false).unwrap().upright_px(foot, 1.7), None);

@@ -70,10 +70,12 @@ impl Camera {
     /// The box of somebody: left, top, width, height; none outside the picture.
     fn sees(&self, (x, y): (f64, f64)) -> Option<[f64; 4]> {
         let (u, foot) = self.pixel(x, y, 0.0);
-        let (_, head) = self.pixel(x, y, PERSON_M.1);
-        let wide = (foot - head) * PERSON_M.0 / PERSON_M.1;
-        let inside = u - wide / 2.0 >= 0.0 && u + wide / 2.0 <= SIZE_PX.0 && head >= 0.0 && foot <= SIZE_PX.1;
-        inside.then_some([u - wide / 2.0, head, wide, foot - head])
+        let (over, head) = self.pixel(x, y, PERSON_M.1);
+        // Upright people lean in the picture, away from the place below the camera.
+        let girth = (foot - head) * PERSON_M.0 / PERSON_M.1;
+        let (left, wide) = (u.min(over) - girth / 2.0, (u - over).abs() + girth);
+        let inside = left >= 0.0 && left + wide <= SIZE_PX.0 && head >= 0.0 && foot <= SIZE_PX.1;
+        inside.then_some([left, head, wide, foot - head])
     }
 
     fn write(&self, folder: &Path) {
