@@ -24,7 +24,7 @@ use crate::capture::{Capture, Taken};
 use crate::inference::{self, Detector};
 use crate::model::{
     Attribute, BBox, CameraId, Detection, Event, Forecast, Frame, GroundPlane, Motion, Scene, SceneTrack,
-    Sighting, Size, Track, Transition, Zone,
+    Sighting, Track, Transition, Zone,
 };
 use crate::predict;
 use crate::track::{self, Attributes, Tracker};
