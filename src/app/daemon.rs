@@ -19,6 +19,8 @@ use crate::base::Clock;
 use crate::broker::{self, Broker};
 use crate::capture;
 use crate::config;
+#[cfg(feature = "broker")]
+use crate::discovery::Signpost;
 use crate::platform;
 use crate::supervisor::{End, Supervisor};
 
@@ -296,16 +298,19 @@ async fn tick(ticker: &mut Option<tokio::time::Interval>) {
     }
 }
 
-/// Runs the embedded broker alone until it is told to stop, or fails. At SIGHUP `again` reads users,
+/// Runs the embedded broker alone until it is told to stop, or fails; on the local network it is announced as that of
+/// `site`, if there is one. At SIGHUP `again` reads users,
 /// passwords and access list anew; where that fails, the former stay.
 #[cfg(feature = "broker")]
 pub async fn run_broker(
     options: broker::Options,
+    site: Option<&str>,
     again: impl Fn() -> Result<broker::Options, config::Faults>,
 ) -> Result<(), Error> {
     let mut signals = StopSignals::new()?;
     let mut hangup = signal(SignalKind::hangup())?;
     let mut broker = broker::start(options).await?;
+    let signpost = site.map(|site| Signpost::put_up(site, broker.local_addr())).transpose()?;
     platform::ready();
     platform::status(&format!("listening on {}", broker.local_addr()));
     loop {
@@ -326,6 +331,10 @@ pub async fn run_broker(
         }
     }
     platform::stopping();
+    // First, so that cameras look for another one before they lose this.
+    if let Some(signpost) = signpost {
+        signpost.take_down().await;
+    }
     tokio::select! {
         stopped = broker.stop() => Ok(stopped?),
         () = signals.next() => Err(Error::Forced),

@@ -59,6 +59,10 @@ pub(super) struct BrokerArguments {
     /// and what it keeps is in `$STATE_DIRECTORY` when that is set, otherwise in memory.
     #[arg(long, value_name = "FILE")]
     config: Option<std::path::PathBuf>,
+    /// Announces it on the local network as the broker of this site, by multicast DNS: cameras that have the same
+    /// name in `[camera] site` find it where their `[[broker_link]]` says `url = "discover"`.
+    #[arg(long, value_name = "SITE")]
+    announce: Option<String>,
 }
 
 #[cfg(feature = "broker")]
@@ -87,7 +91,7 @@ pub(super) fn broker(arguments: &BrokerArguments, log: &log::Arguments) -> Resul
         Some(path) => Ok(config::load_broker(path, super::variables().chain(log.as_variables()))?.options),
         None => Ok(former.clone()),
     };
-    let done = runtime.block_on(daemon::run_broker(options, again));
+    let done = runtime.block_on(daemon::run_broker(options, arguments.announce.as_deref(), again));
     runtime.shutdown_background();
     Ok(done?)
 }

@@ -20,7 +20,7 @@ use crate::model::{CameraId, CameraIdError};
 /// The version of the TXT record.
 const TXT_VERSION: &str = "1";
 /// The longest name of a site that is read, bytes; the configuration allows no longer one.
-const SITE_BYTES_MAX: usize = 250;
+pub(super) const SITE_BYTES_MAX: usize = 250;
 
 /// Why somebody runs a broker. In the order in which they are preferred.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -3,12 +3,13 @@
 //! The crate runs one thread of its own and hands over what it heard by bounded channels. A channel that was
 //! too full is closed by it; then it is asked again for all that it knows. Nothing here waits for the network.
 
+use core::net::{IpAddr, SocketAddr};
 use std::collections::HashMap;
 use std::time::Duration;
 
 use mdns_sd::{IfKind, Receiver, ResolvedService, ServiceDaemon, ServiceEvent, ServiceInfo};
 
-use super::announcement::{self, Announcement, Own, Unreadable};
+use super::announcement::{self, Announcement, Own, SITE_BYTES_MAX, Unreadable};
 use super::election::{Options, PEERS_MAX, VERIFY_WITHIN};
 use crate::base::{ErrorKind, fnv1a};
 use crate::model::CameraId;
@@ -32,12 +33,21 @@ pub enum Error {
     /// The system has no thread or no socket for it.
     #[error("discovery: multicast DNS can't be used: {0}")]
     Unavailable(mdns_sd::Error),
+    /// No camera could use what is announced.
+    #[error("discovery: cameras are told of an IPv4 address, and {0} is none")]
+    NotIpv4(IpAddr),
+    /// No camera can have that name of a site in its configuration.
+    #[error("discovery: the name of a site has at most {SITE_BYTES_MAX} bytes, not {0}")]
+    SiteTooLong(usize),
 }
 
 impl Error {
     /// What machines act on.
     pub fn kind(&self) -> ErrorKind {
-        ErrorKind::Unavailable
+        match self {
+            Self::Unavailable(_) => ErrorKind::Unavailable,
+            Self::NotIpv4(_) | Self::SiteTooLong(_) => ErrorKind::Usage,
+        }
     }
 }
 
@@ -210,8 +220,56 @@ impl Mdns {
 
     /// Says goodbye and ends.
     pub async fn leave(self) {
-        if let Ok(done) = self.daemon.shutdown() {
-            let _ = tokio::time::timeout(GOODBYE_WITHIN, done.recv_async()).await;
+        goodbye(&self.daemon).await;
+    }
+}
+
+/// Tells the switch of a broker that is no camera's. Dropping it ends its thread without a goodbye.
+pub struct Signpost {
+    daemon: ServiceDaemon,
+}
+
+impl Signpost {
+    /// Announces the broker of a site that listens here: with the addresses of all interfaces if it listens on all.
+    pub fn put_up(site: &str, listen: SocketAddr) -> Result<Self, Error> {
+        let at = match listen.ip() {
+            ip if ip.is_unspecified() => None,
+            IpAddr::V4(ip) => Some(ip),
+            ip @ IpAddr::V6(_) => return Err(Error::NotIpv4(ip)),
+        };
+        if site.len() > SITE_BYTES_MAX {
+            return Err(Error::SiteTooLong(site.len()));
         }
+        let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let machine = machine.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' });
+        let machine: String = machine.take(LABEL_CHARACTERS_MAX).collect();
+        let label = format!("broker-{machine}-{}", listen.port());
+        let host = format!("{label}.local.");
+        let start = || {
+            let daemon = ServiceDaemon::new()?;
+            if at.is_some_and(|ip| ip.is_loopback()) {
+                daemon.disable_interface(IfKind::All)?;
+                daemon.enable_interface(IfKind::LoopbackV4)?;
+            }
+            daemon.disable_interface(IfKind::IPv6)?;
+            let addresses = at.map(|ip| ip.to_string()).unwrap_or_default();
+            let txt = [("site", site)];
+            let service = ServiceInfo::new(BROKERS, &label, &host, &*addresses, listen.port(), &txt[..])?;
+            let service = if at.is_none() { service.enable_addr_auto() } else { service };
+            daemon.register(service)?;
+            Ok(daemon)
+        };
+        start().map(|daemon| Self { daemon }).map_err(Error::Unavailable)
+    }
+
+    /// Says goodbye and ends.
+    pub async fn take_down(self) {
+        goodbye(&self.daemon).await;
+    }
+}
+
+async fn goodbye(daemon: &ServiceDaemon) {
+    if let Ok(done) = daemon.shutdown() {
+        let _ = tokio::time::timeout(GOODBYE_WITHIN, done.recv_async()).await;
     }
 }

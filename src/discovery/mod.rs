@@ -10,8 +10,9 @@
 //! brokers and links.
 //!
 //! What is on the wire: every camera announces `_omnisight._tcp.local.`, whoever runs a broker also
-//! `_mqtt._tcp.local.`, so that other programs find it. A broker of somebody else's is believed to be the
-//! site's when its `_mqtt._tcp` service has a TXT record `site=` with the site's name.
+//! `_mqtt._tcp.local.`, so that other programs find it. A broker that is no camera's is believed to be the
+//! site's when its `_mqtt._tcp` service has a TXT record `site=` with the site's name; our own broker, run alone,
+//! announces itself so ([`Signpost`]).
 //!
 //! Whoever is on the switch is believed: mDNS has no signatures. A site that can't trust its switch names its
 //! broker, with TLS, and needs none of this.
@@ -26,7 +27,7 @@ mod mdns;
 
 pub use announcement::{Announcement, BrokerKind, Offer, Own, Unreadable};
 pub use election::{Action, Broker, Choice, Counters, Election, Input, Options, PEERS_MAX, Standing};
-pub use mdns::{Error, Heard, Mdns};
+pub use mdns::{Error, Heard, Mdns, Signpost};
 
 use core::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;

@@ -198,6 +198,35 @@ async fn cameras_of_two_sites_on_one_switch_have_two_brokers() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_announces_itself_is_preferred_and_when_it_stops_a_camera_takes_its_place() {
+    if !multicast_works() {
+        return;
+    }
+    let site = format!("test {} {}", std::process::id(), free_port());
+    let lone = Lone::new("gate", &site, true);
+    let mut camera = lone.run();
+    assert_eq!(agree(&[&camera]).await, "gate");
+    let port = free_port();
+    let listen = format!("127.0.0.1:{port}");
+    let mut broker = Program::start(&mut omnisight(&["broker", "--listen", &listen, "--announce", &site]));
+    let announced = |program: &Program| uses(program).is_some_and(|name| name.ends_with(&format!("-{port}")));
+    camera.until("uses the broker that runs alone", announced).await;
+    online(&mut watch(port), "gate").await;
+    assert_eq!(broker.stop().await, Some(0), "{}", broker.log());
+    camera.until("runs the site's broker again", |program| uses(program).as_deref() == Some("gate")).await;
+    online(&mut watch(lone.port), "gate").await;
+    assert_eq!(camera.stop().await, Some(0), "{}", camera.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_is_not_announced_at_an_address_that_no_camera_could_use() {
+    let mut command = omnisight(&["broker", "--listen", "[::1]:0", "--announce", "plaza"]);
+    let refused = Program::finish(&mut command);
+    assert_eq!(refused.code, Some(64), "{refused:?}");
+    assert!(refused.err.contains("cameras are told of an IPv4 address, and ::1 is none"), "{refused:?}");
+}
+
 /// Announces a broker that knows nothing of us, as avahi would.
 fn announce_mosquitto(site: &str, port: u16) -> ServiceDaemon {
     let announcer = ServiceDaemon::new().unwrap();

@@ -83,7 +83,7 @@ fn unconfirmed(ms: u64) -> (Scene, Sighting) {
 #[test]
 fn what_is_not_confirmed_leaves_only_where_another_camera_looks_too() {
     let mut a = engine("a");
-    let mut leaves = |ms: u64, a: &mut Engine| {
+    let leaves = |ms: u64, a: &mut Engine| {
         let actions = handle(a, Input::Scene(&unconfirmed(ms).0), ms);
         sent(&actions).iter().map(|e| json(e)["track_id"].as_u64().unwrap()).collect::<Vec<_>>()
     };

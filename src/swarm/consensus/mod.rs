@@ -323,10 +323,12 @@ impl Consensus {
             }
             Input::Scene(scene) => {
                 self.witness.note(scene);
-                // What is seen now may be the answer to what was asked.
+                // What is seen now may be the answer to what was asked; and an alarm that is due does not wait
+                // for the next tick.
                 let within = self.options.timeout + VOTE_LATE;
                 self.settle_all(site, now, out, |case| {
-                    case.is_ours && case.own.is_none() && now.since(case.opened) <= within
+                    let may_answer = case.own.is_none() && now.since(case.opened) <= within;
+                    case.is_ours && (may_answer || case.decided.is_some())
                 });
             }
             Input::Tick => {

@@ -316,6 +316,17 @@ fn one_incident_that_three_cameras_raise_is_one_event_that_one_of_them_announces
 }
 
 #[test]
+fn what_is_agreed_is_announced_with_the_first_frame_after_it_was_gathered() {
+    let mut member = Member::new("a", &["a", "b"]);
+    member.event(&claim("a", 1, EventState::Occurred, 5.0, 0), 0);
+    assert!(announced(&member.vote(&vote("b", "a", 1, Word::confirm(0.9)), 100)).is_empty());
+    let mut sees = |ms| announced(&member.handle(Input::Scene(&scene(&[], ms)), ms));
+    assert!(sees(200).is_empty());
+    assert_eq!(sees(300), [EventState::Confirmed]);
+    assert!(sees(400).is_empty());
+}
+
+#[test]
 fn what_nobody_announces_is_told_to_the_surfaces_in_the_end() {
     let mut a = Member::new("a", &["a", "b", "c"]);
     a.event(&claim("b", 1, OCCURRED, 5.0, 0), 0);
