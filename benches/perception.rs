@@ -3,8 +3,9 @@
 //! For comparison: `OpenCV`'s MOG2 with blobs takes 4.4 ms for such a frame on one core. The goal, from
 //! the frame to the Scene, is 2.5 ms. "a corner" has everybody in a quarter of the picture; with the adaptive
 //! region of interest ("cropped") it has to take half as long, on the mean over frames of which one a second is
-//! looked at whole. What is done for each person is the same either way, so the more people, the less it saves. As on a camera, where capture writes a frame
-//! right before it is looked at, each frame is copied to one place first; that is not timed.
+//! looked at whole. What is done for each person is the same either way, so the more people, the less it saves.
+//! As on a camera, where capture writes a frame right before it is looked at, each frame is copied to one place
+//! first; that is not timed.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot run has to stop")]
 
