@@ -9,8 +9,8 @@
 //!
 //! What is added: a running mean per pixel answers first, so that a quiet scene never reads its
 //! samples; the radius follows the pixel's own noise (as in PBAS: Hofmann et al., CVPRW 2012); a
-//! change of exposure is estimated and undone; and nothing is learned under an object, which is
-//! decided above, not here. Rates are per second, so that the frame rate does not matter.
+//! change of exposure is estimated and undone; a whole lane of pixels learns at once, which costs a look into
+//! memory instead of one for each; and nothing is learned under an object, which is decided above, not here. Rates are per second, so that the frame rate does not matter.
 
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg32;
@@ -36,7 +36,8 @@ const RADIUS_MAX: u8 = 36;
 const RADIUS_PER_DEVIATION: u32 = 5;
 /// The same in units of the median deviation (0.67 standard deviations of normal noise).
 const RADIUS_PER_MEDIAN: f32 = 6.0;
-/// Pixels looked at for gain and noise: every so many-th in both directions.
+/// Pixels looked at for gain and noise: every so many-th in both directions; for gain, which every frame needs,
+/// in half of these rows.
 const GAIN_STEP: usize = SPARSE_STEP;
 /// Fewer comparable pixels say nothing about the gain.
 const GAIN_PIXELS_MIN: u32 = 64;
@@ -47,6 +48,65 @@ const GAIN_STEPS: usize = 128;
 
 /// Samples that are handled together.
 type Lane = [u8; LANES];
+
+/// What [`SAMPLES`] pictures showed in a lane. What one look reads lies together: light first, which mostly
+/// is all that it takes.
+#[derive(Debug, Clone)]
+#[repr(align(64))]
+struct Samples {
+    luma: [Lane; SAMPLES],
+    /// Cb, Cr.
+    chroma: [[Lane; 2]; SAMPLES],
+}
+
+impl Samples {
+    /// The Y, Cb and Cr of a sample.
+    fn planes_mut(&mut self, sample: usize) -> [&mut Lane; 3] {
+        let [cb, cr] = &mut self.chroma[sample];
+        [&mut self.luma[sample], cb, cr]
+    }
+
+    /// Clears in `changed` what enough of the samples are near to.
+    #[inline(never)]
+    fn settle(&self, now: [&Lane; 3], radius: &Lane, changed: &mut Lane) {
+        let mut matches = [0_u8; LANES];
+        let mut few = *changed;
+        for luma in &self.luma {
+            let near = alike(now[0], luma, radius);
+            matches = std::array::from_fn(|k| matches[k] + (near[k] & 1));
+            few = std::array::from_fn(|k| changed[k] & u8::from(matches[k] < MATCHES_MIN));
+            if few == [0; LANES] {
+                break;
+            }
+        }
+        if few == *changed {
+            // By their light alone they are not near.
+            return;
+        }
+        matches = [0; LANES];
+        for (luma, [cb, cr]) in self.luma.iter().zip(&self.chroma) {
+            let near = near(now, [luma, cb, cr], radius);
+            matches = std::array::from_fn(|k| matches[k] + (near[k] & 1));
+        }
+        *changed = std::array::from_fn(|k| changed[k] & u8::from(matches[k] < MATCHES_MIN));
+    }
+}
+
+/// All ones where these are equally bright.
+#[inline]
+fn alike(now: &Lane, then: &Lane, radius: &Lane) -> Lane {
+    std::array::from_fn(|k| u8::from(now[k].abs_diff(then[k]) <= radius[k]).wrapping_neg())
+}
+
+/// A lane that becomes a sample.
+#[derive(Debug, Clone, Copy)]
+struct Choice {
+    /// Its first pixel.
+    at: u32,
+    /// The first pixel of what it learns.
+    from: u32,
+    sample: u32,
+}
 
 #[derive(Debug)]
 pub(super) struct Background {
@@ -61,9 +121,9 @@ pub(super) struct Background {
     pub(super) radius: Vec<u8>,
     /// Smallest radius at present.
     floor: u8,
-    /// For each lane what [`SAMPLES`] pictures showed there: Y, Cb, Cr. So what one look at a lane reads
-    /// lies together.
-    samples: Vec<[[Lane; 3]; SAMPLES]>,
+    samples: Vec<Samples>,
+    /// What is learned from the frame at hand.
+    chosen: Vec<Choice>,
     rng: Pcg32,
     /// Which of [`MEAN_ROWS`] is due.
     phase: usize,
@@ -82,7 +142,11 @@ impl Background {
             deviation: fine(),
             radius: plane(),
             floor: RADIUS_MIN,
-            samples: vec![[[[0; LANES]; 3]; SAMPLES]; grid.len() / LANES],
+            samples: vec![
+                Samples { luma: [[0; LANES]; SAMPLES], chroma: [[[0; LANES]; 2]; SAMPLES] };
+                grid.len() / LANES
+            ],
+            chosen: Vec::with_capacity(grid.len() / LANES),
             // What matters is that it is even, and the same in every run.
             rng: Pcg32::seed_from_u64(0x0BAC_C6D0),
             phase: 0,
@@ -128,7 +192,7 @@ impl Background {
 
     fn store(&mut self, picture: &Picture, from: usize, (row, column): (usize, usize), sample: usize) {
         let to = row * self.grid.stride + column;
-        for (kept, plane) in self.samples[to / LANES][sample].iter_mut().zip(&picture.planes) {
+        for (kept, plane) in self.samples[to / LANES].planes_mut(sample).into_iter().zip(&picture.planes) {
             kept[to % LANES] = plane[from];
         }
     }
@@ -136,16 +200,17 @@ impl Background {
     /// How much brighter the picture is than the background, 1 where that cannot be said: the median
     /// ratio over pixels that are not `busy`. Neither an object nor a shadow moves the median.
     pub(super) fn gain(&self, picture: &Picture, busy: &[u8]) -> f32 {
-        let mut histogram = [0_u32; 3 * GAIN_STEPS];
+        // Neighbours mostly count to the same step, and one would wait for the other: they take turns.
+        let mut histograms = [[0_u32; 3 * GAIN_STEPS]; 2];
         let mut count = 0;
-        for row in (0..self.grid.height).step_by(GAIN_STEP) {
+        for row in (0..self.grid.height).step_by(2 * GAIN_STEP) {
             let start = row * self.grid.stride;
             for at in (start..start + self.grid.width).step_by(GAIN_STEP) {
                 let (now, mean) = (u32::from(picture.planes[0][at]), u32::from(self.mean[0][at]));
                 // The ends of the range are clipped and say little about light.
                 if busy[at] == 0 && (24..=230).contains(&mean) && (12..=245).contains(&now) {
                     let step = (now * GAIN_STEPS as u32 + mean / 2) / mean;
-                    histogram[(step as usize).min(3 * GAIN_STEPS - 1)] += 1;
+                    histograms[count as usize % 2][(step as usize).min(3 * GAIN_STEPS - 1)] += 1;
                     count += 1;
                 }
             }
@@ -153,6 +218,8 @@ impl Background {
         if count < GAIN_PIXELS_MIN {
             return 1.0;
         }
+        let [histogram, other] = &mut histograms;
+        histogram.iter_mut().zip(other).for_each(|(n, other)| *n += *other);
         let mut below = 0;
         let median = histogram.iter().position(|&n| {
             below += n;
@@ -203,11 +270,11 @@ impl Background {
     pub(super) fn rescale(&mut self, gain: f32) {
         let by = (gain * 256.0) as i32;
         let light = |y: u8| ((i32::from(y) * by + 128) >> 8).min(255) as u8;
-        for [luma, chroma @ ..] in self.samples.as_flattened_mut() {
-            for y in luma {
+        for Samples { luma, chroma } in &mut self.samples {
+            for y in luma.as_flattened_mut() {
                 *y = light(*y);
             }
-            for c in chroma.as_flattened_mut() {
+            for c in chroma.as_flattened_mut().as_flattened_mut() {
                 *c = scaled_chroma(*c, by);
             }
         }
@@ -228,13 +295,19 @@ impl Background {
         active: &[u8],
         restless: impl Fn(usize) -> bool,
     ) -> usize {
+        let [luma, mean, radius, active] =
+            [&picture.planes[0], &self.mean[0], &self.radius, active].map(|p| p.as_chunks::<LANES>().0);
         let mut count = 0;
+        let stride = self.grid.stride / LANES;
         for row in (0..self.grid.height).step_by(SPARSE_STEP) {
-            for column in (0..self.grid.width).step_by(SPARSE_STEP) {
-                let at = row * self.grid.stride + column;
-                let off = picture.planes[0][at].abs_diff(self.mean[0][at]) > self.radius[at];
-                if off && !window.contains(row, column) && active[at] != 0 && !restless(at) {
-                    count += 1;
+            for lane in 0..stride {
+                let i = row * stride + lane;
+                let off: Lane = std::array::from_fn(|k| {
+                    let off = luma[i][k].abs_diff(mean[i][k]) > radius[i][k];
+                    u8::from(off & k.is_multiple_of(SPARSE_STEP)) & active[i][k]
+                });
+                if off != [0; LANES] && !window.contains(row, lane * LANES) {
+                    count += (0..LANES).filter(|&k| off[k] != 0 && !restless(i * LANES + k)).count();
                 }
             }
         }
@@ -249,21 +322,13 @@ impl Background {
         let radius = self.radius.as_chunks::<LANES>().0;
         let active = active.as_chunks::<LANES>().0;
         let changed = changed.as_chunks_mut::<LANES>().0;
-        for i in window.rows(self.grid).flat_map(|row| row.start / LANES..row.end / LANES) {
+        for i in window.lanes(self.grid) {
             let changed = &mut changed[i];
             let now = [&luma[i], &cb[i], &cr[i]];
             let near = near(now, [&mean[0][i], &mean[1][i], &mean[2][i]], &radius[i]);
             *changed = std::array::from_fn(|k| !near[k] & active[i][k] & 1);
-            if *changed == [0; LANES] {
-                continue;
-            }
-            let mut matches = [0_u8; LANES];
-            for sample in &self.samples[i] {
-                let near = self::near(now, sample.each_ref(), &radius[i]);
-                matches = std::array::from_fn(|k| matches[k] + (near[k] & 1));
-            }
-            for (changed, matches) in changed.iter_mut().zip(matches) {
-                *changed &= u8::from(matches < MATCHES_MIN);
+            if *changed != [0; LANES] {
+                self.samples[i].settle(now, &radius[i], changed);
             }
         }
     }
@@ -347,26 +412,51 @@ impl Background {
         if rate <= 0.0 {
             return;
         }
-        // Gaps between chosen pixels are even random numbers of the wanted mean.
-        let gap = (2.0 / rate) as u32;
-        let columns = window.right.min(grid.width) - window.left;
-        let pixels = columns * (window.bottom - window.top);
+        // Gaps between chosen lanes are even random numbers of the wanted mean. Every other time a lane learns what it
+        // shows itself, otherwise what is next door (the paper's 3.3): never both at once, for two alike are background.
+        let gap = (1.0 / rate) as u32;
+        let columns = (window.right - window.left) / LANES;
+        let lanes = columns * (window.bottom - window.top);
+        self.chosen.clear();
         let mut next = self.rng.next_u32() % gap;
-        while (next as usize) < pixels {
-            let (row, column) = (window.top + next as usize / columns, window.left + next as usize % columns);
-            let at = row * grid.stride + column;
+        while (next as usize) < lanes {
+            let (row, lane) = (window.top + next as usize / columns, next as usize % columns);
+            let column = window.left + lane * LANES;
             let random = self.rng.next_u32();
-            if held[at] == 0 {
-                let sample = random as usize & (SAMPLES - 1);
-                self.store(picture, at, (row, column), sample);
-                // And next door (the paper's 3.3), where no object stands.
-                let x = (column + (random >> 8) as usize % 3).saturating_sub(1).min(grid.width - 1);
-                let y = (row + (random >> 16) as usize % 3).saturating_sub(1).min(grid.height - 1);
-                if held[y * grid.stride + x] == 0 {
-                    self.store(picture, at, (y, x), (random >> 24) as usize & (SAMPLES - 1));
-                }
-            }
+            // Beyond the border there is nothing.
+            let y = (row + (random >> 16) as usize % 3).saturating_sub(1).min(grid.height - 1);
+            let inner = column > 0 && column + LANES < grid.width;
+            let x = if inner { column + (random >> 8) as usize % 3 - 1 } else { column };
+            let at = (row * grid.stride + column) as u32;
+            self.chosen.push(Choice {
+                at,
+                from: if random & SAMPLES as u32 == 0 { at } else { (y * grid.stride + x) as u32 },
+                sample: random & (SAMPLES as u32 - 1),
+            });
             next += 1 + ((u64::from(random.rotate_left(11)) * u64::from(gap)) >> 32) as u32;
+        }
+        // They lie far apart, and each would wait for the memory by itself: so one byte of each is asked for first.
+        let fetched = self.chosen.iter().fold(0, |all, choice| {
+            let Samples { luma, chroma } = &self.samples[choice.at as usize / LANES];
+            let sample = choice.sample as usize;
+            all ^ luma[sample][0] ^ chroma[sample][0][0]
+        });
+        std::hint::black_box(fetched);
+        for i in 0..self.chosen.len() {
+            self.keep(picture, held, self.chosen[i]);
+        }
+    }
+
+    /// Keeps what the picture shows as a sample of a lane, but where something is `held`.
+    fn keep(&mut self, picture: &Picture, held: &[u8], choice: Choice) {
+        let (at, from) = (choice.at as usize, choice.from as usize);
+        let kept = self.samples[at / LANES].planes_mut(choice.sample as usize);
+        let lanes = [at, from].map(|at| held[at..].first_chunk::<LANES>());
+        let [Some(held_here), Some(held_there)] = lanes else { return };
+        let as_is: Lane = std::array::from_fn(|k| (held_here[k] | held_there[k]).wrapping_neg());
+        for (kept, plane) in kept.into_iter().zip(&picture.planes) {
+            let Some(now) = plane[from..].first_chunk::<LANES>() else { return };
+            *kept = std::array::from_fn(|k| kept[k] & as_is[k] | now[k] & !as_is[k]);
         }
     }
 }
@@ -381,4 +471,65 @@ fn near(now: [&Lane; 3], then: [&Lane; 3], radius: &Lane) -> Lane {
         let colour = cb.saturating_add(cr) <= radius[k];
         u8::from(light & colour).wrapping_neg()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::model::Size;
+
+    proptest! {
+        #[test]
+        fn a_pixel_that_enough_samples_resemble_has_not_changed(
+            values in prop::collection::vec(90_u8..130, 3 * LANES * (SAMPLES + 1)),
+            radius in 2_u8..30,
+            changed in prop::collection::vec(0_u8..2, LANES),
+        ) {
+            let lane = |i: usize| -> Lane { std::array::from_fn(|k| values[i * LANES + k]) };
+            let mut samples = Samples { luma: [[0; LANES]; SAMPLES], chroma: [[[0; LANES]; 2]; SAMPLES] };
+            for sample in 0..SAMPLES {
+                samples.planes_mut(sample).into_iter().enumerate().for_each(|(c, to)| *to = lane(3 * sample + c));
+            }
+            let now = [0, 1, 2].map(|c| lane(3 * SAMPLES + c));
+            let mut settled: Lane = std::array::from_fn(|k| changed[k]);
+            samples.settle(now.each_ref(), &[radius; LANES], &mut settled);
+            for k in 0..LANES {
+                let near = |sample: &usize| {
+                    let off = [0, 1, 2].map(|c| u32::from(now[c][k].abs_diff(lane(3 * sample + c)[k])));
+                    off[0] <= u32::from(radius) && off[1] + off[2] <= u32::from(radius)
+                };
+                let few = (0..SAMPLES).filter(near).count() < usize::from(MATCHES_MIN);
+                prop_assert_eq!(settled[k], changed[k] & u8::from(few));
+            }
+        }
+    }
+
+    #[test]
+    fn samples_follow_the_picture_but_not_under_objects() {
+        let size = Size { width: 64, height: 32 };
+        let grid = Grid::new(size);
+        let mut picture = Picture::new(grid, size);
+        picture.planes[0].fill(100);
+        let mut background = Background::new(grid);
+        background.reset(&picture);
+        picture.planes[0].fill(200);
+        let mut held = vec![0; grid.len()];
+        held.iter_mut().enumerate().for_each(|(at, held)| *held = u8::from(at % grid.stride < 24));
+        let changed = vec![1; grid.len()];
+        for _ in 0..100 {
+            background.learn(&picture, Window::whole(grid), &held, &changed, 1.0);
+        }
+        let new = |at: usize| {
+            background.samples[at / LANES].luma.iter().filter(|lane| lane[at % LANES] == 200).count()
+        };
+        for (at, &held) in held.iter().enumerate() {
+            if held == 1 {
+                assert_eq!(new(at), 0, "learned under an object at {at}");
+            } else {
+                assert!(new(at) > SAMPLES / 2, "{} of {SAMPLES} at {at}", new(at));
+            }
+        }
+    }
 }

@@ -5,6 +5,8 @@
 //! The work depends on what is set, not on the picture's size. When a mask has more than
 //! [`RUNS_MAX`] runs it is noise rather than objects: the rest is left out and [`Blobs::full`] says so.
 
+use std::ops::Range;
+
 use super::picture::{Grid, LANES};
 
 /// Most runs of one mask.
@@ -80,16 +82,16 @@ impl Blobs {
         }
     }
 
-    /// Finds the components of a mask of zeros and ones.
-    pub(super) fn find(&mut self, mask: &[u8], grid: Grid) {
+    /// Finds the components of a mask of zeros and ones, in these of its rows.
+    pub(super) fn find(&mut self, mask: &[u8], grid: Grid, rows: Range<usize>) {
         self.runs.clear();
         self.all.clear();
         self.sets.clear();
         self.full = false;
         let mut above = 0..0;
-        for (row, mask) in mask.chunks_exact(grid.stride).enumerate() {
+        for row in rows {
             let start = self.runs.len();
-            self.cut(row, &mask[..grid.stride]);
+            self.cut(row, &mask[row * grid.stride..][..grid.stride]);
             let here = start..self.runs.len();
             self.join(above, here.clone());
             above = here;
@@ -129,7 +131,7 @@ impl Blobs {
         self.sets.push();
     }
 
-    fn join(&mut self, mut above: std::ops::Range<usize>, here: std::ops::Range<usize>) {
+    fn join(&mut self, mut above: Range<usize>, here: Range<usize>) {
         for j in here {
             let run = self.runs[j];
             // Diagonal neighbours touch: columns may be next to one another.
@@ -244,7 +246,7 @@ mod tests {
                 }
             }
             let mut blobs = Blobs::new();
-            blobs.find(&mask, grid);
+            blobs.find(&mask, grid, 0..grid.height);
             let mut areas: Vec<usize> = blobs.all.iter().map(|b| b.area).collect();
             let mut expected = Vec::new();
             for y in 0..grid.height {
@@ -271,7 +273,7 @@ mod tests {
             .map(|i| u8::from(i.is_multiple_of(2) && (i / grid.stride).is_multiple_of(2)))
             .collect();
         let mut blobs = Blobs::new();
-        blobs.find(&mask, grid);
+        blobs.find(&mask, grid, 0..grid.height);
         assert!(blobs.full);
         assert_eq!((blobs.runs.len(), blobs.all.len()), (RUNS_MAX, BLOBS_MAX));
     }

@@ -5,7 +5,7 @@
 //! stand do not (the blinking-pixel rule of `SuBSENSE`: St-Charles et al., IEEE TIP 2015). A pixel that
 //! toggles more often than [`TOGGLES_PER_S`], or in every fourth frame of a slow camera, flickers.
 
-use super::picture::Grid;
+use super::picture::{Grid, LANES};
 use super::window::Window;
 
 /// Toggles between changed and not changed, per second.
@@ -57,17 +57,49 @@ impl Flicker {
         if self.lively_s <= 0.0 || dt_s <= 0.0 {
             return;
         }
-        let weight = ((1.0 - (-dt_s / LIFE_S).exp()) * 32768.0) as i32;
+        let weight = 2 * ((1.0 - (-dt_s / LIFE_S).exp()) * 32768.0) as u16;
         let limit = (TOGGLES_PER_FRAME.min(TOGGLES_PER_S * dt_s) * 65536.0) as u16;
         self.limit = limit;
-        for row in window.rows(grid) {
-            let state = self.last[row.clone()].iter_mut().zip(&mut self.rate[row.clone()]);
-            for ((&now, held), (last, rate)) in changed[row.clone()].iter().zip(&mut held[row]).zip(state) {
-                let target = i32::from(now ^ *last) * 65535;
-                *last = now;
-                *rate = (i32::from(*rate) + (((target - i32::from(*rate)) * weight) >> 15)).max(0) as u16;
-                *held &= u8::from(*rate <= limit);
+        let changed = changed.as_chunks::<LANES>().0;
+        let held = held.as_chunks_mut::<LANES>().0;
+        let last = self.last.as_chunks_mut::<LANES>().0;
+        let rate = self.rate.as_chunks_mut::<LANES>().0;
+        for i in window.lanes(grid) {
+            let (now, held, last, rate) = (changed[i], &mut held[i], &mut last[i], &mut rate[i]);
+            if now == [0; LANES] && *last == [0; LANES] && *rate == [0; LANES] {
+                continue;
             }
+            *rate = std::array::from_fn(|k| followed(rate[k], now[k] != last[k], weight));
+            *held = std::array::from_fn(|k| held[k] & u8::from(rate[k] <= limit));
+            *last = now;
+        }
+    }
+}
+
+/// The mean after a frame in which a place toggled, or did not: nearer to 65535 or 0 by `weight`, in 1/65536,
+/// of what is missing, rounded down.
+#[inline]
+fn followed(rate: u16, toggled: bool, weight: u16) -> u16 {
+    let target = u16::from(toggled).wrapping_neg();
+    let missing = rate ^ target;
+    let part = ((u32::from(missing) * u32::from(weight)) >> 16) as u16;
+    let up = u16::from(missing.wrapping_mul(weight) != 0) & !target;
+    (missing - part - up) ^ target
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_rate_moves_by_its_part_toward_its_target_and_never_past_it(rate: u16, toggled: bool, weight in 0_u16..16384) {
+            let weight = 2 * weight;
+            let target = if toggled { 65535_i64 } else { 0 };
+            let part = (target - i64::from(rate)) * i64::from(weight);
+            prop_assert_eq!(i64::from(followed(rate, toggled, weight)), i64::from(rate) + (part >> 16));
         }
     }
 }

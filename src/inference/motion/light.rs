@@ -7,7 +7,7 @@
 //! first two tests seldom pass the third. A moderate brightening is judged the same way.
 
 use super::background::Background;
-use super::picture::Picture;
+use super::picture::{LANES, Picture};
 use super::window::Window;
 
 /// A shadow leaves between these parts of the light (gamma-encoded values).
@@ -36,13 +36,33 @@ pub(super) fn remove(
         if !row_before.contains(&1) {
             continue;
         }
-        for column in window.left.max(REACH)..window.right.min(grid.width.saturating_sub(REACH)) {
-            let at = start + column;
-            if before[at] == 1 && is_light(picture, background, before, at) {
-                changed[at] = 0;
+        for lane in (window.left..window.right).step_by(LANES) {
+            let quiet = before[start + lane..][..LANES] == [0; LANES];
+            if quiet || !may_be_light(picture, background, before, start + lane) {
+                continue;
+            }
+            for column in lane.max(REACH)..(lane + LANES).min(grid.width.saturating_sub(REACH)) {
+                let at = start + column;
+                if before[at] == 1 && is_light(picture, background, before, at) {
+                    changed[at] = 0;
+                }
             }
         }
     }
+}
+
+/// Whether any pixel of a lane has changed by as much as light does.
+#[inline(never)]
+fn may_be_light(picture: &Picture, background: &Background, before: &[u8], at: usize) -> bool {
+    let lanes =
+        [before, &picture.planes[0], &background.mean[0]].map(|plane| plane[at..].first_chunk::<LANES>());
+    let [Some(before), Some(now), Some(then)] = lanes else { return false };
+    let may: [u8; LANES] = std::array::from_fn(|k| {
+        // [`SHADOW`] and [`LIGHT_MAX`], in whole numbers.
+        let (least, most) = (then[k] - then[k] / 2, then[k].saturating_add(then[k] / 4));
+        before[k] & u8::from(least <= now[k]) & u8::from(now[k] <= most)
+    });
+    may != [0; LANES]
 }
 
 fn is_light(picture: &Picture, background: &Background, before: &[u8], at: usize) -> bool {

@@ -7,6 +7,13 @@ use super::window::Window;
 /// would ask for five, but legs of far people are only two pixels wide.
 const SET_MIN: u8 = 4;
 
+/// How many pixels are set.
+pub(super) fn count(mask: &[u8]) -> usize {
+    // Blocks so small that the sum of one has room in 16 bits, of which a vector holds many.
+    let block = |block: &[u8]| usize::from(block.iter().map(|&set| u16::from(set)).sum::<u16>());
+    mask.chunks(1 << 15).map(block).sum()
+}
+
 /// Removes specks and closes pinholes in the window's rows: a 3 x 3 rank filter. `sums` is one padded row.
 pub(super) fn clean(mask: &[u8], grid: Grid, window: Window, sums: &mut [u8], cleaned: &mut [u8]) {
     let stride = grid.stride;

@@ -3,7 +3,7 @@
 //! A picture is brought to the work grid (`picture`), compared with the background (`background`),
 //! cleared of shadows (`light`) and specks (`mask`), cut into connected components (`blobs`), and
 //! these are put together and taken apart until they are objects of a person's size (`people`,
-//! `vehicle`), which is known from the calibration or learned (`scale`). Under an object nothing is learned, so that
+//! `silhouette`, `vehicle`), which is known from the calibration or learned (`scale`). Under an object nothing is learned, so that
 //! someone who stands still stays; `review` finds what stays although nobody is there, and `flicker`
 //! what stirs although it belongs there.
 //!
@@ -24,6 +24,8 @@ mod people;
 mod picture;
 mod review;
 mod scale;
+mod silhouette;
+mod sums;
 #[cfg(test)]
 mod tests;
 mod vehicle;
@@ -213,20 +215,19 @@ impl State {
         }
         self.background.classify(&self.picture, window, &self.active, &mut self.raw);
         // What is outside the window is 0 in all of these.
-        let rows = window.top * grid.stride..window.bottom * grid.stride;
+        let rows = window.rows(grid);
         let (raw, unlit) = (&self.raw[rows.clone()], &mut self.unlit[rows.clone()]);
         let quiet = !raw.contains(&1);
         unlit.copy_from_slice(raw);
         if !quiet {
             light::remove(&self.picture, &self.background, window, &self.raw, &mut self.unlit);
         }
-        let count: usize = self.unlit[rows].iter().map(|&c| usize::from(c)).sum();
-        if count as f32 > SCENE_CHANGE * self.active_count as f32 {
+        if mask::count(&self.unlit[rows]) as f32 > SCENE_CHANGE * self.active_count as f32 {
             self.begin();
             return;
         }
         mask::clean(&self.unlit, grid, window, &mut self.sums, &mut self.changed);
-        self.blobs.find(&self.changed, self.grid);
+        self.blobs.find(&self.changed, grid, window.top..window.bottom);
         if self.blobs.full {
             // Noise, not objects: it is learned, and then no longer noise.
             self.people.objects.clear();
@@ -273,9 +274,9 @@ impl State {
         }
         if self.window != last {
             // What is outside now has not changed.
-            self.raw.fill(0);
-            self.unlit.fill(0);
-            self.changed.fill(0);
+            for plane in [&mut self.raw, &mut self.unlit, &mut self.changed] {
+                plane[last.rows(grid)].fill(0);
+            }
         }
     }
 

@@ -4,12 +4,14 @@
 //! wall's colour, friends walk side by side. So blobs that are near one another by the measure of a
 //! person at that place are first put together, and a group too large for one person is then
 //! explained by as few person-sized rectangles as it takes: each is placed where the pixels that no
-//! other explains look most like a person's silhouette (after Zhao & Nevatia, "Tracking Multiple Humans
-//! in Complex Situations", PAMI 2004, with a coarse silhouette and a greedy search). Where a person's size is not known, a blob is an object.
+//! other explains look most like a person's `silhouette` (after Zhao & Nevatia, "Tracking Multiple Humans
+//! in Complex Situations", PAMI 2004, with a greedy search). Where a person's size is not known, a blob is an object.
 
 use super::blobs::{Blob, Blobs, NO_BLOB, Rect, Sets};
 use super::picture::Grid;
 use super::scale::{Person, Scale};
+use super::silhouette::{Cover, Search};
+use super::sums::Sums;
 use super::vehicle;
 
 /// Most objects of one frame; further ones are left out, the smallest first being the likeliest.
@@ -17,12 +19,6 @@ pub(super) const OBJECTS_MAX: usize = 128;
 /// Most people one group is explained by.
 const GROUP_PEOPLE_MAX: usize = 16;
 
-/// About so many places are tried for one rectangle: it bounds the time a frame takes.
-const PLACES_MAX: f32 = 2000.0;
-/// A rectangle must explain this part of its own area that no other does.
-const NEW_MIN: f32 = 0.2;
-/// And be likelier by this than anything else, in nats per pixel.
-const GAIN_MIN: f32 = 0.05;
 /// Smaller blobs are noise, in pixels of the work grid.
 const SPECK_MIN: usize = 4;
 /// Group of a blob that is noise.
@@ -65,6 +61,7 @@ pub(super) struct People {
     /// The group at hand: 0 where a pixel is not set, otherwise 1 + the number of covers on it.
     field: Vec<u8>,
     sums: Sums,
+    search: Search,
 }
 
 impl People {
@@ -78,6 +75,7 @@ impl People {
             covers: Vec::with_capacity(GROUP_PEOPLE_MAX),
             field: vec![0; grid.width * grid.height],
             sums: Sums::new(grid),
+            search: Search::new(grid),
         }
     }
 
@@ -177,8 +175,8 @@ impl People {
         let (width, height) = (frame.width(), frame.height());
         let middle = (frame.left + frame.right) as f32 / 2.0;
         for _ in 0..GROUP_VEHICLES_MAX {
-            self.sums.fill(&self.field, width, height);
-            let set = |place| self.sums.within(place)[REST];
+            self.sums.fill_rest(&self.field, width, height, 0);
+            let set = |rect| self.sums.rest.within(rect);
             let person = |foot| scale.person(middle, (frame.top + foot) as f32);
             let Some(rect) = vehicle::find(width, height, set, person) else { return };
             let person = person(rect.bottom);
@@ -194,8 +192,10 @@ impl People {
     /// first is chosen before there are others and may stand between two people.
     fn cover(&mut self, frame: Rect, scale: &Scale) {
         self.covers.clear();
+        self.search.begin(frame, scale);
+        self.sums.fill_set(&self.field, frame.width(), frame.height(), self.search.beyond());
         while self.covers.len() < GROUP_PEOPLE_MAX {
-            let Some(cover) = self.best(frame, scale) else { break };
+            let Some(cover) = self.best(frame) else { break };
             self.mark(frame, cover.rect, true);
             self.covers.push(cover);
         }
@@ -205,7 +205,7 @@ impl People {
         let mut at = 0;
         while let Some(old) = self.covers.get(at).copied() {
             self.mark(frame, old.rect, false);
-            match self.best(frame, scale) {
+            match self.best(frame) {
                 Some(new) => {
                     self.mark(frame, new.rect, true);
                     self.covers[at] = new;
@@ -218,65 +218,10 @@ impl People {
         }
     }
 
-    /// The rectangle that explains most, relative to the group's corner.
-    fn best(&mut self, frame: Rect, scale: &Scale) -> Option<Cover> {
-        let (width, height) = (frame.width(), frame.height());
-        self.sums.fill(&self.field, width, height);
-        let middle = (frame.left + frame.right) as f32 / 2.0;
-        let whole = scale.person(middle, frame.bottom as f32)?;
-        // Steps are parts of a person, and larger where a group is so large that it would take long.
-        let (dx, dy) = ((whole.width / 8.0).max(1.0), (whole.height / 16.0).max(1.0));
-        let crowd = ((width * height) as f32 / (dx * dy * PLACES_MAX)).sqrt().max(1.0);
-        let (dx, dy) = ((dx * crowd) as usize, (dy * crowd) as usize);
-        let mut best: Option<(f32, Cover)> = None;
-        // The picture, seen from the group's corner: who is cut by its border stands partly outside.
-        let picture = Place {
-            left: -(frame.left as isize),
-            top: -(frame.top as isize),
-            right: (self.grid.width - frame.left) as isize,
-            bottom: (self.grid.height - frame.top) as isize,
-        };
-        let below = if frame.bottom == self.grid.height { 0.7 * whole.height } else { 0.0 } as usize;
-        for foot in (1..=height + below).rev().step_by(dy) {
-            let Some(person) = scale.person(middle, (frame.top + foot) as f32) else { break };
-            let (w, h) = (person.width.round().max(2.0) as isize, person.height.round() as isize);
-            let beyond = |cut: bool| if cut { w / 2 } else { w / 4 };
-            let (first, last) = (beyond(frame.left == 0), beyond(frame.right == self.grid.width));
-            let bands =
-                ZONES.each_ref().map(|zone| Band::new(zone, foot as isize - h, (w, h), picture, &self.sums));
-            for left in (-first..=width as isize - w + last).step_by(dx) {
-                let place = Place { left, top: foot as isize - h, right: left + w, bottom: foot as isize };
-                let gain = self.gain(place, &bands, picture);
-                if gain > best.map_or(GAIN_MIN, |(most, _)| most) {
-                    best = Some((gain, Cover { rect: place.clipped(width, height), person }));
-                }
-            }
-        }
-        best.map(|(_, cover)| cover)
-    }
-
-    /// How much more the pixels in and around this place look like a person than like anything else:
-    /// the log likelihood ratio per pixel under its `bands`, where what others explain and what lies
-    /// outside the `picture` say nothing.
-    fn gain(&self, place: Place, bands: &[Band], picture: Place) -> f32 {
-        let area = ((place.right - place.left) * (place.bottom - place.top)) as f32;
-        if self.sums.within(place)[REST] < NEW_MIN * area {
-            return 0.0;
-        }
-        let count = |left: isize, right: isize, band: &Band| {
-            let columns = (right.min(picture.right) - left.max(picture.left)).max(0);
-            let [set, rest] = self.sums.between(band.rows, left, right);
-            (rest, (band.seen * columns) as f32 - set)
-        };
-        let mut gain = 0.0;
-        for band in bands {
-            let zone = band.zone;
-            let (rest, bare) = count(place.left, place.right, band);
-            let (rest_core, bare_core) = count(place.left + band.inset, place.right - band.inset, band);
-            gain += rest_core * zone.core.0 + bare_core * zone.core.1;
-            gain += (rest - rest_core) * zone.sides.0 + (bare - bare_core) * zone.sides.1;
-        }
-        gain / area
+    /// The likeliest person among what is not explained.
+    fn best(&mut self, frame: Rect) -> Option<Cover> {
+        self.sums.fill_rest(&self.field, frame.width(), frame.height(), self.search.beyond());
+        self.search.best(&self.sums)
     }
 
     /// Marks what a rectangle covers as explained, or no longer.
@@ -314,139 +259,6 @@ impl People {
             bottom: frame.top + tight.bottom,
         };
         (tight, area)
-    }
-}
-
-/// A person-sized rectangle that explains a part of a group, relative to the group's corner.
-#[derive(Debug, Clone, Copy)]
-struct Cover {
-    rect: Rect,
-    person: Person,
-}
-
-/// A band of a person's rectangle and what it says: natural logarithms of how much likelier a set
-/// pixel, and a bare one, is there than anywhere (0.5), in the band's core and beside it.
-struct Zone {
-    /// Parts of the person's height, from the top.
-    top: f32,
-    bottom: f32,
-    /// Part of the width on either side that is not core.
-    inset: f32,
-    core: (f32, f32),
-    sides: (f32, f32),
-}
-
-/// A [`Zone`] of somebody who stands at a certain row.
-struct Band {
-    zone: &'static Zone,
-    /// Where its rows begin and end in the table of sums.
-    rows: (usize, usize),
-    /// Rows of it that lie in the picture.
-    seen: isize,
-    /// Columns on either side that are not core.
-    inset: isize,
-}
-
-impl Band {
-    /// The zone of somebody of this size (columns, rows) whose top is at row `top`.
-    fn new(zone: &'static Zone, top: isize, size: (isize, isize), picture: Place, sums: &Sums) -> Self {
-        let part = |of: isize, part: f32| (of as f32 * part).round() as isize;
-        let (from, to) = (top + part(size.1, zone.top), top + part(size.1, zone.bottom));
-        let seen = (to.min(picture.bottom) - from.max(picture.top)).max(0);
-        Self { zone, rows: (sums.row(from), sums.row(to)), seen, inset: part(size.0, zone.inset) }
-    }
-}
-
-/// The silhouette of people who walk, of whom one pixel in six is not seen, behind something or of the
-/// background's colour: the head (set 0.75, beside it 0.15), the trunk (0.8; 0.45), the legs (0.7; 0.3);
-/// above the head (0.15) and below the feet (0.3) something else begins.
-static ZONES: [Zone; 5] = [
-    Zone { top: -0.15, bottom: 0.0, inset: 0.25, core: (-1.2, 0.0), sides: (0.0, 0.0) },
-    Zone { top: 0.0, bottom: 0.15, inset: 0.3, core: (0.41, -0.69), sides: (-1.2, 0.53) },
-    Zone { top: 0.15, bottom: 0.5, inset: 0.2, core: (0.47, -0.92), sides: (-0.11, 0.10) },
-    Zone { top: 0.5, bottom: 1.0, inset: 0.2, core: (0.34, -0.51), sides: (-0.51, 0.34) },
-    Zone { top: 1.0, bottom: 1.1, inset: 0.2, core: (-0.51, 0.0), sides: (0.0, 0.0) },
-];
-
-/// A rectangle that may reach beyond the table.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Place {
-    left: isize,
-    top: isize,
-    right: isize,
-    bottom: isize,
-}
-
-impl From<Rect> for Place {
-    fn from(r: Rect) -> Self {
-        let [left, top, right, bottom] = [r.left, r.top, r.right, r.bottom].map(|v| v as isize);
-        Self { left, top, right, bottom }
-    }
-}
-
-impl Place {
-    fn clipped(self, width: usize, height: usize) -> Rect {
-        let clip = |v: isize, max: usize| v.clamp(0, max as isize) as usize;
-        Rect {
-            left: clip(self.left, width),
-            top: clip(self.top, height),
-            right: clip(self.right, width),
-            bottom: clip(self.bottom, height),
-        }
-    }
-}
-
-/// Sums over a field from its top left corner (Crow 1984).
-#[derive(Debug)]
-struct Sums {
-    width: usize,
-    height: usize,
-    /// Set pixels and, at [`REST`], those of them that nothing explains.
-    table: Vec<[u32; 2]>,
-}
-
-/// Where the sums of unexplained pixels are.
-const REST: usize = 1;
-
-impl Sums {
-    /// Room for a field as large as the grid.
-    fn new(grid: Grid) -> Self {
-        Self { width: 0, height: 0, table: vec![[0; 2]; (grid.width + 1) * (grid.height + 1)] }
-    }
-
-    /// Sums up a field of this size.
-    fn fill(&mut self, field: &[u8], width: usize, height: usize) {
-        (self.width, self.height) = (width, height);
-        let stride = width + 1;
-        self.table[..stride].fill([0; 2]);
-        for (row, field) in field.chunks_exact(width).take(height).enumerate() {
-            let (above, below) = self.table[row * stride..][..2 * stride].split_at_mut(stride);
-            let mut sum = [0; 2];
-            below[0] = sum;
-            for ((&v, above), below) in field.iter().zip(&above[1..]).zip(&mut below[1..]) {
-                sum = [sum[0] + u32::from(v != 0), sum[REST] + u32::from(v == 1)];
-                *below = [above[0] + sum[0], above[REST] + sum[REST]];
-            }
-        }
-    }
-
-    /// Set and unexplained pixels in a place.
-    fn within(&self, place: Place) -> [f32; 2] {
-        self.between((self.row(place.top), self.row(place.bottom)), place.left, place.right)
-    }
-
-    /// The same between two rows that [`Self::row`] named, and two columns.
-    fn between(&self, (top, bottom): (usize, usize), left: isize, right: isize) -> [f32; 2] {
-        let column = |v: isize| v.clamp(0, self.width as isize) as usize;
-        let (left, right) = (column(left), column(right));
-        let [lt, rt, lb, rb] =
-            [top + left, top + right, bottom + left, bottom + right].map(|at| self.table[at]);
-        [0, REST].map(|i| (rb[i] + lt[i]) as f32 - (lb[i] + rt[i]) as f32)
-    }
-
-    /// Where a row begins in the table.
-    fn row(&self, row: isize) -> usize {
-        row.clamp(0, self.height as isize) as usize * (self.width + 1)
     }
 }
 

@@ -146,8 +146,10 @@ fn shrink(
                 let (upper, lower) = rows.split_at(width);
                 let (upper, lower) = (&upper[left..right], &lower[left..right]);
                 let pairs = upper.as_chunks::<2>().0.iter().zip(lower.as_chunks::<2>().0);
-                for (to, (a, b)) in to.iter_mut().zip(pairs) {
-                    let sum = a.iter().chain(b).map(|&v| u16::from(v)).sum::<u16>();
+                for (to, (&upper, &lower)) in to.iter_mut().zip(pairs) {
+                    // Two samples are read as one number, so that vectors need not be put in order first.
+                    let (upper, lower) = (u16::from_le_bytes(upper), u16::from_le_bytes(lower));
+                    let sum = (upper & 0xFF) + (upper >> 8) + (lower & 0xFF) + (lower >> 8);
                     *to = ((sum + 2) >> 2) as u8;
                 }
             }

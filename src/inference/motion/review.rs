@@ -9,7 +9,7 @@
 
 use super::background::Background;
 use super::blobs::Blobs;
-use super::picture::{Grid, Picture};
+use super::picture::{Grid, LANES, Picture};
 
 /// Seconds between two looks.
 const TICK_S: f32 = 0.5;
@@ -69,24 +69,33 @@ impl Review {
         // More than one when not every frame is looked at whole.
         let passed = (self.since_s / TICK_S) as u16;
         self.since_s = 0.0;
-        let mut any = false;
-        let now = picture.planes[0].iter().zip(&background.radius);
-        let kept = self.last.iter_mut().zip(&mut self.ticks).zip(&mut self.still);
-        for (((&now, &radius), &changed), ((last, ticks), still)) in now.zip(changed).zip(kept) {
-            let same = changed != 0 && now.abs_diff(*last) <= radius;
-            *ticks = if same { ticks.saturating_add(passed) } else { 0 };
-            *still = u8::from(*ticks >= STILL_TICKS);
-            any |= *still != 0;
-            *last = now;
+        let [now, radius] = [&picture.planes[0], &background.radius].map(|p| p.as_chunks::<LANES>().0);
+        let lanes = now.iter().zip(radius).zip(changed.as_chunks::<LANES>().0);
+        let last = self.last.as_chunks_mut::<LANES>().0;
+        let ticks = self.ticks.as_chunks_mut::<LANES>().0;
+        let still = self.still.as_chunks_mut::<LANES>().0;
+        for (((now, radius), changed), ((last, ticks), still)) in
+            lanes.zip(last.iter_mut().zip(ticks).zip(still))
+        {
+            if *changed == [0; LANES] {
+                (*ticks, *still) = ([0; LANES], [0; LANES]);
+            } else {
+                *ticks = std::array::from_fn(|k| {
+                    let same = changed[k] != 0 && now[k].abs_diff(last[k]) <= radius[k];
+                    if same { ticks[k].saturating_add(passed) } else { 0 }
+                });
+                *still = ticks.map(|ticks| u8::from(ticks >= STILL_TICKS));
+            }
+            *last = *now;
         }
-        if any {
+        if self.still.contains(&1) {
             self.judge(picture, background, changed);
         }
         true
     }
 
     fn judge(&mut self, picture: &Picture, background: &mut Background, changed: &[u8]) {
-        self.blobs.find(&self.still, self.grid);
+        self.blobs.find(&self.still, self.grid, 0..self.grid.height);
         let stride = self.grid.stride;
         for blob in 0..self.blobs.all.len() {
             let mut outline = Outline::default();

@@ -6,7 +6,6 @@
 //! vehicle ends.
 
 use super::blobs::Rect;
-use super::people::Place;
 use super::scale::Person;
 
 /// Width and height in heights of a person.
@@ -18,12 +17,12 @@ const EDGE_SET: f32 = 0.4;
 /// Places are tried in steps of this part of a person's height.
 const STEP: f32 = 0.125;
 
-/// The first solid rectangle from below, grown; `set` counts the set pixels of a place and `person`
+/// The first solid rectangle from below, grown; `set` counts the set pixels of a rectangle and `person`
 /// knows the size of people whose feet are in a row.
 pub(super) fn find(
     width: usize,
     height: usize,
-    set: impl Fn(Place) -> f32,
+    set: impl Fn(Rect) -> f32,
     person: impl Fn(usize) -> Option<Person>,
 ) -> Option<Rect> {
     let mut bottom = height;
@@ -35,7 +34,7 @@ pub(super) fn find(
         let step = ((STEP * person.height) as usize).max(1);
         for left in (0..(width + 1).saturating_sub(w)).step_by(step) {
             let core = Rect { left, top: bottom - h, right: left + w, bottom };
-            if set(core.into()) >= CORE_SET * (w * h) as f32 {
+            if set(core) >= CORE_SET * (w * h) as f32 {
                 return Some(grown(core, width, height, set));
             }
         }
@@ -44,21 +43,20 @@ pub(super) fn find(
     None
 }
 
-fn grown(mut rect: Rect, width: usize, height: usize, set: impl Fn(Place) -> f32) -> Rect {
+fn grown(mut rect: Rect, width: usize, height: usize, set: impl Fn(Rect) -> f32) -> Rect {
     loop {
         let before = rect;
         let (w, h) = (EDGE_SET * rect.width() as f32, EDGE_SET * rect.height() as f32);
-        if rect.left > 0 && set(Rect { left: rect.left - 1, right: rect.left, ..rect }.into()) >= h {
+        if rect.left > 0 && set(Rect { left: rect.left - 1, right: rect.left, ..rect }) >= h {
             rect.left -= 1;
         }
-        if rect.right < width && set(Rect { left: rect.right, right: rect.right + 1, ..rect }.into()) >= h {
+        if rect.right < width && set(Rect { left: rect.right, right: rect.right + 1, ..rect }) >= h {
             rect.right += 1;
         }
-        if rect.top > 0 && set(Rect { top: rect.top - 1, bottom: rect.top, ..rect }.into()) >= w {
+        if rect.top > 0 && set(Rect { top: rect.top - 1, bottom: rect.top, ..rect }) >= w {
             rect.top -= 1;
         }
-        if rect.bottom < height && set(Rect { top: rect.bottom, bottom: rect.bottom + 1, ..rect }.into()) >= w
-        {
+        if rect.bottom < height && set(Rect { top: rect.bottom, bottom: rect.bottom + 1, ..rect }) >= w {
             rect.bottom += 1;
         }
         if rect == before {

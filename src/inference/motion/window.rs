@@ -73,9 +73,16 @@ impl Window {
         (self.top..self.bottom).contains(&row) && (self.left..self.right).contains(&column)
     }
 
-    /// The places of its rows in a plane, one after the other.
-    pub(super) fn rows(self, grid: Grid) -> impl Iterator<Item = Range<usize>> {
-        (self.top..self.bottom).map(move |row| row * grid.stride + self.left..row * grid.stride + self.right)
+    /// Its lanes in a plane that is cut into lanes.
+    pub(super) fn lanes(self, grid: Grid) -> impl Iterator<Item = usize> {
+        let stride = grid.stride / LANES;
+        (self.top..self.bottom)
+            .flat_map(move |row| row * stride + self.left / LANES..row * stride + self.right / LANES)
+    }
+
+    /// All of its rows, over the whole width, in a plane.
+    pub(super) fn rows(self, grid: Grid) -> Range<usize> {
+        self.top * grid.stride..self.bottom * grid.stride
     }
 
     /// The same in pixels of the picture.
@@ -97,7 +104,7 @@ mod tests {
         let grid = Grid::new(Size { width: 480, height: 360 });
         let window = Window::around(&[BBox::new(40.0, 40.0, 40.0, 80.0)], grid);
         assert_eq!(window, Window { top: 8, bottom: 72, left: 0, right: 64 });
-        assert_eq!(window.rows(grid).count(), 64);
+        assert_eq!(window.lanes(grid).count(), 64 * 4);
         assert!(window.contains(8, 0) && !window.contains(7, 0) && !window.contains(8, 64));
         assert_eq!(window.bbox(grid), BBox::new(0.0, 16.0, 128.0, 128.0));
     }

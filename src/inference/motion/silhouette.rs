@@ -1,0 +1,284 @@
+//! Where in a group of blobs a person is likeliest to be.
+//!
+//! A place is judged by how much more the pixels in and around it look like somebody upright than like
+//! anything else: the log likelihood ratio per pixel under a coarse silhouette, where what is explained
+//! already and what lies outside the picture say nothing (after Zhao & Nevatia, PAMI 2004). Who is cut by
+//! the picture's border stands partly outside.
+//!
+//! Places along a row are judged [`BLOCK`] at a time, in vectors. This is most of the work that people make, so
+//! rows and blocks are left out as soon as it is sure that nobody new is there. Every other row is tried, and
+//! then those beside the best. Rows and columns are those of the group, from its top left corner; time grows with its pixels, up to a bound.
+
+use std::ops::Range;
+
+use super::blobs::Rect;
+use super::picture::Grid;
+use super::scale::{Person, Scale};
+use super::sums::Sums;
+
+/// About so many places are tried for one rectangle: it bounds the time a frame takes.
+const PLACES_MAX: f32 = 2000.0;
+/// Places that are judged together.
+const BLOCK: usize = 8;
+/// A rectangle must explain this part of its own area that no other does.
+const NEW_MIN: f32 = 0.2;
+/// And be likelier by this than anything else, in nats per pixel.
+const GAIN_MIN: f32 = 0.05;
+/// Who stands below the picture and is still seen: by this part of the height at most.
+const BELOW_MAX: f32 = 0.7;
+
+/// A person-sized rectangle that explains a part of a group, relative to the group's corner.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Cover {
+    pub(super) rect: Rect,
+    pub(super) person: Person,
+}
+
+/// A band of a person's rectangle and what it says: natural logarithms of how much likelier a set
+/// pixel, and a bare one, is there than anywhere (0.5), in the band's core and beside it.
+struct Zone {
+    /// Parts of the person's height, from the top.
+    top: f32,
+    bottom: f32,
+    /// Part of the width on either side that is not core.
+    inset: f32,
+    core: (f32, f32),
+    sides: (f32, f32),
+}
+
+/// The silhouette of people who walk, of whom one pixel in six is not seen, behind something or of the
+/// background's colour: the head (set 0.75, beside it 0.15), the trunk (0.8; 0.45), the legs (0.7; 0.3);
+/// above the head (0.15) and below the feet (0.3) something else begins.
+static ZONES: [Zone; 5] = [
+    Zone { top: -0.15, bottom: 0.0, inset: 0.25, core: (-1.2, 0.0), sides: (0.0, 0.0) },
+    Zone { top: 0.0, bottom: 0.15, inset: 0.3, core: (0.41, -0.69), sides: (-1.2, 0.53) },
+    Zone { top: 0.15, bottom: 0.5, inset: 0.2, core: (0.47, -0.92), sides: (-0.11, 0.10) },
+    Zone { top: 0.5, bottom: 1.0, inset: 0.2, core: (0.34, -0.51), sides: (-0.51, 0.34) },
+    Zone { top: 1.0, bottom: 1.1, inset: 0.2, core: (-0.51, 0.0), sides: (0.0, 0.0) },
+];
+
+/// A row in which somebody may stand.
+#[derive(Debug)]
+struct Stand {
+    foot: isize,
+    person: Person,
+    /// Columns and rows of the person.
+    width: usize,
+    height: isize,
+    /// Left columns that are tried.
+    lefts: Range<isize>,
+    /// The person's rows that lie in the group.
+    rows: Range<usize>,
+    /// The [`ZONES`].
+    bands: [Band; ZONES.len()],
+}
+
+/// A [`Zone`] of somebody who stands in a certain row.
+#[derive(Debug, Clone)]
+struct Band {
+    /// Its rows that lie in the group.
+    rows: Range<usize>,
+    /// How many of its rows lie in the picture.
+    seen: f32,
+    /// Columns on either side that are not core.
+    inset: usize,
+}
+
+impl Stand {
+    fn new(foot: usize, person: Person, group: Rect, grid: Grid) -> Self {
+        let foot = foot as isize;
+        let (width, height) = (person.width.round().max(2.0) as isize, person.height.round() as isize);
+        let beyond = |cut: bool| if cut { width / 2 } else { width / 4 };
+        let (first, last) = (-beyond(group.left == 0), beyond(group.right == grid.width));
+        let top = foot - height;
+        let (highest, lowest) = (-(group.top as isize), (grid.height - group.top) as isize);
+        let part = |of: isize, part: f32| (of as f32 * part).round() as isize;
+        let inside = |from: isize, to: isize| {
+            let row = |row: isize| row.clamp(0, group.height() as isize) as usize;
+            row(from)..row(to)
+        };
+        let bands = ZONES.each_ref().map(|zone| {
+            let (from, to) = (top + part(height, zone.top), top + part(height, zone.bottom));
+            let seen = (to.min(lowest) - from.max(highest)).max(0) as f32;
+            Band { rows: inside(from, to), seen, inset: part(width, zone.inset) as usize }
+        });
+        Self {
+            foot,
+            person,
+            width: width as usize,
+            height,
+            lefts: first..group.width() as isize - width + last + 1,
+            rows: inside(top, foot),
+            bands,
+        }
+    }
+
+    fn cover(&self, left: isize, group: Rect) -> Cover {
+        let column = |v: isize| v.clamp(0, group.width() as isize) as usize;
+        let row = |v: isize| v.clamp(0, group.height() as isize) as usize;
+        let rect = Rect {
+            left: column(left),
+            top: row(self.foot - self.height),
+            right: column(left + self.width as isize),
+            bottom: row(self.foot),
+        };
+        Cover { rect, person: self.person }
+    }
+}
+
+/// The search in one group after the other.
+#[derive(Debug)]
+pub(super) struct Search {
+    grid: Grid,
+    group: Rect,
+    /// The lowest first.
+    stands: Vec<Stand>,
+    /// From one left column that is tried to the next.
+    step: usize,
+}
+
+impl Search {
+    pub(super) fn new(grid: Grid) -> Self {
+        // People are at most twice as high as the picture.
+        let rows = grid.height + (2.0 * BELOW_MAX * grid.height as f32) as usize;
+        Self {
+            grid,
+            group: Rect { left: 0, top: 0, right: 0, bottom: 0 },
+            stands: Vec::with_capacity(rows),
+            step: 1,
+        }
+    }
+
+    /// Turns to a group. Steps are parts of a person, and larger where a group is so large that it would
+    /// take long.
+    pub(super) fn begin(&mut self, group: Rect, scale: &Scale) {
+        self.group = group;
+        self.stands.clear();
+        let middle = (group.left + group.right) as f32 / 2.0;
+        let Some(whole) = scale.person(middle, group.bottom as f32) else { return };
+        let (dx, dy) = ((whole.width / 8.0).max(1.0), (whole.height / 16.0).max(1.0));
+        let crowd = ((group.width() * group.height()) as f32 / (dx * dy * PLACES_MAX)).sqrt().max(1.0);
+        self.step = (dx * crowd) as usize;
+        let below = if group.bottom == self.grid.height { BELOW_MAX * whole.height } else { 0.0 } as usize;
+        for foot in (1..=group.height() + below).rev().step_by((dy * crowd) as usize) {
+            let Some(person) = scale.person(middle, (group.top + foot) as f32) else { break };
+            self.stands.push(Stand::new(foot, person, group, self.grid));
+        }
+    }
+
+    /// Columns beyond the group that are looked at.
+    pub(super) fn beyond(&self) -> usize {
+        let beyond = |stand: &Stand| {
+            let right = stand.lefts.end - 1 + stand.width as isize - self.group.width() as isize;
+            right.max(-stand.lefts.start).max(0) as usize
+        };
+        self.stands.iter().map(beyond).max().unwrap_or(0) + BLOCK * self.step
+    }
+
+    /// The likeliest person of the group; none where nobody is likely.
+    pub(super) fn best(&self, sums: &Sums) -> Option<Cover> {
+        let mut best = Best { gain: GAIN_MIN, place: None };
+        for at in (0..self.stands.len()).step_by(2) {
+            self.try_row(at, sums, &mut best);
+        }
+        let (at, _) = best.place?;
+        for at in at.saturating_sub(1)..self.stands.len().min(at + 2) {
+            self.try_row(at, sums, &mut best);
+        }
+        best.place.map(|(at, left)| self.stands[at].cover(left, self.group))
+    }
+
+    /// Looks for a place in a row that gains more than the best so far.
+    fn try_row(&self, at: usize, sums: &Sums, best: &mut Best) {
+        let stand = &self.stands[at];
+        let enough = NEW_MIN * (stand.width as f32 * stand.height as f32);
+        let row = Rect { left: 0, top: stand.rows.start, right: sums.columns, bottom: stand.rows.end };
+        if stand.lefts.is_empty() || sums.rest.within(row) < enough {
+            return;
+        }
+        let lefts = stand.lefts.clone();
+        match self.step {
+            // Known here, so that columns next to one another become vectors.
+            1 => lefts.step_by(BLOCK).for_each(|left| self.try_block(at, left, 1, enough, sums, best)),
+            step => {
+                lefts
+                    .step_by(BLOCK * step)
+                    .for_each(|left| self.try_block(at, left, step, enough, sums, best));
+            }
+        }
+    }
+
+    /// The same in [`BLOCK`] places of a row.
+    #[expect(clippy::inline_always, reason = "a step that is known makes vectors of it, and halves the time")]
+    #[inline(always)]
+    fn try_block(&self, at: usize, left: isize, step: usize, enough: f32, sums: &Sums, best: &mut Best) {
+        let stand = &self.stands[at];
+        let new = sums.rest.strip(&stand.rows, left);
+        let new = minus(new.at(stand.width, step), new.at(0, step));
+        if new.iter().all(|&new| new < enough) {
+            return;
+        }
+        let gains = self.gains(stand, left, step, sums);
+        let area = stand.width as f32 * stand.height as f32;
+        let places = (left..stand.lefts.end).step_by(step);
+        for ((left, gain), new) in places.zip(gains).zip(new) {
+            let gain = gain / area;
+            if gain > best.gain && new >= enough {
+                *best = Best { gain, place: Some((at, left)) };
+            }
+        }
+    }
+
+    /// What the bands say of [`BLOCK`] places.
+    #[expect(clippy::inline_always, reason = "a step that is known makes vectors of it, and halves the time")]
+    #[inline(always)]
+    fn gains(&self, stand: &Stand, left: isize, step: usize, sums: &Sums) -> [f32; BLOCK] {
+        let (leftmost, rightmost) = (-(self.group.left as f32), (self.grid.width - self.group.left) as f32);
+        let mut gains = [0.0; BLOCK];
+        for (band, zone) in stand.bands.iter().zip(&ZONES) {
+            let (core, core_end) = (band.inset, stand.width - band.inset);
+            let rest = sums.rest.strip(&band.rows, left);
+            let rest_core = minus(rest.at(core_end, step), rest.at(core, step));
+            if zone.is_outside() {
+                gains = std::array::from_fn(|k| gains[k] + rest_core[k] * zone.core.0);
+                continue;
+            }
+            let set = sums.set.strip(&band.rows, left);
+            // Bare pixels of the picture left of a column.
+            let bare = |column: usize| -> [f32; BLOCK] {
+                let set: [f32; BLOCK] = set.at(column, step);
+                std::array::from_fn(|k| {
+                    let columns = (left as i32 + (column + k * step) as i32) as f32;
+                    band.seen * columns.max(leftmost).min(rightmost) - set[k]
+                })
+            };
+            let bare_core = minus(bare(core_end), bare(core));
+            let rest = minus(rest.at(stand.width, step), rest.at(0, step));
+            let bare = minus(bare(stand.width), bare(0));
+            gains = std::array::from_fn(|k| {
+                let core = rest_core[k] * zone.core.0 + bare_core[k] * zone.core.1;
+                let sides = (rest[k] - rest_core[k]) * zone.sides.0 + (bare[k] - bare_core[k]) * zone.sides.1;
+                gains[k] + core + sides
+            });
+        }
+        gains
+    }
+}
+
+#[inline]
+fn minus(a: [f32; BLOCK], b: [f32; BLOCK]) -> [f32; BLOCK] {
+    std::array::from_fn(|k| a[k] - b[k])
+}
+
+impl Zone {
+    /// Whether bare pixels, and those at its sides, say nothing.
+    fn is_outside(&self) -> bool {
+        (self.core.1, self.sides) == (0.0, (0.0, 0.0))
+    }
+}
+
+/// The likeliest place so far: row of the stands and left column.
+struct Best {
+    gain: f32,
+    place: Option<(usize, isize)>,
+}
