@@ -8,11 +8,12 @@
 //! 4. Everybody takes in the pooled place, and what being seen and not being seen says of whether they
 //!    are there at all (a log-odds existence, as in integrated data association: Musicki, Evans &
 //!    Stankovic, IEEE TAC 1994).
-//! 5. Two that are one are merged; names are settled with those of the other tables (`names`); who was
+//! 5. Two that are one are merged; who came up anew may be one who went where nobody looks (`handover`); names are settled with those of the other tables (`names`); who was
 //!    taken for another lately is put right (`revise`); who is gone goes.
 //!
 //! Pure: a function of the table, the scans and the cameras.
 
+use super::handover::Hall;
 use super::identity;
 use super::motion::{Estimate, Place, mahalanobis2, plus, round, times};
 use super::names;
@@ -66,6 +67,8 @@ pub(super) struct Table {
     /// In no order that means anything.
     pub(super) people: Vec<Person>,
     pub(super) standing: Vec<Standing>,
+    /// Who went where nobody looks.
+    pub(super) hall: Hall,
     /// How long times last.
     pub(super) pace: Pace,
     /// New ones for whom there was no room.
@@ -93,6 +96,7 @@ impl Table {
         }
         self.people.extend_from_slice(&other.people[known..]);
         self.standing.clone_from(&other.standing);
+        self.hall.become_copy_of(&other.hall);
         (self.pace, self.refused) = (other.pace, other.refused);
     }
 
@@ -120,13 +124,16 @@ impl Table {
         self.bind(&moment);
         self.update(&moment, roster);
         self.merge(now_ms);
+        self.hall.settle(&mut self.people, roster, pace, now_ms);
         names::settle(&mut self.people, pace, now_ms);
         revise::revise(&mut self.people, pace, now_ms, options);
-        self.people.retain(|p| {
+        let Self { people, hall, .. } = self;
+        hall.follow(people, roster, pace.ms(options.hand_over), now_ms);
+        people.retain(|p| {
             let unseen_ms = now_ms - p.seen_ms;
             if p.confirmed {
                 p.overlooked_s <= pace.stretched_s(options.lost_after.as_secs_f64())
-                    && unseen_ms <= pace.ms(options.hand_over)
+                    && !hall.takes(p, roster, pace, now_ms)
             } else {
                 unseen_ms <= pace.stretched_ms(TENTATIVE_MS) && p.exists > EXIST_TENTATIVE_MIN
             }
