@@ -282,7 +282,9 @@ impl Waiting {
         let off = here.at - self.left.place(seconds(now_ms - self.left_ms)).at;
         let unnoticed_s = pace.stretched_s(UNNOTICED_S);
         let overlooked = |time_s: f64| -SEEN_PER_S * (time_s - unnoticed_s).max(0.0);
-        let walks_on = (1.0 - TARRY_PART) * exp(overlooked(self.due_s));
+        // Not what the forecast was on watched ground since this one came up there.
+        let due_s = (self.due_s - seconds(now_ms - person.founded_ms)).max(0.0);
+        let walks_on = (1.0 - TARRY_PART) * exp(overlooked(due_s));
         let tarries = TARRY_PART / (TARRY_PART + walks_on);
         let density =
             (1.0 - tarries) * self.walked_on(off, person, now_ms) + tarries * self.tarried(way, unseen_s);

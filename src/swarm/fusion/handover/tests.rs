@@ -204,10 +204,10 @@ fn nobody_is_waited_for_longer_than_the_limit() {
         let x = -7.5 + WALK_MPS * t;
         Some((if x < 2.5 { x } else { 2.5 + WALK_MPS * (t - 48.0).max(0.0) }, 0.0))
     };
-    site.walk(&[&way], 30.0);
+    let other = |_: f64| Some((-4.0, 4.0));
+    site.walk(&[&way, &other], 30.0);
     assert_eq!(site.fusion.waiting(), 1);
     let mut site = Site::with_gap(5.0);
-    let other = |_: f64| Some((-4.0, 4.0));
     site.walk(&[&way, &other], 54.0);
     assert_ne!(site.number(0, 0), site.number(0, 1), "{:?}", site.said);
     assert_eq!(site.fusion.waiting(), 0);
