@@ -24,7 +24,7 @@ use crate::capture::{Capture, Taken};
 use crate::inference::{self, Detector};
 use crate::model::{
     Attribute, BBox, CameraId, Detection, Event, Forecast, Frame, GroundPlane, Motion, Scene, SceneTrack,
-    Size, Track, Transition, Zone,
+    Sighting, Size, Track, Transition, Zone,
 };
 use crate::predict;
 use crate::track::{self, Attributes, Tracker};
@@ -90,9 +90,8 @@ impl Options {
     }
 }
 
-/// The foot point of a track with the doubt that the picture's edge adds to it.
-fn foot_in_view(track: &Track, view: Size) -> Motion {
-    let (b, mut foot) = (track.bbox, track.foot);
+/// The foot point of a box with the doubt that the picture's edge adds to it.
+fn foot_in_view(b: BBox, mut foot: Motion, view: Size) -> Motion {
     let (right, bottom) = (b.left + b.width, b.top + b.height);
     if bottom >= f64::from(view.height) - EDGE_PX {
         foot.cov[(1, 1)] += (HIDDEN_PART * b.height).powi(2);
@@ -120,6 +119,8 @@ pub struct Perception {
     events: Vec<Event>,
     attributes: Attributes,
     read: Vec<(u32, Attribute)>,
+    /// What was sighted in the last frame; bounded by `track::OBJECTS_MAX`.
+    sightings: Vec<Sighting>,
     /// Each living track as it was last seen, without its forecast; bounded by `track::OBJECTS_MAX`.
     last_seen: BTreeMap<u32, SceneTrack>,
     last_frame: Option<Time>,
@@ -149,6 +150,7 @@ impl Perception {
             events: Vec::new(),
             attributes: Attributes::default(),
             read: Vec::new(),
+            sightings: Vec::new(),
             last_seen: BTreeMap::new(),
             last_frame: None,
             left_out_before: 0,
@@ -169,6 +171,7 @@ impl Perception {
         transitions: &mut Vec<Transition>,
     ) -> Result<Scene, inference::Error> {
         let now = frame.time;
+        let before = self.last_frame;
         let dt_s = self.last_frame.map_or(0.0, |last| now.since(last).as_secs_f64());
         self.last_frame = Some(now);
         if frame.size != self.ground.size() {
@@ -184,6 +187,14 @@ impl Perception {
                 seen.behavior = self.analyzer.observe(&seen.track, ground, now);
             }
         }
+        for &id in self.tracker.lapsed() {
+            // Where the ground plane had no answer nothing was told.
+            let last = self.sightings.iter().find(|s| s.track == id).zip(before);
+            transitions.extend(last.map(|(&last, time)| Transition::SightingEnded { last, time }));
+        }
+        let placed = self.tracker.sightings().iter().filter_map(|s| self.place_sighting(s));
+        let sightings: Vec<Sighting> = placed.collect();
+        self.sightings.clone_from(&sightings);
         let ended = self.tracker.ended();
         self.predictor.step(&mut tracks, ended, now, self.event_ids.as_mut(), &mut self.events);
         for seen in &tracks {
@@ -210,6 +221,7 @@ impl Perception {
             time: now,
             size: frame.size,
             tracks,
+            sightings,
             detections: self.detections.len(),
         })
     }
@@ -241,10 +253,19 @@ impl Perception {
     fn place(&self, track: &Track) -> SceneTrack {
         SceneTrack {
             track: *track,
-            ground: self.ground.motion_to_ground(&foot_in_view(track, self.ground.size())),
+            ground: self.on_ground(track.bbox, track.foot),
             behavior: crate::model::Behavior::default(),
             forecast: Forecast::default(),
         }
+    }
+
+    fn place_sighting(&self, sighting: &Sighting) -> Option<Sighting> {
+        let foot = self.on_ground(sighting.bbox, sighting.foot)?;
+        Some(Sighting { foot, ..*sighting })
+    }
+
+    fn on_ground(&self, bbox: BBox, foot: Motion) -> Option<Motion> {
+        self.ground.motion_to_ground(&foot_in_view(bbox, foot, self.ground.size()))
     }
 
     /// Nobody looks for a while: the tracks that live end with the last frame, and what was predicted of
@@ -265,6 +286,8 @@ impl Perception {
     /// No frame comes any more: the tracks that live end with the last one.
     fn finish(&mut self, transitions: &mut Vec<Transition>) {
         let Some(time) = self.last_frame else { return };
+        let unconfirmed = self.sightings.drain(..).filter(|s| !self.last_seen.contains_key(&s.track));
+        transitions.extend(unconfirmed.map(|last| Transition::SightingEnded { last, time }));
         for (id, last) in std::mem::take(&mut self.last_seen) {
             transitions.extend(last_word(&mut self.attributes, id, time));
             transitions.push(Transition::TrackEnded { last: Box::new(last), time });

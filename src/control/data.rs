@@ -420,6 +420,7 @@ mod tests {
             time: at(ms),
             size: Size { width: 640, height: 480 },
             tracks: boxes.iter().enumerate().map(track).collect(),
+            sightings: Vec::new(),
             detections: boxes.len(),
         }
     }

@@ -30,6 +30,6 @@ pub use forecast::{Forecast, ForecastPoint};
 pub use frame::{Chroma, Content, Frame, Image};
 pub use geometry::{BBox, Motion, Point, Polygon, PolygonError, Size};
 pub use scene::{Scene, SceneTrack, Transition};
-pub use track::Track;
+pub use track::{Sighting, Track};
 pub use vitals::MachineVitals;
 pub use zone::{Zone, ZoneKind};

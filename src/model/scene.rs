@@ -4,7 +4,7 @@
 //! skipped is no loss. A [`Transition`] is what would be lost that way, and so is never skipped. Neither
 //! carries pixels, and nothing here is computed: the pipeline fills it in.
 
-use super::{Attribute, Behavior, CameraId, Event, Forecast, Motion, Size, Track};
+use super::{Attribute, Behavior, CameraId, Event, Forecast, Motion, Sighting, Size, Track};
 use crate::base::Time;
 
 /// One track with all that was found out about it.
@@ -21,6 +21,14 @@ pub struct SceneTrack {
     pub forecast: Forecast,
 }
 
+impl SceneTrack {
+    /// What is told of it where nothing better is known than its place on the ground.
+    pub fn sighting(&self) -> Option<Sighting> {
+        let Track { id, class, confidence, bbox, .. } = self.track;
+        self.ground.map(|foot| Sighting { track: id, class, confidence, bbox, foot })
+    }
+}
+
 /// The state after one frame. Immutable, and replaced by the next one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scene {
@@ -34,8 +42,18 @@ pub struct Scene {
     pub size: Size,
     /// The confirmed tracks seen in this frame, by id.
     pub tracks: Vec<SceneTrack>,
+    /// What was detected in this frame of tracks that are confirmed or may become so, by id, where the ground plane
+    /// has an answer.
+    pub sightings: Vec<Sighting>,
     /// Detections in this frame.
     pub detections: usize,
+}
+
+impl Scene {
+    /// The confirmed track of this id.
+    pub fn track(&self, id: u32) -> Option<&SceneTrack> {
+        self.tracks.binary_search_by_key(&id, |seen| seen.track.id).ok().map(|at| &self.tracks[at])
+    }
 }
 
 /// What must reach the surfaces even when a later scene has replaced the one it belongs to.
@@ -48,6 +66,13 @@ pub enum Transition {
         /// The last sight.
         last: Box<SceneTrack>,
         /// Capture of the frame in which it was given up.
+        time: Time,
+    },
+    /// A track that was sighted ended before it was confirmed, or is confirmed now and has another id.
+    SightingEnded {
+        /// The last sight.
+        last: Sighting,
+        /// Its frame's capture.
         time: Time,
     },
     /// Something was read off a track, or is read otherwise than before; the last word on it comes just

@@ -1,6 +1,6 @@
-//! An object followed over time in the image.
+//! An object followed over time in the image: as one camera judges it, and as it is told to others.
 //!
-//! A value for one frame, made by the tracker and copied from there on; it is never changed later. A
+//! Both are values for one frame, made by the tracker and copied from there on; they are never changed later. A
 //! track is only reported in a frame in which it was detected, so box and foot are true at
 //! [`Track::last_seen`]. Where it stands on the ground and what it does is [`super::SceneTrack`]'s.
 
@@ -27,4 +27,23 @@ pub struct Track {
     pub last_seen: Time,
     /// Frames in which it was detected.
     pub hits: u32,
+}
+
+/// A detection and the track it belongs to, confirmed or not: what is told to cameras that see the same ground.
+///
+/// Its place is that of the detection alone, whose error is new in every frame; a filtered one repeats the errors
+/// of the frames before, which a table of several views takes for knowledge.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sighting {
+    /// The track's id; before it is confirmed one from [`crate::track::UNCONFIRMED_IDS`] on, which ends then.
+    pub track: u32,
+    /// What the track is, by the majority of its detections.
+    pub class: Class,
+    /// The probability that there is an object in its box, 0..1.
+    pub confidence: f64,
+    /// The detected box, pixels.
+    pub bbox: BBox,
+    /// The foot point of that box with the detector's error, and the track's velocity: in the image as the
+    /// tracker tells it (pixels, pixels per second), on the ground in a [`super::Scene`] (metres, metres per second).
+    pub foot: Motion,
 }

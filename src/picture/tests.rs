@@ -45,7 +45,7 @@ fn scene(time: Time, ground: Option<Point>) -> Scene {
         forecast: Forecast { points: vec![point] },
     };
     let camera = CameraId::parse("gate").unwrap();
-    Scene { camera, seq: 0, time, size: SIZE, tracks: vec![track], detections: 1 }
+    Scene { camera, seq: 0, time, size: SIZE, tracks: vec![track], sightings: Vec::new(), detections: 1 }
 }
 
 /// A camera that looks straight down on 16 by 12 metres, the origin in the middle.

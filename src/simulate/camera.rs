@@ -315,6 +315,7 @@ impl Camera {
             time: self.time(at_us),
             size: Size { width: 1_920, height: 1_080 },
             detections: tracks.len(),
+            sightings: tracks.iter().filter_map(SceneTrack::sighting).collect(),
             tracks,
         };
         self.feed(&Input::Scene(&scene), at_us);

@@ -204,6 +204,11 @@ impl Peer {
         self.state == PeerState::Online && !modes.into_iter().any(|mode| is_dead_view(mode.as_str()))
     }
 
+    /// Its view holds this place of the site, by its own word.
+    pub fn holds(&self, at: Point) -> bool {
+        self.footprint.as_ref().is_some_and(|footprint| footprint.contains(at))
+    }
+
     fn boot_ms(&self) -> Option<u64> {
         self.status.as_ref().map(|s| s.boot.0)
     }

@@ -3,8 +3,9 @@
 //! A track leaves at most once per `track_interval`, measured on the capture clock. A tenth of the
 //! interval is allowed to come early, for frames that jitter or do not divide it; it is taken back
 //! from the next wait, so the rate over time is never exceeded (generic cell rate algorithm, ITU-T
-//! I.371, annex A). Of a scene with more than `tracks_max` tracks the most threatening leave, then
-//! the surest. Only tracks with a place on the ground do. A track's last message leaves whatever the
+//! I.371, annex A). What leaves are the sightings of a frame: of a confirmed track always, of one that is not
+//! yet confirmed only where another camera looks too, which may know better. Of more than `tracks_max` the most
+//! threatening leave, then the confirmed, then the surest. A track's last message leaves whatever the
 //! rate says, if any of it ever left. An event leaves from `event_severity_min` up, and in all its
 //! later states once it has.
 //!
@@ -18,7 +19,7 @@ use super::bounded::{List, Map, Reals};
 use super::message::{EventKey, EventMessage, Name, Position, Rule, TrackMessage, Velocity};
 use super::wire::{Fraction, Id, Millis, Real, rounded};
 use crate::base::Time;
-use crate::model::{CameraId, Event, Point, RuleTrace, Scene, SceneTrack, Severity};
+use crate::model::{CameraId, Event, Point, RuleTrace, Scene, SceneTrack, Severity, Sighting};
 
 /// Own tracks and events that are remembered as published.
 const PUBLISHED_MAX: usize = 1024;
@@ -63,15 +64,24 @@ impl Publisher {
         self.options = options;
     }
 
-    /// Fills `chosen` with the tracks of a scene that may leave now, as indices in rising order; says
-    /// how many the limit per scene held back.
-    pub(super) fn choose(&mut self, scene: &Scene, chosen: &mut Vec<usize>) -> u64 {
-        let tracks = &scene.tracks;
+    /// Fills `chosen` with the sightings of a scene that may leave now, as indices in rising order; says
+    /// how many the limit per scene held back. `is_shared` tells where another camera looks too.
+    pub(super) fn choose(
+        &mut self,
+        scene: &Scene,
+        is_shared: impl Fn(Point) -> bool,
+        chosen: &mut Vec<usize>,
+    ) -> u64 {
+        let sightings = &scene.sightings;
+        // None where the track is not confirmed, which is less than any threat.
+        let threat = |i: usize| scene.track(sightings[i].track).map(|seen| seen.behavior.threat);
         chosen.clear();
-        chosen.extend((0..tracks.len()).filter(|&i| tracks[i].ground.is_some()));
+        chosen.extend(
+            (0..sightings.len()).filter(|&i| threat(i).is_some() || is_shared(sightings[i].foot.position)),
+        );
         let over = chosen.len().saturating_sub(self.options.tracks_max);
         if over > 0 {
-            let rank = |i: usize| (tracks[i].behavior.threat, tracks[i].track.confidence);
+            let rank = |i: usize| (threat(i).unwrap_or(-1.0), sightings[i].confidence);
             chosen.sort_by(|&a, &b| {
                 let ((ta, ca), (tb, cb)) = (rank(a), rank(b));
                 tb.total_cmp(&ta).then(cb.total_cmp(&ca))
@@ -80,7 +90,7 @@ impl Publisher {
             chosen.sort_unstable();
         }
         chosen
-            .retain(|&i| due(&mut self.due_ns, tracks[i].track.id, scene.time, self.options.track_interval));
+            .retain(|&i| due(&mut self.due_ns, sightings[i].track, scene.time, self.options.track_interval));
         over as u64
     }
 
@@ -127,28 +137,35 @@ fn position(p: Point) -> Position {
     Position { x: Real(p.x), y: Real(p.y), z: Real(0.0) }
 }
 
-/// A track's message, true for when the track was last seen, in the numbers in which it leaves: whoever reads
-/// it reckons with the same. Without its number on the site and in the camera's sequence. None without a place
-/// on the ground.
-pub(super) fn track_message(camera: &CameraId, seen: &SceneTrack) -> Option<TrackMessage> {
-    let ground = seen.ground.as_ref()?;
+/// A track's message, true for the time of the sighting, in the numbers in which it leaves: whoever reads it
+/// reckons with the same. Of a confirmed track, `seen`, it tells the velocity and behaviour. Without its number
+/// on the site and in the camera's sequence.
+pub(super) fn track_message(
+    camera: &CameraId,
+    sighting: &Sighting,
+    seen: Option<&SceneTrack>,
+    time: Time,
+) -> TrackMessage {
+    let foot = sighting.foot;
+    let velocity = seen.and_then(|seen| seen.ground).map_or(foot.velocity, |ground| ground.velocity);
+    let behavior = seen.map(|seen| seen.behavior).unwrap_or_default();
     let place = |p: Point| [Real(rounded(p.x)), Real(rounded(p.y))];
-    let ([x, y], [vx, vy]) = (place(ground.position), place(ground.velocity));
-    Some(TrackMessage {
+    let ([x, y], [vx, vy]) = (place(foot.position), place(velocity));
+    TrackMessage {
         camera_id: camera.clone(),
-        track_id: Id(seen.track.id),
+        track_id: Id(sighting.track),
         global_position: Position { x, y, z: Real(0.0) },
         velocity: Velocity { x: vx, y: vy },
-        class: seen.track.class,
-        confidence: Fraction(rounded(seen.track.confidence)),
-        timestamp: millis(seen.track.last_seen),
-        behaviors: seen.behavior.flags,
-        threat_score: Fraction(rounded(seen.behavior.threat)),
+        class: sighting.class,
+        confidence: Fraction(rounded(sighting.confidence)),
+        timestamp: millis(time),
+        behaviors: behavior.flags,
+        threat_score: Fraction(rounded(behavior.threat)),
         seq: None,
-        cov: Some(Reals(ground.position_cov().map(rounded))),
+        cov: Some(Reals(foot.position_cov().map(rounded))),
         global_id: None,
         ended: false,
-    })
+    }
 }
 
 /// An event's message.

@@ -5,7 +5,7 @@ use super::fusion::Fusion;
 use super::peers::{PeerState, Peers};
 use super::trust::Trust;
 use super::{Ground, Identity};
-use crate::model::{CameraId, Point, Polygon};
+use crate::model::{CameraId, Point};
 
 /// See the module.
 pub(super) struct Surroundings<'a> {
@@ -26,8 +26,7 @@ impl Site for Surroundings<'_> {
         let Ground { calibrated, footprint } = &self.identity.ground;
         let own =
             footprint.iter().filter(|f| *calibrated && f.contains(at)).map(|_| (self.own(), self.looks));
-        let holds = |f: &Option<Polygon>| f.as_ref().is_some_and(|f| f.contains(at));
-        let peers = self.peers.iter().filter(|(_, p)| holds(&p.footprint));
+        let peers = self.peers.iter().filter(|(_, p)| p.holds(at));
         own.chain(peers.map(|(camera, p)| (camera, p.looks()))).collect()
     }
 

@@ -47,7 +47,7 @@ impl Expected {
             variance,
             precision: variance.map(|v| 1.0 / v),
             class: tracklet.class,
-            confirmed: tracklet.confirmed(),
+            confirmed: tracklet.confirmed,
             sure: tracklet.sure,
             missed: tracklet.misses > 0,
             unseen_s: tracklet.unseen_s(now),

@@ -2,8 +2,8 @@
 //!
 //! A [`super::Tracker`] that was asked to explain notes this beside its work, with the very functions
 //! that decide; one that was not pays for a branch per stage. The notes of a step can be read until the
-//! next. An id exists only from the confirmation on, so every tentative track is noted too, under the
-//! number of its birth; [`Entry::tracklet`] is what belongs together.
+//! next. A tentative track may still become the one that is asked for, so all of them are noted too, under the
+//! number of their birth; [`Entry::tracklet`] is what belongs together.
 
 use std::fmt;
 
@@ -139,7 +139,7 @@ impl fmt::Display for Note {
     }
 }
 
-/// What a step notes, for the track of one id and for all that have none yet.
+/// What a step notes, for the track of one id and for all that may become it.
 #[derive(Debug)]
 pub(super) struct Log {
     pub(super) wanted: u32,
@@ -148,7 +148,7 @@ pub(super) struct Log {
 
 impl Log {
     pub(super) fn note(&mut self, tracklet: &super::Tracklet, note: Note) {
-        if tracklet.id.is_none_or(|id| id == self.wanted) {
+        if !tracklet.confirmed || tracklet.id == self.wanted {
             self.entries.push(Entry { tracklet: tracklet.number, note });
         }
     }

@@ -194,6 +194,16 @@ impl BoxFilter {
         cov[(3, 3)] = y.vv + h.vv / 4.0;
         Motion { position: self.bbox().foot(), velocity: Point::new(x.v, y.v + h.v / 2.0), cov }
     }
+
+    /// The foot of a detected box with the detector's error alone, moving as the filter does.
+    pub(super) fn detected_foot(&self, bbox: BBox, m: &Model) -> Motion {
+        let Motion { velocity, cov: known, .. } = self.foot();
+        let mut cov = Matrix4::zeros();
+        cov[(0, 0)] = (m.place_noise * self.height.x).powi(2);
+        cov[(1, 1)] = cov[(0, 0)] + (m.height_noise * self.height.x / 2.0).powi(2);
+        (cov[(2, 2)], cov[(3, 3)]) = (known[(2, 2)], known[(3, 3)]);
+        Motion { position: bbox.foot(), velocity, cov }
+    }
 }
 
 #[cfg(test)]

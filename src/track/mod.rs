@@ -18,10 +18,13 @@
 //! tentative -----------------> confirmed ------> lost ----------------------------------> ended
 //!     | miss                       ^              | hit, or joined by a new track
 //!     v                            +--------------+
-//!   ended (never reported)
+//!   ended (never a track)
 //! ```
 //!
-//! Reported is a confirmed track that is detected, or that another has just walked in front of. What is
+//! Reported is a confirmed track that is detected, or that another has just walked in front of. Beside the
+//! tracks stand the [`Sighting`]s: all that was detected, with the number of its track, confirmed or not, where it
+//! was detected. A camera judges by tracks; who puts several views together confirms sooner, and on more
+//! evidence, than one view can, and wants errors that are not shared from frame to frame. What is
 //! lost where the picture ends has left: who comes in there later is somebody else. Sure is what the
 //! detector is as sure of as of most of what tracks take (`scale`), whatever numbers it gives.
 //!
@@ -66,7 +69,7 @@
 //! no picture shows but a detector gone mad may: n² pairs and their assignment, at [`OBJECTS_MAX`] half a
 //! second to a second.
 //!
-//! Pure: detections, a time and a source of ids come in; confirmed tracks and ended ids can be read
+//! Pure: detections, a time and a source of ids come in; tracks, sightings and ended ids can be read
 //! until the next step. The order of the detections changes nothing. Steps are real seconds and noise
 //! grows with the box and with time, so that lost frames and other frame rates change little. At most
 //! [`OBJECTS_MAX`] tracks and detections; after the first frames nothing is allocated. What a track
@@ -91,7 +94,7 @@ pub use gate::Refusal;
 pub use options::{Motion, Options};
 
 use crate::base::{Assignment, IdSource, Pair, Time};
-use crate::model::{Detection, Size, Track};
+use crate::model::{Detection, Sighting, Size, Track};
 use edges::Edges;
 use expected::Expected;
 use explain::{Log, NEAR_HEIGHTS};
@@ -108,6 +111,9 @@ pub const OBJECTS_MAX: usize = 1_000;
 const PLACE_MAX_PX: f64 = 1e6;
 /// From this hit on a detection is one of many of an object, and tells how the detector scores.
 const CONTINUED_HITS_MIN: u32 = 2;
+/// Ids from here on are of tracks that are not confirmed: they take none from the source, and are no longer
+/// used once the track is confirmed.
+pub const UNCONFIRMED_IDS: u32 = 1 << 31;
 
 /// The stages that go by overlap, each with its own pairs.
 const BY_OVERLAP: [Stage; 3] = [Stage::Sure, Stage::Doubtful, Stage::Tentative];
@@ -118,6 +124,8 @@ pub struct Tracker {
     options: Options,
     tracklets: Vec<Tracklet>,
     born: u64,
+    /// The last that was given to a track not yet confirmed; begins where no run before is likely to have ended.
+    unconfirmed_id: u32,
     last: Option<Time>,
     assignment: Assignment,
     scale: Scale,
@@ -128,6 +136,7 @@ pub struct Tracker {
     used: Vec<Detection>,
     used_edges: Edges,
     odds: Vec<f64>,
+    /// By which track; from the births on by one of them, unless there are too many.
     taken: Vec<Option<usize>>,
     /// What is expected of the tracks, by the left edge of their boxes.
     expected: Vec<Expected>,
@@ -139,6 +148,8 @@ pub struct Tracker {
     columns: Vec<usize>,
     tracks: Vec<Track>,
     ended: Vec<u32>,
+    sightings: Vec<Sighting>,
+    lapsed: Vec<u32>,
     detections_left_out: u64,
     log: Option<Log>,
 }
@@ -150,6 +161,7 @@ impl Tracker {
             options,
             tracklets: Vec::new(),
             born: 0,
+            unconfirmed_id: 0,
             last: None,
             assignment: Assignment::default(),
             order: Vec::new(),
@@ -166,6 +178,8 @@ impl Tracker {
             columns: Vec::new(),
             tracks: Vec::new(),
             ended: Vec::new(),
+            sightings: Vec::new(),
+            lapsed: Vec::new(),
             detections_left_out: 0,
             log: None,
         }
@@ -192,7 +206,9 @@ impl Tracker {
     pub fn step(&mut self, detections: &[Detection], view: Size, now: Time, ids: &mut dyn IdSource) {
         self.select(detections);
         let dt_s = self.last.map_or(0.0, |last| now.since(last).as_secs_f64());
-        self.last = Some(now);
+        if self.last.replace(now).is_none() {
+            self.unconfirmed_id = now.epoch_ms as u32;
+        }
         let [seen, unseen] = [true, false].map(|seen| Pace::new(dt_s, seen, &self.options.motion));
         for tracklet in &mut self.tracklets {
             tracklet.predict(&seen, &unseen, &self.options);
@@ -203,9 +219,11 @@ impl Tracker {
             self.note_expected();
         }
         self.associate(now);
+        self.lapsed.clear();
         self.begin(now);
         self.confirm(ids);
         self.cover_unseen();
+        self.sight();
         self.report(view, now);
     }
 
@@ -217,6 +235,16 @@ impl Tracker {
     /// The confirmed tracks that were given up in the last frame.
     pub fn ended(&self) -> &[u32] {
         &self.ended
+    }
+
+    /// What was detected in the last frame, by track.
+    pub fn sightings(&self) -> &[Sighting] {
+        &self.sightings
+    }
+
+    /// The ids under which tracks were sighted that are confirmed now, or have ended before. In no order.
+    pub fn lapsed(&self) -> &[u32] {
+        &self.lapsed
     }
 
     /// Detections that were not used because they were no boxes, or too many.
@@ -288,7 +316,7 @@ impl Tracker {
             if expected.unseen_s <= self.options.covered_s {
                 first = self.used_edges.first_reaching(expected.bbox.left, first);
                 for &column in self.used_edges.meeting(expected.bbox, first) {
-                    if self.taken[column].is_some_and(|by| self.tracklets[by].confirmed()) {
+                    if self.taken[column].is_some_and(|by| self.tracklets[by].confirmed) {
                         covered = covered.max(expected.bbox.iou(self.used[column].bbox));
                     }
                 }
@@ -392,14 +420,16 @@ impl Tracker {
 
     /// Every detection that no track took begins one.
     fn begin(&mut self, now: Time) {
-        let all = self.used.iter().zip(&self.odds).zip(&self.taken);
-        for ((detection, &odds), _) in all.filter(|(_, taken)| taken.is_none()) {
+        let all = self.used.iter().zip(&self.odds).zip(&mut self.taken);
+        for ((detection, &odds), taken) in all.filter(|(_, taken)| taken.is_none()) {
             if self.tracklets.len() >= OBJECTS_MAX {
                 self.detections_left_out += 1;
                 continue;
             }
             self.born += 1;
-            let tracklet = Tracklet::new(self.born, detection, odds, now, &self.options);
+            self.unconfirmed_id = self.unconfirmed_id.wrapping_add(1) | UNCONFIRMED_IDS;
+            let tracklet = Tracklet::new(self.born, self.unconfirmed_id, detection, odds, now, &self.options);
+            *taken = Some(self.tracklets.len());
             if let Some(log) = &mut self.log {
                 log.note(&tracklet, Note::Born(*detection));
             }
@@ -418,11 +448,12 @@ impl Tracker {
         self.join_lost();
         let options = &self.options;
         for tracklet in self.tracklets.iter_mut().filter(|t| t.ready(options)) {
-            let id = ids.next_id();
+            self.lapsed.push(tracklet.id);
+            tracklet.id = ids.next_id();
             if let Some(log) = &mut self.log {
-                log.note(tracklet, Note::Confirmed(id));
+                log.note(tracklet, Note::Confirmed(tracklet.id));
             }
-            tracklet.id = Some(id);
+            tracklet.confirmed = true;
         }
     }
 
@@ -433,7 +464,7 @@ impl Tracker {
         self.columns.sort_unstable_by(|a, b| x(*a).total_cmp(&x(*b)).then(a.cmp(b)));
         self.pairs.clear();
         for (row, lost) in tracklets.iter().enumerate() {
-            if !lost.confirmed() || lost.misses == 0 {
+            if !lost.confirmed || lost.misses == 0 {
                 continue;
             }
             let (from, reach) = (x(row), gate::reach(lost.filter.variance_x(&options.motion), options));
@@ -455,13 +486,24 @@ impl Tracker {
             let Ok([lost, new]) = self.tracklets.get_disjoint_mut([lost, self.columns[column]]) else {
                 continue;
             };
-            if let (Some(log), Some(id)) = (&mut self.log, lost.id) {
+            if let Some(log) = &mut self.log {
                 log.note(lost, Note::Ended(End::Joined));
-                log.note(new, Note::Joined(id));
+                log.note(new, Note::Joined(lost.id));
             }
+            self.lapsed.push(new.id);
             new.join(lost);
             lost.joined = true;
         }
+    }
+
+    /// Tells of every detection whose it is.
+    fn sight(&mut self) {
+        self.sightings.clear();
+        let all = self.used.iter().zip(&self.taken);
+        let tracklets = &self.tracklets;
+        let motion = &self.options.motion;
+        self.sightings.extend(all.filter_map(|(d, taken)| Some(tracklets[(*taken)?].sighting(d, motion))));
+        self.sightings.sort_unstable_by_key(|sighting| sighting.track);
     }
 
     /// Reports and ends.
@@ -470,7 +512,7 @@ impl Tracker {
         self.tracks.clear();
         self.ended.clear();
         let Options { max_age_frames, lost_s, exit_s, covered_s, covered_iou, .. } = self.options;
-        let (shown, ended, log) = (&mut self.order, &mut self.ended, &mut self.log);
+        let (shown, ended, lapsed, log) = (&mut self.order, &mut self.ended, &mut self.lapsed, &mut self.log);
         let mut end = |tracklet: &Tracklet, end| {
             if let Some(log) = log {
                 log.note(tracklet, Note::Ended(end));
@@ -482,12 +524,15 @@ impl Tracker {
             if tracklet.joined {
                 return false;
             }
-            let unseen_s = tracklet.unseen_s(now);
-            let Some(id) = tracklet.id else {
-                let stays = tracklet.misses == 0 || end(tracklet, End::Unconfirmed);
-                kept += usize::from(stays);
-                return stays;
-            };
+            let (unseen_s, id) = (tracklet.unseen_s(now), tracklet.id);
+            if !tracklet.confirmed {
+                if tracklet.misses > 0 {
+                    lapsed.push(id);
+                    return end(tracklet, End::Unconfirmed);
+                }
+                kept += 1;
+                return true;
+            }
             if unseen_s > exit_s && tracklet.misses > 0 && tracklet.is_at_edge(view) {
                 ended.push(id);
                 return end(tracklet, End::Left);
@@ -503,7 +548,7 @@ impl Tracker {
             true
         });
         self.sorter.sort(&mut self.order, |a, b| a.cmp(&b));
-        self.tracks.extend(self.order.iter().filter_map(|&(_, index)| self.tracklets[index].report(now)));
+        self.tracks.extend(self.order.iter().map(|&(_, index)| self.tracklets[index].report(now)));
     }
 }
 

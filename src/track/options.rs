@@ -4,9 +4,6 @@
 //! log-odds. Nothing is in frames, save the two keys that a user knows from other trackers, and
 //! nothing in pixels, so one set of defaults serves every frame rate and picture size.
 
-/// Odds (ln) below those of every score.
-const NO_EVIDENCE: f64 = -10.0;
-
 /// How tracks begin, go on and end.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Options {
@@ -104,29 +101,6 @@ impl Default for Options {
             covered_iou: 0.25,
             clutter_odds: -0.8,
             motion: Motion::default(),
-        }
-    }
-}
-
-impl Options {
-    /// For a camera whose tracks go into a table of several views: it reports from the first detection on, since
-    /// the table confirms who is there sooner, and on more evidence, than one view could; it looks for nobody
-    /// beyond what overlaps, since the table does that on the ground, with what all cameras see; and it
-    /// follows its detections closely, so that the errors of its reports are those of single detections
-    /// and not shared from frame to frame. A camera that judges alone needs the defaults: of what this
-    /// reports a part is clutter.
-    pub fn at_a_site() -> Self {
-        let defaults = Self::default();
-        Self {
-            min_hits: 1,
-            evidence_min: NO_EVIDENCE,
-            sure_odds: NO_EVIDENCE,
-            iou_min: 0.15,
-            gate: 0.0,
-            max_age_frames: 1,
-            lost_s: 1.0,
-            motion: Motion { place_noise: 0.03, height_noise: 0.03, ..defaults.motion },
-            ..defaults
         }
     }
 }

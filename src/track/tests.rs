@@ -66,6 +66,39 @@ fn a_tentative_track_ends_at_its_first_miss_and_uses_no_id() {
 }
 
 #[test]
+fn what_is_detected_is_sighted_at_once_and_gets_its_own_id_when_it_is_confirmed() {
+    let mut run = Run::at_fps(10.0);
+    let mut sighted = Vec::new();
+    for x in [0.0, 2.0, 4.0, 9.0] {
+        run.step(&[person(x, 0.97)]);
+        let [sighting] = run.tracker.sightings() else { panic!("{:?}", run.tracker.sightings()) };
+        // Where it was detected, and not where the filter has it.
+        assert_eq!(sighting.foot.position, person(x, 0.97).bbox.foot());
+        sighted.push((sighting.track, run.tracker.lapsed().to_vec()));
+    }
+    let first = sighted[0].0;
+    assert!(first > UNCONFIRMED_IDS);
+    assert_eq!(sighted, [(first, vec![]), (first, vec![]), (1, vec![first]), (1, vec![])]);
+    // Unseen is no sighting.
+    run.step(&[]);
+    assert!(run.tracker.sightings().is_empty() && run.tracker.lapsed().is_empty());
+}
+
+#[test]
+fn a_sighting_that_is_not_seen_again_lapses_once() {
+    let mut run = Run::at_fps(10.0);
+    run.step(&[person(0.0, 0.97)]);
+    let sighted = run.tracker.sightings()[0].track;
+    let lapsed: Vec<_> = (0..3)
+        .map(|_| {
+            run.step(&[]);
+            run.tracker.lapsed().to_vec()
+        })
+        .collect();
+    assert_eq!(lapsed, [vec![sighted], vec![], vec![]]);
+}
+
+#[test]
 fn a_lost_track_keeps_its_id_for_30_frames_and_then_ends() {
     let sure = [person(50.0, 0.97)];
     for (gap, id) in [(30, 1), (31, 2)] {

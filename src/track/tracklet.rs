@@ -1,9 +1,9 @@
 //! One object, from its first detection until it is given up: its filter, its votes, its evidence.
 
 use super::filter::{BoxFilter, Pace};
-use super::options::Options;
+use super::options::{Motion as Model, Options};
 use crate::base::Time;
-use crate::model::{Class, Detection, Size, Track};
+use crate::model::{Class, Detection, Sighting, Size, Track};
 
 /// In the order of their declaration: a class is its own index.
 const CLASSES: [Class; 6] =
@@ -20,8 +20,9 @@ pub(super) struct Tracklet {
     /// Of its birth: no two have the same.
     pub(super) number: u64,
     pub(super) filter: BoxFilter,
-    /// Known once it is confirmed.
-    pub(super) id: Option<u32>,
+    /// From [`super::UNCONFIRMED_IDS`] on until it is confirmed; then its own, or that of the lost track it goes on as.
+    pub(super) id: u32,
+    pub(super) confirmed: bool,
     /// The class with most votes; `Unknown` only when nothing else was ever seen.
     pub(super) class: Class,
     class_score: [f64; CLASSES.len()],
@@ -43,11 +44,19 @@ pub(super) struct Tracklet {
 }
 
 impl Tracklet {
-    pub(super) fn new(number: u64, detection: &Detection, odds: f64, now: Time, options: &Options) -> Self {
+    pub(super) fn new(
+        number: u64,
+        id: u32,
+        detection: &Detection,
+        odds: f64,
+        now: Time,
+        options: &Options,
+    ) -> Self {
         let mut new = Self {
             number,
             filter: BoxFilter::new(detection.bbox, &options.motion),
-            id: None,
+            id,
+            confirmed: false,
             class: detection.class,
             class_score: [0.0; CLASSES.len()],
             mean_odds: odds,
@@ -100,7 +109,7 @@ impl Tracklet {
 
     /// Goes on as the confirmed track `lost`.
     pub(super) fn join(&mut self, lost: &Self) {
-        self.id = lost.id;
+        (self.id, self.confirmed) = (lost.id, true);
         self.first_seen = lost.first_seen;
         self.hits = self.hits.saturating_add(lost.hits);
         for (score, more) in self.class_score.iter_mut().zip(lost.class_score) {
@@ -109,15 +118,11 @@ impl Tracklet {
         self.class = self.voted();
     }
 
-    pub(super) fn confirmed(&self) -> bool {
-        self.id.is_some()
-    }
-
     /// It has not been confirmed yet, and there is enough evidence now. What was never seen clearly
     /// has to last for twice as long.
     pub(super) fn ready(&self, options: &Options) -> bool {
         let enough = if self.sure { options.evidence_min } else { 2.0 * options.evidence_min };
-        !self.confirmed() && self.misses == 0 && self.hits >= options.min_hits && self.evidence >= enough
+        !self.confirmed && self.misses == 0 && self.hits >= options.min_hits && self.evidence >= enough
     }
 
     /// Seconds since its last detection.
@@ -144,10 +149,22 @@ impl Tracklet {
         1.0 / (1.0 + (-ODDS_SHARE * self.mean_odds).exp())
     }
 
+    /// What is told of the detection that it has taken.
+    pub(super) fn sighting(&self, detection: &Detection, m: &Model) -> Sighting {
+        let Detection { bbox, .. } = *detection;
+        Sighting {
+            track: self.id,
+            class: self.class,
+            confidence: self.confidence(),
+            bbox,
+            foot: self.filter.detected_foot(bbox, m),
+        }
+    }
+
     /// What is told of it, once it is confirmed.
-    pub(super) fn report(&self, now: Time) -> Option<Track> {
-        Some(Track {
-            id: self.id?,
+    pub(super) fn report(&self, now: Time) -> Track {
+        Track {
+            id: self.id,
             class: self.class,
             bbox: self.filter.bbox(),
             confidence: self.confidence(),
@@ -155,6 +172,6 @@ impl Tracklet {
             first_seen: self.first_seen,
             last_seen: now,
             hits: self.hits,
-        })
+        }
     }
 }

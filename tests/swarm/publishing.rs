@@ -1,8 +1,9 @@
 //! What leaves a camera, when, and in which words.
 
-use omnisight::model::{EventState, MessageClass, Qos, Severity, Transition};
+use omnisight::model::{EventState, MessageClass, Qos, Scene, Severity, Sighting, Transition};
 use omnisight::swarm::topic::Family;
-use omnisight::swarm::{Action, Input};
+use omnisight::swarm::{Action, Engine, Input};
+use omnisight::track::UNCONFIRMED_IDS;
 use serde_json::Value;
 
 use crate::scenes::{START_MS, at, engine, event, give, handle, json, scene, seen, sent};
@@ -70,6 +71,49 @@ fn the_end_of_a_track_leaves_as_of_its_last_sight_and_only_if_the_track_ever_did
     );
     assert!(handle(&mut a, Input::Transition(&ended(1)), 80).is_empty());
     assert!(handle(&mut a, Input::Transition(&ended(2)), 80).is_empty());
+}
+
+/// Somebody whom the camera has seen once, at (4, 2.5).
+fn unconfirmed(ms: u64) -> (Scene, Sighting) {
+    let first = seen(3, 0.0, true).sighting().unwrap();
+    let sighting = Sighting { track: UNCONFIRMED_IDS + 1, ..first };
+    (Scene { sightings: vec![sighting], ..scene("a", ms, Vec::new()) }, sighting)
+}
+
+#[test]
+fn what_is_not_confirmed_leaves_only_where_another_camera_looks_too() {
+    let mut a = engine("a");
+    let leaves = |ms: u64, a: &mut Engine| {
+        let actions = handle(a, Input::Scene(&unconfirmed(ms).0), ms);
+        sent(&actions).iter().map(|e| json(e)["track_id"].as_u64().unwrap()).collect::<Vec<_>>()
+    };
+    assert!(leaves(0, &mut a).is_empty());
+    // Another camera over the same ground.
+    let birth = handle(&mut engine("b"), Input::Connected, 100);
+    give(&mut a, &sent(&birth), 100);
+    assert_eq!(leaves(200, &mut a), [u64::from(UNCONFIRMED_IDS) + 1]);
+    // It goes.
+    let farewell = engine("b").farewell(at(300)).unwrap();
+    give(&mut a, &[&farewell], 300);
+    assert!(leaves(400, &mut a).is_empty());
+}
+
+#[test]
+fn the_end_of_what_was_never_confirmed_leaves_if_it_ever_did() {
+    let mut a = engine("a");
+    let ended = |last| Transition::SightingEnded { last, time: at(200) };
+    let (now, last) = unconfirmed(200);
+    assert!(handle(&mut a, Input::Transition(&ended(last)), 250).is_empty());
+    let birth = handle(&mut engine("b"), Input::Connected, 100);
+    give(&mut a, &sent(&birth), 100);
+    handle(&mut a, Input::Scene(&now), 200);
+    let actions = handle(&mut a, Input::Transition(&ended(last)), 300);
+    let word = json(sent(&actions)[0]);
+    assert_eq!(
+        (&word["ended"], &word["timestamp"], &word["track_id"]),
+        (&Value::Bool(true), &(START_MS + 200).into(), &(UNCONFIRMED_IDS + 1).into())
+    );
+    assert!(handle(&mut a, Input::Transition(&ended(last)), 400).is_empty());
 }
 
 #[test]

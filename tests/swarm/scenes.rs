@@ -58,7 +58,8 @@ pub(crate) fn scene(name: &str, ms: u64, mut tracks: Vec<SceneTrack>) -> Scene {
         track.track.last_seen = at(ms);
     }
     let size = Size { width: 640, height: 480 };
-    Scene { camera: camera(name), seq: ms, time: at(ms), size, detections: tracks.len(), tracks }
+    let sightings = tracks.iter().filter_map(SceneTrack::sighting).collect();
+    Scene { camera: camera(name), seq: ms, time: at(ms), size, detections: tracks.len(), sightings, tracks }
 }
 
 pub(crate) fn event(id: u32, state: EventState, severity: Severity, ms: u64) -> Event {

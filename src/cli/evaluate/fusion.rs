@@ -5,9 +5,6 @@
 //! them: a delay, lost track messages (QoS 0; what has a higher QoS arrives), clocks that are off, cameras
 //! that lie. Written is the table of the first camera: row t is what it says of time t (on its clock) at
 //! t + 250 ms.
-//!
-//! The trackers are those of a camera that leaves it to the site to confirm who is there
-//! ([`track::Options::at_a_site`]).
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
@@ -31,7 +28,6 @@ use crate::pipeline::{self, Perception};
 use crate::swarm::fusion::Person;
 use crate::swarm::topic::{Family, Prefix};
 use crate::swarm::{Action, Engine, Ground, Identity, Input, Options};
-use crate::track;
 
 /// How long after a time its row is read.
 const ROW_AFTER: Duration = Duration::from_millis(250);
@@ -287,8 +283,8 @@ impl Site {
         let mut transitions = Vec::new();
         let lie_m = camera.lie_m;
         let mut scene = camera.perception.step(&frame, &mut transitions)?;
-        for ground in scene.tracks.iter_mut().filter_map(|t| t.ground.as_mut()) {
-            ground.position = ground.position + lie_m;
+        for foot in scene.sightings.iter_mut().map(|sighting| &mut sighting.foot) {
+            foot.position = foot.position + lie_m;
         }
         self.feed(i, at, &Input::Scene(&scene))?;
         transitions.iter().try_for_each(|transition| self.feed(i, at, &Input::Transition(transition)))
@@ -403,8 +399,6 @@ impl Camera {
             tracing::warn!(path = %path.display(), "rows of detections{faults}");
         }
         let (size, footprint) = (ground.size(), ground.footprint());
-        let options =
-            pipeline::Options { tracker: track::Options::at_a_site(), ..pipeline::Options::new(ground) };
         let ids = || Box::new(CountingIds::default());
         let identity = Identity {
             camera: id.clone(),
@@ -418,7 +412,7 @@ impl Camera {
             size,
             rows,
             interval: Duration::from_secs_f64(1.0 / rate_hz),
-            perception: Perception::new(options, ids(), ids())?,
+            perception: Perception::new(pipeline::Options::new(ground), ids(), ids())?,
             engine: Engine::new(Options { prefix: prefix.clone(), ..Options::default() }, identity),
             ahead_ms,
             lie_m: Point::default(),

@@ -423,7 +423,8 @@ impl Fleet {
 
     fn transition(&mut self, transition: &Transition, now: Time, out: &mut Vec<Action>) {
         match transition {
-            Transition::Event(_) => {}
+            // What is not confirmed is nobody's vehicle yet.
+            Transition::Event(_) | Transition::SightingEnded { .. } => {}
             Transition::Attribute { track, attribute: Attribute::Plate(plate), time } => {
                 self.plates.insert(*track, plate.clone());
                 if self.plates.len() > PLATES_MAX {

@@ -191,7 +191,8 @@ fn scene(places: &[(u32, f64)], ms: u64) -> Scene {
     };
     let tracks: Vec<_> = places.iter().map(seen).collect();
     let size = Size { width: 640, height: 480 };
-    Scene { camera: camera("own"), seq: ms, time: at(ms), size, detections: tracks.len(), tracks }
+    let (sightings, detections) = (Vec::new(), tracks.len());
+    Scene { camera: camera("own"), seq: ms, time: at(ms), size, detections, sightings, tracks }
 }
 
 fn outcomes(actions: &[Action]) -> Vec<(String, EventState)> {

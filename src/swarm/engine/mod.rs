@@ -309,7 +309,17 @@ impl Engine {
             }
             Input::Transition(Transition::TrackEnded { last, .. }) => {
                 if self.publisher.end(last.track.id) {
-                    self.send_end(last, now, out);
+                    match last.sighting() {
+                        Some(sighting) => {
+                            self.send_end(&sighting, Some(last), last.track.last_seen, now, out);
+                        }
+                        None => self.counters.no_ground += 1,
+                    }
+                }
+            }
+            Input::Transition(Transition::SightingEnded { last, time }) => {
+                if self.publisher.end(last.track) {
+                    self.send_end(last, None, *time, now, out);
                 }
             }
             // A plate is nobody's business but the fleet server's.
@@ -410,7 +420,9 @@ impl Engine {
     fn scene(&mut self, scene: &Scene, now: Time, out: &mut Vec<Action>) {
         self.counters.no_ground += scene.tracks.iter().filter(|t| t.ground.is_none()).count() as u64;
         let mut chosen = std::mem::take(&mut self.chosen);
-        self.counters.over_limit += self.publisher.choose(scene, &mut chosen);
+        let (peers, calibrated) = (&self.peers, self.identity.ground.calibrated);
+        let is_shared = |at| calibrated && peers.iter().any(|(_, peer)| peer.looks() && peer.holds(at));
+        self.counters.over_limit += self.publisher.choose(scene, is_shared, &mut chosen);
         self.send_tracks(scene, &chosen, now, out);
         self.chosen = chosen;
         self.consult(consensus::Input::Scene(scene), now, out);

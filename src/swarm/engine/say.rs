@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{Action, Engine, epoch_ms, fuse, is_due};
 use crate::base::Time;
-use crate::model::{ContentType, Envelope, Scene, SceneTrack};
+use crate::model::{ContentType, Envelope, Scene, SceneTrack, Sighting};
 use crate::swarm::codec::{self, Encode, EncodeError};
 use crate::swarm::encodings::Encoding;
 use crate::swarm::message::TrackMessage;
@@ -35,12 +35,15 @@ impl Engine {
         Ok(farewell)
     }
 
-    /// Publishes tracks of a scene. They are fused first: who is new to this camera and known to others leaves
+    /// Publishes sightings of a scene. They are fused first: who is new to this camera and known to others leaves
     /// under their number at once.
     pub(super) fn send_tracks(&mut self, scene: &Scene, chosen: &[usize], now: Time, out: &mut Vec<Action>) {
         let camera = &self.identity.camera;
-        let words = chosen.iter().map(|&i| &scene.tracks[i]);
-        let words = words.filter_map(|seen| Some((track_message(camera, seen)?, priority(seen))));
+        let words = chosen.iter().map(|&i| {
+            let sighting = &scene.sightings[i];
+            let seen = scene.track(sighting.track);
+            (track_message(camera, sighting, seen, scene.time), seen.map_or(0, priority))
+        });
         let words: Vec<_> = words.collect();
         if self.identity.ground.calibrated {
             for (message, _) in &words {
@@ -54,13 +57,16 @@ impl Engine {
     }
 
     /// Publishes the last word of a track.
-    pub(super) fn send_end(&mut self, last: &SceneTrack, now: Time, out: &mut Vec<Action>) {
-        match track_message(&self.identity.camera, last) {
-            Some(message) => {
-                self.send_track(TrackMessage { ended: true, ..message }, priority(last), now, out);
-            }
-            None => self.counters.no_ground += 1,
-        }
+    pub(super) fn send_end(
+        &mut self,
+        last: &Sighting,
+        seen: Option<&SceneTrack>,
+        time: Time,
+        now: Time,
+        out: &mut Vec<Action>,
+    ) {
+        let message = track_message(&self.identity.camera, last, seen, time);
+        self.send_track(TrackMessage { ended: true, ..message }, seen.map_or(0, priority), now, out);
     }
 
     fn send_track(&mut self, mut message: TrackMessage, priority: u8, now: Time, out: &mut Vec<Action>) {
