@@ -88,7 +88,7 @@ const PROBES_MAX: usize = 48;
 const PROBE_M: f64 = 0.5;
 /// Somebody is found when it is likelier than this that they are this one, and none of the others who came or wait;
 /// and is so until it is less likely than the other.
-const SURE_PART: f64 = 0.65;
+const SURE_PART: f64 = 0.7;
 const HELD_PART: f64 = 0.4;
 /// Rounds of telling one another.
 const ROUNDS: usize = 12;
