@@ -119,8 +119,18 @@ fn trust_counters(told: &Told<'_>) -> impl Iterator<Item = (String, u64)> {
 }
 
 /// What is told of the table of the site.
-fn fusion_counters(fusion: &Fusion) -> [(&'static str, u64); 9] {
-    let fusion::Counters { taken, late, early, repeated, unusable, over_limit, redone } = fusion.counters();
+fn fusion_counters(fusion: &Fusion) -> [(&'static str, u64); 12] {
+    let fusion::Counters {
+        taken,
+        late,
+        early,
+        repeated,
+        unusable,
+        over_limit,
+        redone,
+        handed_over,
+        crowded_out,
+    } = fusion.counters();
     let muted = fusion.cameras().iter().filter(|c| c.muted_ms.is_some()).count() as u64;
     [
         ("fusion_people", fusion.len() as u64),
@@ -131,6 +141,9 @@ fn fusion_counters(fusion: &Fusion) -> [(&'static str, u64); 9] {
         ("fusion_unusable", unusable),
         ("fusion_over_limit", over_limit),
         ("fusion_redone", redone),
+        ("fusion_waiting", fusion.waiting() as u64),
+        ("fusion_handed_over", handed_over),
+        ("fusion_crowded_out", crowded_out),
         ("fusion_muted_cameras", muted),
     ]
 }

@@ -10,6 +10,7 @@
 mod clocks;
 mod fixtures;
 mod foreseen;
+mod gaps;
 mod hostile;
 mod messages;
 mod msgpack;

@@ -118,7 +118,9 @@ impl Engine {
                 if let Some(peer) = peers.get(&m.camera_id).filter(|p| p.state == PeerState::Online)
                     && peer.footprint.is_some()
                 {
-                    fusion.set_footprint(&m.camera_id, peer.footprint.clone(), epoch_ms(now));
+                    // A view that is dead watches nothing.
+                    let watched = peer.footprint.clone().filter(|_| peer.looks());
+                    fusion.set_footprint(&m.camera_id, watched, epoch_ms(now));
                 }
             }
             Message::Weights(m) => peers.sign_of_life(&m.camera_id, on),

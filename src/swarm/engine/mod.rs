@@ -336,6 +336,10 @@ impl Engine {
             Input::Modes(modes) => {
                 if self.modes != modes {
                     self.modes = modes.iter().map(|&m| m.to_owned()).collect();
+                    if self.identity.ground.calibrated {
+                        let watched = self.identity.ground.footprint.clone().filter(|_| self.looks());
+                        self.fusion.set_footprint(&self.identity.camera, watched, epoch_ms(now));
+                    }
                     self.send_status(now, out);
                 }
             }
@@ -354,7 +358,13 @@ impl Engine {
                 }
             }
         }
-        out.extend(self.changes.drain(..).map(|(camera, change)| Action::Peer { camera, change }));
+        for (camera, change) in self.changes.drain(..) {
+            // Who is gone watches nothing until they say so again.
+            if let PeerChange::Lost(_) = change {
+                self.fusion.unset_footprint(&camera);
+            }
+            out.push(Action::Peer { camera, change });
+        }
     }
 
     /// The topic filters of the swarm that are listened to, each with the class of what it brings and its QoS.

@@ -28,19 +28,19 @@
 //!
 //! **Who is who.** Places decide, and what the cameras' own tracks say, as far as a tracker can be believed at
 //! its frame rate ([`pairing`]). What places could not tell when two passed is put right when their ways
-//! show it ([`revise`]). Between views that do not overlap somebody goes on by their motion for at most
-//! [`Options::hand_over`] and is found again by place and class, as long as the forecast is sharp enough to
-//! beat a stray: through gaps of a few steps. Sizes are not on the wire.
+//! show it ([`revise`]). Who walks out of one view and later into another that does not overlap with it is waited for,
+//! at most [`Options::hand_over`], and found again by motion and class ([`handover`]).
 //! Two that come within a body's width are one only where no camera told them apart for a while, and two
 //! tracks of one camera are two people at once ([`person`]).
 //!
 //! Bounds: [`CAMERAS_MAX`] cameras, [`SIGHTS_MAX`] reports of one frame, `scans_max` frames in the window,
-//! `people_max` people, [`MOMENTS_MAX`] tables to go back to; what is over is counted. Nothing that is not
+//! `people_max` people, [`WAITING_MAX`] who are waited for, [`MOMENTS_MAX`] tables to go back to; what is over is counted. Nothing that is not
 //! finite gets in. Pure: no clock, no randomness; milliseconds since the epoch on our own clock, metres.
 //!
 //! Not here: what cameras agree on (consensus), signatures and who may speak (trust: [`Fusion::mute`] is
 //! its handle), sockets.
 
+mod handover;
 mod identity;
 mod motion;
 mod names;
@@ -64,6 +64,7 @@ use pairing::Scratch;
 use roster::Roster;
 use table::Table;
 
+pub use handover::{HandOver, WAITING_MAX};
 pub use roster::CAMERAS_MAX;
 pub use standing::{BIAS_MAX_M, LAG_MAX_S};
 
@@ -99,7 +100,7 @@ pub struct Options {
     pub speed_sigma_mps: f64,
     /// How long somebody is looked for who is not seen where somebody looks: under cover.
     pub lost_after: Duration,
-    /// How long somebody is looked for who went where nobody looks: between views that do not overlap.
+    /// How long somebody is waited for at most who went where nobody looks: between views that do not overlap.
     pub hand_over: Duration,
     /// Rounds in which the cameras decide anew, knowing what the others decided.
     pub rounds: usize,
@@ -116,7 +117,7 @@ impl Default for Options {
             acceleration_m2_s3: 0.04,
             speed_sigma_mps: 1.0,
             lost_after: Duration::from_secs(3),
-            hand_over: Duration::from_secs(8),
+            hand_over: Duration::from_secs(30),
             rounds: 2,
         }
     }
@@ -182,6 +183,8 @@ pub struct Person {
     pub seen_ms: i64,
     /// Who saw them then.
     pub seen_by: Vec<Witness>,
+    /// Whether, when they came up, they were found to be one who had gone where nobody looks, and why.
+    pub hand_over: Option<HandOver>,
 }
 
 /// A camera's last word on a person.
@@ -235,6 +238,10 @@ pub struct Counters {
     pub over_limit: u64,
     /// Moments done again for a late report.
     pub redone: u64,
+    /// People who came out of ground that nobody watches under the number with which they went in.
+    pub handed_over: u64,
+    /// People who were not waited for any longer because too many were.
+    pub crowded_out: u64,
 }
 
 /// The fused table of the site.
@@ -283,6 +290,13 @@ impl Fusion {
     pub fn set_footprint(&mut self, camera: &CameraId, footprint: Option<Polygon>, now_ms: i64) {
         if let Some(index) = self.hear(camera, now_ms) {
             self.roster.set_footprint(index, footprint);
+        }
+    }
+
+    /// A camera that is gone watches nothing.
+    pub fn unset_footprint(&mut self, camera: &CameraId) {
+        if let Some(index) = self.roster.find(camera) {
+            self.roster.set_footprint(index, None);
         }
     }
 
@@ -502,6 +516,7 @@ impl Fusion {
             existence: 1.0 / (1.0 + exp(-p.exists)),
             seen_ms: p.seen_ms,
             seen_by,
+            hand_over: p.hand_over,
         }
     }
 
@@ -569,6 +584,11 @@ impl Fusion {
         self.table().people.len()
     }
 
+    /// People who went where nobody looks and are waited for.
+    pub fn waiting(&self) -> usize {
+        self.table().hall.len()
+    }
+
     /// Whether nobody is in the table.
     pub fn is_empty(&self) -> bool {
         self.table().people.is_empty()
@@ -576,8 +596,13 @@ impl Fusion {
 
     /// What was counted.
     pub fn counters(&self) -> Counters {
-        let refused = self.table().refused;
-        Counters { over_limit: self.counters.over_limit + refused, ..self.counters }
+        let table = self.table();
+        Counters {
+            over_limit: self.counters.over_limit + table.refused,
+            handed_over: table.hall.handed_over,
+            crowded_out: table.hall.crowded_out,
+            ..self.counters
+        }
     }
 }
 

@@ -140,6 +140,11 @@ impl Estimate {
         self.velocity
     }
 
+    /// How well that is known.
+    pub(super) fn velocity_cov(&self) -> Cov {
+        self.speed
+    }
+
     /// Takes in a measured place. What lies farther off than `plausible` (squared innovation over its
     /// covariance) makes it forget first: people turn and stop harder than any white noise (fading memory).
     pub(super) fn update(&mut self, measured: &Place, plausible: f64) {

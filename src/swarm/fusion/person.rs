@@ -4,13 +4,14 @@
 //! [`BINDING_MS`]; the trail keeps the last places ([`Trail`], bounded) for second thoughts (`revise`).
 //! Pure data: who is paired with whom is decided in `pairing`.
 
+use super::handover::HandOver;
 use super::motion::{Cov, Estimate, Place, mahalanobis2};
 use super::pace::Pace;
 use super::pairing::Seen;
 use super::revise::Trail;
 use super::roster::Roster;
 use crate::base::portable::{exp, ln};
-use crate::model::Class;
+use crate::model::{Class, Point};
 
 /// What a track that was this person's before is worth where tracks are never mistaken, natural units, per time
 /// seen and at most; and what it costs that the camera calls them by another track.
@@ -79,6 +80,11 @@ pub(super) struct Person {
     pub(super) trail: Trail,
     /// Names heard before this time are of before somebody was found to be another.
     pub(super) renamed_ms: i64,
+    /// Where they came up, and the number that they were given then.
+    pub(super) born_m: Point,
+    pub(super) born_as: u64,
+    /// Whether they are one who waited where nobody looks, and why.
+    pub(super) hand_over: Option<HandOver>,
 }
 
 impl Person {
@@ -98,6 +104,9 @@ impl Person {
             bindings: Vec::new(),
             trail: Trail::default(),
             renamed_ms: i64::MIN,
+            born_m: estimate.place(0.0).at,
+            born_as: id,
+            hand_over: None,
         }
     }
 

@@ -89,6 +89,11 @@ impl Trail {
         self.0.clone_from(&other.0);
     }
 
+    /// When they were seen last, and what was thought of them then.
+    pub(super) fn last(&self) -> Option<(i64, Estimate)> {
+        self.0.last().map(|s| (s.at_ms, s.after))
+    }
+
     pub(super) fn forget(&mut self, camera: u16) {
         for track in self.0.iter_mut().flat_map(|s| &mut s.tracks).filter(|t| t.0 == camera) {
             *track = NO_CAMERA;

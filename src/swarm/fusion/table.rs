@@ -2,17 +2,18 @@
 //!
 //! [`Table::step`] takes the scans of one moment (each camera at most one) and does, in this order:
 //!
-//! 1. Everybody is predicted to the moment.
+//! 1. Everybody is predicted to the moment, second by second where nothing was reported for longer.
 //! 2. The reports are paired with the people (`pairing`).
 //! 3. What is left over is clustered across cameras; a cluster begins a person, or finds a lost one.
 //! 4. Everybody takes in the pooled place, and what being seen and not being seen says of whether they
 //!    are there at all (a log-odds existence, as in integrated data association: Musicki, Evans &
 //!    Stankovic, IEEE TAC 1994).
-//! 5. Two that are one are merged; names are settled with those of the other tables (`names`); who was
+//! 5. Two that are one are merged; who came up anew may be one who went where nobody looks (`handover`); names are settled with those of the other tables (`names`); who was
 //!    taken for another lately is put right (`revise`); who is gone goes.
 //!
 //! Pure: a function of the table, the scans and the cameras.
 
+use super::handover::Hall;
 use super::identity;
 use super::motion::{Estimate, Place, mahalanobis2, plus, round, times};
 use super::names;
@@ -46,6 +47,9 @@ const EXIST_MIN: f64 = -6.0;
 const EXIST_PER_S: f64 = -0.05;
 /// Who is not confirmed is looked for so long, milliseconds.
 const TENTATIVE_MS: i64 = 1_500;
+/// While nothing is reported time goes on in steps of this, milliseconds, and so many at most: then everybody is gone.
+const COAST_MS: i64 = 1_000;
+const COASTS_MAX: u32 = 64;
 /// Being confirmed takes this much.
 pub(super) const EXIST_CONFIRM: f64 = 1.0;
 /// What a camera that saw somebody a moment ago and now does not says: ln(1 - 0.9).
@@ -66,8 +70,12 @@ pub(super) struct Table {
     /// In no order that means anything.
     pub(super) people: Vec<Person>,
     pub(super) standing: Vec<Standing>,
+    /// Who went where nobody looks.
+    pub(super) hall: Hall,
     /// How long times last.
     pub(super) pace: Pace,
+    /// The last step.
+    at_ms: i64,
     /// New ones for whom there was no room.
     pub(super) refused: u64,
 }
@@ -93,7 +101,8 @@ impl Table {
         }
         self.people.extend_from_slice(&other.people[known..]);
         self.standing.clone_from(&other.standing);
-        (self.pace, self.refused) = (other.pace, other.refused);
+        self.hall.become_copy_of(&other.hall);
+        (self.pace, self.refused, self.at_ms) = (other.pace, other.refused, other.at_ms);
     }
 
     /// Takes the scans of one moment, in the order of their cameras' names.
@@ -106,6 +115,7 @@ impl Table {
         scratch: &mut Scratch,
     ) {
         self.standing.resize(roster.len(), Standing::default());
+        self.coast(now_ms, roster, options);
         self.predict(now_ms, roster, options);
         for scan in scans {
             self.standing[usize::from(scan.camera)].scan(scan.at_ms);
@@ -120,15 +130,37 @@ impl Table {
         self.bind(&moment);
         self.update(&moment, roster);
         self.merge(now_ms);
+        self.hall.settle(&mut self.people, roster, pace, now_ms);
         names::settle(&mut self.people, pace, now_ms);
         revise::revise(&mut self.people, pace, now_ms, options);
-        self.people.retain(|p| {
-            let unseen_ms = now_ms - p.seen_ms;
+        self.leave(now_ms, roster, options);
+        self.at_ms = now_ms;
+    }
+
+    /// Goes on to this time while nobody is seen at all: cameras that see nobody report nothing.
+    fn coast(&mut self, until_ms: i64, roster: &Roster, options: &Options) {
+        let every_ms = self.pace.stretched_ms(COAST_MS);
+        for _ in 0..COASTS_MAX {
+            let next_ms = self.at_ms.saturating_add(every_ms);
+            if next_ms >= until_ms || (self.people.is_empty() && self.hall.len() == 0) {
+                return;
+            }
+            self.predict(next_ms, roster, options);
+            self.leave(next_ms, roster, options);
+            self.at_ms = next_ms;
+        }
+    }
+
+    /// Who was looked for long enough goes, and who is where nobody looks waits.
+    fn leave(&mut self, now_ms: i64, roster: &Roster, options: &Options) {
+        let Self { people, hall, pace, .. } = self;
+        hall.follow(people, roster, pace.ms(options.hand_over), now_ms);
+        people.retain(|p| {
             if p.confirmed {
                 p.overlooked_s <= pace.stretched_s(options.lost_after.as_secs_f64())
-                    && unseen_ms <= pace.ms(options.hand_over)
+                    && !hall.takes(p, roster, *pace, now_ms)
             } else {
-                unseen_ms <= pace.stretched_ms(TENTATIVE_MS) && p.exists > EXIST_TENTATIVE_MIN
+                now_ms - p.seen_ms <= pace.stretched_ms(TENTATIVE_MS) && p.exists > EXIST_TENTATIVE_MIN
             }
         });
     }
