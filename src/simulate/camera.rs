@@ -22,7 +22,7 @@ use crate::base::Time;
 use crate::base::portable::sin_cos;
 use crate::model::{
     BBox, Behavior, Behaviors, CameraId, Class, Delivery, Envelope, Event, EventState, EventType, Forecast,
-    MessageClass, Motion, Point, RuleTrace, Scene, SceneTrack, Severity, Size, Track, Transition,
+    Motion, Point, RuleTrace, Scene, SceneTrack, Severity, Size, Track, Transition,
 };
 use crate::swarm::consensus::SiteEvent;
 use crate::swarm::topic::Prefix;
@@ -87,7 +87,11 @@ pub(super) struct Camera {
     frame_us: u64,
     tick_us: u64,
     lie_us: u64,
-    inbox: BinaryHeap<Arrival>,
+    /// Steps of the mail that it has taken.
+    taken: usize,
+    /// What is on its way to it: what it may say something about, and what it only takes in.
+    asking: BinaryHeap<Arrival>,
+    telling: BinaryHeap<Arrival>,
     followed: BTreeMap<usize, Followed>,
     /// A ghost's place, and until when it is there.
     ghosts: Vec<(u32, Point, u64)>,
@@ -152,7 +156,9 @@ impl Camera {
             tick_us: rng.random_range(0..TICK_US),
             lie_us: rng.random_range(0..LIE_EVERY_US),
             rng,
-            inbox: BinaryHeap::new(),
+            taken: 0,
+            asking: BinaryHeap::new(),
+            telling: BinaryHeap::new(),
             followed: BTreeMap::new(),
             ghosts: Vec::new(),
             noticed: BTreeMap::new(),
@@ -172,33 +178,54 @@ impl Camera {
         self.lie_m.is_some()
     }
 
-    /// Takes what is on its way to it of what all gave to the network in a step.
-    pub(super) fn collect(&mut self, mail: &Mail, network: &Network) {
-        let Self { inbox, listening, index, .. } = self;
-        self.counted += network.hand_out(mail, *index, listening, |arrival| inbox.push(arrival));
+    /// When it next says something, or may: what it is only told until then waits.
+    pub(super) fn speaks_us(&self) -> u64 {
+        let asked_us = self.asking.peek().map_or(u64::MAX, |arrival| arrival.at_us);
+        let connect_us = self.connect_us.unwrap_or(u64::MAX);
+        asked_us.min(connect_us).min(self.frame_us).min(self.tick_us)
     }
 
-    /// Lives on until a time.
+    /// Takes what is on its way to it of what all gave to the network.
+    pub(super) fn collect(&mut self, mail: &Mail, network: &Network) {
+        let Self { asking, telling, taken, listening, index, .. } = self;
+        self.counted += network.hand_out(mail, taken, *index, listening, |arrival| {
+            (if arrival.asks { &mut *asking } else { &mut *telling }).push(arrival);
+        });
+    }
+
+    /// Lives on until the last time before `until_us` at which it may say something.
     pub(super) fn live(&mut self, until_us: u64, world: &World) {
-        loop {
-            let arrival_us = self.inbox.peek().map_or(u64::MAX, |arrival| arrival.at_us);
-            let connect_us = self.connect_us.unwrap_or(u64::MAX);
-            let next_us = arrival_us.min(connect_us).min(self.frame_us).min(self.tick_us);
-            if next_us >= until_us {
-                return;
-            }
-            if next_us == connect_us {
-                self.connect_us = None;
-                self.feed(&Input::Connected, next_us);
-            } else if next_us == arrival_us {
-                self.receive();
-            } else if next_us == self.frame_us {
-                self.frame(world);
-                self.frame_us += self.interval_us;
-            } else {
-                self.feed(&Input::Tick, next_us);
-                self.tick_us += TICK_US;
-            }
+        while self.speaks_us() < until_us {
+            self.next(world);
+        }
+    }
+
+    /// Lives on until `until_us`, so that it knows all that it was told by then.
+    pub(super) fn live_up_to(&mut self, until_us: u64, world: &World) {
+        while self.speaks_us().min(self.told_us()) < until_us {
+            self.next(world);
+        }
+    }
+
+    fn told_us(&self) -> u64 {
+        self.telling.peek().map_or(u64::MAX, |arrival| arrival.at_us)
+    }
+
+    /// What comes next, whatever it is.
+    fn next(&mut self, world: &World) {
+        let (speaks_us, told_us) = (self.speaks_us(), self.told_us());
+        let next_us = speaks_us.min(told_us);
+        if self.connect_us == Some(next_us) {
+            self.connect_us = None;
+            self.feed(&Input::Connected, next_us);
+        } else if told_us == next_us || self.asking.peek().is_some_and(|asking| asking.at_us == next_us) {
+            self.receive();
+        } else if next_us == self.frame_us {
+            self.frame(world);
+            self.frame_us += self.interval_us;
+        } else {
+            self.feed(&Input::Tick, next_us);
+            self.tick_us += TICK_US;
         }
     }
 
@@ -232,7 +259,10 @@ impl Camera {
     }
 
     fn receive(&mut self) {
-        let Some(Arrival { at_us, letter, .. }) = self.inbox.pop() else { return };
+        let Self { asking, telling, .. } = self;
+        // The sooner one is greater.
+        let sooner = if asking.peek() > telling.peek() { asking } else { telling };
+        let Some(Arrival { at_us, letter, .. }) = sooner.pop() else { return };
         match &*letter {
             Letter::Sealed(delivery) => self.feed(&Input::Delivery(delivery), at_us),
             Letter::Opened(opened) => self.feed(&Input::Opened(opened), at_us),
@@ -270,7 +300,7 @@ impl Camera {
     }
 
     fn post(&mut self, envelope: Envelope, at_us: u64) {
-        let (qos, track) = (envelope.qos, envelope.class == MessageClass::Track);
+        let (class, qos) = (envelope.class, envelope.qos);
         let bytes = envelope.payload.len();
         let delivery = Delivery {
             topic: envelope.topic,
@@ -285,7 +315,7 @@ impl Camera {
             // What can't be read is for each receiver to refuse.
             _ => Letter::Sealed(delivery),
         };
-        self.posts.push(Post { at_us, letter, qos, track, bytes });
+        self.posts.push(Post { at_us, letter, class, qos, bytes });
     }
 
     fn frame(&mut self, world: &World) {

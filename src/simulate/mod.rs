@@ -14,6 +14,11 @@
 //! on as many threads as there are, and then each takes what is for it of what all sent. What happens to a
 //! message on its way depends on its number and its receiver alone, so the outcome does not depend on the threads.
 //!
+//! **Visits.** Tracks and presence make a camera say nothing before its next scene or tick (`tests/swarm/neighbours.rs`
+//! holds the engine to that). So they wait for it, and a camera lives only through the steps in which it may speak, and up
+//! to each look at the tables: its engine takes the same inputs in the same order at the same times, and its memory is
+//! fetched three times a second, and not in every step.
+//!
 //! **The same everywhere.** The same options give the same [`Summary::digest`] on every machine. What is relied
 //! on: IEEE 754 (`+ - * /` and `sqrt` exact to the last bit, nothing fused or reordered, which Rust
 //! promises), `base::portable` for all other functions (held by `tests/imports.rs`), a generator whose numbers do not

@@ -5,9 +5,9 @@
 //! ends. Any message may come twice. Each way takes a random time, so messages overtake one another, which
 //! is worse than a broker is.
 //!
-//! What the cameras gave in a step is one [`Mail`], which all of them go through afterwards, each taking what
+//! What the cameras give is one [`Mail`], step by step, which each of them goes through afterwards, taking what
 //! is for it. What happens on the way of a copy is a function of the seed, the message's number and the
-//! receiver ([`Chance`]), so that they may do it in any order, and at the same time.
+//! receiver ([`Chance`]), so that they may do it in any order, at the same time, and some steps later.
 
 use std::collections::BTreeSet;
 use std::ops::AddAssign;
@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use super::Options;
 use super::world::{World, micros};
-use crate::model::{Delivery, Qos};
+use crate::model::{Delivery, MessageClass, Qos};
 use crate::swarm::Opened;
 
 /// A lost message with an acknowledgement is sent again after this.
@@ -38,6 +38,8 @@ pub(super) struct Arrival {
     pub(super) at_us: u64,
     /// Rises with every message of the site, and from copy to copy.
     number: u64,
+    /// Whoever reads it may say something about it at once.
+    pub(super) asks: bool,
     pub(super) letter: Arc<Letter>,
 }
 
@@ -67,9 +69,17 @@ impl Eq for Arrival {}
 pub(super) struct Post {
     pub(super) at_us: u64,
     pub(super) letter: Letter,
+    pub(super) class: MessageClass,
     pub(super) qos: Qos,
-    pub(super) track: bool,
     pub(super) bytes: usize,
+}
+
+impl Post {
+    /// Whether who gets it may say something about it at once, as of an event and of a vote. Tracks and presence
+    /// are taken in, and what they change about what is said shows in the next scene or tick.
+    fn asks(&self) -> bool {
+        !matches!(self.class, MessageClass::Track | MessageClass::Presence)
+    }
 }
 
 /// The same, with its number on the site.
@@ -79,6 +89,7 @@ struct Sent {
     number: u64,
     at_us: u64,
     qos: Qos,
+    asks: bool,
     letter: Arc<Letter>,
 }
 
@@ -123,46 +134,68 @@ impl AddAssign for Counted {
 
 /// What all cameras gave to the network in one step.
 #[derive(Debug, Default)]
-pub(super) struct Mail {
+struct Step {
     /// In the order of their cameras, and where each camera's begin.
     tracks: Vec<Sent>,
     begins: Vec<usize>,
     others: Vec<Sent>,
+}
+
+impl Step {
+    fn tracks_of(&self, camera: usize) -> &[Sent] {
+        let begin = self.begins.get(camera).copied().unwrap_or(self.tracks.len());
+        let end = self.begins.get(camera + 1).copied().unwrap_or(self.tracks.len());
+        &self.tracks[begin..end]
+    }
+}
+
+/// What all cameras gave to the network since everybody last had taken everything.
+#[derive(Debug, Default)]
+pub(super) struct Mail {
+    /// Steps that everybody has taken.
+    taken: usize,
+    steps: Vec<Step>,
     /// Messages of the run so far.
     number: u64,
     pub(super) counted: Counted,
 }
 
 impl Mail {
-    /// Forgets the step before; what was given then is with its receivers.
+    /// Forgets what everybody has taken.
     pub(super) fn clear(&mut self) {
-        self.tracks.clear();
-        self.begins.clear();
-        self.others.clear();
+        self.taken += self.steps.len();
+        self.steps.clear();
     }
 
-    /// Takes what the next camera gives.
+    /// What is given from now on is of another step.
+    pub(super) fn begin_step(&mut self) {
+        self.steps.push(Step::default());
+    }
+
+    /// Takes what the next camera of the step gives.
     pub(super) fn collect(&mut self, from: usize, posts: &mut Vec<Post>) {
-        self.begins.resize(from + 1, self.tracks.len());
-        for Post { at_us, letter, qos, track, bytes } in posts.drain(..) {
+        let Some(step) = self.steps.last_mut() else { return };
+        step.begins.resize(from + 1, step.tracks.len());
+        for post in posts.drain(..) {
             self.number += 1;
+            let asks = post.asks();
+            let Post { at_us, letter, class, qos, bytes } = post;
             let counted = &mut self.counted;
             (counted.sent, counted.bytes) = (counted.sent + 1, counted.bytes + bytes as u64);
-            let sent = Sent { from, number: self.number, at_us, qos, letter: Arc::new(letter) };
-            if track {
+            let sent = Sent { from, number: self.number, at_us, qos, asks, letter: Arc::new(letter) };
+            if class == MessageClass::Track {
                 (counted.tracks, counted.track_bytes) =
                     (counted.tracks + 1, counted.track_bytes + bytes as u64);
-                self.tracks.push(sent);
+                step.tracks.push(sent);
             } else {
-                self.others.push(sent);
+                step.others.push(sent);
             }
         }
     }
 
-    fn tracks_of(&self, camera: usize) -> &[Sent] {
-        let begin = self.begins.get(camera).copied().unwrap_or(self.tracks.len());
-        let end = self.begins.get(camera + 1).copied().unwrap_or(self.tracks.len());
-        &self.tracks[begin..end]
+    /// Whether anything of the last step may make somebody say something.
+    pub(super) fn asks(&self) -> bool {
+        self.steps.last().is_some_and(|step| step.others.iter().any(|sent| sent.asks))
     }
 }
 
@@ -198,22 +231,27 @@ impl Network {
         self.least_us
     }
 
-    /// Tells a camera what is to come to it of a step's mail, copy by copy; what of that was counted.
+    /// Tells a camera what is to come to it of the mail, copy by copy, after the steps that it has `taken`; what of
+    /// that was counted.
     pub(super) fn hand_out(
         &self,
         mail: &Mail,
+        taken: &mut usize,
         to: usize,
         listening: &Listening,
         mut arrive: impl FnMut(Arrival),
     ) -> Counted {
         let mut counted = Counted::default();
-        if listening.to_all {
-            mail.tracks.iter().for_each(|sent| self.copies(sent, to, &mut counted, &mut arrive));
-        } else {
-            let tracks = listening.to_each.iter().flat_map(|from| mail.tracks_of(*from));
-            tracks.for_each(|sent| self.copies(sent, to, &mut counted, &mut arrive));
+        for step in mail.steps.iter().skip(taken.saturating_sub(mail.taken)) {
+            if listening.to_all {
+                step.tracks.iter().for_each(|sent| self.copies(sent, to, &mut counted, &mut arrive));
+            } else {
+                let tracks = listening.to_each.iter().flat_map(|from| step.tracks_of(*from));
+                tracks.for_each(|sent| self.copies(sent, to, &mut counted, &mut arrive));
+            }
+            step.others.iter().for_each(|sent| self.copies(sent, to, &mut counted, &mut arrive));
         }
-        mail.others.iter().for_each(|sent| self.copies(sent, to, &mut counted, &mut arrive));
+        *taken = mail.taken + mail.steps.len();
         counted
     }
 
@@ -234,7 +272,8 @@ impl Network {
             } else {
                 &mut counted.other_copies
             }) += 1;
-            arrive(Arrival { at_us, number: 2 * sent.number + copy, letter: Arc::clone(&sent.letter) });
+            let (number, letter) = (2 * sent.number + copy, Arc::clone(&sent.letter));
+            arrive(Arrival { at_us, number, asks: sent.asks, letter });
         }
     }
 

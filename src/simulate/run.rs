@@ -40,11 +40,22 @@ pub fn run(options: &Options) -> Result<Summary, Error> {
             look_us += LOOK_US;
         }
         let until_us = (now_us + step_us).min(look_us).min(end_us);
+        let (asks, is_looked_at) = (mail.asks(), until_us == look_us || until_us == end_us);
         each(&mut cameras, options.threads, |camera| {
-            camera.collect(&mail, &network);
-            camera.live(until_us, &world);
+            // Nobody hears of what a camera does before it speaks, so all of it waits until then.
+            if asks || is_looked_at || camera.speaks_us() < until_us {
+                camera.collect(&mail, &network);
+            }
+            if is_looked_at {
+                camera.live_up_to(until_us, &world);
+            } else {
+                camera.live(until_us, &world);
+            }
         });
-        mail.clear();
+        if is_looked_at {
+            mail.clear();
+        }
+        mail.begin_step();
         for (from, camera) in cameras.iter_mut().enumerate() {
             mail.collect(from, &mut camera.posts);
         }

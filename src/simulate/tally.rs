@@ -90,27 +90,25 @@ pub(super) struct Tally {
 impl Tally {
     /// Compares the tables: what each camera calls whom.
     pub(super) fn compare(&mut self, at_us: u64, cameras: &[Camera], calls: &[Vec<Called>]) {
-        let mut names: BTreeMap<usize, (BTreeSet<u64>, usize)> = BTreeMap::new();
-        for (camera, calls) in cameras.iter().zip(calls) {
-            if camera.is_liar() {
-                continue;
-            }
-            let mut known = BTreeSet::new();
-            for call in calls {
-                let honest = cameras.get(call.camera).filter(|c| !c.is_liar());
-                let Some(person) = honest.and_then(|c| c.whose(call.track_id)) else { continue };
-                let (ids, tables) = names.entry(person).or_default();
-                ids.insert(call.global_id);
-                *tables += usize::from(known.insert(person));
-            }
+        // Person, name, table.
+        let mut names: Vec<(usize, u64, usize)> = Vec::new();
+        for (camera, calls) in cameras.iter().zip(calls).filter(|(camera, _)| !camera.is_liar()) {
+            names.extend(calls.iter().filter_map(|call| {
+                let honest = cameras.get(call.camera).filter(|c| !c.is_liar())?;
+                Some((honest.whose(call.track_id)?, call.global_id, camera.index))
+            }));
         }
-        let shared = names.values().filter(|(_, tables)| *tables > 1);
-        let (people, agreed) = shared
-            .fold((0, 0), |(people, agreed), (ids, _)| (people + 1, agreed + usize::from(ids.len() == 1)));
-        self.agreement.push(Agreement { at_us, people, agreed });
-        for (person, (ids, _)) in names {
-            self.ids.entry(person).or_default().extend(ids);
+        names.sort_unstable();
+        let mut agreement = Agreement { at_us, people: 0, agreed: 0 };
+        for of_person in names.chunk_by(|a, b| a.0 == b.0) {
+            let (person, name, table) = of_person[0];
+            if of_person.iter().any(|other| other.2 != table) {
+                agreement.people += 1;
+                agreement.agreed += usize::from(of_person.iter().all(|other| other.1 == name));
+            }
+            self.ids.entry(person).or_default().extend(of_person.iter().map(|(_, name, _)| *name));
         }
+        self.agreement.push(agreement);
     }
 
     /// Counts by which names, and in which states, the tables know an incident.

@@ -225,6 +225,24 @@ pub(super) fn is_dead_view(mode: &str) -> bool {
     ["capture_down", "capture_stalled", "paused"].contains(&mode)
 }
 
+/// What is kept of presence: nobody here asks for its counters, and hundreds of cameras' would be most of the table.
+fn without_counters(m: &StatusMessage) -> StatusMessage {
+    StatusMessage {
+        camera_id: m.camera_id.clone(),
+        state: m.state,
+        version: m.version.clone(),
+        boot: m.boot,
+        timestamp: m.timestamp,
+        encodings: m.encodings.clone(),
+        ground: m.ground,
+        footprint: m.footprint.clone(),
+        clock: m.clock.clone(),
+        modes: m.modes.clone(),
+        counters: None,
+        public_key: m.public_key.clone(),
+    }
+}
+
 /// The ground that a camera says it sees; none where it does not measure.
 pub(super) fn footprint_of(m: &StatusMessage) -> Option<Polygon> {
     let corners = m.footprint.as_ref().filter(|_| m.ground == Some(GroundKind::Calibrated))?;
@@ -314,7 +332,7 @@ impl Peers {
     }
 
     /// Takes a presence message.
-    pub(super) fn status(&mut self, mut m: Box<StatusMessage>, on: &mut Arrival<'_>) {
+    pub(super) fn status(&mut self, m: &StatusMessage, on: &mut Arrival<'_>) {
         let camera = m.camera_id.clone();
         let known = self.by_name.get(&camera).map(|p| (p.state, p.boot_ms()));
         if let Some((PeerState::Online, Some(boot_ms))) = known
@@ -344,14 +362,12 @@ impl Peers {
                 }
             }
         };
-        // Nobody here asks for them, and hundreds of cameras' would be most of the table.
-        m.counters = None;
         // A will carries little more than the name: what was said before stays.
         match (m.state, &mut peer.status) {
             (Presence::Offline, Some(status)) if !restarted => status.state = Presence::Offline,
             (_, status) => {
-                peer.footprint = footprint_of(&m);
-                *status = Some(m);
+                peer.footprint = footprint_of(m);
+                *status = Some(Box::new(without_counters(m)));
             }
         }
         on.changes.extend(change.map(|change| (camera, change)));
@@ -388,15 +404,14 @@ impl Peers {
             peer.tracks.remove(&m.track_id.0);
             return;
         }
+        let track = remote_track(m, on.now);
+        if let Some(known) = peer.tracks.get_mut(&m.track_id.0) {
+            *known = track;
+            return;
+        }
         let limits = (self.options.tracks_per_peer_max, self.options.tracks_max);
-        on.counters.evicted_tracks += put(
-            &mut self.by_name,
-            |p| &mut p.tracks,
-            &m.camera_id,
-            m.track_id.0,
-            remote_track(m, on.now),
-            limits,
-        );
+        on.counters.evicted_tracks +=
+            put(&mut self.by_name, |p| &mut p.tracks, &m.camera_id, m.track_id.0, track, limits);
     }
 
     /// Takes an event message.
@@ -454,7 +469,7 @@ impl Peers {
 
     /// The camera, heard just now, with room made for it if it is new.
     fn heard(&mut self, camera: &CameraId, on: &mut Arrival<'_>) -> &mut Peer {
-        if !self.by_name.contains_key(camera) && self.by_name.len() >= self.options.peers_max.max(1) {
+        if self.by_name.len() >= self.options.peers_max.max(1) && !self.by_name.contains_key(camera) {
             let stalest = self.by_name.iter().min_by_key(|(_, p)| (p.state, p.heard)).map(|(c, _)| c.clone());
             if let Some((gone, peer)) = stalest.and_then(|c| self.by_name.remove_entry(&c)) {
                 self.names = Names::of(self.by_name.keys());

@@ -3,7 +3,7 @@
 use omnisight::model::{Delivery, MessageClass};
 use omnisight::swarm::{Action, Engine, Input};
 
-use crate::scenes::{START_MS, camera, engine, event_json, handle, raw};
+use crate::scenes::{START_MS, camera, engine, event_json, handle, raw, track_json};
 
 /// Presence of a camera that sees the square metres from `x` to `x + 8` (our own sees 0 to 8).
 fn presence(name: &str, x: f64, state: &str, ms: u64) -> Delivery {
@@ -107,6 +107,26 @@ fn on_a_large_site_a_track_of_who_is_no_neighbour_is_not_read() {
     assert_eq!((counters.far_tracks, counters.refused.iter().sum::<u64>()), (1, 0));
     handle(&mut engine, Input::Delivery(&raw("tracks/c001/1", "{no track at all")), 1_100);
     assert_eq!(engine.counters().refused.iter().sum::<u64>(), 1, "a neighbour's is");
+}
+
+/// A simulation lets what a camera is told wait until the camera speaks.
+#[test]
+fn tracks_and_presence_alone_make_a_camera_neither_speak_nor_listen_to_others_before_its_next_scene_or_tick()
+{
+    let (mut engine, _) = street(33);
+    for ms in (1_100..40_000).step_by(37) {
+        let name = format!("c{:03}", ms % 35 + 1);
+        let state = if ms % 4 == 0 { "offline" } else { "online" };
+        let told = match ms % 3 {
+            0 => presence(&name, (ms % 7) as f64 * 40.0, state, ms),
+            _ => track_json(&name, 1, Some(ms), ms),
+        };
+        let actions = handle(&mut engine, Input::Delivery(&told), ms);
+        let speaks = |action: &Action| !matches!(action, Action::Peer { .. } | Action::Trust { .. });
+        assert!(!actions.iter().any(speaks), "{actions:?}");
+    }
+    let changes = subscriptions(&handle(&mut engine, Input::Tick, 40_000));
+    assert!(!changes.is_empty(), "they were heard");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::{Action, Engine, epoch_ms, fuse, is_due};
 use crate::base::Time;
-use crate::model::{CameraId, Delivery};
+use crate::model::Delivery;
 use crate::swarm::codec::DecodeError;
 use crate::swarm::consensus;
 use crate::swarm::message::Message;
@@ -29,26 +29,41 @@ impl Engine {
         out: &mut Vec<Action>,
     ) -> Result<(), DecodeError> {
         let at = open::place(delivery, &self.options.prefix)?;
-        if !self.is_wanted(at.family(), at.camera()) {
+        let Some(camera) = at.camera() else {
+            // Only the payload may tell whose it is.
+            return self.hear(&open::read_at(delivery, at)?, delivery, now, out);
+        };
+        if !self.is_wanted(at.family(), camera) {
             // Not worth reading.
             return Ok(());
         }
-        let message = open::read_at(delivery, at)?;
-        self.hear(&message, at.family(), delivery, now, out)
+        // The payload names the camera that the topic names.
+        self.take(&open::read_at(delivery, at)?, delivery, now, out)
     }
 
-    /// Takes a message that was read, if it is whose it says.
+    /// Takes a message that was read.
     pub(super) fn hear(
         &mut self,
         message: &Message,
-        family: Family,
         delivery: &Delivery,
         now: Time,
         out: &mut Vec<Action>,
     ) -> Result<(), DecodeError> {
-        if !self.is_wanted(family, open::sender(message).map(CameraId::as_str)) {
-            return Ok(());
+        match open::sender(message) {
+            Some(camera) if !self.is_wanted(open::family(message), camera.as_str()) => Ok(()),
+            _ => self.take(message, delivery, now, out),
         }
+    }
+
+    /// Takes a message that may concern us, if it is whose it says.
+    fn take(
+        &mut self,
+        message: &Message,
+        delivery: &Delivery,
+        now: Time,
+        out: &mut Vec<Action>,
+    ) -> Result<(), DecodeError> {
+        let family = open::family(message);
         let change = self.trust.verify(message, family, delivery, now);
         let topic = delivery.topic.as_str();
         let change =
@@ -64,8 +79,7 @@ impl Engine {
     /// Whether it may concern us: it is no message of ours that comes back, and no track of a camera that is not
     /// listened to. (Such a one was on its way when we stopped, or the broker keeps a subscription of before
     /// this process began.)
-    fn is_wanted(&mut self, family: Family, camera: Option<&str>) -> bool {
-        let Some(camera) = camera else { return true };
+    fn is_wanted(&mut self, family: Family, camera: &str) -> bool {
         if camera == self.identity.camera.as_str() {
             self.counters.own += 1;
             return false;
@@ -93,17 +107,17 @@ impl Engine {
                 let peer = peers.get(&m.camera_id);
                 // Who assumes a ground of its own shares no metres; of the reference system nobody says so.
                 let shares = peer.is_none_or(|p| p.status.is_none() || p.is_calibrated());
-                let (verdict, change) = trust.judge(m, peer.and_then(|p| p.footprint.as_ref()), now);
-                if verdict.is_ok() {
+                let judgement = trust.judge(m, peer.and_then(|p| p.footprint.as_ref()), now);
+                if judgement.can_be {
                     peers.track(m, on);
                     if identity.ground.calibrated && shares {
                         fuse(fusion, m, now);
                     }
                 }
-                if trust.is_muted(&m.camera_id) {
+                if judgement.is_muted {
                     fusion.mute(&m.camera_id, true);
                 }
-                if let Some(change) = change {
+                if let Some(change) = judgement.change {
                     self.note_trust(m.camera_id.clone(), change, out);
                 }
             }
@@ -114,7 +128,7 @@ impl Engine {
             }
             Message::Status(m) if !neighbours.cares(m, peers) => on.counters.far_presence += 1,
             Message::Status(m) => {
-                peers.status(m.clone(), on);
+                peers.status(m, on);
                 if let Some(peer) = peers.get(&m.camera_id).filter(|p| p.state == PeerState::Online)
                     && peer.footprint.is_some()
                 {

@@ -24,7 +24,7 @@ use super::encodings::{Encoding, Readers};
 use super::fusion::{self, Fusion, Sight};
 use super::message::TrackMessage;
 use super::neighbours::{self, Neighbours};
-use super::open::{self, Opened};
+use super::open::Opened;
 use super::peers::{self, PeerChange, Peers};
 use super::presence;
 use super::publish::{self, Publisher, event_message};
@@ -329,7 +329,7 @@ impl Engine {
                 self.refuse(heard, now, out);
             }
             Input::Opened(Opened { message, delivery }) => {
-                let heard = self.hear(message, open::family(message), delivery, now, out);
+                let heard = self.hear(message, delivery, now, out);
                 self.refuse(heard, now, out);
             }
             Input::Connected => self.send_status(now, out),

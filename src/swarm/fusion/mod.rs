@@ -330,11 +330,17 @@ impl Fusion {
             return;
         }
         let frames = self.inbox.len() + self.scans.len();
-        let Some(index) = self.hear(camera, now_ms).filter(|_| frames < self.options.scans_max) else {
+        let heard = match known {
+            Some(index) => Some(self.roster.heard(index, now_ms)),
+            None => self.hear(camera, now_ms),
+        };
+        let Some(index) = heard.filter(|_| frames < self.options.scans_max) else {
             self.counters.over_limit += 1;
             return;
         };
-        self.roster.arrived(index, sight.captured_ms, now_ms);
+        if known.is_none() {
+            self.roster.arrived(index, sight.captured_ms, now_ms);
+        }
         let sights = self.inbox.entry((sight.captured_ms, index)).or_default();
         self.counters.count(insert(sights, sight));
     }

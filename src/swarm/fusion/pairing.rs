@@ -177,21 +177,20 @@ impl<'a> Moment<'a> {
     /// Pairs the people with what all cameras see together.
     fn pair_clusters(&mut self, people: &[Person], pace: Pace, scratch: &mut Scratch) {
         let (pools, member) = self.clusters(|i| !self.seen[i].muted, scratch);
-        let mut members: Vec<Vec<usize>> = vec![Vec::new(); pools.len()];
-        for (i, cluster) in member.iter().enumerate() {
-            if let Some(cluster) = cluster {
-                members[*cluster].push(i);
-            }
-        }
-        for (column, pool) in pools.iter().enumerate() {
-            let Some(place) = pool.place() else { continue };
-            let class = self.seen[members[column][0]].sight.class;
+        // Each cluster's reports, cluster by cluster: none is empty.
+        let mut members: Vec<(usize, usize)> =
+            member.iter().enumerate().filter_map(|(i, cluster)| Some(((*cluster)?, i))).collect();
+        members.sort_unstable();
+        for of_one in members.chunk_by(|a, b| a.0 == b.0) {
+            let (column, first) = of_one[0];
+            let Some(place) = pools[column].place() else { continue };
+            let class = self.seen[first].sight.class;
             let alone = self.reachable(people, place.at, class, &scratch.people).nth(1).is_none();
             for row in self.reachable(people, place.at, class, &scratch.people) {
                 let (w, person) = (&self.working[row], &people[row]);
                 let off = place.at - w.prior.at;
-                let past = members[column].iter().map(|&i| self.affinity(person, i, alone, pace));
-                let past = past.sum::<f64>() / members[column].len() as f64;
+                let past = of_one.iter().map(|&(_, i)| self.affinity(person, i, alone, pace));
+                let past = past.sum::<f64>() / of_one.len() as f64;
                 let worth = ln_density(off, plus(w.prior.cov, place.cov)) - ln(STRAY_CLUSTER_PER_M2)
                     + past
                     + person.doubt();
@@ -201,7 +200,8 @@ impl<'a> Moment<'a> {
             }
         }
         for &(row, column) in scratch.solve(pools.len()) {
-            for &i in &members[column] {
+            let from = members.partition_point(|(cluster, _)| *cluster < column);
+            for &(_, i) in members[from..].iter().take_while(|(cluster, _)| *cluster == column) {
                 self.of[i] = Some(row);
                 self.working[row].add(&self.seen[i]);
             }
@@ -278,29 +278,30 @@ impl<'a> Moment<'a> {
         takes_part: impl Fn(usize) -> bool,
         scratch: &mut Scratch,
     ) -> (Vec<Pool>, Vec<Option<usize>>) {
-        let mut of_scan: Vec<Vec<usize>> = vec![Vec::new(); self.scans.len()];
-        for i in (0..self.seen.len()).filter(|&i| takes_part(i)) {
-            of_scan[self.seen[i].scan].push(i);
-        }
+        // The reports that take part, and each camera's among them, with how vague they are.
+        let taking: Vec<usize> = (0..self.seen.len()).filter(|&i| takes_part(i)).collect();
         let vague = |own: &[usize]| {
             let sum: f64 = own.iter().map(|&i| self.seen[i].place.cov).map(|c| c[0] + c[2]).sum();
             sum / own.len() as f64
         };
-        of_scan.retain(|own| !own.is_empty());
-        of_scan.sort_by(|a, b| vague(a).total_cmp(&vague(b)));
-        let mut pools: Vec<(Pool, Class, Place)> = Vec::new();
+        let of_scans = taking.chunk_by(|a, b| self.seen[*a].scan == self.seen[*b].scan);
+        let mut of_scans: Vec<(f64, &[usize])> = of_scans.map(|own| (vague(own), own)).collect();
+        of_scans.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let mut pools: Vec<(Pool, Class, Place)> = Vec::with_capacity(taking.len());
         let mut member: Vec<Option<usize>> = vec![None; self.seen.len()];
+        let mut after: Vec<Option<usize>> = Vec::new();
         for round in 0..2 {
-            for own in &of_scan {
+            for (_, own) in &of_scans {
                 scratch.clusters.fill(pools.iter().map(|(.., place)| place.at.x));
                 for (column, &i) in own.iter().enumerate() {
                     self.near_clusters(i, column, &pools, member[i], scratch);
                 }
-                let mut after: Vec<Option<usize>> = vec![None; own.len()];
+                after.clear();
+                after.resize(own.len(), None);
                 for &(row, column) in scratch.solve(own.len()) {
                     after[column] = Some(row);
                 }
-                for (&i, after) in own.iter().zip(after) {
+                for (&i, &after) in own.iter().zip(&after) {
                     if round > 0 && (after == member[i] || after.is_none()) {
                         continue;
                     }

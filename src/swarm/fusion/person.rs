@@ -112,10 +112,9 @@ impl Person {
 
     /// Takes over everything of another, and keeps what memory it has.
     pub(super) fn become_copy_of(&mut self, other: &Self) {
-        let (mut bindings, mut trail) = (std::mem::take(&mut self.bindings), std::mem::take(&mut self.trail));
+        let mut bindings = std::mem::take(&mut self.bindings);
         bindings.clone_from(&other.bindings);
-        trail.become_copy_of(&other.trail);
-        *self = Self { bindings, trail, ..*other };
+        *self = Self { bindings, trail: other.trail.clone(), ..*other };
     }
 
     /// What it is, by the most votes.

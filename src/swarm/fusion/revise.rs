@@ -12,6 +12,8 @@
 //!
 //! Bounds: [`TRAIL_MAX`] sightings of the last [`HORIZON_MS`] each, at least [`SPACING_MS`] apart.
 
+use std::sync::Arc;
+
 use super::Options;
 use super::motion::{Estimate, Place};
 use super::pace::Pace;
@@ -67,26 +69,21 @@ impl Sighting {
     }
 }
 
-/// The last sightings of somebody, the newest last.
+/// The last sightings of somebody, the newest last. Tables share them until one of them adds to its own: of a
+/// moment's people most were not seen in it.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Trail(Vec<Sighting>);
+pub(super) struct Trail(Arc<Vec<Sighting>>);
 
 impl Trail {
     pub(super) fn push(&mut self, sighting: Sighting) {
-        if let [.., before, last] = self.0.as_slice()
-            && last.at_ms - before.at_ms < SPACING_MS
-        {
-            self.0.pop();
-        }
-        if self.0.len() >= TRAIL_MAX {
-            self.0.remove(0);
-        }
-        self.0.push(sighting);
-    }
-
-    /// Takes over another's, and keeps what memory it has.
-    pub(super) fn become_copy_of(&mut self, other: &Self) {
-        self.0.clone_from(&other.0);
+        let crowded =
+            matches!(self.0.as_slice(), [.., before, last] if last.at_ms - before.at_ms < SPACING_MS);
+        let kept = &self.0[..self.0.len() - usize::from(crowded)];
+        let kept = &kept[(kept.len() + 1).saturating_sub(TRAIL_MAX)..];
+        let mut trail = Vec::with_capacity(kept.len() + 1);
+        trail.extend_from_slice(kept);
+        trail.push(sighting);
+        self.0 = Arc::new(trail);
     }
 
     /// When they were seen last, and what was thought of them then.
@@ -95,7 +92,13 @@ impl Trail {
     }
 
     pub(super) fn forget(&mut self, camera: u16) {
-        for track in self.0.iter_mut().flat_map(|s| &mut s.tracks).filter(|t| t.0 == camera) {
+        let seen_by = |s: &Sighting| s.tracks.iter().any(|t| t.0 == camera);
+        if !self.0.iter().any(seen_by) {
+            return;
+        }
+        for track in
+            Arc::make_mut(&mut self.0).iter_mut().flat_map(|s| &mut s.tracks).filter(|t| t.0 == camera)
+        {
             *track = NO_CAMERA;
         }
     }
@@ -132,7 +135,7 @@ fn best_cut(a: &Person, b: &Person, from_ms: i64, options: &Options) -> Option<i
     if off.y.abs() > NEAR_M || !a.class().compatible(b.class()) {
         return None;
     }
-    let cuts = a.trail.0.iter().chain(&b.trail.0).map(|s| s.at_ms).filter(|at| *at > from_ms);
+    let cuts = a.trail.0.iter().chain(b.trail.0.iter()).map(|s| s.at_ms).filter(|at| *at > from_ms);
     let mut best = (SURE, None);
     for cut_ms in cuts {
         let gain = gain(a, b, cut_ms, options);
@@ -190,7 +193,7 @@ fn tracks_go_on(before: &Sighting, after: &Sighting) -> f64 {
 fn exchange(a: &mut Person, b: &mut Person, cut_ms: i64, now_ms: i64, options: &Options) {
     let ((head_a, tail_a), (head_b, tail_b)) = (a.trail.cut(cut_ms), b.trail.cut(cut_ms));
     let joined = |head: &[Sighting], tail: &[Sighting]| {
-        let trail = Trail(head.iter().chain(tail).copied().collect());
+        let trail = Trail(Arc::new(head.iter().chain(tail).copied().collect()));
         let (_, estimate) = ln_likelihood(head.last(), tail, options);
         let at_ms = trail.0.last().map_or(now_ms, |s| s.at_ms);
         (trail, estimate, at_ms)

@@ -108,9 +108,7 @@ impl Roster {
     /// is no room.
     pub(super) fn hear(&mut self, name: &CameraId, now_ms: i64) -> Option<(u16, bool)> {
         if let Some(i) = self.find(name) {
-            let heard = &mut self.members[usize::from(i)].heard_ms;
-            *heard = now_ms.max(*heard);
-            return Some((i, false));
+            return Some((self.heard(i, now_ms), false));
         }
         if self.members.len() < CAMERAS_MAX {
             self.members.push(member(name, now_ms));
@@ -125,6 +123,13 @@ impl Roster {
         *stalest = member(name, now_ms);
         self.fingerprints[i] = name.fingerprint();
         u16::try_from(i).ok().map(|i| (i, true))
+    }
+
+    /// Notes that a camera was heard just now.
+    pub(super) fn heard(&mut self, camera: u16, now_ms: i64) -> u16 {
+        let heard = &mut self.members[usize::from(camera)].heard_ms;
+        *heard = now_ms.max(*heard);
+        camera
     }
 
     pub(super) fn set_footprint(&mut self, camera: u16, footprint: Option<Polygon>) {

@@ -104,6 +104,11 @@ impl Default for Standing {
 }
 
 impl Standing {
+    /// Whether it ever reported; of who has not nothing is known.
+    pub(super) fn has_reported(&self) -> bool {
+        self.scanned_ms != i64::MIN
+    }
+
     /// What is taken off its positions: what its offset has beyond what may be chance, metres.
     pub(super) fn correction_m(&self) -> Point {
         let length = self.bias_m.norm();

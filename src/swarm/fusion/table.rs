@@ -100,7 +100,15 @@ impl Table {
             person.become_copy_of(other);
         }
         self.people.extend_from_slice(&other.people[known..]);
-        self.standing.clone_from(&other.standing);
+        self.standing.truncate(other.standing.len());
+        let known = self.standing.len();
+        for (standing, other) in self.standing.iter_mut().zip(&other.standing) {
+            // Most cameras of a large site never report here.
+            if standing.has_reported() || other.has_reported() {
+                *standing = *other;
+            }
+        }
+        self.standing.extend_from_slice(&other.standing[known..]);
         self.hall.become_copy_of(&other.hall);
         (self.pace, self.refused, self.at_ms) = (other.pace, other.refused, other.at_ms);
     }

@@ -90,18 +90,19 @@ pub(super) struct Conduct {
 }
 
 impl Conduct {
-    /// Judges a report; why it can't be.
+    /// Judges a report: why it can't be, and whether its camera was and is muted.
     pub(super) fn judge(
         &mut self,
         m: &TrackMessage,
         footprint: Option<&Polygon>,
         now: Time,
-    ) -> Option<Fault> {
+    ) -> (Option<Fault>, [bool; 2]) {
         let record = self.record(&m.camera_id, now);
+        let before = record.muted.is_some();
         let fault = record.fault(m, footprint, now);
         record.impossible += GAIN * (f64::from(u8::from(fault.is_some())) - record.impossible);
         record.weigh(now);
-        fault
+        (fault, [before, record.muted.is_some()])
     }
 
     /// The others deny what a camera claimed, or bear it out.
@@ -123,7 +124,7 @@ impl Conduct {
     }
 
     fn record(&mut self, camera: &CameraId, now: Time) -> &mut Record {
-        if !self.cameras.contains_key(camera) && self.cameras.len() >= CAMERAS_MAX {
+        if self.cameras.len() >= CAMERAS_MAX && !self.cameras.contains_key(camera) {
             // Who is muted does not get away by having a thousand others speak.
             let stalest = self.cameras.iter().min_by_key(|(_, r)| (r.muted.is_some(), r.heard));
             if let Some(stalest) = stalest.map(|(camera, _)| camera.clone()) {
@@ -233,7 +234,7 @@ mod tests {
     #[test]
     fn what_can_not_be_is_told_by_its_name() {
         let mut conduct = Conduct::default();
-        let mut judge = |m: &TrackMessage, ms| conduct.judge(m, Some(&footprint()), at(ms));
+        let mut judge = |m: &TrackMessage, ms| conduct.judge(m, Some(&footprint()), at(ms)).0;
         assert_eq!(judge(&report(1, 5.0, 1.0, 0), 0), None);
         assert_eq!(judge(&report(1, 5.2, 1.0, 100), 100), None);
         assert_eq!(judge(&report(1, 14.0, 1.0, 200), 200), Some(Fault::Jump));

@@ -90,6 +90,17 @@ pub struct Counters {
     pub impossible: [u64; Fault::ALL.len()],
 }
 
+/// What a camera's report is taken for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Judgement {
+    /// It may be used.
+    pub(super) can_be: bool,
+    /// Nothing that its camera says counts.
+    pub(super) is_muted: bool,
+    /// Whether that is so from this report on, or no longer.
+    pub(super) change: Option<Change>,
+}
+
 /// What is known of the other cameras' keys and conduct.
 #[derive(Debug, Clone)]
 pub struct Trust {
@@ -253,19 +264,13 @@ impl Trust {
         Ok(())
     }
 
-    /// Judges a camera's report; whether it may be used, and what changes.
-    pub(super) fn judge(
-        &mut self,
-        m: &TrackMessage,
-        footprint: Option<&Polygon>,
-        now: Time,
-    ) -> (Result<(), Fault>, Option<Change>) {
-        let before = self.is_muted(&m.camera_id);
-        let fault = self.conduct.judge(m, footprint, now);
+    /// Judges a camera's report.
+    pub(super) fn judge(&mut self, m: &TrackMessage, footprint: Option<&Polygon>, now: Time) -> Judgement {
+        let (fault, [before, is_muted]) = self.conduct.judge(m, footprint, now);
         if let Some(fault) = fault {
             self.counters.impossible[fault as usize] += 1;
         }
-        (fault.map_or(Ok(()), Err), changed(before, self.is_muted(&m.camera_id)))
+        Judgement { can_be: fault.is_none(), is_muted, change: changed(before, is_muted) }
     }
 
     /// The others deny what a camera claimed, or bear it out; what changes.
