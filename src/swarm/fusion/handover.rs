@@ -8,7 +8,7 @@
 //! when everybody is at most one of the others ([`certainties`]). A number is handed over above [`SURE_PART`], so
 //! two who come out side by side and might each be the other get new ones: the best assignment alone would name them all,
 //! and gave 18 of 100 who came in somebody else's number (walks of ETH/UCY between
-//! made-up cameras; now 3). The second to come out may still put the first right.
+//! made-up cameras; now 4). The second to come out may still put the first right.
 //!
 //! **Where somebody comes out.** Most walk on. How far people are from where their velocity of the last
 //! 1.6 s leads was measured on four scenes (ETH, Hotel and Zara01 of ETH/UCY, WILDTRACK; those who walk faster than
@@ -88,7 +88,7 @@ const PROBES_MAX: usize = 48;
 const PROBE_M: f64 = 0.5;
 /// Somebody is found when it is likelier than this that they are this one, and none of the others who came or wait;
 /// and is so until it is less likely than the other.
-const SURE_PART: f64 = 0.7;
+const SURE_PART: f64 = 0.65;
 const HELD_PART: f64 = 0.4;
 /// Rounds of telling one another.
 const ROUNDS: usize = 12;

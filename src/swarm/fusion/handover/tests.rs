@@ -138,13 +138,13 @@ fn two_who_walk_behind_one_another_are_not_mixed_up() {
 #[test]
 fn who_turns_in_a_gap_comes_back_under_their_number_once_they_would_have_come_out_on_the_other_side() {
     let mut site = Site::with_gap(5.0);
-    // Four metres in, a rest, and back.
+    // Four metres in, a rest until they should have been through the other view, and back.
     let way = |t: f64| {
         let x = -7.5 + WALK_MPS * t;
         let turned_s = 11.5 / WALK_MPS;
-        Some((if x < 4.0 { x } else { 4.0 - WALK_MPS * (t - turned_s - 2.0).max(0.0) }, 0.0))
+        Some((if x < 4.0 { x } else { 4.0 - WALK_MPS * (t - turned_s - 6.0).max(0.0) }, 0.0))
     };
-    site.walk(&[&way], 18.0);
+    site.walk(&[&way], 22.0);
     assert_eq!(site.numbers[0][0].len(), 1, "{:?} {:?}", site.numbers, site.said);
     assert!(site.said[0].is_some_and(|h| h.is_made));
 }
@@ -157,7 +157,8 @@ fn who_comes_out_before_it_can_be_is_somebody_else_and_the_other_keeps_the_numbe
     site.walk(&[&along(0.0, 1.1, 0.0), &stranger], 21.0);
     assert_eq!(site.number(0, 0), site.number(0, 1), "{:?}", site.said);
     assert_ne!(site.number(0, 0), site.number(1, 1), "{:?}", site.said);
-    assert!(site.said[1].is_some_and(|h| !h.is_made && h.odds_ln < 0.0), "{:?}", site.said);
+    // Nobody runs that fast: they were not even weighed.
+    assert_eq!(site.said[1], None);
 }
 
 #[test]
