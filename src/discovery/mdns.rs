@@ -3,7 +3,7 @@
 //! The crate runs one thread of its own and hands over what it heard by bounded channels. A channel that was
 //! too full is closed by it; then it is asked again for all that it knows. Nothing here waits for the network.
 
-use core::net::{IpAddr, SocketAddr};
+use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ pub enum Error {
     Unavailable(mdns_sd::Error),
     /// No camera could use what is announced.
     #[error("discovery: cameras are told of an IPv4 address, and {0} is none")]
-    NotIpv4(IpAddr),
+    NotIpv4(Ipv6Addr),
     /// No camera can have that name of a site in its configuration.
     #[error("discovery: the name of a site has at most {SITE_BYTES_MAX} bytes, not {0}")]
     SiteTooLong(usize),
@@ -233,9 +233,9 @@ impl Signpost {
     /// Announces the broker of a site that listens here: with the addresses of all interfaces if it listens on all.
     pub fn put_up(site: &str, listen: SocketAddr) -> Result<Self, Error> {
         let at = match listen.ip() {
-            ip if ip.is_unspecified() => None,
-            IpAddr::V4(ip) => Some(ip),
-            ip @ IpAddr::V6(_) => return Err(Error::NotIpv4(ip)),
+            IpAddr::V4(ip) => (!ip.is_unspecified()).then_some(ip),
+            IpAddr::V6(ip) if ip.is_unspecified() => None,
+            IpAddr::V6(ip) => return Err(Error::NotIpv4(ip)),
         };
         if site.len() > SITE_BYTES_MAX {
             return Err(Error::SiteTooLong(site.len()));

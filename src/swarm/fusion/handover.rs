@@ -83,9 +83,10 @@ const SLOW_MPS: f64 = 0.5;
 const RUN_MPS: f64 = 4.0;
 /// Below these odds a pair is as good as none, natural units.
 const ODDS_LN_MIN: f64 = -4.0;
-/// The straight way is asked about at so many places at most, and no closer than this, metres.
+/// Whether a way is watched is asked at so many places at most, and no closer than this, metres and seconds.
 const PROBES_MAX: usize = 48;
 const PROBE_M: f64 = 0.5;
+const PROBE_S: f64 = 0.25;
 /// Somebody is found when it is likelier than this that they are this one, and none of the others who came or wait;
 /// and is so until it is less likely than the other.
 const SURE_PART: f64 = 0.65;
@@ -122,9 +123,6 @@ pub(super) struct Waiting {
     /// Last seen, and what was thought of them then.
     left_ms: i64,
     left: Estimate,
-    /// Until when the forecast was followed, and how long it was on watched ground since they wait, seconds.
-    followed_ms: i64,
-    due_s: f64,
 }
 
 /// Those who wait.
@@ -164,18 +162,13 @@ impl Hall {
             self.crowded_out += 1;
         }
         let (id, class) = (person.id, person.class());
-        self.waiting.push(Waiting { id, class, left_ms, left, followed_ms: now_ms, due_s: 0.0 });
+        self.waiting.push(Waiting { id, class, left_ms, left });
         true
     }
 
-    /// Follows the forecasts, and gives up who is waited for too long or is back by the others' word.
-    pub(super) fn follow(&mut self, people: &[Person], roster: &Roster, keep_ms: i64, now_ms: i64) {
-        self.waiting.retain_mut(|w| {
-            let forecast = w.left.place(seconds(now_ms - w.left_ms)).at;
-            if roster.is_covered(forecast) {
-                w.due_s += seconds(now_ms - w.followed_ms).max(0.0);
-            }
-            w.followed_ms = w.followed_ms.max(now_ms);
+    /// Gives up who is waited for too long or is back by the others' word.
+    pub(super) fn sweep(&mut self, people: &[Person], keep_ms: i64, now_ms: i64) {
+        self.waiting.retain(|w| {
             let is_back = |p: &Person| p.id == w.id && !(is_open(p, now_ms) && is_found(p, w.id));
             now_ms - w.left_ms <= keep_ms && !people.iter().any(is_back)
         });
@@ -282,21 +275,24 @@ impl Waiting {
         let off = here.at - self.left.place(seconds(now_ms - self.left_ms)).at;
         let unnoticed_s = pace.stretched_s(UNNOTICED_S);
         let overlooked = |time_s: f64| -SEEN_PER_S * (time_s - unnoticed_s).max(0.0);
-        // Not what the forecast was on watched ground since this one came up there.
-        let due_s = (self.due_s - seconds(now_ms - person.founded_ms)).max(0.0);
-        let walks_on = (1.0 - TARRY_PART) * exp(overlooked(due_s));
-        let tarries = TARRY_PART / (TARRY_PART + walks_on);
-        let density =
-            (1.0 - tarries) * self.walked_on(off, person, now_ms) + tarries * self.tarried(way, unseen_s);
-        let mut odds_ln = ln(density.max(1e-12)) - ln(STRANGERS_PER_M2);
+        let (walked_on, tarried) = (self.walked_on(off, person, now_ms), self.tarried(way, unseen_s));
+        let odds_ln = |density: f64| ln(density.max(1e-12)) - ln(STRANGERS_PER_M2);
+        let (mut watched_s, mut odds_ln_now) = (0.0, odds_ln(walked_on.max(tarried)));
         // What is unlikely anyway is not worth asking about all the way.
-        let mut watched_s = 0.0;
-        if odds_ln > ODDS_LN_MIN {
+        if odds_ln_now > ODDS_LN_MIN {
+            let walks_on = (1.0 - TARRY_PART) * exp(overlooked(self.due_s(unseen_s, roster)));
+            let tarries = TARRY_PART / (TARRY_PART + walks_on);
             watched_s = watched_m(from, person.born_m, roster) / speed_mps;
-            odds_ln += overlooked(watched_s);
+            odds_ln_now = odds_ln((1.0 - tarries) * walked_on + tarries * tarried) + overlooked(watched_s);
         }
         let (global_id, way_m, off_m) = (self.id, way.norm(), off.norm());
+        let odds_ln = odds_ln_now;
         Some(HandOver { global_id, is_made: false, unseen_s, way_m, off_m, watched_s, odds_ln, part: 0.0 })
+    }
+
+    /// For how long the forecast was on watched ground in this time since they were seen last, seconds.
+    fn due_s(&self, unseen_s: f64, roster: &Roster) -> f64 {
+        unseen_s * watched_part(unseen_s / PROBE_S, roster, |part| self.left.place(unseen_s * part).at)
     }
 
     /// Density, per square metre, of who walked on being this far from the forecast, and going as this one does.
@@ -356,10 +352,14 @@ fn is_ours_to_name(person: &Person, pace: Pace, now_ms: i64) -> bool {
 /// How much of the straight way is watched, metres.
 fn watched_m(from: Point, to: Point, roster: &Roster) -> f64 {
     let way = to - from;
-    let probes = ((way.norm() / PROBE_M).ceil() as usize).clamp(1, PROBES_MAX);
-    let at = |i: usize| from + way * ((i as f64 + 0.5) / probes as f64);
-    let watched = (0..probes).filter(|&i| roster.is_covered(at(i))).count();
-    way.norm() * watched as f64 / probes as f64
+    way.norm() * watched_part(way.norm() / PROBE_M, roster, |part| from + way * part)
+}
+
+/// What of the places from part 0 to part 1 of something is watched, 0..1, by so many probes.
+fn watched_part(probes: f64, roster: &Roster, at: impl Fn(f64) -> Point) -> f64 {
+    let probes = (probes.ceil() as usize).clamp(1, PROBES_MAX);
+    let watched = (0..probes).filter(|&i| roster.is_covered(at((i as f64 + 0.5) / probes as f64))).count();
+    watched as f64 / probes as f64
 }
 
 /// The normal density in two dimensions.

@@ -162,7 +162,7 @@ impl Table {
     /// Who was looked for long enough goes, and who is where nobody looks waits.
     fn leave(&mut self, now_ms: i64, roster: &Roster, options: &Options) {
         let Self { people, hall, pace, .. } = self;
-        hall.follow(people, roster, pace.ms(options.hand_over), now_ms);
+        hall.sweep(people, pace.ms(options.hand_over), now_ms);
         people.retain(|p| {
             if p.confirmed {
                 p.overlooked_s <= pace.stretched_s(options.lost_after.as_secs_f64())

@@ -103,7 +103,7 @@ impl Site {
 
 /// Through both views from the left, beginning after a while, beside the middle.
 fn along(after_s: f64, speed_mps: f64, y: f64) -> impl Fn(f64) -> Option<(f64, f64)> {
-    move |t| (t >= after_s).then(|| (-7.5 + speed_mps * (t - after_s), y))
+    move |t| (t >= after_s).then_some((-7.5 + speed_mps * (t - after_s), y))
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn who_turns_in_a_gap_comes_back_under_their_number_once_they_would_have_come_ou
 fn who_comes_out_before_it_can_be_is_somebody_else_and_the_other_keeps_the_number() {
     let mut site = Site::with_gap(10.0);
     // Comes up where a side way leads into the gap, when the other has just gone in.
-    let stranger = |t: f64| (t >= 7.5).then(|| (9.0 + 1.6 * (t - 7.5), 0.0));
+    let stranger = |t: f64| (t >= 7.5).then_some((9.0 + 1.6 * (t - 7.5), 0.0));
     site.walk(&[&along(0.0, 1.1, 0.0), &stranger], 21.0);
     assert_eq!(site.number(0, 0), site.number(0, 1), "{:?}", site.said);
     assert_ne!(site.number(0, 0), site.number(1, 1), "{:?}", site.said);
@@ -166,7 +166,7 @@ fn who_left_the_site_does_not_give_the_number_to_the_next_who_comes_in_there() {
     let mut site = Site::with_gap(10.0);
     let leaves = |t: f64| Some((-2.0 - WALK_MPS * t, 0.0));
     for after_s in [7.0, 10.0, 14.0, 20.0] {
-        let comes = move |t: f64| (t >= after_s).then(|| (-8.5 + WALK_MPS * (t - after_s), 0.3));
+        let comes = move |t: f64| (t >= after_s).then_some((-8.5 + WALK_MPS * (t - after_s), 0.3));
         site.walk(&[&leaves, &comes], after_s + 3.0);
         assert_ne!(site.number(0, 0), site.number(1, 0), "{after_s} s: {:?}", site.said);
         site = Site::with_gap(10.0);
