@@ -121,8 +121,8 @@ pub struct Perception {
     events: Vec<Event>,
     attributes: Attributes,
     read: Vec<(u32, Attribute)>,
-    /// What was sighted in the last frame; bounded by `track::OBJECTS_MAX`.
-    sightings: Vec<Sighting>,
+    /// What is not confirmed, as it was told last and when; bounded by `track::OBJECTS_MAX`.
+    unconfirmed: BTreeMap<u32, (Sighting, Time)>,
     /// Each living track as it was last seen, without its forecast; bounded by `track::OBJECTS_MAX`.
     last_seen: BTreeMap<u32, SceneTrack>,
     last_frame: Option<Time>,
@@ -152,7 +152,7 @@ impl Perception {
             events: Vec::new(),
             attributes: Attributes::default(),
             read: Vec::new(),
-            sightings: Vec::new(),
+            unconfirmed: BTreeMap::new(),
             last_seen: BTreeMap::new(),
             last_frame: None,
             left_out_before: 0,
@@ -173,7 +173,6 @@ impl Perception {
         transitions: &mut Vec<Transition>,
     ) -> Result<Scene, inference::Error> {
         let now = frame.time;
-        let before = self.last_frame;
         let dt_s = self.last_frame.map_or(0.0, |last| now.since(last).as_secs_f64());
         self.last_frame = Some(now);
         if frame.size != self.ground.size() {
@@ -189,14 +188,12 @@ impl Perception {
                 seen.behavior = self.analyzer.observe(&seen.track, ground, now);
             }
         }
-        for &id in self.tracker.lapsed() {
-            // Where the ground plane had no answer nothing was told.
-            let last = self.sightings.iter().find(|s| s.track == id).zip(before);
-            transitions.extend(last.map(|(&last, time)| Transition::SightingEnded { last, time }));
-        }
+        let lapsed = self.tracker.lapsed().iter().filter_map(|id| self.unconfirmed.remove(id));
+        transitions.extend(lapsed.map(|(last, time)| Transition::SightingEnded { last, time }));
         let placed = self.tracker.sightings().iter().filter_map(|s| self.place_sighting(s));
         let sightings: Vec<Sighting> = placed.collect();
-        self.sightings.clone_from(&sightings);
+        let unconfirmed = sightings.iter().filter(|s| s.track >= track::UNCONFIRMED_IDS);
+        self.unconfirmed.extend(unconfirmed.map(|s| (s.track, (*s, now))));
         let ended = self.tracker.ended();
         self.predictor.step(&mut tracks, ended, now, self.event_ids.as_mut(), &mut self.events);
         for seen in &tracks {
@@ -288,8 +285,8 @@ impl Perception {
     /// No frame comes any more: the tracks that live end with the last one.
     fn finish(&mut self, transitions: &mut Vec<Transition>) {
         let Some(time) = self.last_frame else { return };
-        let unconfirmed = self.sightings.drain(..).filter(|s| !self.last_seen.contains_key(&s.track));
-        transitions.extend(unconfirmed.map(|last| Transition::SightingEnded { last, time }));
+        let unconfirmed = std::mem::take(&mut self.unconfirmed).into_values();
+        transitions.extend(unconfirmed.map(|(last, time)| Transition::SightingEnded { last, time }));
         for (id, last) in std::mem::take(&mut self.last_seen) {
             transitions.extend(last_word(&mut self.attributes, id, time));
             transitions.push(Transition::TrackEnded { last: Box::new(last), time });

@@ -1,6 +1,6 @@
 //! `replay --explain ID`: the life of one track, frame by frame, from the tracker's notes.
 //!
-//! An id exists only from the confirmation on. So the lines of every track that has none yet are kept
+//! A track gets its own id only when it is confirmed. So the lines of every one that has none yet are kept
 //! until it is confirmed (as this one: written; as another: dropped) or ends. A lost track's id can go
 //! to a new one; both are told of, each under the number of its birth.
 

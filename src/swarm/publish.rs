@@ -3,8 +3,9 @@
 //! A track leaves at most once per `track_interval`, measured on the capture clock. A tenth of the
 //! interval is allowed to come early, for frames that jitter or do not divide it; it is taken back
 //! from the next wait, so the rate over time is never exceeded (generic cell rate algorithm, ITU-T
-//! I.371, annex A). What leaves are the sightings of a frame: of a confirmed track always, of one that is not
-//! yet confirmed only where another camera looks too, which may know better. Of more than `tracks_max` the most
+//! I.371, annex A). What leaves are the sightings of a frame: those of confirmed tracks, and of one that is not
+//! yet confirmed only where another camera looks too, which may know better; at most `tracks_max` of these begin
+//! in a second, so that a detector gone mad does not look like a flood. Of more than `tracks_max` the most
 //! threatening leave, then the confirmed, then the surest. A track's last message leaves whatever the
 //! rate says, if any of it ever left. An event leaves from `event_severity_min` up, and in all its
 //! later states once it has.
@@ -53,11 +54,13 @@ pub(super) struct Publisher {
     /// When a track's next message is due on a steady beat, nanoseconds of the capture clock.
     due_ns: BTreeMap<u32, u64>,
     events: BTreeSet<u32>,
+    /// When the next unconfirmed track may begin on a steady beat, nanoseconds of the capture clock.
+    birth_ns: u64,
 }
 
 impl Publisher {
     pub(super) fn new(options: Options) -> Self {
-        Self { options, due_ns: BTreeMap::new(), events: BTreeSet::new() }
+        Self { options, due_ns: BTreeMap::new(), events: BTreeSet::new(), birth_ns: 0 }
     }
 
     pub(super) fn set_options(&mut self, options: Options) {
@@ -89,6 +92,12 @@ impl Publisher {
             chosen.truncate(self.options.tracks_max);
             chosen.sort_unstable();
         }
+        let all = chosen.len();
+        chosen.retain(|&i| {
+            let is_birth = threat(i).is_none() && !self.due_ns.contains_key(&sightings[i].track);
+            !is_birth || may_begin(&mut self.birth_ns, scene.time, self.options.tracks_max)
+        });
+        let over = over + all - chosen.len();
         chosen
             .retain(|&i| due(&mut self.due_ns, sightings[i].track, scene.time, self.options.track_interval));
         over as u64
@@ -112,6 +121,17 @@ impl Publisher {
         self.events.insert(event.id);
         true
     }
+}
+
+/// Whether one more that is not confirmed may begin, so many in a second at most.
+fn may_begin(birth_ns: &mut u64, now: Time, in_a_second: usize) -> bool {
+    const SECOND_NS: u64 = 1_000_000_000;
+    let next = (*birth_ns).max(now.mono_ns);
+    let may = next < now.mono_ns.saturating_add(SECOND_NS);
+    if may {
+        *birth_ns = next.saturating_add(SECOND_NS / (in_a_second as u64).max(1));
+    }
+    may
 }
 
 fn due(due_ns: &mut BTreeMap<u32, u64>, track_id: u32, now: Time, interval: Duration) -> bool {

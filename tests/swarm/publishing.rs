@@ -99,6 +99,24 @@ fn what_is_not_confirmed_leaves_only_where_another_camera_looks_too() {
 }
 
 #[test]
+fn a_detector_gone_mad_is_no_flood() {
+    let mut a = engine("a");
+    let birth = handle(&mut engine("b"), Input::Connected, 100);
+    give(&mut a, &sent(&birth), 100);
+    let mut told = 0;
+    // Forty boxes in each of 25 frames a second, and none of them seen twice.
+    for frame in 0..250_u32 {
+        let ms = 200 + 40 * u64::from(frame);
+        let (now, one) = unconfirmed(ms);
+        let box_ = |i: u32| Sighting { track: UNCONFIRMED_IDS + 1 + 40 * frame + i, ..one };
+        let crowd = Scene { sightings: (0..40).map(box_).collect(), ..now };
+        told += sent(&handle(&mut a, Input::Scene(&crowd), ms)).len();
+    }
+    assert!((500..=560).contains(&told), "{told}");
+    assert_eq!(a.counters().over_limit, 10_000 - told as u64);
+}
+
+#[test]
 fn the_end_of_what_was_never_confirmed_leaves_if_it_ever_did() {
     let mut a = engine("a");
     let ended = |last| Transition::SightingEnded { last, time: at(200) };

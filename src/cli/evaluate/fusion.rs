@@ -457,13 +457,14 @@ fn explain(number: u64, id: u64, table: &[Person]) -> Result<(), Error> {
     ))?;
     let Some(h) = p.hand_over else { return Ok(()) };
     say(&format!(
-        "    {} {}, who was not seen for {:.1} s: {:.1} m from there, {:.1} m from the forecast, {:.1} s of the way watched, ln odds {:.1}",
+        "    {} {}, who was not seen for {:.1} s: {:.1} m from there, {:.1} m from the forecast, {:.1} s of the way watched, ln odds {:.1}, likely with {:.2}",
         if h.is_made { "came back as" } else { "not taken for" },
         h.global_id,
         h.unseen_s,
         h.way_m,
         h.off_m,
         h.watched_s,
-        h.odds_ln
+        h.odds_ln,
+        h.part
     ))
 }

@@ -154,15 +154,17 @@ impl Hall {
         if roster.is_covered(person.estimate.place(0.0).at) {
             return false;
         }
-        if self.waiting.len() >= WAITING_MAX
+        let (id, class) = (person.id, person.class());
+        // Who was found and is gone again goes from where they were seen last.
+        self.waiting.retain(|w| w.id != id);
+        self.waiting.push(Waiting { id, class, left_ms, left });
+        if self.waiting.len() > WAITING_MAX
             && let Some(first) =
                 (0..self.waiting.len()).min_by_key(|&i| (self.waiting[i].left_ms, self.waiting[i].id))
         {
             self.waiting.swap_remove(first);
             self.crowded_out += 1;
         }
-        let (id, class) = (person.id, person.class());
-        self.waiting.push(Waiting { id, class, left_ms, left });
         true
     }
 
@@ -179,40 +181,56 @@ impl Hall {
         if self.waiting.is_empty() {
             return;
         }
-        let mut open: Vec<usize> = (0..people.len())
-            .filter(|&i| is_open(&people[i], now_ms) && is_ours_to_name(&people[i], pace, now_ms))
+        // Who is decided on no more still is somebody whom those may be who wait, as long as others are decided on
+        // who came at the same time.
+        let mut came: Vec<usize> = (0..people.len())
+            .filter(|&i| came_within(&people[i], 2 * OPEN_MS, now_ms))
+            .filter(|&i| is_ours_to_name(&people[i], pace, now_ms))
             .collect();
-        if open.is_empty() {
+        if !came.iter().any(|&i| is_open(&people[i], now_ms)) {
             return;
         }
         // In an order that is everybody's.
-        open.sort_unstable_by_key(|&i| people[i].born_as);
+        came.sort_unstable_by_key(|&i| people[i].born_as);
         self.waiting.sort_unstable_by_key(|w| w.id);
-        let cases: Vec<Vec<Option<HandOver>>> = open
-            .iter()
-            .map(|&i| self.waiting.iter().map(|w| w.compare(&people[i], roster, pace, now_ms)).collect())
-            .collect();
+        // Who bears the number of one who waits and came before that, keeps it.
+        let is_free =
+            |w: &Waiting| !people.iter().enumerate().any(|(i, p)| p.id == w.id && !came.contains(&i));
+        let free: Vec<bool> = self.waiting.iter().map(is_free).collect();
+        let compare = |i: usize| {
+            let rows = self.waiting.iter().zip(&free);
+            rows.map(|(w, free)| if *free { w.compare(&people[i], roster, pace, now_ms) } else { None })
+                .collect()
+        };
+        let cases: Vec<Vec<Option<HandOver>>> = came.iter().map(|&i| compare(i)).collect();
         let certain = certainties(&cases);
         // The surest first; who was found already is so until it has become unlikely.
         let mut pairs: Vec<(f64, usize, usize)> = Vec::new();
         for (column, of_one) in certain.iter().enumerate() {
             for (row, &p) in of_one.iter().enumerate() {
-                let held = is_found(&people[open[column]], self.waiting[row].id);
+                let held = is_found(&people[came[column]], self.waiting[row].id);
                 if p > if held { HELD_PART } else { SURE_PART } {
                     pairs.push((p, column, row));
                 }
             }
         }
         pairs.sort_by(|a, b| b.0.total_cmp(&a.0));
-        let (mut found, mut taken) = (vec![None; open.len()], vec![false; self.waiting.len()]);
+        let (mut found, mut taken) = (vec![None; came.len()], vec![false; self.waiting.len()]);
         for (_, column, row) in pairs {
             if found[column].is_none() && !taken[row] {
                 (found[column], taken[row]) = (Some(row), true);
             }
         }
-        for (column, &i) in open.iter().enumerate() {
+        for (column, &i) in came.iter().enumerate() {
             let case = |row: usize| cases[column][row].map(|c| HandOver { part: certain[column][row], ..c });
             let person = &mut people[i];
+            if !is_open(person, now_ms) {
+                continue;
+            }
+            if !self.waiting.iter().any(|w| w.id == person.id) && person.id != person.born_as {
+                // They are not waited for any longer: nothing can be found otherwise.
+                continue;
+            }
             let all = (0..self.waiting.len()).filter_map(case);
             let likeliest = all.max_by(|a, b| a.odds_ln.total_cmp(&b.odds_ln));
             let made = found[column].and_then(case).map(|c| HandOver { is_made: true, ..c });
@@ -334,8 +352,12 @@ impl Waiting {
 
 /// Whether somebody came lately enough to be one who waits, and is not anybody else by now.
 fn is_open(person: &Person, now_ms: i64) -> bool {
+    came_within(person, OPEN_MS, now_ms)
+}
+
+fn came_within(person: &Person, time_ms: i64, now_ms: i64) -> bool {
     person.confirmed
-        && now_ms - person.founded_ms <= OPEN_MS
+        && now_ms - person.founded_ms <= time_ms
         && (person.id == person.born_as || is_found(person, person.id))
 }
 

@@ -257,13 +257,15 @@ impl Person {
             self.trail = other.trail;
         }
         if other.confirmed && (!self.confirmed || other.id < self.id) {
-            self.id = other.id;
+            (self.id, self.born_as, self.hand_over) = (other.id, other.born_as, other.hand_over);
         }
         self.confirmed |= other.confirmed;
         self.exists = self.exists.max(other.exists);
         self.seen_ms = self.seen_ms.max(other.seen_ms);
         self.overlooked_s = self.overlooked_s.min(other.overlooked_s);
-        self.founded_ms = self.founded_ms.min(other.founded_ms);
+        if other.founded_ms < self.founded_ms {
+            (self.founded_ms, self.born_m) = (other.founded_ms, other.born_m);
+        }
         for (votes, more) in self.class_votes.iter_mut().zip(other.class_votes) {
             *votes += more;
         }

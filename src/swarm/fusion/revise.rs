@@ -208,6 +208,9 @@ fn exchange(a: &mut Person, b: &mut Person, cut_ms: i64, now_ms: i64, options: &
     }
     std::mem::swap(&mut a.id, &mut b.id);
     std::mem::swap(&mut a.founded_ms, &mut b.founded_ms);
+    std::mem::swap(&mut a.born_m, &mut b.born_m);
+    std::mem::swap(&mut a.born_as, &mut b.born_as);
+    std::mem::swap(&mut a.hand_over, &mut b.hand_over);
     let (was_a, was_b) = (a.confirmed, b.confirmed);
     a.confirmed = was_b || a.exists >= EXIST_CONFIRM;
     b.confirmed = was_a || b.exists >= EXIST_CONFIRM;

@@ -198,6 +198,16 @@ fn what_a_camera_that_is_gone_watched_is_watched_by_nobody() {
 }
 
 #[test]
+fn nobody_gets_the_number_of_one_who_came_out_just_before() {
+    let mut site = Site::with_gap(8.0);
+    // Out of a side way in the gap, a second behind: open for longer than who came first.
+    let stranger = |t: f64| (t >= 12.2).then_some((8.5 + WALK_MPS * (t - 12.2), 0.5));
+    site.walk(&[&along(0.0, WALK_MPS, 0.0), &stranger], 22.0);
+    assert_eq!(site.number(0, 0), site.number(0, 1), "{:?}", site.said);
+    assert_ne!(site.number(0, 0), site.number(1, 1), "{:?}", site.said);
+}
+
+#[test]
 fn nobody_is_waited_for_longer_than_the_limit() {
     let mut site = Site::with_gap(5.0);
     // Forty seconds in the gap.
