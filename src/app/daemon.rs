@@ -299,8 +299,8 @@ async fn tick(ticker: &mut Option<tokio::time::Interval>) {
 }
 
 /// Runs the embedded broker alone until it is told to stop, or fails; on the local network it is announced as that of
-/// `site`, if there is one. At SIGHUP `again` reads users,
-/// passwords and access list anew; where that fails, the former stay.
+/// `site`, if there is one. At SIGHUP `again` reads users, passwords and access list anew; where that fails, the former
+/// stay.
 #[cfg(feature = "broker")]
 pub async fn run_broker(
     options: broker::Options,

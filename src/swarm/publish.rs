@@ -84,12 +84,11 @@ impl Publisher {
         );
         let over = chosen.len().saturating_sub(self.options.tracks_max);
         if over > 0 {
-            let rank = |i: usize| (threat(i).unwrap_or(-1.0), sightings[i].confidence);
-            chosen.sort_by(|&a, &b| {
-                let ((ta, ca), (tb, cb)) = (rank(a), rank(b));
-                tb.total_cmp(&ta).then(cb.total_cmp(&ca))
-            });
-            chosen.truncate(self.options.tracks_max);
+            let rank = |&i: &usize| (threat(i).unwrap_or(-1.0), sightings[i].confidence, i);
+            let mut ranked: Vec<_> = chosen.iter().map(rank).collect();
+            ranked.sort_by(|a, b| b.0.total_cmp(&a.0).then(b.1.total_cmp(&a.1)));
+            chosen.clear();
+            chosen.extend(ranked.iter().take(self.options.tracks_max).map(|(.., i)| *i));
             chosen.sort_unstable();
         }
         let all = chosen.len();

@@ -10,7 +10,8 @@
 //! What is added: a running mean per pixel answers first, so that a quiet scene never reads its
 //! samples; the radius follows the pixel's own noise (as in PBAS: Hofmann et al., CVPRW 2012); a
 //! change of exposure is estimated and undone; a whole lane of pixels learns at once, which costs a look into
-//! memory instead of one for each; and nothing is learned under an object, which is decided above, not here. Rates are per second, so that the frame rate does not matter.
+//! memory instead of one for each; and nothing is learned under an object, which is decided above, not here. Rates
+//! are per second, so that the frame rate does not matter.
 
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg32;

@@ -7,7 +7,8 @@
 //!
 //! Places along a row are judged [`BLOCK`] at a time, in vectors. This is most of the work that people make, so
 //! rows and blocks are left out as soon as it is sure that nobody new is there. Every other row is tried, and
-//! then those beside the best. Rows and columns are those of the group, from its top left corner; time grows with its pixels, up to a bound.
+//! then those beside the best. Rows and columns are those of the group, from its top left corner; time grows with
+//! its pixels, up to a bound.
 
 use std::ops::Range;
 

@@ -8,7 +8,8 @@
 //! when everybody is at most one of the others ([`certainties`]). A number is handed over above [`SURE_PART`], so
 //! two who come out side by side and might each be the other get new ones: the best assignment alone would name them all,
 //! and gave 18 of 100 who came in somebody else's number (walks of ETH/UCY between
-//! made-up cameras; now 4). The second to come out may still put the first right.
+//! made-up cameras; now 4). The second to come out may still put the first right, and whose time to be found is over
+//! still competes while those are decided on who came at the same time.
 //!
 //! **Where somebody comes out.** Most walk on. How far people are from where their velocity of the last
 //! 1.6 s leads was measured on four scenes (ETH, Hotel and Zara01 of ETH/UCY, WILDTRACK; those who walk faster than
@@ -224,11 +225,9 @@ impl Hall {
         for (column, &i) in came.iter().enumerate() {
             let case = |row: usize| cases[column][row].map(|c| HandOver { part: certain[column][row], ..c });
             let person = &mut people[i];
-            if !is_open(person, now_ms) {
-                continue;
-            }
-            if !self.waiting.iter().any(|w| w.id == person.id) && person.id != person.born_as {
-                // They are not waited for any longer: nothing can be found otherwise.
+            // Who bears the number of one who is not waited for any longer can't be found to be otherwise.
+            let is_final = person.id != person.born_as && !self.waiting.iter().any(|w| w.id == person.id);
+            if is_final || !is_open(person, now_ms) {
                 continue;
             }
             let all = (0..self.waiting.len()).filter_map(case);

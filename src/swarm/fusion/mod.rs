@@ -35,8 +35,7 @@
 //!
 //! Bounds: [`CAMERAS_MAX`] cameras, [`SIGHTS_MAX`] reports of one frame, `scans_max` frames in the window,
 //! `people_max` people, [`WAITING_MAX`] who are waited for, [`MOMENTS_MAX`] tables to go back to; what is over is
-//! counted. Nothing that is not
-//! finite gets in. Pure: no clock, no randomness; milliseconds since the epoch on our own clock, metres.
+//! counted. Nothing that is not finite gets in. Pure: no clock, no randomness; milliseconds since the epoch on our own clock, metres.
 //!
 //! Not here: what cameras agree on (consensus), signatures and who may speak (trust: [`Fusion::mute`] is
 //! its handle), sockets.

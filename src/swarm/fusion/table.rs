@@ -9,8 +9,8 @@
 //!    are there at all (a log-odds existence, as in integrated data association: Musicki, Evans &
 //!    Stankovic, IEEE TAC 1994).
 //! 5. Two that are one are merged; who came up anew may be one who went where nobody looks (`handover`);
-//!    names are settled with those of the other tables (`names`); who was
-//!    taken for another lately is put right (`revise`); who is gone goes.
+//!    names are settled with those of the other tables (`names`); who was taken for another lately is put right
+//!    (`revise`); who is gone goes.
 //!
 //! Pure: a function of the table, the scans and the cameras.
 
