@@ -36,7 +36,7 @@ const NEAR_M: f64 = 3.0;
 const SURE: f64 = 8.0;
 /// What it says that a camera's track goes on over the cut, or that the camera calls them by another.
 const SAME_TRACK: f64 = 1.5;
-const OTHER_TRACK: f64 = -0.5;
+const OTHER_TRACK: f64 = -2.0;
 
 /// One moment at which somebody was seen.
 #[derive(Debug, Clone, Copy, PartialEq)]
