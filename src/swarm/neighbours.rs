@@ -3,8 +3,8 @@
 //! On a small site everybody's. A site of more than [`Options::small_site_max`] cameras is a large one: there
 //! a camera listens to the tracks of those alone whose ground lies within [`Options::near_m`] of its own, as
 //! `status/+` tells it; it does not keep the presence of those far away beyond the first few, and leaves what
-//! happens far away to those who are there, whose word it could not judge: it does not know who can see
-//! the place. So what a camera does and keeps depends on how many are near, whatever the size of the site. A site is small again when
+//! happens farther away than that to those who are there, whose word it could not judge: it does not know who can see
+//! the place. (What is claimed a little farther away it takes in, since that may be the same incident.) So what a camera does and keeps depends on how many are near, whatever the size of the site. A site is small again when
 //! fewer than three quarters of the limit are there: a site of just that size does not go back and forth.
 //!
 //! A camera that says no measured ground shares no metres with anybody, and is nobody's neighbour.
@@ -18,6 +18,7 @@
 use std::collections::BTreeSet;
 
 use super::bounded::Reals;
+use super::consensus;
 use super::message::StatusMessage;
 use super::peers::{Peers, footprint_of};
 use super::topic::Prefix;
@@ -86,7 +87,17 @@ impl Neighbours {
 
     /// Whether what happens at a place is a camera's business: on a large site what happens far away is not.
     pub(super) fn concerns(&self, place: Point) -> bool {
-        let near = |own: &Polygon| own.contains(place) || own.border_distance(place) <= self.options.near_m;
+        self.is_within(place, self.options.near_m)
+    }
+
+    /// Whether what is claimed at a place may be one incident with what is claimed where it is our business: who took in
+    /// only a part of what is claimed would come to another outcome than the rest of the site.
+    pub(super) fn may_concern(&self, place: Point) -> bool {
+        self.is_within(place, self.options.near_m + consensus::JOINED_WITHIN_M)
+    }
+
+    fn is_within(&self, place: Point, within_m: f64) -> bool {
+        let near = |own: &Polygon| own.contains(place) || own.border_distance(place) <= within_m;
         self.near.is_none() || self.own.as_ref().is_some_and(near)
     }
 

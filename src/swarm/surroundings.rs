@@ -2,6 +2,7 @@
 
 use super::consensus::Site;
 use super::fusion::Fusion;
+use super::neighbours::Neighbours;
 use super::peers::{PeerState, Peers};
 use super::trust::Trust;
 use super::{Ground, Identity};
@@ -13,6 +14,7 @@ pub(super) struct Surroundings<'a> {
     pub(super) peers: &'a Peers,
     pub(super) fusion: &'a Fusion,
     pub(super) trust: &'a Trust,
+    pub(super) neighbours: &'a Neighbours,
     /// No degraded mode says that our own view is dead.
     pub(super) looks: bool,
 }
@@ -40,6 +42,10 @@ impl Site for Surroundings<'_> {
 
     fn is_muted(&self, camera: &CameraId) -> bool {
         self.fusion.is_muted(camera) || self.trust.is_muted(camera)
+    }
+
+    fn concerns(&self, at: Point) -> bool {
+        self.neighbours.concerns(at)
     }
 
     fn shares_ground(&self, camera: &CameraId) -> bool {

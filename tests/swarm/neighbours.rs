@@ -3,7 +3,7 @@
 use omnisight::model::{Delivery, MessageClass};
 use omnisight::swarm::{Action, Engine, Input};
 
-use crate::scenes::{START_MS, camera, engine, event_json, handle, raw, track_json};
+use crate::scenes::{START_MS, at, camera, engine, event_json, handle, raw, track_json};
 
 /// Presence of a camera that sees the square metres from `x` to `x + 8` (our own sees 0 to 8).
 fn presence(name: &str, x: f64, state: &str, ms: u64) -> Delivery {
@@ -76,14 +76,42 @@ fn cameras_far_away_are_not_kept_and_their_events_are_theirs() {
     let (mut engine, _) = street(33);
     let known = engine.peers().iter().count();
     handle(&mut engine, Input::Delivery(&presence("far", 900.0, "online", 2_000)), 2_000);
-    let mut far_event = event_json("far", 1, 2_000);
-    let text = String::from_utf8(far_event.payload.to_vec()).unwrap();
-    far_event.payload = text.replace("\"x\":1.0", "\"x\":903.0").into();
-    handle(&mut engine, Input::Delivery(&far_event), 2_000);
+    handle(&mut engine, Input::Delivery(&event_at("far", 903.0)), 2_000);
     assert_eq!((engine.counters().far_presence, engine.counters().far_events), (1, 1));
     assert_eq!((engine.peers().iter().count(), engine.peers().get(&camera("far")).is_none()), (known, true));
     handle(&mut engine, Input::Delivery(&event_json("c001", 1, 2_000)), 2_000);
     assert_eq!((engine.counters().far_events, engine.consensus().len()), (1, 1), "near ones are ours too");
+}
+
+/// An event of a camera's at this distance along the street.
+fn event_at(name: &str, x: f64) -> Delivery {
+    let mut event = event_json(name, 1, 2_000);
+    let text = String::from_utf8(event.payload.to_vec()).unwrap();
+    event.payload = text.replace("\"x\":1.0", &format!("\"x\":{x:?}")).into();
+    event
+}
+
+#[test]
+fn an_incident_on_the_border_of_what_concerns_us_is_known_whole_and_what_lies_beyond_is_not_told() {
+    // Our business ends at 58 m.
+    let whole = [("c001", 57.0), ("c002", 59.0)];
+    let beyond = [("c002", 59.0), ("c003", 70.0)];
+    for (claims, told) in [(whole, 1), (beyond, 0)] {
+        let (mut engine, _) = street(33);
+        let mut actions = Vec::new();
+        for (name, x) in claims {
+            actions.extend(handle(&mut engine, Input::Delivery(&event_at(name, x)), 2_000));
+        }
+        actions.extend(handle(&mut engine, Input::Tick, 2_100));
+        let events = engine.site_events(at(2_200));
+        let joined: Vec<_> = events.iter().map(|event| event.claims.len()).collect();
+        assert_eq!((engine.consensus().len(), joined), (2, vec![2; told]), "{claims:?}");
+        let said = actions.iter().filter(|action| matches!(action, Action::Site(_))).count();
+        assert_eq!(said, told, "{claims:?}");
+    }
+    let (mut engine, _) = street(33);
+    handle(&mut engine, Input::Delivery(&event_at("c003", 84.0)), 2_000);
+    assert_eq!((engine.consensus().len(), engine.counters().far_events), (0, 1));
 }
 
 #[test]

@@ -30,7 +30,7 @@ struct Incident {
 }
 
 impl Consensus {
-    /// Every incident in the table as it stands, by its key.
+    /// Every incident that is this camera's business as it stands, by its key.
     pub fn events(&self, site: &dyn Site, now: Time) -> Vec<SiteEvent> {
         let mut seen: Vec<ClaimId> = Vec::new();
         let mut events = Vec::new();
@@ -38,7 +38,7 @@ impl Consensus {
             if !seen.contains(id)
                 && let Some(incident) = self.incident(id, site, now)
             {
-                events.extend(self.site_event(&incident));
+                events.extend(self.site_event(&incident).filter(|_| self.is_shown(&incident, site)));
                 seen.extend(incident.members);
             }
         }
@@ -73,8 +73,18 @@ impl Consensus {
             // The announcement may have changed which claim gives the key.
             incident = after;
         }
-        self.say(&incident, now, out);
+        if self.is_shown(&incident, site) {
+            self.say(&incident, now, out);
+        }
         incident.members
+    }
+
+    /// Whether surfaces hear of it: it is this camera's business, or they have heard of it.
+    fn is_shown(&self, incident: &Incident, site: &dyn Site) -> bool {
+        let mut cases = incident.members.iter().filter_map(|id| self.cases.get(id));
+        let key = incident.members.first().and_then(|id| self.cases.get(id));
+        key.is_some_and(|case| site.concerns(case.claim.latest.position_m()))
+            || cases.any(|case| case.said.is_some())
     }
 
     fn name_subjects(&mut self, id: &ClaimId, site: &dyn Site) {

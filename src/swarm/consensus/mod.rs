@@ -90,6 +90,9 @@ const GATHER: Duration = Duration::from_millis(250);
 /// What is decided anew by late votes waits this long: an announcement may be on its way with them.
 const SETTLE: Duration = Duration::from_secs(1);
 
+/// Claims that are farther apart than this are never joined directly, metres.
+pub const JOINED_WITHIN_M: f64 = claim::SUBJECT_WITHIN_M;
+
 /// How cameras agree.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Options {
@@ -122,6 +125,9 @@ pub trait Site {
     fn is_present(&self, camera: &CameraId) -> bool;
     /// Whether nothing it says counts.
     fn is_muted(&self, camera: &CameraId) -> bool;
+    /// Whether what happens at a place is this camera's business. What is not is followed only as far as it may be
+    /// one with what is, and nobody is told of it.
+    fn concerns(&self, at: Point) -> bool;
     /// Whether its metres are the site's.
     fn shares_ground(&self, camera: &CameraId) -> bool;
     /// The number on the site of who has this number on a camera.

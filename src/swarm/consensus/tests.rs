@@ -67,6 +67,9 @@ impl Site for Plaza {
     fn is_muted(&self, camera: &CameraId) -> bool {
         self.muted.contains(camera)
     }
+    fn concerns(&self, _: Point) -> bool {
+        true
+    }
     fn shares_ground(&self, _: &CameraId) -> bool {
         true
     }

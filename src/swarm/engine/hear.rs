@@ -125,7 +125,12 @@ impl Engine {
                     self.note_trust(m.camera_id.clone(), change, out);
                 }
             }
-            Message::Event(m) if !neighbours.concerns(m.position.point()) => on.counters.far_events += 1,
+            Message::Event(m)
+                if !neighbours.may_concern(m.position.point())
+                    && !consensus.knows(&m.camera_id, m.event_id.0) =>
+            {
+                on.counters.far_events += 1;
+            }
             Message::Event(m) => {
                 peers.event(m, on);
                 self.consult(consensus::Input::Event(m), now, out);

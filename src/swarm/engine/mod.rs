@@ -395,8 +395,9 @@ impl Engine {
 
     /// What happens on the site, by what the cameras agree on: every incident that is remembered, by key.
     pub fn site_events(&self, now: Time) -> Vec<SiteEvent> {
-        let Self { identity, peers, fusion, trust, .. } = self;
-        self.consensus.events(&Surroundings { identity, peers, fusion, trust, looks: self.looks() }, now)
+        let Self { identity, peers, fusion, trust, neighbours, .. } = self;
+        let looks = self.looks();
+        self.consensus.events(&Surroundings { identity, peers, fusion, trust, neighbours, looks }, now)
     }
 
     /// What the cameras agree on.
@@ -443,8 +444,9 @@ impl Engine {
     fn consult(&mut self, input: consensus::Input<'_>, now: Time, out: &mut Vec<Action>) {
         let mut decisions = std::mem::take(&mut self.decisions);
         let looks = self.looks();
-        let Self { identity, peers, fusion, consensus, trust, .. } = self;
-        consensus.handle(input, &Surroundings { identity, peers, fusion, trust, looks }, now, &mut decisions);
+        let Self { identity, peers, fusion, consensus, trust, neighbours, .. } = self;
+        let site = Surroundings { identity, peers, fusion, trust, neighbours, looks };
+        consensus.handle(input, &site, now, &mut decisions);
         for decision in decisions.drain(..) {
             match decision {
                 consensus::Action::Vote(vote) => {
