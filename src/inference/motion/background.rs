@@ -15,8 +15,9 @@
 
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg32;
+use wide::u8x16;
 
-use super::picture::{Grid, LANES, Picture, SPARSE_STEP, scaled_chroma};
+use super::picture::{Grid, LANES, Lane, Picture, SPARSE_STEP, apart, at_most, scaled_chroma};
 use super::window::Window;
 
 /// Values kept per pixel.
@@ -47,9 +48,6 @@ const GAIN_RANGE: std::ops::RangeInclusive<f32> = 0.4..=2.5;
 /// Steps of the gain per 1.0.
 const GAIN_STEPS: usize = 128;
 
-/// Samples that are handled together.
-type Lane = [u8; LANES];
-
 /// What [`SAMPLES`] pictures showed in a lane. What one look reads lies together: light first, which mostly
 /// is all that it takes.
 #[derive(Debug, Clone)]
@@ -67,36 +65,30 @@ impl Samples {
         [&mut self.luma[sample], cb, cr]
     }
 
-    /// Clears in `changed` what enough of the samples are near to.
-    #[inline(never)]
-    fn settle(&self, now: [&Lane; 3], radius: &Lane, changed: &mut Lane) {
-        let mut matches = [0_u8; LANES];
-        let mut few = *changed;
-        for luma in &self.luma {
-            let near = alike(now[0], luma, radius);
-            matches = std::array::from_fn(|k| matches[k] + (near[k] & 1));
-            few = std::array::from_fn(|k| changed[k] & u8::from(matches[k] < MATCHES_MIN));
-            if few == [0; LANES] {
+    /// What is left of `changed` (zeros and ones) where enough of the samples are near.
+    fn settle(&self, now: [u8x16; 3], radius: u8x16, changed: u8x16) -> u8x16 {
+        let enough = u8x16::splat(MATCHES_MIN);
+        let mut matches = u8x16::ZERO;
+        // As many as come from memory together.
+        for samples in self.luma.as_chunks::<4>().0 {
+            for &luma in samples {
+                // All ones are -1.
+                matches -= at_most(apart(now[0], u8x16::new(luma)), radius);
+            }
+            if changed & !at_most(enough, matches) == u8x16::ZERO {
                 break;
             }
         }
-        if few == *changed {
+        if changed & at_most(enough, matches) == u8x16::ZERO {
             // By their light alone they are not near.
-            return;
+            return changed;
         }
-        matches = [0; LANES];
-        for (luma, [cb, cr]) in self.luma.iter().zip(&self.chroma) {
-            let near = near(now, [luma, cb, cr], radius);
-            matches = std::array::from_fn(|k| matches[k] + (near[k] & 1));
+        matches = u8x16::ZERO;
+        for (&luma, &[cb, cr]) in self.luma.iter().zip(&self.chroma) {
+            matches -= near(now, [luma, cb, cr].map(u8x16::new), radius);
         }
-        *changed = std::array::from_fn(|k| changed[k] & u8::from(matches[k] < MATCHES_MIN));
+        changed & !at_most(enough, matches)
     }
-}
-
-/// All ones where these are equally bright.
-#[inline]
-fn alike(now: &Lane, then: &Lane, radius: &Lane) -> Lane {
-    std::array::from_fn(|k| u8::from(now[k].abs_diff(then[k]) <= radius[k]).wrapping_neg())
 }
 
 /// A lane that becomes a sample.
@@ -298,16 +290,16 @@ impl Background {
     ) -> usize {
         let [luma, mean, radius, active] =
             [&picture.planes[0], &self.mean[0], &self.radius, active].map(|p| p.as_chunks::<LANES>().0);
+        let sparse: Lane = std::array::from_fn(|k| u8::from(k.is_multiple_of(SPARSE_STEP)));
         let mut count = 0;
         let stride = self.grid.stride / LANES;
         for row in (0..self.grid.height).step_by(SPARSE_STEP) {
             for lane in 0..stride {
                 let i = row * stride + lane;
-                let off: Lane = std::array::from_fn(|k| {
-                    let off = luma[i][k].abs_diff(mean[i][k]) > radius[i][k];
-                    u8::from(off & k.is_multiple_of(SPARSE_STEP)) & active[i][k]
-                });
-                if off != [0; LANES] && !window.contains(row, lane * LANES) {
+                let [luma, mean, radius, active] = [luma[i], mean[i], radius[i], active[i]].map(u8x16::new);
+                let off = active & u8x16::new(sparse) & !at_most(apart(luma, mean), radius);
+                if off != u8x16::ZERO && !window.contains(row, lane * LANES) {
+                    let off = off.to_array();
                     count += (0..LANES).filter(|&k| off[k] != 0 && !restless(i * LANES + k)).count();
                 }
             }
@@ -316,22 +308,26 @@ impl Background {
     }
 
     /// Writes 1 where the picture, within the window, is not the background, 0 elsewhere in it and where
-    /// `active` is 0.
-    pub(super) fn classify(&self, picture: &Picture, window: Window, active: &[u8], changed: &mut [u8]) {
+    /// `active` is 0. Whether there are any.
+    pub(super) fn classify(&self, picture: &Picture, window: Window, active: &[u8], changed: &mut [u8]) -> bool {
         let [luma, cb, cr] = picture.planes.each_ref().map(|p| p.as_chunks::<LANES>().0);
         let mean = self.mean.each_ref().map(|p| p.as_chunks::<LANES>().0);
         let radius = self.radius.as_chunks::<LANES>().0;
         let active = active.as_chunks::<LANES>().0;
         let changed = changed.as_chunks_mut::<LANES>().0;
+        let mut any = u8x16::ZERO;
         for i in window.lanes(self.grid) {
-            let changed = &mut changed[i];
-            let now = [&luma[i], &cb[i], &cr[i]];
-            let near = near(now, [&mean[0][i], &mean[1][i], &mean[2][i]], &radius[i]);
-            *changed = std::array::from_fn(|k| !near[k] & active[i][k] & 1);
-            if *changed != [0; LANES] {
-                self.samples[i].settle(now, &radius[i], changed);
+            let now = [luma[i], cb[i], cr[i]].map(u8x16::new);
+            let then = mean.map(|plane| u8x16::new(plane[i]));
+            let radius = u8x16::new(radius[i]);
+            let mut off = u8x16::new(active[i]) & !near(now, then, radius);
+            if off != u8x16::ZERO {
+                off = self.samples[i].settle(now, radius, off);
+                any |= off;
             }
+            changed[i] = off.to_array();
         }
+        any != u8x16::ZERO
     }
 
     /// Learns from a picture, within the window: everywhere but under objects (`held`); mean only where
@@ -452,12 +448,12 @@ impl Background {
     fn keep(&mut self, picture: &Picture, held: &[u8], choice: Choice) {
         let (at, from) = (choice.at as usize, choice.from as usize);
         let kept = self.samples[at / LANES].planes_mut(choice.sample as usize);
-        let lanes = [at, from].map(|at| held[at..].first_chunk::<LANES>());
-        let [Some(held_here), Some(held_there)] = lanes else { return };
-        let as_is: Lane = std::array::from_fn(|k| (held_here[k] | held_there[k]).wrapping_neg());
+        let lane = |plane: &[u8], at: usize| plane[at..].first_chunk::<LANES>().map(|&lane| u8x16::new(lane));
+        let (Some(held_here), Some(held_there)) = (lane(held, at), lane(held, from)) else { return };
+        let free = (held_here | held_there).simd_eq(u8x16::ZERO);
         for (kept, plane) in kept.into_iter().zip(&picture.planes) {
-            let Some(now) = plane[from..].first_chunk::<LANES>() else { return };
-            *kept = std::array::from_fn(|k| kept[k] & as_is[k] | now[k] & !as_is[k]);
+            let Some(now) = lane(plane, from) else { return };
+            *kept = free.bitselect(now, u8x16::new(*kept)).to_array();
         }
     }
 }
@@ -465,13 +461,9 @@ impl Background {
 /// All ones where both luma and chroma are near. The two chroma differences together may be as large
 /// as the luma difference: colour carries less noise than light, after the codec's averaging.
 #[inline]
-fn near(now: [&Lane; 3], then: [&Lane; 3], radius: &Lane) -> Lane {
-    std::array::from_fn(|k| {
-        let [luma, cb, cr] = [0, 1, 2].map(|c| now[c][k].abs_diff(then[c][k]));
-        let light = luma <= radius[k];
-        let colour = cb.saturating_add(cr) <= radius[k];
-        u8::from(light & colour).wrapping_neg()
-    })
+fn near(now: [u8x16; 3], then: [u8x16; 3], radius: u8x16) -> u8x16 {
+    let colour = apart(now[1], then[1]).saturating_add(apart(now[2], then[2]));
+    at_most(apart(now[0], then[0]).max(colour), radius)
 }
 
 #[cfg(test)]
@@ -494,8 +486,12 @@ mod tests {
                 samples.planes_mut(sample).into_iter().enumerate().for_each(|(c, to)| *to = lane(3 * sample + c));
             }
             let now = [0, 1, 2].map(|c| lane(3 * SAMPLES + c));
-            let mut settled: Lane = std::array::from_fn(|k| changed[k]);
-            samples.settle(now.each_ref(), &[radius; LANES], &mut settled);
+            let settled = samples.settle(
+                now.map(u8x16::new),
+                u8x16::splat(radius),
+                u8x16::new(std::array::from_fn(|k| changed[k])),
+            );
+            let settled = settled.to_array();
             for k in 0..LANES {
                 let near = |sample: &usize| {
                     let off = [0, 1, 2].map(|c| u32::from(now[c][k].abs_diff(lane(3 * sample + c)[k])));

@@ -2,13 +2,17 @@
 //!
 //! Averaging `factor` x `factor` pixels into one cuts the sensor's noise and the work alike; what is
 //! lost, half a pixel of the work grid, is small against a person. Rows are padded to whole lanes of
-//! [`LANES`] samples, so that every loop over pixels runs over fixed-size arrays and vectorises.
+//! [`LANES`] samples, so that loops over pixels run over whole vectors.
+
+use wide::u8x16;
 
 use super::window::Window;
 use crate::model::{Chroma, Image, Size};
 
 /// Samples that are handled together; rows are padded to a multiple of this.
 pub(super) const LANES: usize = 16;
+/// So many samples next to one another in a row.
+pub(super) type Lane = [u8; LANES];
 
 /// Of what lies outside the window every so many-th row is loaded, light only.
 pub(super) const SPARSE_STEP: usize = 4;
@@ -101,6 +105,18 @@ impl Picture {
             *c = scaled_chroma(*c, i32::from(by));
         }
     }
+}
+
+/// How far apart samples are.
+#[inline]
+pub(super) fn apart(a: u8x16, b: u8x16) -> u8x16 {
+    a.saturating_sub(b) | b.saturating_sub(a)
+}
+
+/// All ones where a sample is no larger than another.
+#[inline]
+pub(super) fn at_most(a: u8x16, b: u8x16) -> u8x16 {
+    a.saturating_sub(b).simd_eq(u8x16::ZERO)
 }
 
 /// A chroma sample under light that is `by` / 256 as strong.

@@ -10,6 +10,7 @@
 use super::background::Background;
 use super::blobs::Blobs;
 use super::picture::{Grid, LANES, Picture};
+use super::window::Window;
 
 /// Seconds between two looks.
 const TICK_S: f32 = 0.5;
@@ -95,7 +96,7 @@ impl Review {
     }
 
     fn judge(&mut self, picture: &Picture, background: &mut Background, changed: &[u8]) {
-        self.blobs.find(&self.still, self.grid, 0..self.grid.height);
+        self.blobs.find(&self.still, self.grid, Window::whole(self.grid));
         let stride = self.grid.stride;
         for blob in 0..self.blobs.all.len() {
             let mut outline = Outline::default();

@@ -4,8 +4,6 @@
 //! frames but one a second; what stirs outside is noticed on a sparse grid and makes the frame a whole one.
 //! Columns are whole lanes, so that loops over pixels stay vectors.
 
-use std::ops::Range;
-
 use super::picture::{Grid, LANES};
 use crate::model::BBox;
 
@@ -68,6 +66,20 @@ impl Window {
         self == Self::whole(grid)
     }
 
+    /// Lanes of this that are not in another.
+    pub(super) fn without(self, other: Self, grid: Grid) -> impl Iterator<Item = usize> {
+        let stride = grid.stride / LANES;
+        (self.top..self.bottom).flat_map(move |row| {
+            let lanes = |from: usize, to: usize| row * stride + from / LANES..row * stride + to / LANES;
+            if (other.top..other.bottom).contains(&row) {
+                let (left, right) = (self.right.min(other.left), self.left.max(other.right));
+                lanes(self.left, left).chain(lanes(right, self.right))
+            } else {
+                lanes(self.left, self.right).chain(0..0)
+            }
+        })
+    }
+
     /// Whether this place is in it.
     pub(super) fn contains(self, row: usize, column: usize) -> bool {
         (self.top..self.bottom).contains(&row) && (self.left..self.right).contains(&column)
@@ -78,11 +90,6 @@ impl Window {
         let stride = grid.stride / LANES;
         (self.top..self.bottom)
             .flat_map(move |row| row * stride + self.left / LANES..row * stride + self.right / LANES)
-    }
-
-    /// All of its rows, over the whole width, in a plane.
-    pub(super) fn rows(self, grid: Grid) -> Range<usize> {
-        self.top * grid.stride..self.bottom * grid.stride
     }
 
     /// The same in pixels of the picture.
