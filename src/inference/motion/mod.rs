@@ -17,6 +17,7 @@
 
 mod background;
 mod blobs;
+mod field;
 mod flicker;
 mod light;
 mod mask;
@@ -25,7 +26,6 @@ mod picture;
 mod review;
 mod scale;
 mod silhouette;
-mod sums;
 #[cfg(test)]
 mod tests;
 mod vehicle;

@@ -12,15 +12,15 @@
 
 use std::ops::Range;
 
+use wide::{f32x8, i32x8};
+
 use super::blobs::Rect;
+use super::field::{BLOCK, Field};
 use super::picture::Grid;
 use super::scale::{Person, Scale};
-use super::sums::Sums;
 
 /// About so many places are tried for one rectangle: it bounds the time a frame takes.
 const PLACES_MAX: f32 = 2000.0;
-/// Places that are judged together.
-const BLOCK: usize = 8;
 /// A rectangle must explain this part of its own area that no other does.
 const NEW_MIN: f32 = 0.2;
 /// And be likelier by this than anything else, in nats per pixel.
@@ -29,7 +29,7 @@ const GAIN_MIN: f32 = 0.05;
 const BELOW_MAX: f32 = 0.7;
 
 /// A person-sized rectangle that explains a part of a group, relative to the group's corner.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Cover {
     pub(super) rect: Rect,
     pub(super) person: Person,
@@ -38,11 +38,11 @@ pub(super) struct Cover {
 /// A band of a person's rectangle and what it says: natural logarithms of how much likelier a set
 /// pixel, and a bare one, is there than anywhere (0.5), in the band's core and beside it.
 struct Zone {
-    /// Parts of the person's height, from the top.
-    top: f32,
-    bottom: f32,
-    /// Part of the width on either side that is not core.
-    inset: f32,
+    /// Parts of the person's height from the top, in percent.
+    top: isize,
+    bottom: isize,
+    /// Part of the width on either side that is not core, in percent.
+    inset: isize,
     core: (f32, f32),
     sides: (f32, f32),
 }
@@ -51,11 +51,11 @@ struct Zone {
 /// background's colour: the head (set 0.75, beside it 0.15), the trunk (0.8; 0.45), the legs (0.7; 0.3);
 /// above the head (0.15) and below the feet (0.3) something else begins.
 static ZONES: [Zone; 5] = [
-    Zone { top: -0.15, bottom: 0.0, inset: 0.25, core: (-1.2, 0.0), sides: (0.0, 0.0) },
-    Zone { top: 0.0, bottom: 0.15, inset: 0.3, core: (0.41, -0.69), sides: (-1.2, 0.53) },
-    Zone { top: 0.15, bottom: 0.5, inset: 0.2, core: (0.47, -0.92), sides: (-0.11, 0.10) },
-    Zone { top: 0.5, bottom: 1.0, inset: 0.2, core: (0.34, -0.51), sides: (-0.51, 0.34) },
-    Zone { top: 1.0, bottom: 1.1, inset: 0.2, core: (-0.51, 0.0), sides: (0.0, 0.0) },
+    Zone { top: -15, bottom: 0, inset: 25, core: (-1.2, 0.0), sides: (0.0, 0.0) },
+    Zone { top: 0, bottom: 15, inset: 30, core: (0.41, -0.69), sides: (-1.2, 0.53) },
+    Zone { top: 15, bottom: 50, inset: 20, core: (0.47, -0.92), sides: (-0.11, 0.10) },
+    Zone { top: 50, bottom: 100, inset: 20, core: (0.34, -0.51), sides: (-0.51, 0.34) },
+    Zone { top: 100, bottom: 110, inset: 20, core: (-0.51, 0.0), sides: (0.0, 0.0) },
 ];
 
 /// A row in which somebody may stand.
@@ -88,12 +88,12 @@ struct Band {
 impl Stand {
     fn new(foot: usize, person: Person, group: Rect, grid: Grid) -> Self {
         let foot = foot as isize;
-        let (width, height) = (person.width.round().max(2.0) as isize, person.height.round() as isize);
+        let rounded = |length: f32| (length + 0.5) as isize;
+        let (width, height) = (rounded(person.width).max(2), rounded(person.height));
         let beyond = |cut: bool| if cut { width / 2 } else { width / 4 };
         let (first, last) = (-beyond(group.left == 0), beyond(group.right == grid.width));
         let top = foot - height;
         let (highest, lowest) = (-(group.top as isize), (grid.height - group.top) as isize);
-        let part = |of: isize, part: f32| (of as f32 * part).round() as isize;
         let inside = |from: isize, to: isize| {
             let row = |row: isize| row.clamp(0, group.height() as isize) as usize;
             row(from)..row(to)
@@ -114,6 +114,11 @@ impl Stand {
         }
     }
 
+    /// Pixels of the person's rectangle.
+    fn area(&self) -> f32 {
+        self.width as f32 * self.height as f32
+    }
+
     fn cover(&self, left: isize, group: Rect) -> Cover {
         let column = |v: isize| v.clamp(0, group.width() as isize) as usize;
         let row = |v: isize| v.clamp(0, group.height() as isize) as usize;
@@ -125,6 +130,11 @@ impl Stand {
         };
         Cover { rect, person: self.person }
     }
+}
+
+/// So many percent of a length, rounded, halves away from zero.
+fn part(length: isize, percent: isize) -> isize {
+    (2 * length * percent + 100 * percent.signum()) / 200
 }
 
 /// The search in one group after the other.
@@ -177,54 +187,51 @@ impl Search {
     }
 
     /// The likeliest person of the group; none where nobody is likely.
-    pub(super) fn best(&self, sums: &Sums) -> Option<Cover> {
+    pub(super) fn best(&self, field: &Field) -> Option<Cover> {
         let mut best = Best { gain: GAIN_MIN, place: None };
         for at in (0..self.stands.len()).step_by(2) {
-            self.try_row(at, sums, &mut best);
+            self.try_row(at, field, &mut best);
         }
         let (at, _) = best.place?;
         for at in at.saturating_sub(1)..self.stands.len().min(at + 2) {
-            self.try_row(at, sums, &mut best);
+            self.try_row(at, field, &mut best);
         }
         best.place.map(|(at, left)| self.stands[at].cover(left, self.group))
     }
 
     /// Looks for a place in a row that gains more than the best so far.
-    fn try_row(&self, at: usize, sums: &Sums, best: &mut Best) {
+    fn try_row(&self, at: usize, field: &Field, best: &mut Best) {
         let stand = &self.stands[at];
-        let enough = NEW_MIN * (stand.width as f32 * stand.height as f32);
-        let row = Rect { left: 0, top: stand.rows.start, right: sums.columns, bottom: stand.rows.end };
-        if stand.lefts.is_empty() || sums.rest.within(row) < enough {
+        let row = Rect { left: 0, top: stand.rows.start, right: field.columns, bottom: stand.rows.end };
+        if stand.lefts.is_empty() || field.rest.within(row) < NEW_MIN * stand.area() {
             return;
         }
         let lefts = stand.lefts.clone();
         match self.step {
             // Known here, so that columns next to one another become vectors.
-            1 => lefts.step_by(BLOCK).for_each(|left| self.try_block(at, left, 1, enough, sums, best)),
-            step => {
-                lefts
-                    .step_by(BLOCK * step)
-                    .for_each(|left| self.try_block(at, left, step, enough, sums, best));
-            }
+            1 => lefts.step_by(BLOCK).for_each(|left| self.try_block(at, left, 1, field, best)),
+            step => lefts.step_by(BLOCK * step).for_each(|left| self.try_block(at, left, step, field, best)),
         }
     }
 
     /// The same in [`BLOCK`] places of a row.
     #[expect(clippy::inline_always, reason = "a step that is known makes vectors of it, and halves the time")]
     #[inline(always)]
-    fn try_block(&self, at: usize, left: isize, step: usize, enough: f32, sums: &Sums, best: &mut Best) {
+    fn try_block(&self, at: usize, left: isize, step: usize, field: &Field, best: &mut Best) {
         let stand = &self.stands[at];
-        let new = sums.rest.strip(&stand.rows, left);
-        let new = minus(new.at(stand.width, step), new.at(0, step));
-        if new.iter().all(|&new| new < enough) {
+        let new = counts(field.rest.strip(&stand.rows, left).within(0..stand.width, step));
+        let enough = new.simd_ge(f32x8::splat(NEW_MIN * stand.area()));
+        if enough.none() {
             return;
         }
-        let gains = self.gains(stand, left, step, sums);
-        let area = stand.width as f32 * stand.height as f32;
+        let gains = self.gains(stand, left, step, field) / f32x8::splat(stand.area());
+        if (enough & gains.simd_gt(f32x8::splat(best.gain))).none() {
+            return;
+        }
+        let enough = enough.to_bitmask();
         let places = (left..stand.lefts.end).step_by(step);
-        for ((left, gain), new) in places.zip(gains).zip(new) {
-            let gain = gain / area;
-            if gain > best.gain && new >= enough {
+        for (k, (left, gain)) in places.zip(gains.to_array()).enumerate() {
+            if gain > best.gain && enough >> k & 1 == 1 {
                 *best = Best { gain, place: Some((at, left)) };
             }
         }
@@ -233,42 +240,41 @@ impl Search {
     /// What the bands say of [`BLOCK`] places.
     #[expect(clippy::inline_always, reason = "a step that is known makes vectors of it, and halves the time")]
     #[inline(always)]
-    fn gains(&self, stand: &Stand, left: isize, step: usize, sums: &Sums) -> [f32; BLOCK] {
-        let (leftmost, rightmost) = (-(self.group.left as f32), (self.grid.width - self.group.left) as f32);
-        let mut gains = [0.0; BLOCK];
+    fn gains(&self, stand: &Stand, left: isize, step: usize, field: &Field) -> f32x8 {
+        let leftmost = f32x8::splat(-(self.group.left as f32));
+        let rightmost = f32x8::splat((self.grid.width - self.group.left) as f32);
+        let lefts = f32x8::new(std::array::from_fn(|k| (left + (k * step) as isize) as f32));
+        // How many of these columns lie in the picture.
+        let seen = |columns: &Range<usize>| {
+            let [from, to] = [columns.start, columns.end]
+                .map(|column| (lefts + column as f32).fast_max(leftmost).fast_min(rightmost));
+            to - from
+        };
+        let whole = 0..stand.width;
+        let whole_seen = seen(&whole);
+        let mut gains = f32x8::ZERO;
         for (band, zone) in stand.bands.iter().zip(&ZONES) {
-            let (core, core_end) = (band.inset, stand.width - band.inset);
-            let rest = sums.rest.strip(&band.rows, left);
-            let rest_core = minus(rest.at(core_end, step), rest.at(core, step));
+            let core = band.inset..stand.width - band.inset;
+            let rest = field.rest.strip(&band.rows, left);
+            let rest_core = counts(rest.within(core.clone(), step));
             if zone.is_outside() {
-                gains = std::array::from_fn(|k| gains[k] + rest_core[k] * zone.core.0);
+                gains += rest_core * zone.core.0;
                 continue;
             }
-            let set = sums.set.strip(&band.rows, left);
-            // Bare pixels of the picture left of a column.
-            let bare = |column: usize| -> [f32; BLOCK] {
-                let set: [f32; BLOCK] = set.at(column, step);
-                std::array::from_fn(|k| {
-                    let columns = (left as i32 + (column + k * step) as i32) as f32;
-                    band.seen * columns.max(leftmost).min(rightmost) - set[k]
-                })
-            };
-            let bare_core = minus(bare(core_end), bare(core));
-            let rest = minus(rest.at(stand.width, step), rest.at(0, step));
-            let bare = minus(bare(stand.width), bare(0));
-            gains = std::array::from_fn(|k| {
-                let core = rest_core[k] * zone.core.0 + bare_core[k] * zone.core.1;
-                let sides = (rest[k] - rest_core[k]) * zone.sides.0 + (bare[k] - bare_core[k]) * zone.sides.1;
-                gains[k] + core + sides
-            });
+            let rest = counts(rest.within(whole.clone(), step));
+            let set = field.set.strip(&band.rows, left);
+            let bare_core = seen(&core) * band.seen - counts(set.within(core, step));
+            let bare = whole_seen * band.seen - counts(set.within(whole.clone(), step));
+            gains += rest_core * zone.core.0 + bare_core * zone.core.1;
+            gains += (rest - rest_core) * zone.sides.0 + (bare - bare_core) * zone.sides.1;
         }
         gains
     }
 }
 
 #[inline]
-fn minus(a: [f32; BLOCK], b: [f32; BLOCK]) -> [f32; BLOCK] {
-    std::array::from_fn(|k| a[k] - b[k])
+fn counts(counts: i32x8) -> f32x8 {
+    counts.round_float()
 }
 
 impl Zone {
