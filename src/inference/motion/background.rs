@@ -13,9 +13,11 @@
 //! memory instead of one for each; and nothing is learned under an object, which is decided above, not here. Rates
 //! are per second, so that the frame rate does not matter.
 
+use std::ops::Range;
+
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg32;
-use wide::u8x16;
+use wide::{i8x16, i16x16, i32x4, u8x16, u16x16};
 
 use super::picture::{Grid, LANES, Lane, Picture, SPARSE_STEP, apart, at_most, scaled_chroma};
 use super::window::Window;
@@ -35,7 +37,7 @@ const RADIUS_MIN: u8 = 12;
 const RADIUS_MAX: u8 = 36;
 /// The radius in units of the mean absolute deviation: four standard deviations of normal noise
 /// (1.25 deviations each).
-const RADIUS_PER_DEVIATION: u32 = 5;
+const RADIUS_PER_DEVIATION: u16 = 5;
 /// The same in units of the median deviation (0.67 standard deviations of normal noise).
 const RADIUS_PER_MEDIAN: f32 = 6.0;
 /// Pixels looked at for gain and noise: every so many-th in both directions; for gain, which every frame needs,
@@ -150,7 +152,7 @@ impl Background {
     /// Begins anew: this picture is the background.
     pub(super) fn reset(&mut self, picture: &Picture) {
         self.age_s = 0.0;
-        self.deviation.fill(u16::from(RADIUS_MIN) * 256 / RADIUS_PER_DEVIATION as u16);
+        self.deviation.fill(u16::from(RADIUS_MIN) * 256 / RADIUS_PER_DEVIATION);
         self.radius.fill(RADIUS_MIN);
         self.floor = RADIUS_MIN;
         for row in 0..self.grid.height {
@@ -193,26 +195,31 @@ impl Background {
     /// How much brighter the picture is than the background, 1 where that cannot be said: the median
     /// ratio over pixels that are not `busy`. Neither an object nor a shadow moves the median.
     pub(super) fn gain(&self, picture: &Picture, busy: &[u8]) -> f32 {
-        // Neighbours mostly count to the same step, and one would wait for the other: they take turns.
-        let mut histograms = [[0_u32; 3 * GAIN_STEPS]; 2];
-        let mut count = 0;
+        // Neighbours mostly count to the same step, and one would wait for the other: they take turns. What the ends
+        // of the range clip says little about light, and counts to the last step.
+        const NO_STEP: usize = 3 * GAIN_STEPS;
+        let mut histograms = [[0_u32; NO_STEP + 1]; 2];
+        let [luma, mean, busy] =
+            [&picture.planes[0], &self.mean[0], busy].map(|plane| plane.as_chunks::<LANES>().0);
+        let stride = self.grid.stride / LANES;
         for row in (0..self.grid.height).step_by(2 * GAIN_STEP) {
-            let start = row * self.grid.stride;
-            for at in (start..start + self.grid.width).step_by(GAIN_STEP) {
-                let (now, mean) = (u32::from(picture.planes[0][at]), u32::from(self.mean[0][at]));
-                // The ends of the range are clipped and say little about light.
-                if busy[at] == 0 && (24..=230).contains(&mean) && (12..=245).contains(&now) {
-                    let step = (now * GAIN_STEPS as u32 + mean / 2) / mean;
-                    histograms[count as usize % 2][(step as usize).min(3 * GAIN_STEPS - 1)] += 1;
-                    count += 1;
+            for i in row * stride..(row + 1) * stride {
+                let (now, mean, busy) = (sparse(&luma[i]), sparse(&mean[i]), sparse(&busy[i]));
+                let is_clear = busy.simd_eq(0) & mean.simd_ge(24) & mean.simd_le(230) & now.simd_ge(12) & now.simd_le(245);
+                let step = (now * GAIN_STEPS as i32 + (mean >> 1_u32)).round_float() / mean.round_float();
+                let step = is_clear.select(step.trunc_int().min(i32x4::splat(NO_STEP as i32 - 1)), i32x4::splat(NO_STEP as i32));
+                for (k, step) in step.to_array().into_iter().enumerate() {
+                    histograms[k % 2][step as usize] += 1;
                 }
             }
         }
+        let [histogram, other] = &mut histograms;
+        histogram.iter_mut().zip(other).for_each(|(n, other)| *n += *other);
+        let histogram = &histogram[..NO_STEP];
+        let count: u32 = histogram.iter().sum();
         if count < GAIN_PIXELS_MIN {
             return 1.0;
         }
-        let [histogram, other] = &mut histograms;
-        histogram.iter_mut().zip(other).for_each(|(n, other)| *n += *other);
         let mut below = 0;
         let median = histogram.iter().position(|&n| {
             below += n;
@@ -316,16 +323,21 @@ impl Background {
         let active = active.as_chunks::<LANES>().0;
         let changed = changed.as_chunks_mut::<LANES>().0;
         let mut any = u8x16::ZERO;
-        for i in window.lanes(self.grid) {
-            let now = [luma[i], cb[i], cr[i]].map(u8x16::new);
-            let then = mean.map(|plane| u8x16::new(plane[i]));
-            let radius = u8x16::new(radius[i]);
-            let mut off = u8x16::new(active[i]) & !near(now, then, radius);
-            if off != u8x16::ZERO {
-                off = self.samples[i].settle(now, radius, off);
-                any |= off;
+        for row in window.lanes(self.grid) {
+            let [luma, cb, cr, mean_luma, mean_cb, mean_cr, radius, active] =
+                [luma, cb, cr, mean[0], mean[1], mean[2], radius, active].map(|plane| &plane[row.clone()]);
+            let (changed, samples) = (&mut changed[row.clone()], &self.samples[row.clone()]);
+            for i in 0..row.len() {
+                let now = [u8x16::new(luma[i]), u8x16::new(cb[i]), u8x16::new(cr[i])];
+                let then = [u8x16::new(mean_luma[i]), u8x16::new(mean_cb[i]), u8x16::new(mean_cr[i])];
+                let radius = u8x16::new(radius[i]);
+                let mut off = u8x16::new(active[i]) & !near(now, then, radius);
+                if off != u8x16::ZERO {
+                    off = samples[i].settle(now, radius, off);
+                    any |= off;
+                }
+                changed[i] = off.to_array();
             }
-            changed[i] = off.to_array();
         }
         any != u8x16::ZERO
     }
@@ -347,57 +359,42 @@ impl Background {
         // At first the mean is an average over all frames so far.
         let life_s = MEAN_LIFE_S.min(self.age_s.max(0.5));
         let rate = 1.0 - (-dt_s * MEAN_ROWS as f32 / life_s).exp();
-        let stride = self.grid.stride;
-        for row in (self.phase..self.grid.height).step_by(MEAN_ROWS) {
-            if !(window.top..window.bottom).contains(&row) {
-                continue;
+        for (row, lanes) in (window.top..).zip(window.lanes(self.grid)) {
+            if row % MEAN_ROWS == self.phase {
+                self.learn_mean(picture, held, changed, lanes, (rate * 65536.0) as u16);
             }
-            self.learn_mean(
-                picture,
-                held,
-                changed,
-                row * stride + window.left..row * stride + window.right,
-                (rate * 65536.0) as i32,
-            );
         }
         self.phase = (self.phase + 1) % MEAN_ROWS;
         self.learn_samples(picture, window, held, dt_s);
     }
 
-    fn learn_mean(
-        &mut self,
-        picture: &Picture,
-        held: &[u8],
-        changed: &[u8],
-        row: std::ops::Range<usize>,
-        rate: i32,
-    ) {
-        let (held, changed) = (&held[row.clone()], &changed[row.clone()]);
-        let toward = |fine: u16, target: i32, rate: i32| {
-            let fine = i32::from(fine);
-            // Half of the 16 bits first, so that it stays within 32.
-            (fine + ((((target - fine) >> 4) * (rate >> 4)) >> 8)) as u16
-        };
-        let now = &picture.planes[0][row.clone()];
-        let mean = &self.mean[0][row.clone()];
-        let noise = self.deviation[row.clone()].iter_mut().zip(&mut self.radius[row.clone()]);
-        for (((noise, &now), &mean), &held) in noise.zip(now).zip(mean).zip(held) {
-            let (deviation, radius) = noise;
+    /// Learns mean and noise in some lanes of a row; `rate` in 1/65536.
+    fn learn_mean(&mut self, picture: &Picture, held: &[u8], changed: &[u8], lanes: Range<usize>, rate: u16) {
+        let [held, changed] = [held, changed].map(|plane| &plane.as_chunks::<LANES>().0[lanes.clone()]);
+        let rate_where = |free: u8x16| i16x16::from_i8x16(free.cast_signed()).cast_unsigned() & u16x16::splat(rate);
+        let (least, most) = (u8x16::splat(self.floor), u8x16::splat(RADIUS_MAX));
+        let now = &picture.planes[0].as_chunks::<LANES>().0[lanes.clone()];
+        let mean = &self.mean[0].as_chunks::<LANES>().0[lanes.clone()];
+        let deviation = &mut self.deviation.as_chunks_mut::<LANES>().0[lanes.clone()];
+        let radius = &mut self.radius.as_chunks_mut::<LANES>().0[lanes.clone()];
+        for i in 0..lanes.len() {
             // What flickers without being an object is noise too, so `changed` does not matter here.
-            let off = i32::from(now.abs_diff(mean).min(RADIUS_MAX)) << 8;
-            let rate = if held == 0 { rate } else { 0 };
-            *deviation = toward(*deviation, off, rate);
-            let wide = (u32::from(*deviation) * RADIUS_PER_DEVIATION) >> 8;
-            *radius = wide.clamp(u32::from(self.floor), u32::from(RADIUS_MAX)) as u8;
+            let free = u8x16::new(held[i]).simd_eq(u8x16::ZERO);
+            let off = u16x16::from(apart(u8x16::new(now[i]), u8x16::new(mean[i])).min(most)) << 8_u32;
+            let noise = toward(u16x16::new(deviation[i]), off, rate_where(free));
+            deviation[i] = noise.to_array();
+            radius[i] = narrow((noise * u16x16::splat(RADIUS_PER_DEVIATION)) >> 8_u32).max(least).min(most).to_array();
         }
         for c in 0..3 {
-            let now = &picture.planes[c][row.clone()];
-            let fine = self.fine[c][row.clone()].iter_mut().zip(&mut self.mean[c][row.clone()]);
-            for (((fine, &now), &held), &changed) in fine.zip(now).zip(held).zip(changed) {
-                let (fine, mean) = fine;
-                let rate = if held | changed == 0 { rate } else { 0 };
-                *fine = toward(*fine, i32::from(now) << 8 | 128, rate);
-                *mean = (*fine >> 8) as u8;
+            let now = &picture.planes[c].as_chunks::<LANES>().0[lanes.clone()];
+            let fine = &mut self.fine[c].as_chunks_mut::<LANES>().0[lanes.clone()];
+            let mean = &mut self.mean[c].as_chunks_mut::<LANES>().0[lanes.clone()];
+            for i in 0..lanes.len() {
+                let free = (u8x16::new(held[i]) | u8x16::new(changed[i])).simd_eq(u8x16::ZERO);
+                let target = u16x16::from(u8x16::new(now[i])) << 8_u32 | u16x16::splat(128);
+                let moved = toward(u16x16::new(fine[i]), target, rate_where(free));
+                fine[i] = moved.to_array();
+                mean[i] = narrow(moved >> 8_u32).to_array();
             }
         }
     }
@@ -458,6 +455,25 @@ impl Background {
     }
 }
 
+/// Every [`GAIN_STEP`]-th sample.
+#[inline]
+fn sparse(lane: &Lane) -> i32x4 {
+    i32x4::new(std::array::from_fn(|k| i32::from(lane[k * GAIN_STEP])))
+}
+
+/// A mean that moves toward a target by the part `rate`, in 1/65536, of what is missing, rounded down.
+#[inline]
+fn toward(mean: u16x16, target: u16x16, rate: u16x16) -> u16x16 {
+    let (up, down) = (target.saturating_sub(mean), mean.saturating_sub(target));
+    mean + up.mul_keep_high(rate) - down.mul_keep_high(rate)
+}
+
+/// The low bytes.
+#[inline]
+fn narrow(values: u16x16) -> u8x16 {
+    i8x16::from_i16x16_truncate(values.cast_signed()).cast_unsigned()
+}
+
 /// All ones where both luma and chroma are near. The two chroma differences together may be as large
 /// as the luma difference: colour carries less noise than light, after the codec's averaging.
 #[inline]
@@ -474,6 +490,14 @@ mod tests {
     use crate::model::Size;
 
     proptest! {
+        #[test]
+        fn a_mean_moves_by_its_part_toward_its_target_and_never_past_it(mean: u16, target: u16, rate: u16) {
+            let [moved, ..] = toward(u16x16::splat(mean), u16x16::splat(target), u16x16::splat(rate)).to_array();
+            let missing = f64::from(mean.abs_diff(target)) * (1.0 - f64::from(rate) / 65536.0);
+            prop_assert_eq!(f64::from(moved.abs_diff(target)), missing.ceil());
+            prop_assert!((mean.min(target)..=mean.max(target)).contains(&moved));
+        }
+
         #[test]
         fn a_pixel_that_enough_samples_resemble_has_not_changed(
             values in prop::collection::vec(90_u8..130, 3 * LANES * (SAMPLES + 1)),

@@ -36,7 +36,7 @@ pub(super) fn remove(
         [changed, &picture.planes[0], &background.mean[0]].map(|plane| plane.as_chunks::<LANES>().0);
     let objects = objects.as_chunks_mut::<LANES>().0;
     let mut count = 0;
-    for i in window.lanes(grid) {
+    for i in window.lanes(grid).flatten() {
         let lane = u8x16::new(lanes[i]).simd_eq(u8x16::ONE);
         let object = &mut objects[i];
         *object = lanes[i];

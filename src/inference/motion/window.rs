@@ -4,6 +4,8 @@
 //! frames but one a second; what stirs outside is noticed on a sparse grid and makes the frame a whole one.
 //! Columns are whole lanes, so that loops over pixels stay vectors.
 
+use std::ops::Range;
+
 use super::picture::{Grid, LANES};
 use crate::model::BBox;
 
@@ -85,11 +87,11 @@ impl Window {
         (self.top..self.bottom).contains(&row) && (self.left..self.right).contains(&column)
     }
 
-    /// Its lanes in a plane that is cut into lanes.
-    pub(super) fn lanes(self, grid: Grid) -> impl Iterator<Item = usize> {
+    /// Its lanes in a plane that is cut into lanes, row by row.
+    pub(super) fn lanes(self, grid: Grid) -> impl Iterator<Item = Range<usize>> {
         let stride = grid.stride / LANES;
         (self.top..self.bottom)
-            .flat_map(move |row| row * stride + self.left / LANES..row * stride + self.right / LANES)
+            .map(move |row| row * stride + self.left / LANES..row * stride + self.right / LANES)
     }
 
     /// The same in pixels of the picture.
@@ -111,7 +113,7 @@ mod tests {
         let grid = Grid::new(Size { width: 480, height: 360 });
         let window = Window::around(&[BBox::new(40.0, 40.0, 40.0, 80.0)], grid);
         assert_eq!(window, Window { top: 8, bottom: 72, left: 0, right: 64 });
-        assert_eq!(window.lanes(grid).count(), 64 * 4);
+        assert_eq!(window.lanes(grid).flatten().count(), 64 * 4);
         assert!(window.contains(8, 0) && !window.contains(7, 0) && !window.contains(8, 64));
         assert_eq!(window.bbox(grid), BBox::new(0.0, 16.0, 128.0, 128.0));
     }
