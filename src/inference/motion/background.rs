@@ -198,7 +198,7 @@ impl Background {
         // Neighbours mostly count to the same step, and one would wait for the other: they take turns. What the ends
         // of the range clip says little about light, and counts to the last step.
         const NO_STEP: usize = 3 * GAIN_STEPS;
-        let mut histograms = [[0_u32; NO_STEP + 1]; 2];
+        let mut histograms = [[0_u16; NO_STEP + 1]; LANES / GAIN_STEP];
         let [luma, mean, busy] =
             [&picture.planes[0], &self.mean[0], busy].map(|plane| plane.as_chunks::<LANES>().0);
         let stride = self.grid.stride / LANES;
@@ -208,14 +208,13 @@ impl Background {
                 let is_clear = busy.simd_eq(0) & mean.simd_ge(24) & mean.simd_le(230) & now.simd_ge(12) & now.simd_le(245);
                 let step = (now * GAIN_STEPS as i32 + (mean >> 1_u32)).round_float() / mean.round_float();
                 let step = is_clear.select(step.trunc_int().min(i32x4::splat(NO_STEP as i32 - 1)), i32x4::splat(NO_STEP as i32));
-                for (k, step) in step.to_array().into_iter().enumerate() {
-                    histograms[k % 2][step as usize] += 1;
+                for (histogram, step) in histograms.iter_mut().zip(step.to_array()) {
+                    histogram[step as usize] += 1;
                 }
             }
         }
-        let [histogram, other] = &mut histograms;
-        histogram.iter_mut().zip(other).for_each(|(n, other)| *n += *other);
-        let histogram = &histogram[..NO_STEP];
+        let histogram: [u32; NO_STEP] =
+            std::array::from_fn(|step| histograms.iter().map(|histogram| u32::from(histogram[step])).sum());
         let count: u32 = histogram.iter().sum();
         if count < GAIN_PIXELS_MIN {
             return 1.0;
@@ -328,12 +327,12 @@ impl Background {
                 [luma, cb, cr, mean[0], mean[1], mean[2], radius, active].map(|plane| &plane[row.clone()]);
             let (changed, samples) = (&mut changed[row.clone()], &self.samples[row.clone()]);
             for i in 0..row.len() {
-                let now = [u8x16::new(luma[i]), u8x16::new(cb[i]), u8x16::new(cr[i])];
+                let now = || [u8x16::new(luma[i]), u8x16::new(cb[i]), u8x16::new(cr[i])];
                 let then = [u8x16::new(mean_luma[i]), u8x16::new(mean_cb[i]), u8x16::new(mean_cr[i])];
                 let radius = u8x16::new(radius[i]);
-                let mut off = u8x16::new(active[i]) & !near(now, then, radius);
+                let mut off = u8x16::new(active[i]) & !near(now(), then, radius);
                 if off != u8x16::ZERO {
-                    off = samples[i].settle(now, radius, off);
+                    off = samples[i].settle(now(), radius, off);
                     any |= off;
                 }
                 changed[i] = off.to_array();
@@ -409,30 +408,31 @@ impl Background {
         // Gaps between chosen lanes are even random numbers of the wanted mean. Every other time a lane learns what it
         // shows itself, otherwise what is next door (the paper's 3.3): never both at once, for two alike are background.
         let gap = (1.0 / rate) as u32;
-        let columns = (window.right - window.left) / LANES;
-        let lanes = columns * (window.bottom - window.top);
+        let columns = ((window.right - window.left) / LANES) as u32;
         self.chosen.clear();
-        let mut next = self.rng.next_u32() % gap;
-        while (next as usize) < lanes {
-            let (row, lane) = (window.top + next as usize / columns, next as usize % columns);
-            let column = window.left + lane * LANES;
+        let (mut row, mut lane) = (window.top, self.rng.next_u32() % gap);
+        loop {
+            row += (lane / columns) as usize;
+            lane %= columns;
+            if row >= window.bottom {
+                break;
+            }
+            let column = window.left + lane as usize * LANES;
             let random = self.rng.next_u32();
             // Beyond the border there is nothing.
             let y = (row + (random >> 16) as usize % 3).saturating_sub(1).min(grid.height - 1);
             let inner = column > 0 && column + LANES < grid.width;
             let x = if inner { column + (random >> 8) as usize % 3 - 1 } else { column };
-            let at = (row * grid.stride + column) as u32;
-            self.chosen.push(Choice {
-                at,
-                from: if random & SAMPLES as u32 == 0 { at } else { (y * grid.stride + x) as u32 },
-                sample: random & (SAMPLES as u32 - 1),
-            });
-            next += 1 + ((u64::from(random.rotate_left(11)) * u64::from(gap)) >> 32) as u32;
+            let at = row * grid.stride + column;
+            let from = if random & SAMPLES as u32 == 0 { at } else { y * grid.stride + x };
+            let sample = random as usize % SAMPLES;
+            self.chosen.push(Choice { at: at as u32, from: from as u32, sample: sample as u32 });
+            lane += 1 + ((u64::from(random.rotate_left(11)) * u64::from(gap)) >> 32) as u32;
         }
         // They lie far apart, and each would wait for the memory by itself: so one byte of each is asked for first.
         let fetched = self.chosen.iter().fold(0, |all, choice| {
             let Samples { luma, chroma } = &self.samples[choice.at as usize / LANES];
-            let sample = choice.sample as usize;
+            let sample = choice.sample as usize % SAMPLES;
             all ^ luma[sample][0] ^ chroma[sample][0][0]
         });
         std::hint::black_box(fetched);
@@ -458,7 +458,8 @@ impl Background {
 /// Every [`GAIN_STEP`]-th sample.
 #[inline]
 fn sparse(lane: &Lane) -> i32x4 {
-    i32x4::new(std::array::from_fn(|k| i32::from(lane[k * GAIN_STEP])))
+    let samples = lane.as_chunks::<GAIN_STEP>().0;
+    i32x4::new(std::array::from_fn(|k| i32::from_le_bytes(samples[k]))) & i32x4::splat(0xFF)
 }
 
 /// A mean that moves toward a target by the part `rate`, in 1/65536, of what is missing, rounded down.

@@ -36,26 +36,31 @@ pub(super) fn remove(
         [changed, &picture.planes[0], &background.mean[0]].map(|plane| plane.as_chunks::<LANES>().0);
     let objects = objects.as_chunks_mut::<LANES>().0;
     let mut count = 0;
-    for i in window.lanes(grid).flatten() {
-        let lane = u8x16::new(lanes[i]).simd_eq(u8x16::ONE);
-        let object = &mut objects[i];
-        *object = lanes[i];
-        if !lane.any() {
-            continue;
-        }
-        let (row, left) = (i * LANES / grid.stride, i * LANES % grid.stride);
-        let candidates = lane & may_be_light(u8x16::new(now[i]), u8x16::new(then[i]));
-        let mut bits = candidates.to_bitmask();
-        while bits != 0 && rows.contains(&row) {
-            let k = bits.trailing_zeros() as usize;
-            bits &= bits - 1;
-            if columns.contains(&(left + k)) && is_light(picture, background, changed, i * LANES + k) {
-                object[k] = 0;
+    for (row, here) in (window.top..).zip(window.lanes(grid)) {
+        let first = here.start;
+        let (lanes, now, then) = (&lanes[here.clone()], &now[here.clone()], &then[here.clone()]);
+        let objects = &mut objects[here];
+        for i in 0..lanes.len() {
+            objects[i] = lanes[i];
+            let lane = u8x16::new(lanes[i]).simd_eq(u8x16::ONE);
+            if lane == u8x16::ZERO {
+                continue;
+            }
+            count += lanes[i].iter().map(|&set| u32::from(set)).sum::<u32>();
+            let mut candidates = (lane & may_be_light(u8x16::new(now[i]), u8x16::new(then[i]))).to_bitmask();
+            while candidates != 0 && rows.contains(&row) {
+                let k = candidates.trailing_zeros() as usize;
+                candidates &= candidates - 1;
+                let column = window.left + i * LANES + k;
+                let at = (first + i) * LANES + k;
+                if columns.contains(&column) && is_light(picture, background, changed, at) {
+                    objects[i][k] = 0;
+                    count -= 1;
+                }
             }
         }
-        count += object.iter().map(|&set| usize::from(set)).sum::<usize>();
     }
-    count
+    count as usize
 }
 
 /// All ones where a background that is bright enough to tell shows by as much more or less light as shadows and
