@@ -58,6 +58,9 @@ static ZONES: [Zone; 5] = [
     Zone { top: 100, bottom: 110, inset: 20, core: (-0.51, 0.0), sides: (0.0, 0.0) },
 ];
 
+/// The most that a set pixel says for somebody, in nats.
+const SET_MOST: f32 = 0.47;
+
 /// A row in which somebody may stand.
 #[derive(Debug)]
 struct Stand {
@@ -72,6 +75,8 @@ struct Stand {
     rows: Range<usize>,
     /// The [`ZONES`].
     bands: [Band; ZONES.len()],
+    /// The most that bare pixels say for somebody here, in nats.
+    bare_most: f32,
 }
 
 /// A [`Zone`] of somebody who stands in a certain row.
@@ -88,7 +93,6 @@ struct Band {
 impl Stand {
     fn new(foot: usize, person: Person, group: Rect, grid: Grid) -> Self {
         let foot = foot as isize;
-        let rounded = |length: f32| (length + 0.5) as isize;
         let (width, height) = (rounded(person.width).max(2), rounded(person.height));
         let beyond = |cut: bool| if cut { width / 2 } else { width / 4 };
         let (first, last) = (-beyond(group.left == 0), beyond(group.right == grid.width));
@@ -103,6 +107,7 @@ impl Stand {
             let seen = (to.min(lowest) - from.max(highest)).max(0) as f32;
             Band { rows: inside(from, to), seen, inset: part(width, zone.inset) as usize }
         });
+        let bare_most = |(zone, band): (&Zone, &Band)| zone.sides.1 * band.seen * (2 * band.inset) as f32;
         Self {
             foot,
             person,
@@ -110,6 +115,7 @@ impl Stand {
             height,
             lefts: first..group.width() as isize - width + last + 1,
             rows: inside(top, foot),
+            bare_most: ZONES.iter().zip(&bands).map(bare_most).sum(),
             bands,
         }
     }
@@ -117,6 +123,13 @@ impl Stand {
     /// Pixels of the person's rectangle.
     fn area(&self) -> f32 {
         self.width as f32 * self.height as f32
+    }
+
+    /// With fewer new pixels than this nobody is likelier than that gain.
+    fn new_least(&self, gain: f32) -> f32 {
+        // A pixel less, for rounding.
+        let likely = (gain * self.area() - self.bare_most) / SET_MOST - 1.0;
+        likely.max(NEW_MIN * self.area())
     }
 
     fn cover(&self, left: isize, group: Rect) -> Cover {
@@ -132,6 +145,10 @@ impl Stand {
     }
 }
 
+fn rounded(length: f32) -> isize {
+    (length + 0.5) as isize
+}
+
 /// So many percent of a length, rounded, halves away from zero.
 fn part(length: isize, percent: isize) -> isize {
     (2 * length * percent + 100 * percent.signum()) / 200
@@ -142,7 +159,9 @@ fn part(length: isize, percent: isize) -> isize {
 pub(super) struct Search {
     grid: Grid,
     group: Rect,
-    /// The lowest first.
+    /// Rows in which feet may be, the lowest first, and whose.
+    feet: Vec<(usize, Person)>,
+    /// Every other one.
     stands: Vec<Stand>,
     /// From one left column that is tried to the next.
     step: usize,
@@ -155,7 +174,8 @@ impl Search {
         Self {
             grid,
             group: Rect { left: 0, top: 0, right: 0, bottom: 0 },
-            stands: Vec::with_capacity(rows),
+            feet: Vec::with_capacity(rows),
+            stands: Vec::with_capacity(rows.div_ceil(2)),
             step: 1,
         }
     }
@@ -164,6 +184,7 @@ impl Search {
     /// take long.
     pub(super) fn begin(&mut self, group: Rect, scale: &Scale) {
         self.group = group;
+        self.feet.clear();
         self.stands.clear();
         let middle = (group.left + group.right) as f32 / 2.0;
         let Some(whole) = scale.person(middle, group.bottom as f32) else { return };
@@ -173,54 +194,59 @@ impl Search {
         let below = if group.bottom == self.grid.height { BELOW_MAX * whole.height } else { 0.0 } as usize;
         for foot in (1..=group.height() + below).rev().step_by((dy * crowd) as usize) {
             let Some(person) = scale.person(middle, (group.top + foot) as f32) else { break };
-            self.stands.push(Stand::new(foot, person, group, self.grid));
+            self.feet.push((foot, person));
         }
+        let every_other = (0..self.feet.len()).step_by(2);
+        self.stands.extend(every_other.map(|at| {
+            let (foot, person) = self.feet[at];
+            Stand::new(foot, person, group, self.grid)
+        }));
     }
 
     /// Columns beyond the group that are looked at.
     pub(super) fn beyond(&self) -> usize {
-        let beyond = |stand: &Stand| {
-            let right = stand.lefts.end - 1 + stand.width as isize - self.group.width() as isize;
-            right.max(-stand.lefts.start).max(0) as usize
-        };
-        self.stands.iter().map(beyond).max().unwrap_or(0) + BLOCK * self.step
+        let widest = self.feet.iter().fold(2.0_f32, |widest, (_, person)| widest.max(person.width));
+        rounded(widest) as usize / 2 + BLOCK * self.step
     }
 
     /// The likeliest person of the group; none where nobody is likely.
     pub(super) fn best(&self, field: &Field) -> Option<Cover> {
-        let mut best = Best { gain: GAIN_MIN, place: None };
-        for at in (0..self.stands.len()).step_by(2) {
-            self.try_row(at, field, &mut best);
+        let mut best = Best { gain: GAIN_MIN, cover: None };
+        let mut likeliest = None;
+        for (i, stand) in self.stands.iter().enumerate() {
+            if self.try_row(stand, field, &mut best) {
+                likeliest = Some(2 * i);
+            }
         }
-        let (at, _) = best.place?;
-        for at in at.saturating_sub(1)..self.stands.len().min(at + 2) {
-            self.try_row(at, field, &mut best);
+        let at = likeliest?;
+        for &(foot, person) in at.checked_sub(1).into_iter().chain([at + 1]).filter_map(|at| self.feet.get(at)) {
+            self.try_row(&Stand::new(foot, person, self.group, self.grid), field, &mut best);
         }
-        best.place.map(|(at, left)| self.stands[at].cover(left, self.group))
+        best.cover
     }
 
-    /// Looks for a place in a row that gains more than the best so far.
-    fn try_row(&self, at: usize, field: &Field, best: &mut Best) {
-        let stand = &self.stands[at];
+    /// Looks for a place in a row that gains more than the best so far; whether there is one.
+    fn try_row(&self, stand: &Stand, field: &Field, best: &mut Best) -> bool {
         let row = Rect { left: 0, top: stand.rows.start, right: field.columns, bottom: stand.rows.end };
-        if stand.lefts.is_empty() || field.rest.within(row) < NEW_MIN * stand.area() {
-            return;
+        let before = best.gain;
+        if stand.lefts.is_empty() || field.rest.within(row) < stand.new_least(before) {
+            return false;
         }
         let lefts = stand.lefts.clone();
         match self.step {
             // Known here, so that columns next to one another become vectors.
-            1 => lefts.step_by(BLOCK).for_each(|left| self.try_block(at, left, 1, field, best)),
-            step => lefts.step_by(BLOCK * step).for_each(|left| self.try_block(at, left, step, field, best)),
+            1 => lefts.step_by(BLOCK).for_each(|left| self.try_block(stand, left, 1, field, best)),
+            step => lefts.step_by(BLOCK * step).for_each(|left| self.try_block(stand, left, step, field, best)),
         }
+        best.gain > before
     }
 
     /// The same in [`BLOCK`] places of a row.
     #[expect(clippy::inline_always, reason = "a step that is known makes vectors of it, and halves the time")]
     #[inline(always)]
-    fn try_block(&self, at: usize, left: isize, step: usize, field: &Field, best: &mut Best) {
-        let stand = &self.stands[at];
+    fn try_block(&self, stand: &Stand, left: isize, step: usize, field: &Field, best: &mut Best) {
         let new = counts(field.rest.strip(&stand.rows, left).within(0..stand.width, step));
-        let enough = new.simd_ge(f32x8::splat(NEW_MIN * stand.area()));
+        let enough = new.simd_ge(f32x8::splat(stand.new_least(best.gain)));
         if enough.none() {
             return;
         }
@@ -232,7 +258,7 @@ impl Search {
         let places = (left..stand.lefts.end).step_by(step);
         for (k, (left, gain)) in places.zip(gains.to_array()).enumerate() {
             if gain > best.gain && enough >> k & 1 == 1 {
-                *best = Best { gain, place: Some((at, left)) };
+                *best = Best { gain, cover: Some(stand.cover(left, self.group)) };
             }
         }
     }
@@ -284,8 +310,8 @@ impl Zone {
     }
 }
 
-/// The likeliest place so far: row of the stands and left column.
+/// The likeliest person so far.
 struct Best {
     gain: f32,
-    place: Option<(usize, isize)>,
+    cover: Option<Cover>,
 }
