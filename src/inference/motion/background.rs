@@ -205,9 +205,16 @@ impl Background {
         for row in (0..self.grid.height).step_by(2 * GAIN_STEP) {
             for i in row * stride..(row + 1) * stride {
                 let (now, mean, busy) = (sparse(&luma[i]), sparse(&mean[i]), sparse(&busy[i]));
-                let is_clear = busy.simd_eq(0) & mean.simd_ge(24) & mean.simd_le(230) & now.simd_ge(12) & now.simd_le(245);
+                let is_clear = busy.simd_eq(0)
+                    & mean.simd_ge(24)
+                    & mean.simd_le(230)
+                    & now.simd_ge(12)
+                    & now.simd_le(245);
                 let step = (now * GAIN_STEPS as i32 + (mean >> 1_u32)).round_float() / mean.round_float();
-                let step = is_clear.select(step.trunc_int().min(i32x4::splat(NO_STEP as i32 - 1)), i32x4::splat(NO_STEP as i32));
+                let step = is_clear.select(
+                    step.trunc_int().min(i32x4::splat(NO_STEP as i32 - 1)),
+                    i32x4::splat(NO_STEP as i32),
+                );
                 for (histogram, step) in histograms.iter_mut().zip(step.to_array()) {
                     histogram[step as usize] += 1;
                 }
@@ -315,7 +322,13 @@ impl Background {
 
     /// Writes 1 where the picture, within the window, is not the background, 0 elsewhere in it and where
     /// `active` is 0. Whether there are any.
-    pub(super) fn classify(&self, picture: &Picture, window: Window, active: &[u8], changed: &mut [u8]) -> bool {
+    pub(super) fn classify(
+        &self,
+        picture: &Picture,
+        window: Window,
+        active: &[u8],
+        changed: &mut [u8],
+    ) -> bool {
         let [luma, cb, cr] = picture.planes.each_ref().map(|p| p.as_chunks::<LANES>().0);
         let mean = self.mean.each_ref().map(|p| p.as_chunks::<LANES>().0);
         let radius = self.radius.as_chunks::<LANES>().0;
@@ -370,7 +383,8 @@ impl Background {
     /// Learns mean and noise in some lanes of a row; `rate` in 1/65536.
     fn learn_mean(&mut self, picture: &Picture, held: &[u8], changed: &[u8], lanes: Range<usize>, rate: u16) {
         let [held, changed] = [held, changed].map(|plane| &plane.as_chunks::<LANES>().0[lanes.clone()]);
-        let rate_where = |free: u8x16| i16x16::from_i8x16(free.cast_signed()).cast_unsigned() & u16x16::splat(rate);
+        let rate_where =
+            |free: u8x16| i16x16::from_i8x16(free.cast_signed()).cast_unsigned() & u16x16::splat(rate);
         let (least, most) = (u8x16::splat(self.floor), u8x16::splat(RADIUS_MAX));
         let now = &picture.planes[0].as_chunks::<LANES>().0[lanes.clone()];
         let mean = &self.mean[0].as_chunks::<LANES>().0[lanes.clone()];
@@ -382,7 +396,10 @@ impl Background {
             let off = u16x16::from(apart(u8x16::new(now[i]), u8x16::new(mean[i])).min(most)) << 8_u32;
             let noise = toward(u16x16::new(deviation[i]), off, rate_where(free));
             deviation[i] = noise.to_array();
-            radius[i] = narrow((noise * u16x16::splat(RADIUS_PER_DEVIATION)) >> 8_u32).max(least).min(most).to_array();
+            radius[i] = narrow((noise * u16x16::splat(RADIUS_PER_DEVIATION)) >> 8_u32)
+                .max(least)
+                .min(most)
+                .to_array();
         }
         for c in 0..3 {
             let now = &picture.planes[c].as_chunks::<LANES>().0[lanes.clone()];

@@ -7,7 +7,7 @@
 //! first two tests seldom pass the third. A moderate brightening is judged the same way. A shadow leaves at least half of
 //! the light (of gamma-encoded values); light that comes back, or a reflection, adds at most a quarter.
 
-use wide::u8x16;
+use wide::{u8x16, u16x16};
 
 use super::background::Background;
 use super::picture::{LANES, Picture, at_most};
@@ -35,7 +35,7 @@ pub(super) fn remove(
     let [lanes, now, then] =
         [changed, &picture.planes[0], &background.mean[0]].map(|plane| plane.as_chunks::<LANES>().0);
     let objects = objects.as_chunks_mut::<LANES>().0;
-    let mut count = 0;
+    let (mut count, mut removed) = (u16x16::ZERO, 0);
     for (row, here) in (window.top..).zip(window.lanes(grid)) {
         let first = here.start;
         let (lanes, now, then) = (&lanes[here.clone()], &now[here.clone()], &then[here.clone()]);
@@ -46,7 +46,7 @@ pub(super) fn remove(
             if lane == u8x16::ZERO {
                 continue;
             }
-            count += lanes[i].iter().map(|&set| u32::from(set)).sum::<u32>();
+            count += u16x16::from(u8x16::new(lanes[i]));
             let mut candidates = (lane & may_be_light(u8x16::new(now[i]), u8x16::new(then[i]))).to_bitmask();
             while candidates != 0 && rows.contains(&row) {
                 let k = candidates.trailing_zeros() as usize;
@@ -55,12 +55,12 @@ pub(super) fn remove(
                 let at = (first + i) * LANES + k;
                 if columns.contains(&column) && is_light(picture, background, changed, at) {
                     objects[i][k] = 0;
-                    count -= 1;
+                    removed += 1;
                 }
             }
         }
     }
-    count as usize
+    count.to_array().map(usize::from).iter().sum::<usize>() - removed
 }
 
 /// All ones where a background that is bright enough to tell shows by as much more or less light as shadows and

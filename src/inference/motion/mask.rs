@@ -38,3 +38,48 @@ pub(super) fn clean(mask: &[u8], grid: Grid, window: Window, sums: &mut [u8], cl
         out[last + 1..].fill(0);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::picture::LANES;
+    use super::*;
+    use crate::model::Size;
+
+    proptest! {
+        #[test]
+        fn a_pixel_is_set_when_four_around_it_are_and_outside_the_window_nothing_is_touched(
+            width in 2_u32..50, height in 1_u32..8, bits in prop::collection::vec(0_u8..3, 512),
+            rows in (0_usize..8, 1_usize..8), lanes in (0_usize..4, 1_usize..4),
+        ) {
+            let grid = Grid::new(Size { width, height });
+            let (all, top) = (grid.stride / LANES, rows.0 % grid.height);
+            let left = lanes.0 % all;
+            let window = Window {
+                top,
+                bottom: (top + rows.1).min(grid.height),
+                left: left * LANES,
+                right: (left + lanes.1).min(all) * LANES,
+            };
+            let inside = |row: usize, column: usize| window.contains(row, column) && column < grid.width;
+            let mask: Vec<u8> = (0..grid.len())
+                .map(|at| u8::from(inside(at / grid.stride, at % grid.stride) && bits[at] == 0))
+                .collect();
+            let mut cleaned = vec![7; grid.len()];
+            clean(&mask, grid, window, &mut vec![0; grid.stride], &mut cleaned);
+            for (at, &cleaned) in cleaned.iter().enumerate() {
+                let (row, column) = (at / grid.stride, at % grid.stride);
+                let beside = |i: usize, end: usize| [i.saturating_sub(1), i, (i + 1).min(end - 1)];
+                let around = || beside(row, grid.height).into_iter()
+                    .flat_map(|row| beside(column, grid.width).map(|column| mask[row * grid.stride + column]));
+                let expected = match window.contains(row, column) {
+                    true if column < grid.width => u8::from(around().sum::<u8>() >= SET_MIN),
+                    true => 0,
+                    false => 7,
+                };
+                prop_assert_eq!(cleaned, expected, "row {}, column {}", row, column);
+            }
+        }
+    }
+}

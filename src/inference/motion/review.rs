@@ -85,7 +85,8 @@ impl Review {
                 (ticks[i], still[i]) = ([0; LANES], [0; LANES]);
                 continue;
             }
-            let same = changed & at_most(apart(u8x16::new(now[i]), u8x16::new(last[i])), u8x16::new(radius[i]));
+            let same =
+                changed & at_most(apart(u8x16::new(now[i]), u8x16::new(last[i])), u8x16::new(radius[i]));
             let same = i16x16::from_i8x16(same.cast_signed()).cast_unsigned();
             let lasted = u16x16::new(ticks[i]).saturating_add(passed) & same;
             ticks[i] = lasted.to_array();

@@ -58,6 +58,8 @@ static ZONES: [Zone; 5] = [
     Zone { top: 100, bottom: 110, inset: 20, core: (-0.51, 0.0), sides: (0.0, 0.0) },
 ];
 
+/// The places of a block, counted from its first.
+const FROM_FIRST: f32x8 = f32x8::new([0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]);
 /// The most that a set pixel says for somebody, in nats.
 const SET_MOST: f32 = 0.47;
 
@@ -69,6 +71,8 @@ struct Stand {
     /// Columns and rows of the person.
     width: usize,
     height: isize,
+    /// Pixels of the person's rectangle.
+    area: f32,
     /// Left columns that are tried.
     lefts: Range<isize>,
     /// The person's rows that lie in the group.
@@ -113,6 +117,7 @@ impl Stand {
             person,
             width: width as usize,
             height,
+            area: width as f32 * height as f32,
             lefts: first..group.width() as isize - width + last + 1,
             rows: inside(top, foot),
             bare_most: ZONES.iter().zip(&bands).map(bare_most).sum(),
@@ -120,16 +125,11 @@ impl Stand {
         }
     }
 
-    /// Pixels of the person's rectangle.
-    fn area(&self) -> f32 {
-        self.width as f32 * self.height as f32
-    }
-
     /// With fewer new pixels than this nobody is likelier than that gain.
     fn new_least(&self, gain: f32) -> f32 {
         // A pixel less, for rounding.
-        let likely = (gain * self.area() - self.bare_most) / SET_MOST - 1.0;
-        likely.max(NEW_MIN * self.area())
+        let likely = (gain * self.area - self.bare_most) / SET_MOST - 1.0;
+        likely.max(NEW_MIN * self.area)
     }
 
     fn cover(&self, left: isize, group: Rect) -> Cover {
@@ -219,7 +219,9 @@ impl Search {
             }
         }
         let at = likeliest?;
-        for &(foot, person) in at.checked_sub(1).into_iter().chain([at + 1]).filter_map(|at| self.feet.get(at)) {
+        for &(foot, person) in
+            at.checked_sub(1).into_iter().chain([at + 1]).filter_map(|at| self.feet.get(at))
+        {
             self.try_row(&Stand::new(foot, person, self.group, self.grid), field, &mut best);
         }
         best.cover
@@ -236,7 +238,9 @@ impl Search {
         match self.step {
             // Known here, so that columns next to one another become vectors.
             1 => lefts.step_by(BLOCK).for_each(|left| self.try_block(stand, left, 1, field, best)),
-            step => lefts.step_by(BLOCK * step).for_each(|left| self.try_block(stand, left, step, field, best)),
+            step => {
+                lefts.step_by(BLOCK * step).for_each(|left| self.try_block(stand, left, step, field, best))
+            }
         }
         best.gain > before
     }
@@ -250,7 +254,7 @@ impl Search {
         if enough.none() {
             return;
         }
-        let gains = self.gains(stand, left, step, field) / f32x8::splat(stand.area());
+        let gains = self.gains(stand, left, step, field) / f32x8::splat(stand.area);
         if (enough & gains.simd_gt(f32x8::splat(best.gain))).none() {
             return;
         }
@@ -267,13 +271,15 @@ impl Search {
     #[expect(clippy::inline_always, reason = "a step that is known makes vectors of it, and halves the time")]
     #[inline(always)]
     fn gains(&self, stand: &Stand, left: isize, step: usize, field: &Field) -> f32x8 {
-        let leftmost = f32x8::splat(-(self.group.left as f32));
-        let rightmost = f32x8::splat((self.grid.width - self.group.left) as f32);
-        let lefts = f32x8::new(std::array::from_fn(|k| (left + (k * step) as isize) as f32));
+        // Columns have room in 32 bits, which become floats by one instruction.
+        let float = |column: isize| column as i32 as f32;
+        let leftmost = f32x8::splat(float(-(self.group.left as isize)));
+        let rightmost = f32x8::splat(float(self.grid.width as isize - self.group.left as isize));
+        let lefts = f32x8::splat(float(left)) + FROM_FIRST * float(step as isize);
         // How many of these columns lie in the picture.
         let seen = |columns: &Range<usize>| {
             let [from, to] = [columns.start, columns.end]
-                .map(|column| (lefts + column as f32).fast_max(leftmost).fast_min(rightmost));
+                .map(|column| (lefts + float(column as isize)).fast_max(leftmost).fast_min(rightmost));
             to - from
         };
         let whole = 0..stand.width;
@@ -314,4 +320,28 @@ impl Zone {
 struct Best {
     gain: f32,
     cover: Option<Cover>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_a_length_are_rounded_as_numbers_are() {
+        for length in 0..1000 {
+            for zone in &ZONES {
+                for percent in [zone.top, zone.bottom, zone.inset] {
+                    let exact = length as f64 * percent as f64 / 100.0;
+                    assert_eq!(part(length, percent), exact.round() as isize, "{percent} % of {length}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_set_pixel_says_more_than_the_most() {
+        let most = ZONES.iter().flat_map(|zone| [zone.core.0, zone.sides.0]).fold(0.0, f32::max);
+        assert!(most <= SET_MOST);
+        assert!(ZONES.iter().all(|zone| zone.core.1 <= 0.0 && zone.sides.1 >= 0.0), "bare pixels");
+    }
 }

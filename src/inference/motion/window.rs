@@ -105,8 +105,30 @@ impl Window {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::model::Size;
+
+    fn window() -> impl Strategy<Value = Window> {
+        let range = |end: usize| (0..end, 1..=end).prop_map(move |(from, n)| from..(from + n).min(end));
+        (range(6), range(4)).prop_map(|(rows, lanes)| Window {
+            top: rows.start,
+            bottom: rows.end,
+            left: lanes.start * LANES,
+            right: lanes.end * LANES,
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_one_window_has_without_another_is_their_difference(one in window(), other in window()) {
+            let grid = Grid::new(Size { width: 64, height: 6 });
+            let others: Vec<usize> = other.lanes(grid).flatten().collect();
+            let expected: Vec<usize> = one.lanes(grid).flatten().filter(|i| !others.contains(i)).collect();
+            prop_assert_eq!(one.without(other, grid).collect::<Vec<_>>(), expected);
+        }
+    }
 
     #[test]
     fn a_window_holds_the_boxes_with_their_margin_in_whole_lanes() {
