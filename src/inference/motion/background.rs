@@ -436,9 +436,10 @@ impl Background {
             }
             let column = window.left + lane as usize * LANES;
             let random = self.rng.next_u32();
-            // Beyond the border there is nothing.
-            let y = (row + (random >> 16) as usize % 3).saturating_sub(1).min(grid.height - 1);
-            let inner = column > 0 && column + LANES < grid.width;
+            // Beyond the window there is nothing, or what was there a while ago.
+            let y =
+                (row + (random >> 16) as usize % 3).saturating_sub(1).clamp(window.top, window.bottom - 1);
+            let inner = column > window.left && column + LANES < window.right.min(grid.width);
             let x = if inner { column + (random >> 8) as usize % 3 - 1 } else { column };
             let at = row * grid.stride + column;
             let from = if random & SAMPLES as u32 == 0 { at } else { y * grid.stride + x };

@@ -4,8 +4,9 @@
 //! grey by the same factor (Horprasert et al., "A Statistical Approach for Real-time Robust
 //! Background Subtraction and Shadow Detection", ICCV-W 1999; Cucchiara et al., PAMI 2003), and the
 //! texture stays: neighbours are scaled alike (Jacques et al., SIBGRAPI 2005). Clothes that pass the
-//! first two tests seldom pass the third. A moderate brightening is judged the same way. A shadow leaves at least half of
-//! the light (of gamma-encoded values); light that comes back, or a reflection, adds at most a quarter.
+//! first two tests seldom pass the third. A moderate brightening is judged the same way. A shadow leaves at
+//! least half of the light (of gamma-encoded values); light that comes back, or a reflection, adds at most a
+//! quarter.
 
 use wide::{u8x16, u16x16};
 

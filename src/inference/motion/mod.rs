@@ -291,7 +291,7 @@ impl State {
         if (gain - 1.0).abs() > GAIN_MAX {
             self.background.rescale(gain);
         } else if (gain - 1.0).abs() > GAIN_MIN {
-            self.picture.undo_gain(gain);
+            self.picture.undo_gain(gain, self.window);
         }
     }
 

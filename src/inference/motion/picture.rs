@@ -94,15 +94,21 @@ impl Picture {
         }
     }
 
-    /// Undoes a change of exposure: divides light by `gain`, and colour, which scales with it.
-    pub(super) fn undo_gain(&mut self, gain: f32) {
-        let by = (256.0 / gain) as u16;
+    /// Undoes a change of exposure in what was loaded: divides light by `gain`, and colour, which scales with it.
+    pub(super) fn undo_gain(&mut self, gain: f32, window: Window) {
+        let (grid, by) = (self.grid, (256.0 / gain) as u16);
         let [luma, chroma @ ..] = &mut self.planes;
-        for y in luma.iter_mut() {
-            *y = ((u32::from(*y) * u32::from(by) + 128) >> 8).min(255) as u8;
+        for (row, luma) in luma.chunks_exact_mut(grid.stride).enumerate() {
+            for y in &mut luma[wanted(row, grid, window, true)] {
+                *y = ((u32::from(*y) * u32::from(by) + 128) >> 8).min(255) as u8;
+            }
         }
-        for c in chroma.iter_mut().flat_map(|plane| plane.iter_mut()) {
-            *c = scaled_chroma(*c, i32::from(by));
+        for plane in chroma {
+            for (row, chroma) in plane.chunks_exact_mut(grid.stride).enumerate() {
+                for c in &mut chroma[wanted(row, grid, window, false)] {
+                    *c = scaled_chroma(*c, i32::from(by));
+                }
+            }
         }
     }
 }

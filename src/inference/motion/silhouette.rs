@@ -6,8 +6,8 @@
 //! the picture's border stands partly outside.
 //!
 //! Places along a row are judged [`BLOCK`] at a time, in vectors. This is most of the work that people make, so
-//! rows and blocks are left out as soon as it is sure that nobody new is there. Every other row is tried, and
-//! then those beside the best. Rows and columns are those of the group, from its top left corner; time grows with
+//! rows and blocks are left out as soon as it is sure that nobody new, and nobody likelier than the best so far, is
+//! there. Every other row is tried, and then those beside the best. Rows and columns are those of the group, from its top left corner; time grows with
 //! its pixels, up to a bound.
 
 use std::ops::Range;
@@ -239,7 +239,7 @@ impl Search {
             // Known here, so that columns next to one another become vectors.
             1 => lefts.step_by(BLOCK).for_each(|left| self.try_block(stand, left, 1, field, best)),
             step => {
-                lefts.step_by(BLOCK * step).for_each(|left| self.try_block(stand, left, step, field, best))
+                lefts.step_by(BLOCK * step).for_each(|left| self.try_block(stand, left, step, field, best));
             }
         }
         best.gain > before
