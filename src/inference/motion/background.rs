@@ -512,8 +512,8 @@ mod tests {
         #[test]
         fn a_mean_moves_by_its_part_toward_its_target_and_never_past_it(mean: u16, target: u16, rate: u16) {
             let [moved, ..] = toward(u16x16::splat(mean), u16x16::splat(target), u16x16::splat(rate)).to_array();
-            let missing = f64::from(mean.abs_diff(target)) * (1.0 - f64::from(rate) / 65536.0);
-            prop_assert_eq!(f64::from(moved.abs_diff(target)), missing.ceil());
+            let left = u64::from(mean.abs_diff(target)) * (65536 - u64::from(rate));
+            prop_assert_eq!(u64::from(moved.abs_diff(target)), left.div_ceil(65536));
             prop_assert!((mean.min(target)..=mean.max(target)).contains(&moved));
         }
 
