@@ -60,7 +60,7 @@ impl Site {
             let x = 10.0 * i as f64;
             let corners = [(x - 20.0, 0.0), (x + 20.0, 0.0), (x + 20.0, 30.0), (x - 20.0, 30.0)];
             let footprint = Polygon::new(corners.map(|(x, y)| Point::new(x, y)).to_vec()).unwrap();
-            fusion.set_footprint(camera, Some(footprint), BEGIN_MS);
+            fusion.set_footprint(camera, Some(&footprint), BEGIN_MS);
         }
         Self { cameras, fusion, noise: Noise(0x9E37_79B9), frame: 0 }
     }

@@ -62,6 +62,12 @@ fn parse_rate(text: &str) -> Result<f64, String> {
         .ok_or_else(|| "a rate is a number of frames per second from 0.01 to 1000".to_owned())
 }
 
+/// Whether it is to be decoded; else it holds detections.
+fn is_video(input: &Path) -> bool {
+    let extension = input.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
+    !matches!(extension.as_deref(), Some("txt" | "csv"))
+}
+
 /// A camera file, as written by calibration tools.
 #[derive(Debug, serde::Deserialize)]
 pub(super) struct CameraFile {
@@ -95,9 +101,21 @@ pub(super) fn run(arguments: &Arguments, log: &log::Arguments) -> Result<(), Err
 }
 
 fn options(arguments: &Arguments, log: &log::Arguments) -> Result<pipeline::Options, Error> {
-    if arguments.config.is_some() {
-        let named = ConfigArguments { config: arguments.config.clone() };
-        return Ok(load(&named, log)?.config.perception);
+    if let Some(path) = &arguments.config {
+        let named = ConfigArguments { config: Some(path.clone()) };
+        let config = load(&named, log)?.config;
+        if matches!(config.capture.kind, Kind::Synthetic(_))
+            && arguments.camera.is_none()
+            && is_video(&arguments.input)
+        {
+            return Err(Error::Usage(format!(
+                "{}: capture.kind = \"synthetic\" has the ground of a simulated camera, not that of {}: \
+                 set it to \"video\", or give --camera",
+                path.display(),
+                arguments.input.display()
+            )));
+        }
+        return Ok(config.perception);
     }
     let ground = GroundPlane::nominal(Calibration::METERS_PER_UNIT, Size { width: 1, height: 1 });
     Ok(pipeline::Options::new(ground))
@@ -155,8 +173,7 @@ impl Recording {
     fn open(arguments: &Arguments, camera: Option<&CameraFile>, rate_hz: Option<f64>) -> Result<Self, Error> {
         let id = CameraId::parse("replay").map_err(|error| Error::BadInput(error.to_string()))?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let extension = arguments.input.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
-        if !matches!(extension.as_deref(), Some("txt" | "csv")) {
+        if is_video(&arguments.input) {
             let options =
                 video::Options { rate_hz, ..video::Options::new(arguments.input.to_string_lossy()) };
             if arguments.size.is_some() {

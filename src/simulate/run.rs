@@ -1,8 +1,8 @@
 //! The run: step by step, all cameras apart, then the network.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
-use std::thread;
+
+use rayon::prelude::*;
 
 use super::camera::Camera;
 use super::digest::Digest;
@@ -17,12 +17,18 @@ const STEP_MAX_US: u64 = 100_000;
 const LOOK_US: u64 = 1_000_000;
 /// So long after its end an incident is settled, and one in a partition so long after that.
 const SETTLED_US: u64 = 5_000_000;
-/// Cameras that one thread takes at a time.
+/// Cameras that one thread takes at a time, at least.
 const BLOCK: usize = 16;
 
 /// Runs a simulation to its end.
 pub fn run(options: &Options) -> Result<Summary, Error> {
     options.check()?;
+    let threads = rayon::ThreadPoolBuilder::new().num_threads(options.threads).build();
+    let threads = threads.map_err(|e| Error(format!("threads: {e}")))?;
+    Ok(threads.install(|| live(options)))
+}
+
+fn live(options: &Options) -> Summary {
     let mut world = World::new(options);
     let network = Network::new(options, &world);
     let mut mail = Mail::default();
@@ -41,7 +47,7 @@ pub fn run(options: &Options) -> Result<Summary, Error> {
         }
         let until_us = (now_us + step_us).min(look_us).min(end_us);
         let (asks, is_looked_at) = (mail.asks(), until_us == look_us || until_us == end_us);
-        each(&mut cameras, options.threads, |camera| {
+        each(&mut cameras, |camera| {
             // Nobody hears of what a camera does before it speaks, so all of it waits until then.
             if asks || is_looked_at || camera.speaks_us() < until_us {
                 camera.collect(&mail, &network);
@@ -61,7 +67,7 @@ pub fn run(options: &Options) -> Result<Summary, Error> {
         }
         now_us = until_us;
         if now_us == look_us {
-            let calls = gather(&mut cameras, options.threads, |camera| camera.calls(now_us));
+            let calls = gather(&cameras, |camera| camera.calls(now_us));
             tally.compare(now_us, &cameras, &calls);
             let (cut_us, healed_us) = network::partition_us(options);
             let due = |incident: &Incident| {
@@ -72,18 +78,18 @@ pub fn run(options: &Options) -> Result<Summary, Error> {
             };
             let due: Vec<usize> = (0..world.incidents.len()).filter(|&i| due(&world.incidents[i])).collect();
             if !due.is_empty() {
-                let tables = gather(&mut cameras, options.threads, |camera| camera.site_events(now_us));
+                let tables = gather(&cameras, |camera| camera.site_events(now_us));
                 for incident in due {
                     tally.look_at(incident, &cameras, &tables);
                 }
             }
         }
     }
-    Ok(summary(options, &world, &mail, &tally, &mut cameras))
+    summary(options, &world, &mail, &tally, &cameras)
 }
 
-fn summary(options: &Options, world: &World, mail: &Mail, tally: &Tally, cameras: &mut [Camera]) -> Summary {
-    let digests = gather(cameras, options.threads, |camera| {
+fn summary(options: &Options, world: &World, mail: &Mail, tally: &Tally, cameras: &[Camera]) -> Summary {
+    let digests = gather(cameras, |camera| {
         let mut digest = Digest::new();
         digest.take(&camera.engine);
         digest.value()
@@ -93,7 +99,7 @@ fn summary(options: &Options, world: &World, mail: &Mail, tally: &Tally, cameras
     let count = cameras.len() as f64;
     let near = |c: &Camera| c.engine.neighbours().map_or(options.cameras - 1, BTreeSet::len);
     let mut counted = mail.counted;
-    for camera in &*cameras {
+    for camera in cameras {
         counted += camera.counted;
     }
     Summary {
@@ -131,37 +137,11 @@ fn counters(cameras: &[Camera]) -> BTreeMap<String, u64> {
 }
 
 /// Does something with every camera, on several threads.
-fn each(cameras: &mut [Camera], threads: usize, what: impl Fn(&mut Camera) + Sync) {
-    let threads = threads.min(cameras.len() / BLOCK).max(1);
-    if threads == 1 {
-        return cameras.iter_mut().for_each(what);
-    }
-    let blocks = Mutex::new(cameras.chunks_mut(BLOCK));
-    let next = || blocks.lock().unwrap_or_else(PoisonError::into_inner).next();
-    let work = || {
-        while let Some(block) = next() {
-            block.iter_mut().for_each(&what);
-        }
-    };
-    thread::scope(|scope| {
-        for _ in 1..threads {
-            scope.spawn(work);
-        }
-        work();
-    });
+fn each(cameras: &mut [Camera], what: impl Fn(&mut Camera) + Sync + Send) {
+    cameras.par_iter_mut().with_min_len(BLOCK).for_each(what);
 }
 
-/// The same, and takes what comes of it, in the order of the cameras.
-fn gather<T: Send + Default>(
-    cameras: &mut [Camera],
-    threads: usize,
-    what: impl Fn(&mut Camera) -> T + Sync,
-) -> Vec<T> {
-    let mut all: Vec<Mutex<T>> = Vec::new();
-    all.resize_with(cameras.len(), Mutex::default);
-    each(cameras, threads, |camera| {
-        let value = what(camera);
-        *all[camera.index].lock().unwrap_or_else(PoisonError::into_inner) = value;
-    });
-    all.into_iter().map(|value| value.into_inner().unwrap_or_else(PoisonError::into_inner)).collect()
+/// What comes of every camera, in their order, on several threads.
+fn gather<T: Send>(cameras: &[Camera], what: impl Fn(&Camera) -> T + Sync + Send) -> Vec<T> {
+    cameras.par_iter().with_min_len(BLOCK).map(what).collect()
 }

@@ -243,6 +243,16 @@ fn without_counters(m: &StatusMessage) -> StatusMessage {
     }
 }
 
+/// Whether presence says nothing new, but for times and counters: as it does every ten seconds.
+fn is_the_same(known: &StatusMessage, m: &StatusMessage) -> bool {
+    (known.state, known.boot, known.ground) == (m.state, m.boot, m.ground)
+        && known.version == m.version
+        && known.encodings == m.encodings
+        && known.footprint == m.footprint
+        && known.modes == m.modes
+        && known.public_key == m.public_key
+}
+
 /// The ground that a camera says it sees; none where it does not measure.
 pub(super) fn footprint_of(m: &StatusMessage) -> Option<Polygon> {
     let corners = m.footprint.as_ref().filter(|_| m.ground == Some(GroundKind::Calibrated))?;
@@ -365,6 +375,9 @@ impl Peers {
         // A will carries little more than the name: what was said before stays.
         match (m.state, &mut peer.status) {
             (Presence::Offline, Some(status)) if !restarted => status.state = Presence::Offline,
+            (Presence::Online, Some(known)) if is_the_same(known, m) => {
+                (known.timestamp, known.clock) = (m.timestamp, m.clock.clone());
+            }
             (_, status) => {
                 peer.footprint = footprint_of(m);
                 *status = Some(Box::new(without_counters(m)));

@@ -206,3 +206,17 @@ fn a_configuration_changes_the_tracker() {
     let late = rows(&folder.path().join("out.txt"));
     assert!(usual[0][0] < 12.0 && late[0][0] >= 12.0, "{} and {}", usual[0][0], late[0][0]);
 }
+
+#[test]
+fn a_video_is_not_put_on_the_ground_of_a_simulated_camera() {
+    let folder = folder("");
+    std::fs::write(folder.path().join("c.toml"), "[camera]\nid = 'gate'\n[capture]\nkind = 'synthetic'\n")
+        .unwrap();
+    let finished = replay(folder.path(), &["film.mp4", "--out", "out.txt", "--config", "c.toml"]);
+    assert_eq!(finished.code, Some(64), "{}", finished.err);
+    assert!(
+        finished.err.contains("c.toml: capture.kind = \"synthetic\" has the ground of a simulated camera"),
+        "{}",
+        finished.err
+    );
+}

@@ -1,13 +1,13 @@
 //! What comes in: read, checked, and given to the parts that it concerns.
 
-use super::{Action, Engine, epoch_ms, fuse, is_due};
+use super::{Action, Engine, fuse, is_due, watch};
 use crate::base::Time;
-use crate::model::Delivery;
+use crate::model::{CameraId, Delivery};
 use crate::swarm::codec::DecodeError;
 use crate::swarm::consensus;
 use crate::swarm::message::Message;
 use crate::swarm::open;
-use crate::swarm::peers::{Arrival, PeerState};
+use crate::swarm::peers::Arrival;
 use crate::swarm::topic::Family;
 
 impl Engine {
@@ -50,7 +50,7 @@ impl Engine {
         out: &mut Vec<Action>,
     ) -> Result<(), DecodeError> {
         match open::sender(message) {
-            Some(camera) if !self.is_wanted(open::family(message), camera.as_str()) => Ok(()),
+            Some(camera) if !self.is_wanted(open::family(message), camera) => Ok(()),
             _ => self.take(message, delivery, now, out),
         }
     }
@@ -79,14 +79,18 @@ impl Engine {
     /// Whether it may concern us: it is no message of ours that comes back, and no track of a camera that is not
     /// listened to. (Such a one was on its way when we stopped, or the broker keeps a subscription of before
     /// this process began.)
-    fn is_wanted(&mut self, family: Family, camera: &str) -> bool {
-        if camera == self.identity.camera.as_str() {
+    fn is_wanted<Name>(&mut self, family: Family, camera: &Name) -> bool
+    where
+        CameraId: PartialEq<Name>,
+        Name: AsRef<str> + ?Sized,
+    {
+        if self.identity.camera == *camera {
             self.counters.own += 1;
             return false;
         }
-        if family == Family::Track && !self.neighbours.hears(camera) {
+        if family == Family::Track && !self.neighbours.hears(camera.as_ref()) {
             self.counters.far_tracks += 1;
-            self.neighbours.note_stray(camera);
+            self.neighbours.note_stray(camera.as_ref());
             return false;
         }
         true
@@ -129,13 +133,7 @@ impl Engine {
             Message::Status(m) if !neighbours.cares(m, peers) => on.counters.far_presence += 1,
             Message::Status(m) => {
                 peers.status(m, on);
-                if let Some(peer) = peers.get(&m.camera_id).filter(|p| p.state == PeerState::Online)
-                    && peer.footprint.is_some()
-                {
-                    // A view that is dead watches nothing.
-                    let watched = peer.footprint.clone().filter(|_| peer.looks());
-                    fusion.set_footprint(&m.camera_id, watched, epoch_ms(now));
-                }
+                watch(fusion, peers, &m.camera_id, now);
             }
             Message::Weights(m) => peers.sign_of_life(&m.camera_id, on),
             Message::Consensus(m)

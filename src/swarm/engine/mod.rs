@@ -25,7 +25,7 @@ use super::fusion::{self, Fusion, Sight};
 use super::message::TrackMessage;
 use super::neighbours::{self, Neighbours};
 use super::open::Opened;
-use super::peers::{self, PeerChange, Peers};
+use super::peers::{self, PeerChange, PeerState, Peers};
 use super::presence;
 use super::publish::{self, Publisher, event_message};
 use super::surroundings::Surroundings;
@@ -240,7 +240,7 @@ impl Engine {
         let mut fusion = Fusion::new(options.fusion, &identity.camera);
         let Ground { calibrated, footprint } = &identity.ground;
         if *calibrated {
-            fusion.set_footprint(&identity.camera, footprint.clone(), 0);
+            fusion.set_footprint(&identity.camera, footprint.as_ref(), 0);
         }
         Self {
             publisher: Publisher::new(options.publish),
@@ -337,7 +337,7 @@ impl Engine {
                 if self.modes != modes {
                     self.modes = modes.iter().map(|&m| m.to_owned()).collect();
                     if self.identity.ground.calibrated {
-                        let watched = self.identity.ground.footprint.clone().filter(|_| self.looks());
+                        let watched = self.identity.ground.footprint.as_ref().filter(|_| self.looks());
                         self.fusion.set_footprint(&self.identity.camera, watched, epoch_ms(now));
                     }
                     self.send_status(now, out);
@@ -359,10 +359,7 @@ impl Engine {
             }
         }
         for (camera, change) in self.changes.drain(..) {
-            // Who is gone watches nothing until they say so again.
-            if let PeerChange::Lost(_) = change {
-                self.fusion.unset_footprint(&camera);
-            }
+            watch(&mut self.fusion, &self.peers, &camera, now);
             out.push(Action::Peer { camera, change });
         }
     }
@@ -502,6 +499,18 @@ impl Engine {
             }
             neighbours::Change::End(filter) => Action::Unsubscribe { class: MessageClass::Track, filter },
         }));
+    }
+}
+
+/// Tells the table which ground another camera watches.
+fn watch(fusion: &mut Fusion, peers: &Peers, camera: &CameraId, now: Time) {
+    // A view that is dead watches nothing; who is not there, neither.
+    match peers.get(camera) {
+        Some(peer) if peer.footprint.is_some() && peer.state == PeerState::Online => {
+            let watched = peer.footprint.as_ref().filter(|_| peer.looks());
+            fusion.set_footprint(camera, watched, epoch_ms(now));
+        }
+        _ => fusion.unset_footprint(camera),
     }
 }
 

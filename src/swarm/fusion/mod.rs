@@ -287,7 +287,7 @@ impl Fusion {
     }
 
     /// Which ground a camera sees: what absence of its sight means depends on it.
-    pub fn set_footprint(&mut self, camera: &CameraId, footprint: Option<Polygon>, now_ms: i64) {
+    pub fn set_footprint(&mut self, camera: &CameraId, footprint: Option<&Polygon>, now_ms: i64) {
         if let Some(index) = self.hear(camera, now_ms) {
             self.roster.set_footprint(index, footprint);
         }

@@ -9,6 +9,8 @@
 //! What a pair is worth is a log-likelihood ratio in natural units: that the two are one, against that one
 //! of them is a stray. Candidates are looked up along x, within [`REACH_M`].
 
+use std::ops::Range;
+
 use super::motion::{Cov, Place, Pool, det, mahalanobis2, plus, round};
 use super::pace::Pace;
 use super::person::Person;
@@ -122,16 +124,22 @@ pub(super) struct Scratch {
     pairs: Vec<Pair>,
     people: ByX,
     clusters: ByX,
+    /// The row of each column in the last assignment.
+    after: Vec<Option<usize>>,
     pub(super) numbers: Vec<f64>,
 }
 
 impl Scratch {
-    /// The best assignment among the pairs, which are used up.
-    fn solve(&mut self, columns: usize) -> &[(usize, usize)] {
+    /// The best assignment among the pairs, which are used up: the row of each column is in `after`.
+    fn solve(&mut self, columns: usize) {
         self.pairs.sort_unstable_by_key(|p| (p.row, p.column));
         self.assignment.solve(&self.pairs, columns);
         self.pairs.clear();
-        self.assignment.chosen()
+        self.after.clear();
+        self.after.resize(columns, None);
+        for &(row, column) in self.assignment.chosen() {
+            self.after[column] = Some(row);
+        }
     }
 }
 
@@ -176,14 +184,14 @@ impl<'a> Moment<'a> {
 
     /// Pairs the people with what all cameras see together.
     fn pair_clusters(&mut self, people: &[Person], pace: Pace, scratch: &mut Scratch) {
-        let (pools, member) = self.clusters(|i| !self.seen[i].muted, scratch);
+        let (clusters, member) = self.clusters(|i| !self.seen[i].muted, scratch);
         // Each cluster's reports, cluster by cluster: none is empty.
         let mut members: Vec<(usize, usize)> =
             member.iter().enumerate().filter_map(|(i, cluster)| Some(((*cluster)?, i))).collect();
         members.sort_unstable();
         for of_one in members.chunk_by(|a, b| a.0 == b.0) {
             let (column, first) = of_one[0];
-            let Some(place) = pools[column].place() else { continue };
+            let place = clusters[column].place;
             let class = self.seen[first].sight.class;
             let alone = self.reachable(people, place.at, class, &scratch.people).nth(1).is_none();
             for row in self.reachable(people, place.at, class, &scratch.people) {
@@ -199,9 +207,9 @@ impl<'a> Moment<'a> {
                 }
             }
         }
-        for &(row, column) in scratch.solve(pools.len()) {
-            let from = members.partition_point(|(cluster, _)| *cluster < column);
-            for &(_, i) in members[from..].iter().take_while(|(cluster, _)| *cluster == column) {
+        scratch.solve(clusters.len());
+        for &(column, i) in &members {
+            if let Some(row) = scratch.after[column] {
                 self.of[i] = Some(row);
                 self.working[row].add(&self.seen[i]);
             }
@@ -209,13 +217,7 @@ impl<'a> Moment<'a> {
     }
 
     /// Pairs the reports of one scan anew. A muted camera's are paired, but nobody hears of it.
-    fn pair_scan(
-        &mut self,
-        people: &[Person],
-        own: std::ops::Range<usize>,
-        pace: Pace,
-        scratch: &mut Scratch,
-    ) {
+    fn pair_scan(&mut self, people: &[Person], own: Range<usize>, pace: Pace, scratch: &mut Scratch) {
         for (column, i) in own.clone().enumerate() {
             let s = &self.seen[i];
             let alone = self.reachable(people, s.place.at, s.sight.class, &scratch.people).nth(1).is_none();
@@ -231,11 +233,8 @@ impl<'a> Moment<'a> {
                 }
             }
         }
-        let mut after = vec![None; own.len()];
-        for &(row, column) in scratch.solve(own.len()) {
-            after[column] = Some(row);
-        }
-        for (i, after) in own.zip(after) {
+        scratch.solve(own.len());
+        for (i, &after) in own.zip(&scratch.after) {
             let before = std::mem::replace(&mut self.of[i], after);
             let s = &self.seen[i];
             if s.muted || before == after {
@@ -271,60 +270,54 @@ impl<'a> Moment<'a> {
         trust * person.affinity(self.camera(s), s.sight.track_id, pace, self.now_ms)
     }
 
-    /// Puts reports of different cameras together that lie together: each cluster's pool, and each report's
-    /// cluster. The camera that is surest at the moment makes the seeds.
+    /// Puts reports of different cameras together that lie together, and says which cluster each is in. The camera that
+    /// is surest at the moment makes the seeds.
     pub(super) fn clusters(
         &self,
         takes_part: impl Fn(usize) -> bool,
         scratch: &mut Scratch,
-    ) -> (Vec<Pool>, Vec<Option<usize>>) {
-        // The reports that take part, and each camera's among them, with how vague they are.
-        let taking: Vec<usize> = (0..self.seen.len()).filter(|&i| takes_part(i)).collect();
-        let vague = |own: &[usize]| {
-            let sum: f64 = own.iter().map(|&i| self.seen[i].place.cov).map(|c| c[0] + c[2]).sum();
-            sum / own.len() as f64
-        };
-        let of_scans = taking.chunk_by(|a, b| self.seen[*a].scan == self.seen[*b].scan);
-        let mut of_scans: Vec<(f64, &[usize])> = of_scans.map(|own| (vague(own), own)).collect();
+    ) -> (Vec<Cluster>, Vec<Option<usize>>) {
+        let mut of_scans: Vec<(f64, Range<usize>)> = Vec::with_capacity(self.scans.len());
+        let mut begin = 0;
+        for of_one in self.seen.chunk_by(|a, b| a.scan == b.scan) {
+            let own = begin..begin + of_one.len();
+            begin = own.end;
+            let covs = own.clone().filter(|&i| takes_part(i)).map(|i| self.seen[i].place.cov);
+            let (sum, count) = covs.fold((0.0, 0), |(sum, n), c| (sum + c[0] + c[2], n + 1));
+            if count > 0 {
+                of_scans.push((sum / f64::from(count), own));
+            }
+        }
         of_scans.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let mut pools: Vec<(Pool, Class, Place)> = Vec::with_capacity(taking.len());
+        let mut clusters: Vec<Cluster> = Vec::with_capacity(self.seen.len());
         let mut member: Vec<Option<usize>> = vec![None; self.seen.len()];
-        let mut after: Vec<Option<usize>> = Vec::new();
         for round in 0..2 {
             for (_, own) in &of_scans {
-                scratch.clusters.fill(pools.iter().map(|(.., place)| place.at.x));
-                for (column, &i) in own.iter().enumerate() {
-                    self.near_clusters(i, column, &pools, member[i], scratch);
+                scratch.clusters.fill(clusters.iter().map(|c| c.place.at.x));
+                for i in own.clone().filter(|&i| takes_part(i)) {
+                    self.near_clusters(i, i - own.start, &clusters, member[i], scratch);
                 }
-                after.clear();
-                after.resize(own.len(), None);
-                for &(row, column) in scratch.solve(own.len()) {
-                    after[column] = Some(row);
-                }
-                for (&i, &after) in own.iter().zip(&after) {
+                scratch.solve(own.len());
+                for i in own.clone().filter(|&i| takes_part(i)) {
+                    let after = scratch.after[i - own.start];
                     if round > 0 && (after == member[i] || after.is_none()) {
                         continue;
                     }
                     let s = &self.seen[i];
                     if let Some(before) = member[i] {
-                        pools[before].0.add(&s.place, -1.0);
+                        clusters[before].add(&s.place, -1);
                     }
-                    let row = after.unwrap_or_else(|| {
-                        pools.push((Pool::default(), s.sight.class, s.place));
-                        pools.len() - 1
-                    });
-                    pools[row].0.add(&s.place, 1.0);
-                    for row in [member[i], Some(row)].into_iter().flatten() {
-                        let (pool, _, place) = &mut pools[row];
-                        // An empty one lies nowhere.
-                        let nowhere = Place { at: Point::new(f64::INFINITY, 0.0), ..*place };
-                        *place = pool.place().unwrap_or(nowhere);
+                    let row = after.unwrap_or(clusters.len());
+                    if row == clusters.len() {
+                        clusters.push(Cluster::at(s.place, s.sight.class));
                     }
+                    clusters[row].add(&s.place, 1);
                     member[i] = Some(row);
                 }
             }
         }
-        without_empty(pools.into_iter().map(|(pool, ..)| pool).collect(), member)
+        without_empty(&mut clusters, &mut member);
+        (clusters, member)
     }
 
     /// The clusters that a report may belong to, as pairs.
@@ -332,13 +325,13 @@ impl<'a> Moment<'a> {
         &self,
         i: usize,
         column: usize,
-        pools: &[(Pool, Class, Place)],
+        clusters: &[Cluster],
         member: Option<usize>,
         scratch: &mut Scratch,
     ) {
         let s = &self.seen[i];
         for row in scratch.clusters.near(s.place.at.x) {
-            let (pool, class, mut place) = pools[row];
+            let Cluster { pool, class, mut place, .. } = clusters[row];
             if member == Some(row) {
                 let mut others = pool;
                 others.add(&s.place, -1.0);
@@ -356,21 +349,47 @@ impl<'a> Moment<'a> {
     }
 }
 
+/// Reports of different cameras that lie together.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Cluster {
+    pub(super) pool: Pool,
+    class: Class,
+    /// What its reports say together; an empty one lies nowhere.
+    pub(super) place: Place,
+    reports: i32,
+}
+
+impl Cluster {
+    /// Nothing yet, for what lies here.
+    fn at(place: Place, class: Class) -> Self {
+        Self { pool: Pool::default(), class, place, reports: 0 }
+    }
+
+    /// Adds a report; `sign` -1 takes it away again.
+    fn add(&mut self, place: &Place, sign: i32) {
+        self.pool.add(place, f64::from(sign));
+        self.reports += sign;
+        let nowhere = Place { at: Point::new(f64::INFINITY, 0.0), ..self.place };
+        self.place = self.pool.place().unwrap_or(nowhere);
+    }
+}
+
 /// Leaves out clusters that lost all their reports in the second round.
-fn without_empty(pools: Vec<Pool>, member: Vec<Option<usize>>) -> (Vec<Pool>, Vec<Option<usize>>) {
-    let mut used = vec![false; pools.len()];
-    for &row in member.iter().flatten() {
-        used[row] = true;
+fn without_empty(clusters: &mut Vec<Cluster>, member: &mut [Option<usize>]) {
+    if clusters.iter().all(|c| c.reports > 0) {
+        return;
     }
-    let mut number = vec![0usize; pools.len()];
-    let mut kept = Vec::with_capacity(pools.len());
-    for (row, pool) in pools.into_iter().enumerate() {
-        number[row] = kept.len();
-        if used[row] {
-            kept.push(pool);
-        }
-    }
-    (kept, member.into_iter().map(|m| m.map(|row| number[row])).collect())
+    let mut kept = 0;
+    let number: Vec<usize> = clusters
+        .iter()
+        .map(|c| {
+            let number = kept;
+            kept += usize::from(c.reports > 0);
+            number
+        })
+        .collect();
+    clusters.retain(|c| c.reports > 0);
+    member.iter_mut().flatten().for_each(|row| *row = number[*row]);
 }
 
 /// ln of the density, per square metre, of being off by this where the covariance is this. Heavy tails: most

@@ -16,12 +16,12 @@ use crate::model::{Class, Point};
 /// What a track that was this person's before is worth where tracks are never mistaken, natural units, per time
 /// seen and at most; and what it costs that the camera calls them by another track.
 const BOUND_WORTH: f64 = 1.0;
-const BOUND_WORTH_MAX: f64 = 4.0;
-const SWITCH: f64 = -1.0;
+const BOUND_WORTH_MAX: f64 = 3.0;
+const SWITCH: f64 = -2.0;
 /// What it takes from a report that its person is lost, natural units, and for every second in which somebody
 /// looks where they should be: who is overlooked for long has mostly left.
-const LOST_DOUBT: f64 = -2.0;
-const LOST_DOUBT_PER_S: f64 = -2.0;
+const LOST_DOUBT: f64 = -1.0;
+const LOST_DOUBT_PER_S: f64 = -3.0;
 /// A binding not renewed for so long is forgotten, milliseconds.
 const BINDING_MS: i64 = 3_000;
 /// No track has this number.

@@ -36,7 +36,7 @@ const NEAR_M: f64 = 3.0;
 const SURE: f64 = 8.0;
 /// What it says that a camera's track goes on over the cut, or that the camera calls them by another.
 const SAME_TRACK: f64 = 1.5;
-const OTHER_TRACK: f64 = -0.5;
+const OTHER_TRACK: f64 = -2.0;
 
 /// One moment at which somebody was seen.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -72,18 +72,14 @@ impl Sighting {
 /// The last sightings of somebody, the newest last. Tables share them until one of them adds to its own: of a
 /// moment's people most were not seen in it.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Trail(Arc<Vec<Sighting>>);
+pub(super) struct Trail(Arc<[Sighting]>);
 
 impl Trail {
     pub(super) fn push(&mut self, sighting: Sighting) {
-        let crowded =
-            matches!(self.0.as_slice(), [.., before, last] if last.at_ms - before.at_ms < SPACING_MS);
+        let crowded = matches!(&*self.0, [.., before, last] if last.at_ms - before.at_ms < SPACING_MS);
         let kept = &self.0[..self.0.len() - usize::from(crowded)];
         let kept = &kept[(kept.len() + 1).saturating_sub(TRAIL_MAX)..];
-        let mut trail = Vec::with_capacity(kept.len() + 1);
-        trail.extend_from_slice(kept);
-        trail.push(sighting);
-        self.0 = Arc::new(trail);
+        self.0 = kept.iter().copied().chain([sighting]).collect();
     }
 
     /// When they were seen last, and what was thought of them then.
@@ -193,7 +189,7 @@ fn tracks_go_on(before: &Sighting, after: &Sighting) -> f64 {
 fn exchange(a: &mut Person, b: &mut Person, cut_ms: i64, now_ms: i64, options: &Options) {
     let ((head_a, tail_a), (head_b, tail_b)) = (a.trail.cut(cut_ms), b.trail.cut(cut_ms));
     let joined = |head: &[Sighting], tail: &[Sighting]| {
-        let trail = Trail(Arc::new(head.iter().chain(tail).copied().collect()));
+        let trail = Trail(head.iter().chain(tail).copied().collect());
         let (_, estimate) = ln_likelihood(head.last(), tail, options);
         let at_ms = trail.0.last().map_or(now_ms, |s| s.at_ms);
         (trail, estimate, at_ms)

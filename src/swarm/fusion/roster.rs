@@ -132,8 +132,11 @@ impl Roster {
         camera
     }
 
-    pub(super) fn set_footprint(&mut self, camera: u16, footprint: Option<Polygon>) {
-        self.members[usize::from(camera)].footprint = footprint;
+    pub(super) fn set_footprint(&mut self, camera: u16, footprint: Option<&Polygon>) {
+        let known = &mut self.members[usize::from(camera)].footprint;
+        if known.as_ref() != footprint {
+            *known = footprint.cloned();
+        }
     }
 
     pub(super) fn set_muted(&mut self, camera: u16, muted: bool) {

@@ -19,7 +19,7 @@ use super::identity;
 use super::motion::{Estimate, Place, mahalanobis2, plus, round, times};
 use super::names;
 use super::pace::Pace;
-use super::pairing::{GAIT_M2, Moment, Scratch, Seen, Working};
+use super::pairing::{Cluster, GAIT_M2, Moment, Scratch, Seen, Working};
 use super::person::{EXIST_SHOWN, Person};
 use super::revise::{self, Sighting};
 use super::roster::Roster;
@@ -218,16 +218,20 @@ impl Table {
         let known = moment.working.len();
         let room = options.people_max.saturating_sub(known);
         let is_left = |i: usize| moment.of[i].is_none() && !moment.seen[i].muted;
-        let (mut pools, member) = moment.clusters(is_left, scratch);
-        self.refused += pools.len().saturating_sub(room) as u64;
-        pools.truncate(room);
-        for pool in &pools {
-            let prior = pool.place().unwrap_or(Place { at: Point::default(), cov: round(1.0) });
-            moment.working.push(Working { prior, velocity: Point::default(), pool: *pool, reports: 0 });
+        let (mut clusters, member) = moment.clusters(is_left, scratch);
+        self.refused += clusters.len().saturating_sub(room) as u64;
+        clusters.truncate(room);
+        for Cluster { place, pool, .. } in &clusters {
+            moment.working.push(Working {
+                prior: *place,
+                velocity: Point::default(),
+                pool: *pool,
+                reports: 0,
+            });
         }
         // The least of all names that its reports would give: who misses one of them makes a larger name, or
         // the same, and takes over ours.
-        let mut names = vec![u64::MAX; pools.len()];
+        let mut names = vec![u64::MAX; clusters.len()];
         for (i, cluster) in member.into_iter().enumerate() {
             let Some(cluster) = cluster.filter(|c| *c < room) else { continue };
             moment.of[i] = Some(known + cluster);
@@ -279,7 +283,8 @@ impl Table {
 
     /// Each report's track is its person's, and nobody else's.
     fn bind(&mut self, moment: &Moment<'_>) {
-        let mut bound: Vec<(u16, u32, usize)> = Vec::new();
+        let count = self.people.iter().map(|p| p.bindings.len()).sum();
+        let mut bound: Vec<(u16, u32, usize)> = Vec::with_capacity(count);
         for (row, person) in self.people.iter().enumerate() {
             bound.extend(person.bindings.iter().map(|b| (b.camera, b.track_id, row)));
         }

@@ -37,7 +37,7 @@ impl Site {
     fn new(cameras: &[&str]) -> Self {
         let mut fusion = Fusion::new(Options::default(), &camera(cameras[0]));
         for name in cameras {
-            fusion.set_footprint(&camera(name), square(30.0), BEGIN_MS);
+            fusion.set_footprint(&camera(name), square(30.0).as_ref(), BEGIN_MS);
         }
         Self { fusion, now_ms: BEGIN_MS }
     }
@@ -344,7 +344,7 @@ proptest! {
             let mut fusion = Fusion::new(Options::default(), &camera("a"));
             // Known from the start, as by their presence.
             for name in ["a", "b", "c"] {
-                fusion.set_footprint(&camera(name), square(30.0), BEGIN_MS);
+                fusion.set_footprint(&camera(name), square(30.0).as_ref(), BEGIN_MS);
             }
             for (n, &i) in order.iter().enumerate() {
                 fusion.take(&camera(all[i].0), all[i].1, all[i].1.captured_ms + 20);

@@ -42,7 +42,7 @@ impl Site {
         let views: Vec<_> = views.iter().map(|&(name, from, to)| (camera(name), view(from, to))).collect();
         let mut fusion = Fusion::new(Options::default(), &views[0].0);
         for (name, footprint) in &views {
-            fusion.set_footprint(name, Some(footprint.clone()), BEGIN_MS);
+            fusion.set_footprint(name, Some(footprint), BEGIN_MS);
         }
         Self { fusion, views, class: Class::Person, numbers: Vec::new(), said: Vec::new() }
     }
