@@ -13,10 +13,13 @@
 //! memory instead of one for each; and nothing is learned under an object, which is decided above, not here. Rates
 //! are per second, so that the frame rate does not matter.
 
+use std::ops::Range;
+
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg32;
+use wide::{i8x16, i16x16, i32x4, u8x16, u16x16};
 
-use super::picture::{Grid, LANES, Picture, SPARSE_STEP, scaled_chroma};
+use super::picture::{Grid, LANES, Lane, Picture, SPARSE_STEP, apart, at_most, scaled_chroma};
 use super::window::Window;
 
 /// Values kept per pixel.
@@ -34,7 +37,7 @@ const RADIUS_MIN: u8 = 12;
 const RADIUS_MAX: u8 = 36;
 /// The radius in units of the mean absolute deviation: four standard deviations of normal noise
 /// (1.25 deviations each).
-const RADIUS_PER_DEVIATION: u32 = 5;
+const RADIUS_PER_DEVIATION: u16 = 5;
 /// The same in units of the median deviation (0.67 standard deviations of normal noise).
 const RADIUS_PER_MEDIAN: f32 = 6.0;
 /// Pixels looked at for gain and noise: every so many-th in both directions; for gain, which every frame needs,
@@ -46,9 +49,6 @@ const GAIN_PIXELS_MIN: u32 = 64;
 const GAIN_RANGE: std::ops::RangeInclusive<f32> = 0.4..=2.5;
 /// Steps of the gain per 1.0.
 const GAIN_STEPS: usize = 128;
-
-/// Samples that are handled together.
-type Lane = [u8; LANES];
 
 /// What [`SAMPLES`] pictures showed in a lane. What one look reads lies together: light first, which mostly
 /// is all that it takes.
@@ -67,36 +67,30 @@ impl Samples {
         [&mut self.luma[sample], cb, cr]
     }
 
-    /// Clears in `changed` what enough of the samples are near to.
-    #[inline(never)]
-    fn settle(&self, now: [&Lane; 3], radius: &Lane, changed: &mut Lane) {
-        let mut matches = [0_u8; LANES];
-        let mut few = *changed;
-        for luma in &self.luma {
-            let near = alike(now[0], luma, radius);
-            matches = std::array::from_fn(|k| matches[k] + (near[k] & 1));
-            few = std::array::from_fn(|k| changed[k] & u8::from(matches[k] < MATCHES_MIN));
-            if few == [0; LANES] {
+    /// What is left of `changed` (zeros and ones) where enough of the samples are near.
+    fn settle(&self, now: [u8x16; 3], radius: u8x16, changed: u8x16) -> u8x16 {
+        let enough = u8x16::splat(MATCHES_MIN);
+        let mut matches = u8x16::ZERO;
+        // As many as come from memory together.
+        for samples in self.luma.as_chunks::<4>().0 {
+            for &luma in samples {
+                // All ones are -1.
+                matches -= at_most(apart(now[0], u8x16::new(luma)), radius);
+            }
+            if changed & !at_most(enough, matches) == u8x16::ZERO {
                 break;
             }
         }
-        if few == *changed {
+        if changed & at_most(enough, matches) == u8x16::ZERO {
             // By their light alone they are not near.
-            return;
+            return changed;
         }
-        matches = [0; LANES];
-        for (luma, [cb, cr]) in self.luma.iter().zip(&self.chroma) {
-            let near = near(now, [luma, cb, cr], radius);
-            matches = std::array::from_fn(|k| matches[k] + (near[k] & 1));
+        matches = u8x16::ZERO;
+        for (&luma, &[cb, cr]) in self.luma.iter().zip(&self.chroma) {
+            matches -= near(now, [luma, cb, cr].map(u8x16::new), radius);
         }
-        *changed = std::array::from_fn(|k| changed[k] & u8::from(matches[k] < MATCHES_MIN));
+        changed & !at_most(enough, matches)
     }
-}
-
-/// All ones where these are equally bright.
-#[inline]
-fn alike(now: &Lane, then: &Lane, radius: &Lane) -> Lane {
-    std::array::from_fn(|k| u8::from(now[k].abs_diff(then[k]) <= radius[k]).wrapping_neg())
 }
 
 /// A lane that becomes a sample.
@@ -158,7 +152,7 @@ impl Background {
     /// Begins anew: this picture is the background.
     pub(super) fn reset(&mut self, picture: &Picture) {
         self.age_s = 0.0;
-        self.deviation.fill(u16::from(RADIUS_MIN) * 256 / RADIUS_PER_DEVIATION as u16);
+        self.deviation.fill(u16::from(RADIUS_MIN) * 256 / RADIUS_PER_DEVIATION);
         self.radius.fill(RADIUS_MIN);
         self.floor = RADIUS_MIN;
         for row in 0..self.grid.height {
@@ -201,26 +195,37 @@ impl Background {
     /// How much brighter the picture is than the background, 1 where that cannot be said: the median
     /// ratio over pixels that are not `busy`. Neither an object nor a shadow moves the median.
     pub(super) fn gain(&self, picture: &Picture, busy: &[u8]) -> f32 {
-        // Neighbours mostly count to the same step, and one would wait for the other: they take turns.
-        let mut histograms = [[0_u32; 3 * GAIN_STEPS]; 2];
-        let mut count = 0;
+        // Neighbours mostly count to the same step, and one would wait for the other: they take turns. What the ends
+        // of the range clip says little about light, and counts to the last step.
+        const NO_STEP: usize = 3 * GAIN_STEPS;
+        let mut histograms = [[0_u16; NO_STEP + 1]; LANES / GAIN_STEP];
+        let [luma, mean, busy] =
+            [&picture.planes[0], &self.mean[0], busy].map(|plane| plane.as_chunks::<LANES>().0);
+        let stride = self.grid.stride / LANES;
         for row in (0..self.grid.height).step_by(2 * GAIN_STEP) {
-            let start = row * self.grid.stride;
-            for at in (start..start + self.grid.width).step_by(GAIN_STEP) {
-                let (now, mean) = (u32::from(picture.planes[0][at]), u32::from(self.mean[0][at]));
-                // The ends of the range are clipped and say little about light.
-                if busy[at] == 0 && (24..=230).contains(&mean) && (12..=245).contains(&now) {
-                    let step = (now * GAIN_STEPS as u32 + mean / 2) / mean;
-                    histograms[count as usize % 2][(step as usize).min(3 * GAIN_STEPS - 1)] += 1;
-                    count += 1;
+            for i in row * stride..(row + 1) * stride {
+                let (now, mean, busy) = (sparse(&luma[i]), sparse(&mean[i]), sparse(&busy[i]));
+                let is_clear = busy.simd_eq(0)
+                    & mean.simd_ge(24)
+                    & mean.simd_le(230)
+                    & now.simd_ge(12)
+                    & now.simd_le(245);
+                let step = (now * GAIN_STEPS as i32 + (mean >> 1_u32)).round_float() / mean.round_float();
+                let step = is_clear.select(
+                    step.trunc_int().min(i32x4::splat(NO_STEP as i32 - 1)),
+                    i32x4::splat(NO_STEP as i32),
+                );
+                for (histogram, step) in histograms.iter_mut().zip(step.to_array()) {
+                    histogram[step as usize] += 1;
                 }
             }
         }
+        let histogram: [u32; NO_STEP] =
+            std::array::from_fn(|step| histograms.iter().map(|histogram| u32::from(histogram[step])).sum());
+        let count: u32 = histogram.iter().sum();
         if count < GAIN_PIXELS_MIN {
             return 1.0;
         }
-        let [histogram, other] = &mut histograms;
-        histogram.iter_mut().zip(other).for_each(|(n, other)| *n += *other);
         let mut below = 0;
         let median = histogram.iter().position(|&n| {
             below += n;
@@ -298,16 +303,16 @@ impl Background {
     ) -> usize {
         let [luma, mean, radius, active] =
             [&picture.planes[0], &self.mean[0], &self.radius, active].map(|p| p.as_chunks::<LANES>().0);
+        let sparse: Lane = std::array::from_fn(|k| u8::from(k.is_multiple_of(SPARSE_STEP)));
         let mut count = 0;
         let stride = self.grid.stride / LANES;
         for row in (0..self.grid.height).step_by(SPARSE_STEP) {
             for lane in 0..stride {
                 let i = row * stride + lane;
-                let off: Lane = std::array::from_fn(|k| {
-                    let off = luma[i][k].abs_diff(mean[i][k]) > radius[i][k];
-                    u8::from(off & k.is_multiple_of(SPARSE_STEP)) & active[i][k]
-                });
-                if off != [0; LANES] && !window.contains(row, lane * LANES) {
+                let [luma, mean, radius, active] = [luma[i], mean[i], radius[i], active[i]].map(u8x16::new);
+                let off = active & u8x16::new(sparse) & !at_most(apart(luma, mean), radius);
+                if off != u8x16::ZERO && !window.contains(row, lane * LANES) {
+                    let off = off.to_array();
                     count += (0..LANES).filter(|&k| off[k] != 0 && !restless(i * LANES + k)).count();
                 }
             }
@@ -316,22 +321,37 @@ impl Background {
     }
 
     /// Writes 1 where the picture, within the window, is not the background, 0 elsewhere in it and where
-    /// `active` is 0.
-    pub(super) fn classify(&self, picture: &Picture, window: Window, active: &[u8], changed: &mut [u8]) {
+    /// `active` is 0. Whether there are any.
+    pub(super) fn classify(
+        &self,
+        picture: &Picture,
+        window: Window,
+        active: &[u8],
+        changed: &mut [u8],
+    ) -> bool {
         let [luma, cb, cr] = picture.planes.each_ref().map(|p| p.as_chunks::<LANES>().0);
         let mean = self.mean.each_ref().map(|p| p.as_chunks::<LANES>().0);
         let radius = self.radius.as_chunks::<LANES>().0;
         let active = active.as_chunks::<LANES>().0;
         let changed = changed.as_chunks_mut::<LANES>().0;
-        for i in window.lanes(self.grid) {
-            let changed = &mut changed[i];
-            let now = [&luma[i], &cb[i], &cr[i]];
-            let near = near(now, [&mean[0][i], &mean[1][i], &mean[2][i]], &radius[i]);
-            *changed = std::array::from_fn(|k| !near[k] & active[i][k] & 1);
-            if *changed != [0; LANES] {
-                self.samples[i].settle(now, &radius[i], changed);
+        let mut any = u8x16::ZERO;
+        for row in window.lanes(self.grid) {
+            let [luma, cb, cr, mean_luma, mean_cb, mean_cr, radius, active] =
+                [luma, cb, cr, mean[0], mean[1], mean[2], radius, active].map(|plane| &plane[row.clone()]);
+            let (changed, samples) = (&mut changed[row.clone()], &self.samples[row.clone()]);
+            for i in 0..row.len() {
+                let now = || [u8x16::new(luma[i]), u8x16::new(cb[i]), u8x16::new(cr[i])];
+                let then = [u8x16::new(mean_luma[i]), u8x16::new(mean_cb[i]), u8x16::new(mean_cr[i])];
+                let radius = u8x16::new(radius[i]);
+                let mut off = u8x16::new(active[i]) & !near(now(), then, radius);
+                if off != u8x16::ZERO {
+                    off = samples[i].settle(now(), radius, off);
+                    any |= off;
+                }
+                changed[i] = off.to_array();
             }
         }
+        any != u8x16::ZERO
     }
 
     /// Learns from a picture, within the window: everywhere but under objects (`held`); mean only where
@@ -351,57 +371,46 @@ impl Background {
         // At first the mean is an average over all frames so far.
         let life_s = MEAN_LIFE_S.min(self.age_s.max(0.5));
         let rate = 1.0 - (-dt_s * MEAN_ROWS as f32 / life_s).exp();
-        let stride = self.grid.stride;
-        for row in (self.phase..self.grid.height).step_by(MEAN_ROWS) {
-            if !(window.top..window.bottom).contains(&row) {
-                continue;
+        for (row, lanes) in (window.top..).zip(window.lanes(self.grid)) {
+            if row % MEAN_ROWS == self.phase {
+                self.learn_mean(picture, held, changed, lanes, (rate * 65536.0) as u16);
             }
-            self.learn_mean(
-                picture,
-                held,
-                changed,
-                row * stride + window.left..row * stride + window.right,
-                (rate * 65536.0) as i32,
-            );
         }
         self.phase = (self.phase + 1) % MEAN_ROWS;
         self.learn_samples(picture, window, held, dt_s);
     }
 
-    fn learn_mean(
-        &mut self,
-        picture: &Picture,
-        held: &[u8],
-        changed: &[u8],
-        row: std::ops::Range<usize>,
-        rate: i32,
-    ) {
-        let (held, changed) = (&held[row.clone()], &changed[row.clone()]);
-        let toward = |fine: u16, target: i32, rate: i32| {
-            let fine = i32::from(fine);
-            // Half of the 16 bits first, so that it stays within 32.
-            (fine + ((((target - fine) >> 4) * (rate >> 4)) >> 8)) as u16
-        };
-        let now = &picture.planes[0][row.clone()];
-        let mean = &self.mean[0][row.clone()];
-        let noise = self.deviation[row.clone()].iter_mut().zip(&mut self.radius[row.clone()]);
-        for (((noise, &now), &mean), &held) in noise.zip(now).zip(mean).zip(held) {
-            let (deviation, radius) = noise;
+    /// Learns mean and noise in some lanes of a row; `rate` in 1/65536.
+    fn learn_mean(&mut self, picture: &Picture, held: &[u8], changed: &[u8], lanes: Range<usize>, rate: u16) {
+        let [held, changed] = [held, changed].map(|plane| &plane.as_chunks::<LANES>().0[lanes.clone()]);
+        let rate_where =
+            |free: u8x16| i16x16::from_i8x16(free.cast_signed()).cast_unsigned() & u16x16::splat(rate);
+        let (least, most) = (u8x16::splat(self.floor), u8x16::splat(RADIUS_MAX));
+        let now = &picture.planes[0].as_chunks::<LANES>().0[lanes.clone()];
+        let mean = &self.mean[0].as_chunks::<LANES>().0[lanes.clone()];
+        let deviation = &mut self.deviation.as_chunks_mut::<LANES>().0[lanes.clone()];
+        let radius = &mut self.radius.as_chunks_mut::<LANES>().0[lanes.clone()];
+        for i in 0..lanes.len() {
             // What flickers without being an object is noise too, so `changed` does not matter here.
-            let off = i32::from(now.abs_diff(mean).min(RADIUS_MAX)) << 8;
-            let rate = if held == 0 { rate } else { 0 };
-            *deviation = toward(*deviation, off, rate);
-            let wide = (u32::from(*deviation) * RADIUS_PER_DEVIATION) >> 8;
-            *radius = wide.clamp(u32::from(self.floor), u32::from(RADIUS_MAX)) as u8;
+            let free = u8x16::new(held[i]).simd_eq(u8x16::ZERO);
+            let off = u16x16::from(apart(u8x16::new(now[i]), u8x16::new(mean[i])).min(most)) << 8_u32;
+            let noise = toward(u16x16::new(deviation[i]), off, rate_where(free));
+            deviation[i] = noise.to_array();
+            radius[i] = narrow((noise * u16x16::splat(RADIUS_PER_DEVIATION)) >> 8_u32)
+                .max(least)
+                .min(most)
+                .to_array();
         }
         for c in 0..3 {
-            let now = &picture.planes[c][row.clone()];
-            let fine = self.fine[c][row.clone()].iter_mut().zip(&mut self.mean[c][row.clone()]);
-            for (((fine, &now), &held), &changed) in fine.zip(now).zip(held).zip(changed) {
-                let (fine, mean) = fine;
-                let rate = if held | changed == 0 { rate } else { 0 };
-                *fine = toward(*fine, i32::from(now) << 8 | 128, rate);
-                *mean = (*fine >> 8) as u8;
+            let now = &picture.planes[c].as_chunks::<LANES>().0[lanes.clone()];
+            let fine = &mut self.fine[c].as_chunks_mut::<LANES>().0[lanes.clone()];
+            let mean = &mut self.mean[c].as_chunks_mut::<LANES>().0[lanes.clone()];
+            for i in 0..lanes.len() {
+                let free = (u8x16::new(held[i]) | u8x16::new(changed[i])).simd_eq(u8x16::ZERO);
+                let target = u16x16::from(u8x16::new(now[i])) << 8_u32 | u16x16::splat(128);
+                let moved = toward(u16x16::new(fine[i]), target, rate_where(free));
+                fine[i] = moved.to_array();
+                mean[i] = narrow(moved >> 8_u32).to_array();
             }
         }
     }
@@ -416,30 +425,32 @@ impl Background {
         // Gaps between chosen lanes are even random numbers of the wanted mean. Every other time a lane learns what it
         // shows itself, otherwise what is next door (the paper's 3.3): never both at once, for two alike are background.
         let gap = (1.0 / rate) as u32;
-        let columns = (window.right - window.left) / LANES;
-        let lanes = columns * (window.bottom - window.top);
+        let columns = ((window.right - window.left) / LANES) as u32;
         self.chosen.clear();
-        let mut next = self.rng.next_u32() % gap;
-        while (next as usize) < lanes {
-            let (row, lane) = (window.top + next as usize / columns, next as usize % columns);
-            let column = window.left + lane * LANES;
+        let (mut row, mut lane) = (window.top, self.rng.next_u32() % gap);
+        loop {
+            row += (lane / columns) as usize;
+            lane %= columns;
+            if row >= window.bottom {
+                break;
+            }
+            let column = window.left + lane as usize * LANES;
             let random = self.rng.next_u32();
-            // Beyond the border there is nothing.
-            let y = (row + (random >> 16) as usize % 3).saturating_sub(1).min(grid.height - 1);
-            let inner = column > 0 && column + LANES < grid.width;
+            // Beyond the window there is nothing, or what was there a while ago.
+            let y =
+                (row + (random >> 16) as usize % 3).saturating_sub(1).clamp(window.top, window.bottom - 1);
+            let inner = column > window.left && column + LANES < window.right.min(grid.width);
             let x = if inner { column + (random >> 8) as usize % 3 - 1 } else { column };
-            let at = (row * grid.stride + column) as u32;
-            self.chosen.push(Choice {
-                at,
-                from: if random & SAMPLES as u32 == 0 { at } else { (y * grid.stride + x) as u32 },
-                sample: random & (SAMPLES as u32 - 1),
-            });
-            next += 1 + ((u64::from(random.rotate_left(11)) * u64::from(gap)) >> 32) as u32;
+            let at = row * grid.stride + column;
+            let from = if random & SAMPLES as u32 == 0 { at } else { y * grid.stride + x };
+            let sample = random as usize % SAMPLES;
+            self.chosen.push(Choice { at: at as u32, from: from as u32, sample: sample as u32 });
+            lane += 1 + ((u64::from(random.rotate_left(11)) * u64::from(gap)) >> 32) as u32;
         }
         // They lie far apart, and each would wait for the memory by itself: so one byte of each is asked for first.
         let fetched = self.chosen.iter().fold(0, |all, choice| {
             let Samples { luma, chroma } = &self.samples[choice.at as usize / LANES];
-            let sample = choice.sample as usize;
+            let sample = choice.sample as usize % SAMPLES;
             all ^ luma[sample][0] ^ chroma[sample][0][0]
         });
         std::hint::black_box(fetched);
@@ -452,26 +463,42 @@ impl Background {
     fn keep(&mut self, picture: &Picture, held: &[u8], choice: Choice) {
         let (at, from) = (choice.at as usize, choice.from as usize);
         let kept = self.samples[at / LANES].planes_mut(choice.sample as usize);
-        let lanes = [at, from].map(|at| held[at..].first_chunk::<LANES>());
-        let [Some(held_here), Some(held_there)] = lanes else { return };
-        let as_is: Lane = std::array::from_fn(|k| (held_here[k] | held_there[k]).wrapping_neg());
+        let lane = |plane: &[u8], at: usize| plane[at..].first_chunk::<LANES>().map(|&lane| u8x16::new(lane));
+        let (Some(held_here), Some(held_there)) = (lane(held, at), lane(held, from)) else { return };
+        let free = (held_here | held_there).simd_eq(u8x16::ZERO);
         for (kept, plane) in kept.into_iter().zip(&picture.planes) {
-            let Some(now) = plane[from..].first_chunk::<LANES>() else { return };
-            *kept = std::array::from_fn(|k| kept[k] & as_is[k] | now[k] & !as_is[k]);
+            let Some(now) = lane(plane, from) else { return };
+            *kept = free.bitselect(now, u8x16::new(*kept)).to_array();
         }
     }
+}
+
+/// Every [`GAIN_STEP`]-th sample.
+#[inline]
+fn sparse(lane: &Lane) -> i32x4 {
+    let samples = lane.as_chunks::<GAIN_STEP>().0;
+    i32x4::new(std::array::from_fn(|k| i32::from_le_bytes(samples[k]))) & i32x4::splat(0xFF)
+}
+
+/// A mean that moves toward a target by the part `rate`, in 1/65536, of what is missing, rounded down.
+#[inline]
+fn toward(mean: u16x16, target: u16x16, rate: u16x16) -> u16x16 {
+    let (up, down) = (target.saturating_sub(mean), mean.saturating_sub(target));
+    mean + up.mul_keep_high(rate) - down.mul_keep_high(rate)
+}
+
+/// The low bytes.
+#[inline]
+fn narrow(values: u16x16) -> u8x16 {
+    i8x16::from_i16x16_truncate(values.cast_signed()).cast_unsigned()
 }
 
 /// All ones where both luma and chroma are near. The two chroma differences together may be as large
 /// as the luma difference: colour carries less noise than light, after the codec's averaging.
 #[inline]
-fn near(now: [&Lane; 3], then: [&Lane; 3], radius: &Lane) -> Lane {
-    std::array::from_fn(|k| {
-        let [luma, cb, cr] = [0, 1, 2].map(|c| now[c][k].abs_diff(then[c][k]));
-        let light = luma <= radius[k];
-        let colour = cb.saturating_add(cr) <= radius[k];
-        u8::from(light & colour).wrapping_neg()
-    })
+fn near(now: [u8x16; 3], then: [u8x16; 3], radius: u8x16) -> u8x16 {
+    let colour = apart(now[1], then[1]).saturating_add(apart(now[2], then[2]));
+    at_most(apart(now[0], then[0]).max(colour), radius)
 }
 
 #[cfg(test)]
@@ -482,6 +509,14 @@ mod tests {
     use crate::model::Size;
 
     proptest! {
+        #[test]
+        fn a_mean_moves_by_its_part_toward_its_target_and_never_past_it(mean: u16, target: u16, rate: u16) {
+            let [moved, ..] = toward(u16x16::splat(mean), u16x16::splat(target), u16x16::splat(rate)).to_array();
+            let left = u64::from(mean.abs_diff(target)) * (65536 - u64::from(rate));
+            prop_assert_eq!(u64::from(moved.abs_diff(target)), left.div_ceil(65536));
+            prop_assert!((mean.min(target)..=mean.max(target)).contains(&moved));
+        }
+
         #[test]
         fn a_pixel_that_enough_samples_resemble_has_not_changed(
             values in prop::collection::vec(90_u8..130, 3 * LANES * (SAMPLES + 1)),
@@ -494,8 +529,12 @@ mod tests {
                 samples.planes_mut(sample).into_iter().enumerate().for_each(|(c, to)| *to = lane(3 * sample + c));
             }
             let now = [0, 1, 2].map(|c| lane(3 * SAMPLES + c));
-            let mut settled: Lane = std::array::from_fn(|k| changed[k]);
-            samples.settle(now.each_ref(), &[radius; LANES], &mut settled);
+            let settled = samples.settle(
+                now.map(u8x16::new),
+                u8x16::splat(radius),
+                u8x16::new(std::array::from_fn(|k| changed[k])),
+            );
+            let settled = settled.to_array();
             for k in 0..LANES {
                 let near = |sample: &usize| {
                     let off = [0, 1, 2].map(|c| u32::from(now[c][k].abs_diff(lane(3 * sample + c)[k])));

@@ -7,7 +7,10 @@
 
 use std::ops::Range;
 
-use super::picture::{Grid, LANES};
+use wide::u8x16;
+
+use super::picture::{Grid, LANES, Lane};
+use super::window::Window;
 
 /// Most runs of one mask.
 pub(super) const RUNS_MAX: usize = 8192;
@@ -82,16 +85,17 @@ impl Blobs {
         }
     }
 
-    /// Finds the components of a mask of zeros and ones, in these of its rows.
-    pub(super) fn find(&mut self, mask: &[u8], grid: Grid, rows: Range<usize>) {
+    /// Finds the components of a mask of zeros and ones within a window, outside of which nothing is set.
+    pub(super) fn find(&mut self, mask: &[u8], grid: Grid, window: Window) {
         self.runs.clear();
         self.all.clear();
         self.sets.clear();
         self.full = false;
         let mut above = 0..0;
-        for row in rows {
+        for row in window.top..window.bottom {
             let start = self.runs.len();
-            self.cut(row, &mask[row * grid.stride..][..grid.stride]);
+            let lanes = mask[row * grid.stride..][window.left..window.right].as_chunks().0;
+            self.cut(row, window.left, lanes);
             let here = start..self.runs.len();
             self.join(above, here.clone());
             above = here;
@@ -99,26 +103,24 @@ impl Blobs {
         self.collect();
     }
 
-    fn cut(&mut self, row: usize, mask: &[u8]) {
+    /// Cuts a row, from column `left` on, into runs.
+    fn cut(&mut self, row: usize, left: usize, lanes: &[Lane]) {
         let mut open = None;
-        for (lane, values) in mask.as_chunks::<LANES>().0.iter().enumerate() {
-            if open.is_none() && *values == [0; LANES] {
-                continue;
-            }
-            for (k, &set) in values.iter().enumerate() {
-                let column = lane * LANES + k;
-                match (open, set != 0) {
-                    (None, true) => open = Some(column),
-                    (Some(from), false) => {
-                        self.push(row, from, column);
-                        open = None;
-                    }
-                    _ => {}
+        for (lane, &set) in lanes.iter().enumerate() {
+            let set = u8x16::new(set).simd_eq(u8x16::ONE).to_bitmask();
+            // Where a pixel is not as the one before it.
+            let mut edges = (set ^ (set << 1 | u32::from(open.is_some()))) & 0xFFFF;
+            while edges != 0 {
+                let column = left + lane * LANES + edges.trailing_zeros() as usize;
+                edges &= edges - 1;
+                match open.take() {
+                    None => open = Some(column),
+                    Some(from) => self.push(row, from, column),
                 }
             }
         }
         if let Some(from) = open {
-            self.push(row, from, mask.len());
+            self.push(row, from, left + lanes.len() * LANES);
         }
     }
 
@@ -246,7 +248,7 @@ mod tests {
                 }
             }
             let mut blobs = Blobs::new();
-            blobs.find(&mask, grid, 0..grid.height);
+            blobs.find(&mask, grid, Window::whole(grid));
             let mut areas: Vec<usize> = blobs.all.iter().map(|b| b.area).collect();
             let mut expected = Vec::new();
             for y in 0..grid.height {
@@ -273,7 +275,7 @@ mod tests {
             .map(|i| u8::from(i.is_multiple_of(2) && (i / grid.stride).is_multiple_of(2)))
             .collect();
         let mut blobs = Blobs::new();
-        blobs.find(&mask, grid, 0..grid.height);
+        blobs.find(&mask, grid, Window::whole(grid));
         assert!(blobs.full);
         assert_eq!((blobs.runs.len(), blobs.all.len()), (RUNS_MAX, BLOBS_MAX));
     }

@@ -5,6 +5,8 @@
 //! stand do not (the blinking-pixel rule of `SuBSENSE`: St-Charles et al., IEEE TIP 2015). A pixel that
 //! toggles more often than [`TOGGLES_PER_S`], or in every fourth frame of a slow camera, flickers.
 
+use wide::{u8x16, u16x16};
+
 use super::picture::{Grid, LANES};
 use super::window::Window;
 
@@ -58,32 +60,42 @@ impl Flicker {
             return;
         }
         let weight = 2 * ((1.0 - (-dt_s / LIFE_S).exp()) * 32768.0) as u16;
-        let limit = (TOGGLES_PER_FRAME.min(TOGGLES_PER_S * dt_s) * 65536.0) as u16;
-        self.limit = limit;
+        self.limit = (TOGGLES_PER_FRAME.min(TOGGLES_PER_S * dt_s) * 65536.0) as u16;
+        let (weight, limit) = (u16x16::splat(weight), u16x16::splat(self.limit));
         let changed = changed.as_chunks::<LANES>().0;
         let held = held.as_chunks_mut::<LANES>().0;
         let last = self.last.as_chunks_mut::<LANES>().0;
         let rate = self.rate.as_chunks_mut::<LANES>().0;
-        for i in window.lanes(grid) {
-            let (now, held, last, rate) = (changed[i], &mut held[i], &mut last[i], &mut rate[i]);
-            if now == [0; LANES] && *last == [0; LANES] && *rate == [0; LANES] {
-                continue;
+        for row in window.lanes(grid) {
+            let (changed, held) = (&changed[row.clone()], &mut held[row.clone()]);
+            let (last, rate) = (&mut last[row.clone()], &mut rate[row.clone()]);
+            for i in 0..row.len() {
+                let (now, before) = (u8x16::new(changed[i]), u8x16::new(last[i]));
+                let was = u16x16::new(rate[i]);
+                if now | before == u8x16::ZERO && was == u16x16::ZERO {
+                    continue;
+                }
+                let is = followed(was, u16x16::from(now ^ before), weight);
+                rate[i] = is.to_array();
+                let restless = is.saturating_sub(limit);
+                if restless != u16x16::ZERO {
+                    let is_calm = restless.to_array().map(|above| u8::from(above == 0));
+                    held[i] = (u8x16::new(held[i]) & u8x16::new(is_calm)).to_array();
+                }
+                last[i] = changed[i];
             }
-            *rate = std::array::from_fn(|k| followed(rate[k], now[k] != last[k], weight));
-            *held = std::array::from_fn(|k| held[k] & u8::from(rate[k] <= limit));
-            *last = now;
         }
     }
 }
 
-/// The mean after a frame in which a place toggled, or did not: nearer to 65535 or 0 by `weight`, in 1/65536,
+/// The mean after a frame in which a place toggled (1), or did not (0): nearer to 65535 or 0 by `weight`, in 1/65536,
 /// of what is missing, rounded down.
 #[inline]
-fn followed(rate: u16, toggled: bool, weight: u16) -> u16 {
-    let target = u16::from(toggled).wrapping_neg();
+fn followed(rate: u16x16, toggled: u16x16, weight: u16x16) -> u16x16 {
+    let target = u16x16::ZERO - toggled;
     let missing = rate ^ target;
-    let part = ((u32::from(missing) * u32::from(weight)) >> 16) as u16;
-    let up = u16::from(missing.wrapping_mul(weight) != 0) & !target;
+    let (low, part) = missing.mul_keep_low_high(weight);
+    let up = !low.simd_eq(u16x16::ZERO) & !target & u16x16::ONE;
     (missing - part - up) ^ target
 }
 
@@ -99,7 +111,9 @@ mod tests {
             let weight = 2 * weight;
             let target = if toggled { 65535_i64 } else { 0 };
             let part = (target - i64::from(rate)) * i64::from(weight);
-            prop_assert_eq!(i64::from(followed(rate, toggled, weight)), i64::from(rate) + (part >> 16));
+            let [rate_now, ..] =
+                followed(u16x16::splat(rate), u16x16::splat(u16::from(toggled)), u16x16::splat(weight)).to_array();
+            prop_assert_eq!(i64::from(rate_now), i64::from(rate) + (part >> 16));
         }
     }
 }

@@ -4,16 +4,16 @@
 //! grey by the same factor (Horprasert et al., "A Statistical Approach for Real-time Robust
 //! Background Subtraction and Shadow Detection", ICCV-W 1999; Cucchiara et al., PAMI 2003), and the
 //! texture stays: neighbours are scaled alike (Jacques et al., SIBGRAPI 2005). Clothes that pass the
-//! first two tests seldom pass the third. A moderate brightening is judged the same way.
+//! first two tests seldom pass the third. A moderate brightening is judged the same way. A shadow leaves at
+//! least half of the light (of gamma-encoded values); light that comes back, or a reflection, adds at most a
+//! quarter.
+
+use wide::{u8x16, u16x16};
 
 use super::background::Background;
-use super::picture::{LANES, Picture};
+use super::picture::{LANES, Picture, at_most};
 use super::window::Window;
 
-/// A shadow leaves between these parts of the light (gamma-encoded values).
-const SHADOW: (f32, f32) = (0.50, 0.97);
-/// Light that comes back or a reflection raises it to at most this.
-const LIGHT_MAX: f32 = 1.25;
 /// Darker background (of 255) shows no shadow that could be told from noise.
 const LUMA_MIN: u8 = 24;
 /// Neighbours are this many pixels of the work grid away.
@@ -21,59 +21,61 @@ const REACH: usize = 2;
 /// So many of the four neighbours must be scaled like the pixel itself.
 const ALIKE_MIN: usize = 3;
 
-/// Clears what is only light from `changed`, within the window; `before` is a copy of it.
+/// Copies what has `changed`, within the window, to `objects`, but for what is only light. How many pixels that
+/// leaves.
 pub(super) fn remove(
     picture: &Picture,
     background: &Background,
     window: Window,
-    before: &[u8],
-    changed: &mut [u8],
-) {
+    changed: &[u8],
+    objects: &mut [u8],
+) -> usize {
     let grid = picture.grid;
-    for row in window.top.max(REACH)..window.bottom.min(grid.height.saturating_sub(REACH)) {
-        let start = row * grid.stride;
-        let row_before = &before[start..start + grid.width];
-        if !row_before.contains(&1) {
-            continue;
-        }
-        for lane in (window.left..window.right).step_by(LANES) {
-            let quiet = before[start + lane..][..LANES] == [0; LANES];
-            if quiet || !may_be_light(picture, background, before, start + lane) {
+    let rows = REACH..grid.height.saturating_sub(REACH);
+    let columns = REACH..grid.width.saturating_sub(REACH);
+    let [lanes, now, then] =
+        [changed, &picture.planes[0], &background.mean[0]].map(|plane| plane.as_chunks::<LANES>().0);
+    let objects = objects.as_chunks_mut::<LANES>().0;
+    let (mut count, mut removed) = (u16x16::ZERO, 0);
+    for (row, here) in (window.top..).zip(window.lanes(grid)) {
+        let first = here.start;
+        let (lanes, now, then) = (&lanes[here.clone()], &now[here.clone()], &then[here.clone()]);
+        let objects = &mut objects[here];
+        for i in 0..lanes.len() {
+            objects[i] = lanes[i];
+            let lane = u8x16::new(lanes[i]).simd_eq(u8x16::ONE);
+            if lane == u8x16::ZERO {
                 continue;
             }
-            for column in lane.max(REACH)..(lane + LANES).min(grid.width.saturating_sub(REACH)) {
-                let at = start + column;
-                if before[at] == 1 && is_light(picture, background, before, at) {
-                    changed[at] = 0;
+            count += u16x16::from(u8x16::new(lanes[i]));
+            let mut candidates = (lane & may_be_light(u8x16::new(now[i]), u8x16::new(then[i]))).to_bitmask();
+            while candidates != 0 && rows.contains(&row) {
+                let k = candidates.trailing_zeros() as usize;
+                candidates &= candidates - 1;
+                let column = window.left + i * LANES + k;
+                let at = (first + i) * LANES + k;
+                if columns.contains(&column) && is_light(picture, background, changed, at) {
+                    objects[i][k] = 0;
+                    removed += 1;
                 }
             }
         }
     }
+    count.to_array().map(usize::from).iter().sum::<usize>() - removed
 }
 
-/// Whether any pixel of a lane has changed by as much as light does.
-#[inline(never)]
-fn may_be_light(picture: &Picture, background: &Background, before: &[u8], at: usize) -> bool {
-    let lanes =
-        [before, &picture.planes[0], &background.mean[0]].map(|plane| plane[at..].first_chunk::<LANES>());
-    let [Some(before), Some(now), Some(then)] = lanes else { return false };
-    let may: [u8; LANES] = std::array::from_fn(|k| {
-        // [`SHADOW`] and [`LIGHT_MAX`], in whole numbers.
-        let (least, most) = (then[k] - then[k] / 2, then[k].saturating_add(then[k] / 4));
-        before[k] & u8::from(least <= now[k]) & u8::from(now[k] <= most)
-    });
-    may != [0; LANES]
+/// All ones where a background that is bright enough to tell shows by as much more or less light as shadows and
+/// reflections make.
+#[inline]
+fn may_be_light(now: u8x16, then: u8x16) -> u8x16 {
+    let (darker, brighter) = (then.saturating_sub(now), now.saturating_sub(then));
+    let twice = brighter.saturating_add(brighter);
+    at_most(u8x16::splat(LUMA_MIN), then) & at_most(darker, now) & at_most(twice.saturating_add(twice), then)
 }
 
+/// Whether a pixel that [`may_be_light`] is.
 fn is_light(picture: &Picture, background: &Background, before: &[u8], at: usize) -> bool {
-    let [now, then] = [picture.planes[0][at], background.mean[0][at]];
-    if then < LUMA_MIN {
-        return false;
-    }
-    let ratio = f32::from(now) / f32::from(then);
-    if !(SHADOW.0..=LIGHT_MAX).contains(&ratio) {
-        return false;
-    }
+    let ratio = f32::from(picture.planes[0][at]) / f32::from(background.mean[0][at]);
     let radius = f32::from(background.radius[at]);
     let off = |c: usize| {
         let expected = 128.0 + (f32::from(background.mean[c][at]) - 128.0) * ratio;

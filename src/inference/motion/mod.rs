@@ -17,6 +17,7 @@
 
 mod background;
 mod blobs;
+mod field;
 mod flicker;
 mod light;
 mod mask;
@@ -25,7 +26,6 @@ mod picture;
 mod review;
 mod scale;
 mod silhouette;
-mod sums;
 #[cfg(test)]
 mod tests;
 mod vehicle;
@@ -37,7 +37,7 @@ use self::background::Background;
 use self::blobs::{Blobs, Rect};
 use self::flicker::Flicker;
 use self::people::{Object, People};
-use self::picture::{Grid, Picture};
+use self::picture::{Grid, LANES, Picture};
 use self::review::Review;
 use self::scale::Scale;
 use self::window::Window;
@@ -213,28 +213,23 @@ impl State {
         if window.is_whole(grid) {
             self.background.measure_noise(&self.picture);
         }
-        self.background.classify(&self.picture, window, &self.active, &mut self.raw);
         // What is outside the window is 0 in all of these.
-        let rows = window.rows(grid);
-        let (raw, unlit) = (&self.raw[rows.clone()], &mut self.unlit[rows.clone()]);
-        let quiet = !raw.contains(&1);
-        unlit.copy_from_slice(raw);
-        if !quiet {
-            light::remove(&self.picture, &self.background, window, &self.raw, &mut self.unlit);
-        }
-        if mask::count(&self.unlit[rows]) as f32 > SCENE_CHANGE * self.active_count as f32 {
+        let quiet = !self.background.classify(&self.picture, window, &self.active, &mut self.raw);
+        let left = light::remove(&self.picture, &self.background, window, &self.raw, &mut self.unlit);
+        if left as f32 > SCENE_CHANGE * self.active_count as f32 {
             self.begin();
             return;
         }
         mask::clean(&self.unlit, grid, window, &mut self.sums, &mut self.changed);
-        self.blobs.find(&self.changed, grid, window.top..window.bottom);
+        self.blobs.find(&self.changed, grid, window);
+        self.hold(0);
         if self.blobs.full {
             // Noise, not objects: it is learned, and then no longer noise.
             self.people.objects.clear();
         } else {
             self.people.find(&self.blobs, &self.raw, &self.scale);
         }
-        self.hold();
+        self.hold(1);
         self.flicker.release(grid, window, &self.raw, quiet, dt_s, &mut self.held);
         if window.is_whole(grid) {
             // For the frames since the last whole one, too.
@@ -275,7 +270,8 @@ impl State {
         if self.window != last {
             // What is outside now has not changed.
             for plane in [&mut self.raw, &mut self.unlit, &mut self.changed] {
-                plane[last.rows(grid)].fill(0);
+                let lanes = plane.as_chunks_mut::<LANES>().0;
+                last.without(self.window, grid).for_each(|i| lanes[i] = [0; LANES]);
             }
         }
     }
@@ -295,18 +291,18 @@ impl State {
         if (gain - 1.0).abs() > GAIN_MAX {
             self.background.rescale(gain);
         } else if (gain - 1.0).abs() > GAIN_MIN {
-            self.picture.undo_gain(gain);
+            self.picture.undo_gain(gain, self.window);
         }
     }
 
-    /// Nothing is learned where objects are, nor in their gaps: a shirt of the wall's colour is a gap.
-    fn hold(&mut self) {
-        self.held.fill(0);
+    /// Marks where objects are with 1, or with 0 when they are no longer there. Nothing is learned there, nor in
+    /// their gaps: a shirt of the wall's colour is a gap.
+    fn hold(&mut self, held: u8) {
         for object in &self.people.objects {
             let Rect { left, top, right, bottom } = object.rect;
             for row in top..bottom {
                 let start = row * self.grid.stride;
-                self.held[start + left..start + right].fill(1);
+                self.held[start + left..start + right].fill(held);
             }
         }
     }

@@ -8,10 +8,10 @@
 //! in Complex Situations", PAMI 2004, with a greedy search). Where a person's size is not known, a blob is an object.
 
 use super::blobs::{Blob, Blobs, NO_BLOB, Rect, Sets};
+use super::field::Field;
 use super::picture::Grid;
 use super::scale::{Person, Scale};
 use super::silhouette::{Cover, Search};
-use super::sums::Sums;
 use super::vehicle;
 
 /// Most objects of one frame; further ones are left out, the smallest first being the likeliest.
@@ -58,9 +58,8 @@ pub(super) struct People {
     sets: Sets,
     /// What the group at hand is explained by.
     covers: Vec<Cover>,
-    /// The group at hand: 0 where a pixel is not set, otherwise 1 + the number of covers on it.
-    field: Vec<u8>,
-    sums: Sums,
+    /// The group at hand, and what is explained of it.
+    field: Field,
     search: Search,
 }
 
@@ -73,8 +72,7 @@ impl People {
             group_of: Vec::with_capacity(super::blobs::BLOBS_MAX),
             sets: Sets::with_capacity(super::blobs::BLOBS_MAX),
             covers: Vec::with_capacity(GROUP_PEOPLE_MAX),
-            field: vec![0; grid.width * grid.height],
-            sums: Sums::new(grid),
+            field: Field::new(grid),
             search: Search::new(grid),
         }
     }
@@ -142,19 +140,19 @@ impl People {
     /// Explains a group by person-sized rectangles.
     fn explain(&mut self, blobs: &Blobs, g: usize, person: Person, scale: &Scale) {
         let frame = self.groups[g].rect;
-        let (width, height) = (frame.width(), frame.height());
-        self.field[..width * height].fill(0);
+        self.field.begin(frame.width(), frame.height());
         for run in &blobs.runs {
             if run.blob != NO_BLOB && usize::from(self.group_of[usize::from(run.blob)]) == g {
-                let start = (usize::from(run.row) - frame.top) * width;
                 let (from, to) = (usize::from(run.from) - frame.left, usize::from(run.to) - frame.left);
-                self.field[start + from..start + to].fill(1);
+                self.field.set(usize::from(run.row) - frame.top, from..to);
             }
         }
+        self.search.begin(frame, scale);
+        self.field.sum_up(self.search.beyond());
         let vehicles = self.objects.len();
         self.take_vehicles(frame, scale);
         let alone = self.objects.len() == vehicles;
-        self.cover(frame, scale);
+        self.cover();
         if !alone && self.covers.is_empty() {
             return;
         }
@@ -165,49 +163,52 @@ impl People {
         }
         for i in 0..self.covers.len() {
             let Cover { rect, person } = self.covers[i];
-            let (tight, area) = self.tighten(frame, rect);
-            self.push(tight, area, Some(person), true);
+            if let Some((tight, area)) = self.tighten(frame, rect) {
+                self.push(tight, area, Some(person), true);
+            }
         }
     }
 
     /// Takes vehicles out of a group: what they cover is explained.
     fn take_vehicles(&mut self, frame: Rect, scale: &Scale) {
-        let (width, height) = (frame.width(), frame.height());
         let middle = (frame.left + frame.right) as f32 / 2.0;
         for _ in 0..GROUP_VEHICLES_MAX {
-            self.sums.fill_rest(&self.field, width, height, 0);
-            let set = |rect| self.sums.rest.within(rect);
+            let set = |rect| self.field.rest.within(rect);
             let person = |foot| scale.person(middle, (frame.top + foot) as f32);
-            let Some(rect) = vehicle::find(width, height, set, person) else { return };
+            let Some(rect) = vehicle::find(frame.width(), frame.height(), set, person) else { return };
             let person = person(rect.bottom);
-            self.mark(frame, rect, true);
-            let (tight, area) = self.tighten(frame, rect);
-            if self.objects.len() < OBJECTS_MAX {
-                self.objects.push(Object { rect: tight, area, person, split: true, solid: true });
+            self.field.mark(rect, true);
+            self.field.renew();
+            if let Some((rect, area)) = self.tighten(frame, rect)
+                && self.objects.len() < OBJECTS_MAX
+            {
+                self.objects.push(Object { rect, area, person, split: true, solid: true });
             }
         }
     }
 
     /// Finds the rectangles: greedily, the best first, then each once more given the others, because the
     /// first is chosen before there are others and may stand between two people.
-    fn cover(&mut self, frame: Rect, scale: &Scale) {
+    fn cover(&mut self) {
         self.covers.clear();
-        self.search.begin(frame, scale);
-        self.sums.fill_set(&self.field, frame.width(), frame.height(), self.search.beyond());
         while self.covers.len() < GROUP_PEOPLE_MAX {
-            let Some(cover) = self.best(frame) else { break };
-            self.mark(frame, cover.rect, true);
+            let Some(cover) = self.best() else { break };
+            self.field.mark(cover.rect, true);
             self.covers.push(cover);
         }
-        if self.covers.len() < 2 {
-            return;
-        }
         let mut at = 0;
+        let mut is_changed = false;
         while let Some(old) = self.covers.get(at).copied() {
-            self.mark(frame, old.rect, false);
-            match self.best(frame) {
+            if at + 1 == self.covers.len() && !is_changed {
+                // The last was found given all the others, as they still are.
+                break;
+            }
+            self.field.mark(old.rect, false);
+            let new = self.best();
+            is_changed |= new != Some(old);
+            match new {
                 Some(new) => {
-                    self.mark(frame, new.rect, true);
+                    self.field.mark(new.rect, true);
                     self.covers[at] = new;
                     at += 1;
                 }
@@ -219,46 +220,21 @@ impl People {
     }
 
     /// The likeliest person among what is not explained.
-    fn best(&mut self, frame: Rect) -> Option<Cover> {
-        self.sums.fill_rest(&self.field, frame.width(), frame.height(), self.search.beyond());
-        self.search.best(&self.sums)
+    fn best(&mut self) -> Option<Cover> {
+        self.field.renew();
+        self.search.best(&self.field)
     }
 
-    /// Marks what a rectangle covers as explained, or no longer.
-    fn mark(&mut self, frame: Rect, rect: Rect, explained: bool) {
-        for row in rect.top..rect.bottom {
-            for v in &mut self.field[row * frame.width() + rect.left..row * frame.width() + rect.right] {
-                // Counts how many explain it; zero is not set.
-                *v = if *v == 0 {
-                    0
-                } else if explained {
-                    *v + 1
-                } else {
-                    *v - 1
-                };
-            }
-        }
-    }
-
-    /// The tight rectangle of the set pixels in a rectangle, on the grid, and how many they are.
-    fn tighten(&self, frame: Rect, rect: Rect) -> (Rect, usize) {
-        let mut tight = Rect { left: rect.right, top: rect.bottom, right: rect.left, bottom: rect.top };
-        let mut area = 0;
-        for row in rect.top..rect.bottom {
-            for column in rect.left..rect.right {
-                if self.field[row * frame.width() + column] != 0 {
-                    area += 1;
-                    tight = tight.union(Rect { left: column, top: row, right: column + 1, bottom: row + 1 });
-                }
-            }
-        }
+    /// The tight rectangle, on the grid, of the set pixels in a rectangle of a group, and how many they are.
+    fn tighten(&self, frame: Rect, rect: Rect) -> Option<(Rect, usize)> {
+        let (tight, area) = self.field.tighten(rect)?;
         let tight = Rect {
             left: frame.left + tight.left,
             top: frame.top + tight.top,
             right: frame.left + tight.right,
             bottom: frame.top + tight.bottom,
         };
-        (tight, area)
+        Some((tight, area))
     }
 }
 

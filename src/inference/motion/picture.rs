@@ -2,13 +2,17 @@
 //!
 //! Averaging `factor` x `factor` pixels into one cuts the sensor's noise and the work alike; what is
 //! lost, half a pixel of the work grid, is small against a person. Rows are padded to whole lanes of
-//! [`LANES`] samples, so that every loop over pixels runs over fixed-size arrays and vectorises.
+//! [`LANES`] samples, so that loops over pixels run over whole vectors.
+
+use wide::u8x16;
 
 use super::window::Window;
 use crate::model::{Chroma, Image, Size};
 
 /// Samples that are handled together; rows are padded to a multiple of this.
 pub(super) const LANES: usize = 16;
+/// So many samples next to one another in a row.
+pub(super) type Lane = [u8; LANES];
 
 /// Of what lies outside the window every so many-th row is loaded, light only.
 pub(super) const SPARSE_STEP: usize = 4;
@@ -90,17 +94,35 @@ impl Picture {
         }
     }
 
-    /// Undoes a change of exposure: divides light by `gain`, and colour, which scales with it.
-    pub(super) fn undo_gain(&mut self, gain: f32) {
-        let by = (256.0 / gain) as u16;
+    /// Undoes a change of exposure in what was loaded: divides light by `gain`, and colour, which scales with it.
+    pub(super) fn undo_gain(&mut self, gain: f32, window: Window) {
+        let (grid, by) = (self.grid, (256.0 / gain) as u16);
         let [luma, chroma @ ..] = &mut self.planes;
-        for y in luma.iter_mut() {
-            *y = ((u32::from(*y) * u32::from(by) + 128) >> 8).min(255) as u8;
+        for (row, luma) in luma.chunks_exact_mut(grid.stride).enumerate() {
+            for y in &mut luma[wanted(row, grid, window, true)] {
+                *y = ((u32::from(*y) * u32::from(by) + 128) >> 8).min(255) as u8;
+            }
         }
-        for c in chroma.iter_mut().flat_map(|plane| plane.iter_mut()) {
-            *c = scaled_chroma(*c, i32::from(by));
+        for plane in chroma {
+            for (row, chroma) in plane.chunks_exact_mut(grid.stride).enumerate() {
+                for c in &mut chroma[wanted(row, grid, window, false)] {
+                    *c = scaled_chroma(*c, i32::from(by));
+                }
+            }
         }
     }
+}
+
+/// How far apart samples are.
+#[inline]
+pub(super) fn apart(a: u8x16, b: u8x16) -> u8x16 {
+    a.saturating_sub(b) | b.saturating_sub(a)
+}
+
+/// All ones where a sample is no larger than another.
+#[inline]
+pub(super) fn at_most(a: u8x16, b: u8x16) -> u8x16 {
+    a.saturating_sub(b).simd_eq(u8x16::ZERO)
 }
 
 /// A chroma sample under light that is `by` / 256 as strong.

@@ -7,9 +7,12 @@
 //! has them only in the background (Cucchiara et al., PAMI 2003; Cheung & Kamath 2005). Ghosts become
 //! background at once; an object does after it has been still for `hold_s`.
 
+use wide::{i16x16, u8x16, u16x16};
+
 use super::background::Background;
 use super::blobs::Blobs;
-use super::picture::{Grid, LANES, Picture};
+use super::picture::{Grid, LANES, Picture, apart, at_most};
+use super::window::Window;
 
 /// Seconds between two looks.
 const TICK_S: f32 = 0.5;
@@ -69,33 +72,36 @@ impl Review {
         // More than one when not every frame is looked at whole.
         let passed = (self.since_s / TICK_S) as u16;
         self.since_s = 0.0;
-        let [now, radius] = [&picture.planes[0], &background.radius].map(|p| p.as_chunks::<LANES>().0);
-        let lanes = now.iter().zip(radius).zip(changed.as_chunks::<LANES>().0);
-        let last = self.last.as_chunks_mut::<LANES>().0;
+        let [now, radius, changed_lanes] =
+            [&picture.planes[0], &background.radius, changed].map(|plane| plane.as_chunks::<LANES>().0);
+        let last = self.last.as_chunks::<LANES>().0;
         let ticks = self.ticks.as_chunks_mut::<LANES>().0;
         let still = self.still.as_chunks_mut::<LANES>().0;
-        for (((now, radius), changed), ((last, ticks), still)) in
-            lanes.zip(last.iter_mut().zip(ticks).zip(still))
-        {
-            if *changed == [0; LANES] {
-                (*ticks, *still) = ([0; LANES], [0; LANES]);
-            } else {
-                *ticks = std::array::from_fn(|k| {
-                    let same = changed[k] != 0 && now[k].abs_diff(last[k]) <= radius[k];
-                    if same { ticks[k].saturating_add(passed) } else { 0 }
-                });
-                *still = ticks.map(|ticks| u8::from(ticks >= STILL_TICKS));
+        let (passed, enough) = (u16x16::splat(passed), u16x16::splat(STILL_TICKS - 1));
+        let mut is_any = false;
+        for (i, lane) in changed_lanes.iter().enumerate() {
+            let changed = u8x16::new(*lane).simd_eq(u8x16::ONE);
+            if changed == u8x16::ZERO {
+                (ticks[i], still[i]) = ([0; LANES], [0; LANES]);
+                continue;
             }
-            *last = *now;
+            let same =
+                changed & at_most(apart(u8x16::new(now[i]), u8x16::new(last[i])), u8x16::new(radius[i]));
+            let same = i16x16::from_i8x16(same.cast_signed()).cast_unsigned();
+            let lasted = u16x16::new(ticks[i]).saturating_add(passed) & same;
+            ticks[i] = lasted.to_array();
+            still[i] = lasted.saturating_sub(enough).to_array().map(|beyond| u8::from(beyond > 0));
+            is_any |= still[i] != [0; LANES];
         }
-        if self.still.contains(&1) {
+        self.last.copy_from_slice(&picture.planes[0]);
+        if is_any {
             self.judge(picture, background, changed);
         }
         true
     }
 
     fn judge(&mut self, picture: &Picture, background: &mut Background, changed: &[u8]) {
-        self.blobs.find(&self.still, self.grid, 0..self.grid.height);
+        self.blobs.find(&self.still, self.grid, Window::whole(self.grid));
         let stride = self.grid.stride;
         for blob in 0..self.blobs.all.len() {
             let mut outline = Outline::default();

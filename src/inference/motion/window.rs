@@ -68,21 +68,30 @@ impl Window {
         self == Self::whole(grid)
     }
 
+    /// Lanes of this that are not in another.
+    pub(super) fn without(self, other: Self, grid: Grid) -> impl Iterator<Item = usize> {
+        let stride = grid.stride / LANES;
+        (self.top..self.bottom).flat_map(move |row| {
+            let lanes = |from: usize, to: usize| row * stride + from / LANES..row * stride + to / LANES;
+            if (other.top..other.bottom).contains(&row) {
+                let (left, right) = (self.right.min(other.left), self.left.max(other.right));
+                lanes(self.left, left).chain(lanes(right, self.right))
+            } else {
+                lanes(self.left, self.right).chain(0..0)
+            }
+        })
+    }
+
     /// Whether this place is in it.
     pub(super) fn contains(self, row: usize, column: usize) -> bool {
         (self.top..self.bottom).contains(&row) && (self.left..self.right).contains(&column)
     }
 
-    /// Its lanes in a plane that is cut into lanes.
-    pub(super) fn lanes(self, grid: Grid) -> impl Iterator<Item = usize> {
+    /// Its lanes in a plane that is cut into lanes, row by row.
+    pub(super) fn lanes(self, grid: Grid) -> impl Iterator<Item = Range<usize>> {
         let stride = grid.stride / LANES;
         (self.top..self.bottom)
-            .flat_map(move |row| row * stride + self.left / LANES..row * stride + self.right / LANES)
-    }
-
-    /// All of its rows, over the whole width, in a plane.
-    pub(super) fn rows(self, grid: Grid) -> Range<usize> {
-        self.top * grid.stride..self.bottom * grid.stride
+            .map(move |row| row * stride + self.left / LANES..row * stride + self.right / LANES)
     }
 
     /// The same in pixels of the picture.
@@ -96,15 +105,37 @@ impl Window {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::model::Size;
+
+    fn window() -> impl Strategy<Value = Window> {
+        let range = |end: usize| (0..end, 1..=end).prop_map(move |(from, n)| from..(from + n).min(end));
+        (range(6), range(4)).prop_map(|(rows, lanes)| Window {
+            top: rows.start,
+            bottom: rows.end,
+            left: lanes.start * LANES,
+            right: lanes.end * LANES,
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_one_window_has_without_another_is_their_difference(one in window(), other in window()) {
+            let grid = Grid::new(Size { width: 64, height: 6 });
+            let others: Vec<usize> = other.lanes(grid).flatten().collect();
+            let expected: Vec<usize> = one.lanes(grid).flatten().filter(|i| !others.contains(i)).collect();
+            prop_assert_eq!(one.without(other, grid).collect::<Vec<_>>(), expected);
+        }
+    }
 
     #[test]
     fn a_window_holds_the_boxes_with_their_margin_in_whole_lanes() {
         let grid = Grid::new(Size { width: 480, height: 360 });
         let window = Window::around(&[BBox::new(40.0, 40.0, 40.0, 80.0)], grid);
         assert_eq!(window, Window { top: 8, bottom: 72, left: 0, right: 64 });
-        assert_eq!(window.lanes(grid).count(), 64 * 4);
+        assert_eq!(window.lanes(grid).flatten().count(), 64 * 4);
         assert!(window.contains(8, 0) && !window.contains(7, 0) && !window.contains(8, 64));
         assert_eq!(window.bbox(grid), BBox::new(0.0, 16.0, 128.0, 128.0));
     }
