@@ -1,4 +1,4 @@
-//! How long a frame takes: a 480x360 plaza with people who walk across it, rendered here.
+//! How long a frame takes: a 480x360 plaza (and a 1440x1080 one) with people who walk across it, rendered here.
 //!
 //! For comparison: `OpenCV`'s MOG2 with blobs takes 4.4 ms for such a frame on one core. The goal, from
 //! the frame to the Scene, is 2.5 ms. "a corner" has everybody in a quarter of the picture; with the adaptive
@@ -20,6 +20,8 @@ use omnisight::model::{CameraId, Chroma, Content, Detection, Frame, GroundPlane,
 use omnisight::pipeline::{Options, Perception};
 
 const SIZE: Size = Size { width: 480, height: 360 };
+/// The larger picture has so many times as many pixels in a row and in a column.
+const LARGER: usize = 3;
 const FRAME_MS: u64 = 100;
 /// Frames of the sequence; it is played forth and back, so that nobody jumps.
 const FRAMES: usize = 120;
@@ -38,14 +40,18 @@ impl Noise {
     }
 }
 
-/// One picture of the plaza with `people` on it, all of them in one corner if wanted.
-fn draw(index: usize, people: usize, corner: bool, noise: &mut Noise) -> Image {
+fn size(times: usize) -> Size {
+    Size { width: SIZE.width * times as u32, height: SIZE.height * times as u32 }
+}
+
+/// One picture of the plaza with `people` on it, all of them in one corner if wanted, `times` the usual size.
+fn draw(index: usize, people: usize, corner: bool, times: usize, noise: &mut Noise) -> Image {
     let mut image = Image::default();
-    image.reset(SIZE, Chroma::C420);
-    let (width, height) = (SIZE.width as usize, SIZE.height as usize);
+    image.reset(size(times), Chroma::C420);
+    let (width, height) = (SIZE.width as usize * times, SIZE.height as usize * times);
     let [luma, cb, cr] = image.planes_mut();
     for (i, to) in luma.iter_mut().enumerate() {
-        let (x, y) = (i % width, i / width);
+        let (x, y) = (i % width / times, i / width / times);
         *to = (100 + (x / 31 + y / 23) % 5 * 9 + (x * 7 + y * 13) % 11 + noise.next() as usize % 7) as u8;
     }
     cb.fill(124);
@@ -53,10 +59,12 @@ fn draw(index: usize, people: usize, corner: bool, noise: &mut Noise) -> Image {
     for person in 0..people {
         // The farther down the picture, the nearer and the larger.
         let foot = if corner { 100 + 70 * person / people } else { 130 + 200 * person / people };
-        let width_used = if corner { width / 2 - 30 } else { width };
+        let width_used = SIZE.width as usize;
+        let width_used = if corner { width_used / 2 - 30 } else { width_used };
         let (tall, wide) = (20 + foot / 5, 8 + foot / 13);
         let pace = 1 + person % 3;
         let left = (person * 97 + pace * index) % (width_used - wide);
+        let [foot, tall, wide, left] = [foot, tall, wide, left].map(|v| v * times);
         for y in foot - tall..foot.min(height) {
             let part = (y + tall - foot) * 100 / tall;
             let inset = if part < 18 {
@@ -82,11 +90,12 @@ struct Plaza {
 }
 
 impl Plaza {
-    fn new(people: usize, corner: bool) -> Self {
+    fn new(people: usize, corner: bool, times: usize) -> Self {
         let mut noise = Noise(0x9E37_79B9);
-        let pictures: Vec<_> = (0..FRAMES).map(|index| draw(index, people, corner, &mut noise)).collect();
+        let pictures: Vec<_> =
+            (0..FRAMES).map(|index| draw(index, people, corner, times, &mut noise)).collect();
         let frame = Frame {
-            size: SIZE,
+            size: size(times),
             content: Content::Image(pictures[0].clone()),
             ..Frame::empty(CameraId::parse("bench").unwrap())
         };
@@ -121,16 +130,16 @@ fn each(b: &mut Bencher<'_>, plaza: &mut Plaza, mut work: impl FnMut(&Frame)) {
     });
 }
 
-fn detector() -> Box<dyn Detector> {
-    let ground = GroundPlane::nominal(10.0, SIZE);
+fn detector(times: usize) -> Box<dyn Detector> {
+    let ground = GroundPlane::nominal(10.0, size(times));
     inference::open(&inference::Options::default(), &ground).unwrap()
 }
 
 fn detection(c: &mut Criterion) {
     let mut group = c.benchmark_group("detection");
     for (name, people) in [("nobody", 0), ("eight people", 8)] {
-        let mut plaza = Plaza::new(people, false);
-        let mut detector = detector();
+        let mut plaza = Plaza::new(people, false, 1);
+        let mut detector = detector(1);
         let mut found: Vec<Detection> = Vec::new();
         for _ in 0..WARM_UP {
             detector.detect(plaza.next(), &mut found).unwrap();
@@ -149,9 +158,11 @@ fn detection(c: &mut Criterion) {
 /// Everybody in a quarter of the picture, with and without the adaptive region of interest.
 fn corner(c: &mut Criterion) {
     let mut group = c.benchmark_group("a corner");
-    for (people, cropped) in [1, 2, 4, 8].into_iter().flat_map(|people| [(people, false), (people, true)]) {
-        let mut plaza = Plaza::new(people, true);
-        let mut detector = detector();
+    let cases = [(1, 1), (2, 1), (4, 1), (8, 1), (4, LARGER)];
+    let cases = cases.into_iter().flat_map(|(people, times)| [(people, times, false), (people, times, true)]);
+    for (people, times, cropped) in cases {
+        let mut plaza = Plaza::new(people, true, times);
+        let mut detector = detector(times);
         let mut found: Vec<Detection> = Vec::new();
         let mut expected = Vec::new();
         let mut see = |frame: &Frame| {
@@ -166,7 +177,9 @@ fn corner(c: &mut Criterion) {
         for _ in 0..WARM_UP {
             see(plaza.next());
         }
-        let name = format!("{people} people, {}", if cropped { "cropped" } else { "whole" });
+        let Size { width, height } = size(times);
+        let name =
+            format!("{people} people, {width}x{height}, {}", if cropped { "cropped" } else { "whole" });
         group.bench_function(name, |b| each(b, &mut plaza, &mut see));
     }
     group.finish();
@@ -178,7 +191,7 @@ fn scene(c: &mut Criterion) {
     let ids = || Box::new(CountingIds::default());
     let mut group = c.benchmark_group("frame to scene");
     for (name, people) in [("nobody", 0), ("eight people", 8)] {
-        let mut plaza = Plaza::new(people, false);
+        let mut plaza = Plaza::new(people, false, 1);
         let mut perception = Perception::new(options.clone(), ids(), ids()).unwrap();
         let mut transitions = Vec::new();
         let mut tracks = 0;

@@ -201,7 +201,7 @@ impl<'a> Moment<'a> {
                 let past = past.sum::<f64>() / of_one.len() as f64;
                 let worth = ln_density(off, plus(w.prior.cov, place.cov)) - ln(STRAY_CLUSTER_PER_M2)
                     + past
-                    + person.doubt();
+                    + person.doubt(pace);
                 if worth > 0.0 {
                     scratch.pairs.push(Pair { row, column, worth });
                 }
@@ -227,7 +227,7 @@ impl<'a> Moment<'a> {
                 let known = w.without((self.of[i] == Some(row) && !s.muted).then_some(&at));
                 let worth = ln_density(at.at - known.at, plus(known.cov, at.cov)) - ln(STRAY_PER_M2)
                     + self.affinity(person, i, alone, pace)
-                    + person.doubt();
+                    + person.doubt(pace);
                 if worth > 0.0 {
                     scratch.pairs.push(Pair { row, column, worth });
                 }

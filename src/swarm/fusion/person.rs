@@ -19,7 +19,7 @@ const BOUND_WORTH: f64 = 1.0;
 const BOUND_WORTH_MAX: f64 = 3.0;
 const SWITCH: f64 = -2.0;
 /// What it takes from a report that its person is lost, natural units, and for every second in which somebody
-/// looks where they should be: who is overlooked for long has mostly left.
+/// looks where they should be (or what lasts as long at the cameras' pace): who is overlooked for long has mostly left.
 const LOST_DOUBT: f64 = -1.0;
 const LOST_DOUBT_PER_S: f64 = -3.0;
 /// A binding not renewed for so long is forgotten, milliseconds.
@@ -141,11 +141,11 @@ impl Person {
 
     /// What being new, or lost, takes from every report of theirs, natural units: who is not confirmed may
     /// not be there at all.
-    pub(super) fn doubt(&self) -> f64 {
+    pub(super) fn doubt(&self, pace: Pace) -> f64 {
         if !self.confirmed {
             -ln(1.0 + exp(-self.exists))
         } else if self.exists <= EXIST_SHOWN {
-            LOST_DOUBT + LOST_DOUBT_PER_S * self.overlooked_s
+            LOST_DOUBT + LOST_DOUBT_PER_S * self.overlooked_s / pace.stretched_s(1.0)
         } else {
             0.0
         }
