@@ -38,7 +38,7 @@ impl Consensus {
             if !seen.contains(id)
                 && let Some(incident) = self.incident(id, site, now)
             {
-                events.extend(self.site_event(&incident).filter(|_| self.is_shown(&incident, site)));
+                events.extend(self.site_event(&incident).filter(|_| self.is_shown(&incident)));
                 seen.extend(incident.members);
             }
         }
@@ -73,18 +73,17 @@ impl Consensus {
             // The announcement may have changed which claim gives the key.
             incident = after;
         }
-        if self.is_shown(&incident, site) {
+        if self.is_shown(&incident) {
             self.say(&incident, now, out);
         }
         incident.members
     }
 
-    /// Whether surfaces hear of it: it is this camera's business, or they have heard of it.
-    fn is_shown(&self, incident: &Incident, site: &dyn Site) -> bool {
+    /// Whether surfaces hear of it: it happens where it is this camera's business, or they have heard of it.
+    fn is_shown(&self, incident: &Incident) -> bool {
         let mut cases = incident.members.iter().filter_map(|id| self.cases.get(id));
         let key = incident.members.first().and_then(|id| self.cases.get(id));
-        key.is_some_and(|case| site.concerns(case.claim.latest.position_m()))
-            || cases.any(|case| case.said.is_some())
+        key.is_some_and(|case| case.concerns_us) || cases.any(|case| case.said.is_some())
     }
 
     fn name_subjects(&mut self, id: &ClaimId, site: &dyn Site) {

@@ -270,8 +270,11 @@ struct Case {
     decided: Option<(EventState, Time)>,
     /// The last message of it, if it is this camera's.
     own: Option<Box<EventMessage>>,
-    /// It concerns this camera, which claims it or is asked.
+    /// This camera claims it or is asked.
     is_ours: bool,
+    /// When it was told of, it was where it is this camera's business: what becomes that later, because half of a site
+    /// is gone, is known too badly.
+    concerns_us: bool,
     /// Something came that was not looked at yet.
     is_new: bool,
 }
@@ -407,15 +410,25 @@ impl Consensus {
                 return None;
             }
             case.is_ours |= self.view.covers(case.claim.latest.position_m());
+            case.concerns_us |= site.concerns(case.claim.latest.position_m());
             self.places.moved(&id, before, case.claim.latest.place());
             return Some(id);
         }
         self.make_room(&m.camera_id);
         self.places.insert(id.clone(), claim.latest.place());
         let is_ours = own.is_some() || self.view.covers(claim.latest.position_m());
-        let (subjects, said, decided) = (Vec::new(), None, None);
-        let case =
-            Case { claim, opened: now, heard: now, subjects, said, decided, own, is_ours, is_new: true };
+        let case = Case {
+            concerns_us: site.concerns(claim.latest.position_m()),
+            claim,
+            opened: now,
+            heard: now,
+            subjects: Vec::new(),
+            said: None,
+            decided: None,
+            own,
+            is_ours,
+            is_new: true,
+        };
         self.cases.insert(id.clone(), case);
         Some(id)
     }
