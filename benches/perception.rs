@@ -1,4 +1,4 @@
-//! How long a frame takes: a 480x360 plaza (and a 1440x1080 one) with people who walk across it, rendered here.
+//! How long a frame takes: a plaza with people who walk across it, rendered here.
 //!
 //! For comparison: `OpenCV`'s MOG2 with blobs takes 4.4 ms for such a frame on one core. The goal, from
 //! the frame to the Scene, is 2.5 ms. "a corner" has everybody in a quarter of the picture; with the adaptive
@@ -20,8 +20,9 @@ use omnisight::model::{CameraId, Chroma, Content, Detection, Frame, GroundPlane,
 use omnisight::pipeline::{Options, Perception};
 
 const SIZE: Size = Size { width: 480, height: 360 };
-/// The larger picture has so many times as many pixels in a row and in a column.
-const LARGER: usize = 3;
+/// What cameras send, too. People are as large a part of the picture's height as in the small one.
+const LARGER: [Size; 3] =
+    [Size { width: 640, height: 360 }, Size { width: 1280, height: 720 }, Size { width: 1920, height: 1080 }];
 const FRAME_MS: u64 = 100;
 /// Frames of the sequence; it is played forth and back, so that nobody jumps.
 const FRAMES: usize = 120;
@@ -40,15 +41,12 @@ impl Noise {
     }
 }
 
-fn size(times: usize) -> Size {
-    Size { width: SIZE.width * times as u32, height: SIZE.height * times as u32 }
-}
-
-/// One picture of the plaza with `people` on it, all of them in one corner if wanted, `times` the usual size.
-fn draw(index: usize, people: usize, corner: bool, times: usize, noise: &mut Noise) -> Image {
+/// One picture of the plaza with `people` on it, all of them in one corner if wanted.
+fn draw(index: usize, people: usize, corner: bool, size: Size, noise: &mut Noise) -> Image {
     let mut image = Image::default();
-    image.reset(size(times), Chroma::C420);
-    let (width, height) = (SIZE.width as usize * times, SIZE.height as usize * times);
+    image.reset(size, Chroma::C420);
+    let (width, height) = (size.width as usize, size.height as usize);
+    let times = height / SIZE.height as usize;
     let [luma, cb, cr] = image.planes_mut();
     for (i, to) in luma.iter_mut().enumerate() {
         let (x, y) = (i % width / times, i / width / times);
@@ -59,7 +57,7 @@ fn draw(index: usize, people: usize, corner: bool, times: usize, noise: &mut Noi
     for person in 0..people {
         // The farther down the picture, the nearer and the larger.
         let foot = if corner { 100 + 70 * person / people } else { 130 + 200 * person / people };
-        let width_used = SIZE.width as usize;
+        let width_used = width / times;
         let width_used = if corner { width_used / 2 - 30 } else { width_used };
         let (tall, wide) = (20 + foot / 5, 8 + foot / 13);
         let pace = 1 + person % 3;
@@ -90,12 +88,12 @@ struct Plaza {
 }
 
 impl Plaza {
-    fn new(people: usize, corner: bool, times: usize) -> Self {
+    fn new(people: usize, corner: bool, size: Size) -> Self {
         let mut noise = Noise(0x9E37_79B9);
         let pictures: Vec<_> =
-            (0..FRAMES).map(|index| draw(index, people, corner, times, &mut noise)).collect();
+            (0..FRAMES).map(|index| draw(index, people, corner, size, &mut noise)).collect();
         let frame = Frame {
-            size: size(times),
+            size,
             content: Content::Image(pictures[0].clone()),
             ..Frame::empty(CameraId::parse("bench").unwrap())
         };
@@ -130,16 +128,16 @@ fn each(b: &mut Bencher<'_>, plaza: &mut Plaza, mut work: impl FnMut(&Frame)) {
     });
 }
 
-fn detector(times: usize) -> Box<dyn Detector> {
-    let ground = GroundPlane::nominal(10.0, size(times));
+fn detector(size: Size) -> Box<dyn Detector> {
+    let ground = GroundPlane::nominal(10.0, size);
     inference::open(&inference::Options::default(), &ground).unwrap()
 }
 
 fn detection(c: &mut Criterion) {
     let mut group = c.benchmark_group("detection");
     for (name, people) in [("nobody", 0), ("eight people", 8)] {
-        let mut plaza = Plaza::new(people, false, 1);
-        let mut detector = detector(1);
+        let mut plaza = Plaza::new(people, false, SIZE);
+        let mut detector = detector(SIZE);
         let mut found: Vec<Detection> = Vec::new();
         for _ in 0..WARM_UP {
             detector.detect(plaza.next(), &mut found).unwrap();
@@ -158,11 +156,11 @@ fn detection(c: &mut Criterion) {
 /// Everybody in a quarter of the picture, with and without the adaptive region of interest.
 fn corner(c: &mut Criterion) {
     let mut group = c.benchmark_group("a corner");
-    let cases = [(1, 1), (2, 1), (4, 1), (8, 1), (4, LARGER)];
-    let cases = cases.into_iter().flat_map(|(people, times)| [(people, times, false), (people, times, true)]);
-    for (people, times, cropped) in cases {
-        let mut plaza = Plaza::new(people, true, times);
-        let mut detector = detector(times);
+    let cases = [1, 2, 4, 8].map(|people| (people, SIZE)).into_iter().chain(LARGER.map(|size| (4, size)));
+    let cases = cases.flat_map(|(people, size)| [(people, size, false), (people, size, true)]);
+    for (people, size, cropped) in cases {
+        let mut plaza = Plaza::new(people, true, size);
+        let mut detector = detector(size);
         let mut found: Vec<Detection> = Vec::new();
         let mut expected = Vec::new();
         let mut see = |frame: &Frame| {
@@ -177,7 +175,7 @@ fn corner(c: &mut Criterion) {
         for _ in 0..WARM_UP {
             see(plaza.next());
         }
-        let Size { width, height } = size(times);
+        let Size { width, height } = size;
         let name =
             format!("{people} people, {width}x{height}, {}", if cropped { "cropped" } else { "whole" });
         group.bench_function(name, |b| each(b, &mut plaza, &mut see));
@@ -191,7 +189,7 @@ fn scene(c: &mut Criterion) {
     let ids = || Box::new(CountingIds::default());
     let mut group = c.benchmark_group("frame to scene");
     for (name, people) in [("nobody", 0), ("eight people", 8)] {
-        let mut plaza = Plaza::new(people, false, 1);
+        let mut plaza = Plaza::new(people, false, SIZE);
         let mut perception = Perception::new(options.clone(), ids(), ids()).unwrap();
         let mut transitions = Vec::new();
         let mut tracks = 0;

@@ -19,7 +19,7 @@ use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg32;
 use wide::{i8x16, i16x16, i32x4, u8x16, u16x16};
 
-use super::picture::{Grid, LANES, Lane, Picture, SPARSE_STEP, apart, at_most, scaled_chroma};
+use super::picture::{Grid, LANES, Lane, Picture, SPARSE_STEP, Turn, apart, at_most, scaled_chroma};
 use super::window::Window;
 
 /// Values kept per pixel.
@@ -40,9 +40,6 @@ const RADIUS_MAX: u8 = 36;
 const RADIUS_PER_DEVIATION: u16 = 5;
 /// The same in units of the median deviation (0.67 standard deviations of normal noise).
 const RADIUS_PER_MEDIAN: f32 = 6.0;
-/// Pixels looked at for gain and noise: every so many-th in both directions; for gain, which every frame needs,
-/// in half of these rows.
-const GAIN_STEP: usize = SPARSE_STEP;
 /// Fewer comparable pixels say nothing about the gain.
 const GAIN_PIXELS_MIN: u32 = 64;
 /// What a camera's exposure control does from one frame to the next; the rest is another scene.
@@ -50,32 +47,35 @@ const GAIN_RANGE: std::ops::RangeInclusive<f32> = 0.4..=2.5;
 /// Steps of the gain per 1.0.
 const GAIN_STEPS: usize = 128;
 
-/// What [`SAMPLES`] pictures showed in a lane. What one look reads lies together: light first, which mostly
-/// is all that it takes.
+/// Rows of a tile: as many as make one look into memory of a sample's light.
+const TILE_ROWS: usize = 4;
+
+/// What [`SAMPLES`] pictures showed in a lane of [`TILE_ROWS`] rows. What is learned at once lies together, light
+/// by itself, which mostly is all that it takes to tell.
 #[derive(Debug, Clone)]
 #[repr(align(64))]
-struct Samples {
-    luma: [Lane; SAMPLES],
+struct Tile {
+    luma: [[Lane; TILE_ROWS]; SAMPLES],
     /// Cb, Cr.
-    chroma: [[Lane; 2]; SAMPLES],
+    chroma: [[[Lane; 2]; TILE_ROWS]; SAMPLES],
 }
 
-impl Samples {
-    /// The Y, Cb and Cr of a sample.
-    fn planes_mut(&mut self, sample: usize) -> [&mut Lane; 3] {
-        let [cb, cr] = &mut self.chroma[sample];
-        [&mut self.luma[sample], cb, cr]
+impl Tile {
+    /// The Y, Cb and Cr of a sample in a row.
+    fn planes_mut(&mut self, sample: usize, row: usize) -> [&mut Lane; 3] {
+        let [cb, cr] = &mut self.chroma[sample][row];
+        [&mut self.luma[sample][row], cb, cr]
     }
 
-    /// What is left of `changed` (zeros and ones) where enough of the samples are near.
-    fn settle(&self, now: [u8x16; 3], radius: u8x16, changed: u8x16) -> u8x16 {
+    /// What is left of `changed` (zeros and ones) in a row where enough of the samples are near.
+    fn settle(&self, row: usize, now: [u8x16; 3], radius: u8x16, changed: u8x16) -> u8x16 {
         let enough = u8x16::splat(MATCHES_MIN);
         let mut matches = u8x16::ZERO;
-        // As many as come from memory together.
+        // Mostly the first few are enough.
         for samples in self.luma.as_chunks::<4>().0 {
-            for &luma in samples {
+            for luma in samples {
                 // All ones are -1.
-                matches -= at_most(apart(now[0], u8x16::new(luma)), radius);
+                matches -= at_most(apart(now[0], u8x16::new(luma[row])), radius);
             }
             if changed & !at_most(enough, matches) == u8x16::ZERO {
                 break;
@@ -86,20 +86,21 @@ impl Samples {
             return changed;
         }
         matches = u8x16::ZERO;
-        for (&luma, &[cb, cr]) in self.luma.iter().zip(&self.chroma) {
-            matches -= near(now, [luma, cb, cr].map(u8x16::new), radius);
+        for (luma, chroma) in self.luma.iter().zip(&self.chroma) {
+            let [cb, cr] = chroma[row];
+            matches -= near(now, [luma[row], cb, cr].map(u8x16::new), radius);
         }
         changed & !at_most(enough, matches)
     }
 }
 
-/// A lane that becomes a sample.
+/// A tile that learns.
 #[derive(Debug, Clone, Copy)]
 struct Choice {
-    /// Its first pixel.
-    at: u32,
-    /// The first pixel of what it learns.
-    from: u32,
+    row: u32,
+    lane: u32,
+    /// What it learns is so many rows and columns away.
+    offset: (i8, i8),
     sample: u32,
 }
 
@@ -116,7 +117,8 @@ pub(super) struct Background {
     pub(super) radius: Vec<u8>,
     /// Smallest radius at present.
     floor: u8,
-    samples: Vec<Samples>,
+    /// Row by row.
+    tiles: Vec<Tile>,
     /// What is learned from the frame at hand.
     chosen: Vec<Choice>,
     rng: Pcg32,
@@ -130,6 +132,7 @@ impl Background {
     pub(super) fn new(grid: Grid) -> Self {
         let plane = || vec![0; grid.len()];
         let fine = || vec![0; grid.len()];
+        let tiles = grid.height.div_ceil(TILE_ROWS) * grid.stride / LANES;
         Self {
             grid,
             mean: [plane(), plane(), plane()],
@@ -137,13 +140,18 @@ impl Background {
             deviation: fine(),
             radius: plane(),
             floor: RADIUS_MIN,
-            samples: vec![
-                Samples { luma: [[0; LANES]; SAMPLES], chroma: [[[0; LANES]; 2]; SAMPLES] };
-                grid.len() / LANES
+            tiles: vec![
+                Tile {
+                    luma: [[[0; LANES]; TILE_ROWS]; SAMPLES],
+                    chroma: [[[[0; LANES]; 2]; TILE_ROWS]; SAMPLES]
+                };
+                tiles
             ],
-            chosen: Vec::with_capacity(grid.len() / LANES),
+            chosen: Vec::with_capacity(tiles),
             // What matters is that it is even, and the same in every run.
-            rng: Pcg32::seed_from_u64(0x0BAC_C6D0),
+            rng: Pcg32::seed_from_u64(
+                std::env::var("OMNI_SEED").map_or(0x0BAC_C6D0, |s| s.parse().unwrap_or(1)),
+            ),
             phase: 0,
             age_s: 0.0,
         }
@@ -180,29 +188,26 @@ impl Background {
                 // 0, 1, 2 of 0..=3 are the neighbours; 3 is the pixel's own row or column.
                 let x = (column + [0, 1, 2, 1][dx as usize]).saturating_sub(1).min(grid.width - 1);
                 let y = (row + [0, 1, 2, 1][dy as usize]).saturating_sub(1).min(grid.height - 1);
-                self.store(picture, y * grid.stride + x, (row, column), sample);
+                let tile = &mut self.tiles[row / TILE_ROWS * (grid.stride / LANES) + column / LANES];
+                let kept = tile.planes_mut(sample, row % TILE_ROWS);
+                for (kept, plane) in kept.into_iter().zip(&picture.planes) {
+                    kept[column % LANES] = plane[y * grid.stride + x];
+                }
             }
         }
     }
 
-    fn store(&mut self, picture: &Picture, from: usize, (row, column): (usize, usize), sample: usize) {
-        let to = row * self.grid.stride + column;
-        for (kept, plane) in self.samples[to / LANES].planes_mut(sample).into_iter().zip(&picture.planes) {
-            kept[to % LANES] = plane[from];
-        }
-    }
-
     /// How much brighter the picture is than the background, 1 where that cannot be said: the median
-    /// ratio over pixels that are not `busy`. Neither an object nor a shadow moves the median.
-    pub(super) fn gain(&self, picture: &Picture, busy: &[u8]) -> f32 {
+    /// ratio over pixels, in the rows whose turn it is, that are not `busy`. Neither an object nor a shadow moves the median.
+    pub(super) fn gain(&self, picture: &Picture, turn: Turn, busy: &[u8]) -> f32 {
         // Neighbours mostly count to the same step, and one would wait for the other: they take turns. What the ends
         // of the range clip says little about light, and counts to the last step.
         const NO_STEP: usize = 3 * GAIN_STEPS;
-        let mut histograms = [[0_u16; NO_STEP + 1]; LANES / GAIN_STEP];
+        let mut histograms = [[0_u16; NO_STEP + 1]; LANES / SPARSE_STEP];
         let [luma, mean, busy] =
             [&picture.planes[0], &self.mean[0], busy].map(|plane| plane.as_chunks::<LANES>().0);
         let stride = self.grid.stride / LANES;
-        for row in (0..self.grid.height).step_by(2 * GAIN_STEP) {
+        for row in turn.rows(self.grid) {
             for i in row * stride..(row + 1) * stride {
                 let (now, mean, busy) = (sparse(&luma[i]), sparse(&mean[i]), sparse(&busy[i]));
                 let is_clear = busy.simd_eq(0)
@@ -244,9 +249,9 @@ impl Background {
     pub(super) fn measure_noise(&mut self, picture: &Picture) {
         let mut histogram = [0_u32; 64];
         let mut count = 0;
-        for row in (0..self.grid.height).step_by(GAIN_STEP) {
+        for row in (0..self.grid.height).step_by(SPARSE_STEP) {
             let start = row * self.grid.stride;
-            for at in (start..start + self.grid.width).step_by(GAIN_STEP) {
+            for at in (start..start + self.grid.width).step_by(SPARSE_STEP) {
                 let off = picture.planes[0][at].abs_diff(self.mean[0][at]);
                 histogram[usize::from(off.min(63))] += 1;
                 count += 1;
@@ -276,11 +281,11 @@ impl Background {
     pub(super) fn rescale(&mut self, gain: f32) {
         let by = (gain * 256.0) as i32;
         let light = |y: u8| ((i32::from(y) * by + 128) >> 8).min(255) as u8;
-        for Samples { luma, chroma } in &mut self.samples {
-            for y in luma.as_flattened_mut() {
+        for Tile { luma, chroma } in &mut self.tiles {
+            for y in luma.as_flattened_mut().as_flattened_mut() {
                 *y = light(*y);
             }
-            for c in chroma.as_flattened_mut().as_flattened_mut() {
+            for c in chroma.as_flattened_mut().as_flattened_mut().as_flattened_mut() {
                 *c = scaled_chroma(*c, by);
             }
         }
@@ -292,12 +297,12 @@ impl Background {
         }
     }
 
-    /// How many places of the sparse grid outside the window, `active` and not `restless`, do not look like
-    /// the background.
+    /// How many places of the sparse grid outside the window, in the rows whose turn it is, `active` and not
+    /// `restless`, do not look like the background.
     pub(super) fn stirring(
         &self,
         picture: &Picture,
-        window: Window,
+        (window, turn): (Window, Turn),
         active: &[u8],
         restless: impl Fn(usize) -> bool,
     ) -> usize {
@@ -306,7 +311,7 @@ impl Background {
         let sparse: Lane = std::array::from_fn(|k| u8::from(k.is_multiple_of(SPARSE_STEP)));
         let mut count = 0;
         let stride = self.grid.stride / LANES;
-        for row in (0..self.grid.height).step_by(SPARSE_STEP) {
+        for row in turn.rows(self.grid) {
             for lane in 0..stride {
                 let i = row * stride + lane;
                 let [luma, mean, radius, active] = [luma[i], mean[i], radius[i], active[i]].map(u8x16::new);
@@ -335,17 +340,19 @@ impl Background {
         let active = active.as_chunks::<LANES>().0;
         let changed = changed.as_chunks_mut::<LANES>().0;
         let mut any = u8x16::ZERO;
-        for row in window.lanes(self.grid) {
+        for (row, lanes) in (window.top..).zip(window.lanes(self.grid)) {
             let [luma, cb, cr, mean_luma, mean_cb, mean_cr, radius, active] =
-                [luma, cb, cr, mean[0], mean[1], mean[2], radius, active].map(|plane| &plane[row.clone()]);
-            let (changed, samples) = (&mut changed[row.clone()], &self.samples[row.clone()]);
-            for i in 0..row.len() {
+                [luma, cb, cr, mean[0], mean[1], mean[2], radius, active].map(|plane| &plane[lanes.clone()]);
+            let changed = &mut changed[lanes.clone()];
+            let tiles = &self.tiles[row / TILE_ROWS * (self.grid.stride / LANES)..];
+            let tiles = &tiles[window.left / LANES..window.right / LANES];
+            for i in 0..lanes.len() {
                 let now = || [u8x16::new(luma[i]), u8x16::new(cb[i]), u8x16::new(cr[i])];
                 let then = [u8x16::new(mean_luma[i]), u8x16::new(mean_cb[i]), u8x16::new(mean_cr[i])];
                 let radius = u8x16::new(radius[i]);
                 let mut off = u8x16::new(active[i]) & !near(now(), then, radius);
                 if off != u8x16::ZERO {
-                    off = samples[i].settle(now(), radius, off);
+                    off = tiles[i].settle(row % TILE_ROWS, now(), radius, off);
                     any |= off;
                 }
                 changed[i] = off.to_array();
@@ -422,61 +429,74 @@ impl Background {
         if rate <= 0.0 {
             return;
         }
-        // Gaps between chosen lanes are even random numbers of the wanted mean. Every other time a lane learns what it
+        // Gaps between chosen tiles are even random numbers of the wanted mean. Every other time a tile learns what it
         // shows itself, otherwise what is next door (the paper's 3.3): never both at once, for two alike are background.
         let gap = (1.0 / rate) as u32;
-        let columns = ((window.right - window.left) / LANES) as u32;
+        let (first, columns) = (window.left / LANES, ((window.right - window.left) / LANES) as u32);
         self.chosen.clear();
-        let (mut row, mut lane) = (window.top, self.rng.next_u32() % gap);
+        let (mut row, mut lane) = (window.top / TILE_ROWS, self.rng.next_u32() % gap);
         loop {
             row += (lane / columns) as usize;
             lane %= columns;
-            if row >= window.bottom {
+            if row >= window.bottom.div_ceil(TILE_ROWS) {
                 break;
             }
-            let column = window.left + lane as usize * LANES;
             let random = self.rng.next_u32();
-            // Beyond the window there is nothing, or what was there a while ago.
-            let y =
-                (row + (random >> 16) as usize % 3).saturating_sub(1).clamp(window.top, window.bottom - 1);
-            let inner = column > window.left && column + LANES < window.right.min(grid.width);
-            let x = if inner { column + (random >> 8) as usize % 3 - 1 } else { column };
-            let at = row * grid.stride + column;
-            let from = if random & SAMPLES as u32 == 0 { at } else { y * grid.stride + x };
-            let sample = random as usize % SAMPLES;
-            self.chosen.push(Choice { at: at as u32, from: from as u32, sample: sample as u32 });
+            let beside = |random: u32| (random % 3) as i8 - 1;
+            let is_itself = random & SAMPLES as u32 == 0;
+            let offset = if is_itself { (0, 0) } else { (beside(random >> 16), beside(random >> 8)) };
+            let sample = random % SAMPLES as u32;
+            self.chosen.push(Choice { row: row as u32, lane: first as u32 + lane, offset, sample });
             lane += 1 + ((u64::from(random.rotate_left(11)) * u64::from(gap)) >> 32) as u32;
         }
         // They lie far apart, and each would wait for the memory by itself: so one byte of each is asked for first.
         let fetched = self.chosen.iter().fold(0, |all, choice| {
-            let Samples { luma, chroma } = &self.samples[choice.at as usize / LANES];
+            let Tile { luma, chroma } = &self.tiles[choice.tile(grid)];
             let sample = choice.sample as usize % SAMPLES;
-            all ^ luma[sample][0] ^ chroma[sample][0][0]
+            all ^ luma[sample][0][0] ^ chroma[sample][0][0][0] ^ chroma[sample][TILE_ROWS / 2][0][0]
         });
         std::hint::black_box(fetched);
         for i in 0..self.chosen.len() {
-            self.keep(picture, held, self.chosen[i]);
+            self.keep(picture, window, held, self.chosen[i]);
         }
     }
 
-    /// Keeps what the picture shows as a sample of a lane, but where something is `held`.
-    fn keep(&mut self, picture: &Picture, held: &[u8], choice: Choice) {
-        let (at, from) = (choice.at as usize, choice.from as usize);
-        let kept = self.samples[at / LANES].planes_mut(choice.sample as usize);
-        let lane = |plane: &[u8], at: usize| plane[at..].first_chunk::<LANES>().map(|&lane| u8x16::new(lane));
-        let (Some(held_here), Some(held_there)) = (lane(held, at), lane(held, from)) else { return };
-        let free = (held_here | held_there).simd_eq(u8x16::ZERO);
-        for (kept, plane) in kept.into_iter().zip(&picture.planes) {
-            let Some(now) = lane(plane, from) else { return };
-            *kept = free.bitselect(now, u8x16::new(*kept)).to_array();
+    /// Keeps what the picture shows as a sample of a tile, but where something is `held`.
+    fn keep(&mut self, picture: &Picture, window: Window, held: &[u8], choice: Choice) {
+        let grid = self.grid;
+        let tile = &mut self.tiles[choice.tile(grid)];
+        let column = choice.lane as usize * LANES;
+        // Beyond the window there is nothing, or what was there a while ago.
+        let inner = column > window.left && column + LANES < window.right.min(grid.width);
+        let x = if inner { column.wrapping_add_signed(choice.offset.1.into()) } else { column };
+        let first = choice.row as usize * TILE_ROWS;
+        for row in first.max(window.top)..(first + TILE_ROWS).min(window.bottom) {
+            let y = row.saturating_add_signed(choice.offset.0.into()).clamp(window.top, window.bottom - 1);
+            let (at, from) = (row * grid.stride + column, y * grid.stride + x);
+            let kept = tile.planes_mut(choice.sample as usize, row - first);
+            let lane =
+                |plane: &[u8], at: usize| plane[at..].first_chunk::<LANES>().map(|&lane| u8x16::new(lane));
+            let (Some(held_here), Some(held_there)) = (lane(held, at), lane(held, from)) else { return };
+            let free = (held_here | held_there).simd_eq(u8x16::ZERO);
+            for (kept, plane) in kept.into_iter().zip(&picture.planes) {
+                let Some(now) = lane(plane, from) else { return };
+                *kept = free.bitselect(now, u8x16::new(*kept)).to_array();
+            }
         }
     }
 }
 
-/// Every [`GAIN_STEP`]-th sample.
+impl Choice {
+    /// Which tile it is.
+    fn tile(self, grid: Grid) -> usize {
+        self.row as usize * (grid.stride / LANES) + self.lane as usize
+    }
+}
+
+/// Every [`SPARSE_STEP`]-th sample.
 #[inline]
 fn sparse(lane: &Lane) -> i32x4 {
-    let samples = lane.as_chunks::<GAIN_STEP>().0;
+    let samples = lane.as_chunks::<SPARSE_STEP>().0;
     i32x4::new(std::array::from_fn(|k| i32::from_le_bytes(samples[k]))) & i32x4::splat(0xFF)
 }
 
@@ -522,14 +542,19 @@ mod tests {
             values in prop::collection::vec(90_u8..130, 3 * LANES * (SAMPLES + 1)),
             radius in 2_u8..30,
             changed in prop::collection::vec(0_u8..2, LANES),
+            row in 0..TILE_ROWS,
         ) {
             let lane = |i: usize| -> Lane { std::array::from_fn(|k| values[i * LANES + k]) };
-            let mut samples = Samples { luma: [[0; LANES]; SAMPLES], chroma: [[[0; LANES]; 2]; SAMPLES] };
+            let mut tile = Tile {
+                luma: [[[0; LANES]; TILE_ROWS]; SAMPLES],
+                chroma: [[[[0; LANES]; 2]; TILE_ROWS]; SAMPLES],
+            };
             for sample in 0..SAMPLES {
-                samples.planes_mut(sample).into_iter().enumerate().for_each(|(c, to)| *to = lane(3 * sample + c));
+                tile.planes_mut(sample, row).into_iter().enumerate().for_each(|(c, to)| *to = lane(3 * sample + c));
             }
             let now = [0, 1, 2].map(|c| lane(3 * SAMPLES + c));
-            let settled = samples.settle(
+            let settled = tile.settle(
+                row,
                 now.map(u8x16::new),
                 u8x16::splat(radius),
                 u8x16::new(std::array::from_fn(|k| changed[k])),
@@ -562,7 +587,9 @@ mod tests {
             background.learn(&picture, Window::whole(grid), &held, &changed, 1.0);
         }
         let new = |at: usize| {
-            background.samples[at / LANES].luma.iter().filter(|lane| lane[at % LANES] == 200).count()
+            let (row, column) = (at / grid.stride, at % grid.stride);
+            let tile = &background.tiles[row / TILE_ROWS * (grid.stride / LANES) + column / LANES];
+            tile.luma.iter().filter(|rows| rows[row % TILE_ROWS][column % LANES] == 200).count()
         };
         for (at, &held) in held.iter().enumerate() {
             if held == 1 {

@@ -37,7 +37,7 @@ use self::background::Background;
 use self::blobs::{Blobs, Rect};
 use self::flicker::Flicker;
 use self::people::{Object, People};
-use self::picture::{Grid, LANES, Picture};
+use self::picture::{Grid, LANES, Picture, Turn};
 use self::review::Review;
 use self::scale::Scale;
 use self::window::Window;
@@ -56,7 +56,7 @@ const GAIN_MAX: f32 = 0.15;
 const STEP_MAX_S: f32 = 1.0;
 /// The whole picture is looked at this often at least, seconds.
 const WHOLE_EVERY_S: f32 = 1.0;
-/// So many places of the sparse grid that stir outside the window are no noise.
+/// So many places of the sparse grid that stir outside the window, all of which two frames see, are no noise.
 const STIRRING_MIN: usize = 3;
 /// A part of its box that a car seen from above fills and a person does not.
 const SOLID: f32 = 0.7;
@@ -154,6 +154,9 @@ struct State {
     begun: bool,
     /// What was looked at in the last frame.
     window: Window,
+    /// And which rows of the sparse grid outside of it, and in how many places there something stirred.
+    turn: Turn,
+    stirring: usize,
     /// Since the whole picture was looked at, seconds.
     blind_s: f32,
     /// 1 where something may be detected.
@@ -186,6 +189,8 @@ impl State {
             background: Background::new(grid),
             begun: false,
             window: Window::whole(grid),
+            turn: Turn::Even,
+            stirring: 0,
             blind_s: 0.0,
             active_count: active.iter().map(|&a| usize::from(a)).sum(),
             active,
@@ -254,17 +259,22 @@ impl State {
             Some(boxes) if !due => Window::around(boxes, grid),
             _ => whole,
         };
-        self.picture.load(image, self.window);
+        self.turn = self.turn.next();
+        self.picture.load(image, self.window, self.turn);
         if !self.begun {
             return;
         }
         self.follow_gain();
         let restless = |at| self.flicker.is_restless(at);
-        if self.window != whole
-            && self.background.stirring(&self.picture, self.window, &self.active, restless) >= STIRRING_MIN
-        {
+        let looked_at = (self.window, self.turn);
+        let before = std::mem::take(&mut self.stirring);
+        if self.window != whole {
+            self.stirring = self.background.stirring(&self.picture, looked_at, &self.active, restless);
+        }
+        if before + self.stirring >= STIRRING_MIN {
+            self.stirring = 0;
             self.window = whole;
-            self.picture.load(image, whole);
+            self.picture.load(image, whole, self.turn);
             self.follow_gain();
         }
         if self.window != last {
@@ -287,11 +297,11 @@ impl State {
 
     /// Undoes a change of exposure in the picture, and follows it in the model when it is large.
     fn follow_gain(&mut self) {
-        let gain = self.background.gain(&self.picture, &self.held);
+        let gain = self.background.gain(&self.picture, self.turn, &self.held);
         if (gain - 1.0).abs() > GAIN_MAX {
             self.background.rescale(gain);
         } else if (gain - 1.0).abs() > GAIN_MIN {
-            self.picture.undo_gain(gain, self.window);
+            self.picture.undo_gain(gain, self.window, self.turn);
         }
     }
 

@@ -4,6 +4,8 @@
 //! lost, half a pixel of the work grid, is small against a person. Rows are padded to whole lanes of
 //! [`LANES`] samples, so that loops over pixels run over whole vectors.
 
+use std::ops::Range;
+
 use wide::u8x16;
 
 use super::window::Window;
@@ -14,8 +16,41 @@ pub(super) const LANES: usize = 16;
 /// So many samples next to one another in a row.
 pub(super) type Lane = [u8; LANES];
 
-/// Of what lies outside the window every so many-th row is loaded, light only.
+/// Every so many-th pixel, in both directions, is on the sparse grid.
 pub(super) const SPARSE_STEP: usize = 4;
+
+/// Which rows of the sparse grid a frame looks at everywhere, for their light: every other one in turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Turn {
+    Even,
+    Odd,
+}
+
+impl Turn {
+    /// Whose turn it is after this.
+    pub(super) fn next(self) -> Self {
+        match self {
+            Self::Even => Self::Odd,
+            Self::Odd => Self::Even,
+        }
+    }
+
+    /// Its rows.
+    pub(super) fn rows(self, grid: Grid) -> impl Iterator<Item = usize> {
+        (self.first()..grid.height).step_by(2 * SPARSE_STEP)
+    }
+
+    fn first(self) -> usize {
+        match self {
+            Self::Even => 0,
+            Self::Odd => SPARSE_STEP,
+        }
+    }
+
+    fn has(self, row: usize) -> bool {
+        row % (2 * SPARSE_STEP) == self.first()
+    }
+}
 
 /// Most pixels of the work grid: it bounds time and memory whatever the camera's resolution is.
 const WORK_PIXELS_MAX: u32 = 90_000;
@@ -67,12 +102,12 @@ impl Picture {
     }
 
     /// Fills the planes, within the window, from an image of the size that the grid was made for; of the
-    /// rest, the light in every [`SPARSE_STEP`]-th row.
-    pub(super) fn load(&mut self, image: &Image, window: Window) {
+    /// rest, the light in the rows whose turn it is.
+    pub(super) fn load(&mut self, image: &Image, window: Window, turn: Turn) {
         let (grid, size) = (self.grid, image.size());
         let k = grid.factor;
         let [luma, cb, cr] = &mut self.planes;
-        shrink(image.luma(), size, (k, k), luma, grid, &mut self.sums, window, true);
+        shrink(image.luma(), size, (k, k), luma, grid, &mut self.sums, window, Some(turn));
         let (sx, sy) = match image.chroma() {
             Chroma::Mono => {
                 cb.fill(128);
@@ -87,7 +122,7 @@ impl Picture {
         let (from_cb, from_cr) = image.chroma_planes();
         for (from, to) in [(from_cb, cb), (from_cr, cr)] {
             if k % sx == 0 && k % sy == 0 {
-                shrink(from, chroma_size, (k / sx, k / sy), to, grid, &mut self.sums, window, false);
+                shrink(from, chroma_size, (k / sx, k / sy), to, grid, &mut self.sums, window, None);
             } else {
                 pick(from, chroma_size, (sx, sy), to, grid, window);
             }
@@ -95,17 +130,17 @@ impl Picture {
     }
 
     /// Undoes a change of exposure in what was loaded: divides light by `gain`, and colour, which scales with it.
-    pub(super) fn undo_gain(&mut self, gain: f32, window: Window) {
+    pub(super) fn undo_gain(&mut self, gain: f32, window: Window, turn: Turn) {
         let (grid, by) = (self.grid, (256.0 / gain) as u16);
         let [luma, chroma @ ..] = &mut self.planes;
-        for (row, luma) in luma.chunks_exact_mut(grid.stride).enumerate() {
-            for y in &mut luma[wanted(row, grid, window, true)] {
+        for (row, columns) in wanted(grid, window, Some(turn)) {
+            for y in &mut luma[row * grid.stride..][columns] {
                 *y = ((u32::from(*y) * u32::from(by) + 128) >> 8).min(255) as u8;
             }
         }
         for plane in chroma {
-            for (row, chroma) in plane.chunks_exact_mut(grid.stride).enumerate() {
-                for c in &mut chroma[wanted(row, grid, window, false)] {
+            for (row, columns) in wanted(grid, window, None) {
+                for c in &mut plane[row * grid.stride..][columns] {
                     *c = scaled_chroma(*c, i32::from(by));
                 }
             }
@@ -130,15 +165,12 @@ pub(super) fn scaled_chroma(c: u8, by: i32) -> u8 {
     (128 + (((i32::from(c) - 128) * by + 128) >> 8)).clamp(0, 255) as u8
 }
 
-/// The columns of a row that are wanted; none.
-fn wanted(row: usize, grid: Grid, window: Window, sparse: bool) -> std::ops::Range<usize> {
-    if sparse && row.is_multiple_of(SPARSE_STEP) {
-        0..grid.width
-    } else if (window.top..window.bottom).contains(&row) {
-        window.left..window.right.min(grid.width)
-    } else {
-        0..0
-    }
+/// The rows that are wanted, and which of their columns: those of the window, all of them where it is their turn.
+fn wanted(grid: Grid, window: Window, turn: Option<Turn>) -> impl Iterator<Item = (usize, Range<usize>)> {
+    let everywhere =
+        turn.into_iter().flat_map(move |turn| turn.rows(grid)).map(move |row| (row, 0..grid.width));
+    let inside = (window.top..window.bottom).filter(move |&row| !turn.is_some_and(|turn| turn.has(row)));
+    everywhere.chain(inside.map(move |row| (row, window.left..window.right.min(grid.width))))
 }
 
 /// Averages blocks of `block` (columns, rows) samples.
@@ -151,16 +183,12 @@ fn shrink(
     grid: Grid,
     sums: &mut [u16],
     window: Window,
-    sparse: bool,
+    turn: Option<Turn>,
 ) {
     let (width, (bx, by)) = (size.width as usize, block);
-    for (row, to) in to.chunks_exact_mut(grid.stride).enumerate() {
-        let columns = wanted(row, grid, window, sparse);
-        if columns.is_empty() {
-            continue;
-        }
+    for (row, columns) in wanted(grid, window, turn) {
         let (left, right) = (columns.start * bx, columns.end * bx);
-        let to = &mut to[columns];
+        let to = &mut to[row * grid.stride..][columns];
         let rows = &from[row * by * width..];
         match block {
             (1, 1) => to.copy_from_slice(&rows[left..right]),
@@ -194,13 +222,9 @@ fn shrink(
 fn pick(from: &[u8], size: Size, (sx, sy): (usize, usize), to: &mut [u8], grid: Grid, window: Window) {
     let (width, height) = (size.width as usize, size.height as usize);
     let middle = |i: usize, s: usize| (i * grid.factor + grid.factor / 2) / s;
-    for (row, to) in to.chunks_exact_mut(grid.stride).enumerate() {
-        let columns = wanted(row, grid, window, false);
-        if columns.is_empty() {
-            continue;
-        }
+    for (row, columns) in wanted(grid, window, None) {
         let from = &from[middle(row, sy).min(height - 1) * width..][..width];
-        for (column, to) in columns.clone().zip(&mut to[columns]) {
+        for (column, to) in columns.clone().zip(&mut to[row * grid.stride..][columns]) {
             *to = from[middle(column, sx).min(width - 1)];
         }
     }

@@ -21,6 +21,8 @@ const FROM_ABOVE: f64 = 0.3;
 const SIGHTINGS_MAX: usize = 384;
 /// Fewer do not tell.
 const SIGHTINGS_MIN: usize = 12;
+/// When one in so many is new, what is learned is renewed.
+const FRESH_PARTS: usize = 16;
 /// By how much what is seen may change a calibrated height: statures of 1.46 to 2.06 m. What is smaller
 /// or larger by itself is a part of somebody, or a group. The lower end may not lie further down: there
 /// everybody who is whole would look like two and be cut, and only parts would be left to learn from.
@@ -64,6 +66,8 @@ pub(super) struct Scale {
     rows: f32,
     sightings: Vec<Sighting>,
     next: usize,
+    /// Sightings since the last fit.
+    fresh: usize,
     /// None until it is learned; a calibrated height needs no learning.
     line: Option<Line>,
     aspect: f32,
@@ -87,6 +91,7 @@ impl Scale {
             rows: rows as f32,
             sightings: Vec::with_capacity(SIGHTINGS_MAX),
             next: 0,
+            fresh: 0,
             aspect: ASPECT,
             scratch: Vec::with_capacity(SIGHTINGS_MAX),
         }
@@ -143,13 +148,15 @@ impl Scale {
             self.sightings[self.next] = sighting;
         }
         self.next = (self.next + 1) % SIGHTINGS_MAX;
+        self.fresh += 1;
     }
 
-    /// Renews what is learned from the notes.
+    /// Renews what is learned from the notes, when enough of them are new.
     pub(super) fn refit(&mut self) {
-        if self.sightings.len() < SIGHTINGS_MIN {
+        if self.sightings.len() < SIGHTINGS_MIN || self.fresh * FRESH_PARTS < self.sightings.len() {
             return;
         }
+        self.fresh = 0;
         self.aspect = self.median(|s| s.aspect);
         let about = self.median(|s| s.foot);
         let mut line = Line { about, at: self.median(|s| s.height), slope: 0.0 };
