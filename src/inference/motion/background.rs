@@ -28,6 +28,9 @@ const SAMPLES: usize = 16;
 const MATCHES_MIN: u8 = 2;
 /// A value stays about this long, in seconds.
 const SAMPLE_LIFE_S: f32 = 40.0;
+/// Where nothing stirs, samples are no older for being fewer: for what was not looked at they make up by this much at
+/// most, in seconds, while the mean, which follows the light, makes up for all of it.
+const SAMPLES_MISSED_MAX_S: f32 = 0.25;
 /// Time constant of mean and noise, in seconds.
 const MEAN_LIFE_S: f32 = 6.0;
 /// Rows whose mean is renewed in one frame: every so many-th.
@@ -47,35 +50,32 @@ const GAIN_RANGE: std::ops::RangeInclusive<f32> = 0.4..=2.5;
 /// Steps of the gain per 1.0.
 const GAIN_STEPS: usize = 128;
 
-/// Rows of a tile: as many as make one look into memory of a sample's light.
-const TILE_ROWS: usize = 4;
-
-/// What [`SAMPLES`] pictures showed in a lane of [`TILE_ROWS`] rows. What is learned at once lies together, light
-/// by itself, which mostly is all that it takes to tell.
+/// What [`SAMPLES`] pictures showed in a lane. What one look reads lies together: light first, which mostly
+/// is all that it takes.
 #[derive(Debug, Clone)]
 #[repr(align(64))]
-struct Tile {
-    luma: [[Lane; TILE_ROWS]; SAMPLES],
+struct Samples {
+    luma: [Lane; SAMPLES],
     /// Cb, Cr.
-    chroma: [[[Lane; 2]; TILE_ROWS]; SAMPLES],
+    chroma: [[Lane; 2]; SAMPLES],
 }
 
-impl Tile {
-    /// The Y, Cb and Cr of a sample in a row.
-    fn planes_mut(&mut self, sample: usize, row: usize) -> [&mut Lane; 3] {
-        let [cb, cr] = &mut self.chroma[sample][row];
-        [&mut self.luma[sample][row], cb, cr]
+impl Samples {
+    /// The Y, Cb and Cr of a sample.
+    fn planes_mut(&mut self, sample: usize) -> [&mut Lane; 3] {
+        let [cb, cr] = &mut self.chroma[sample];
+        [&mut self.luma[sample], cb, cr]
     }
 
-    /// What is left of `changed` (zeros and ones) in a row where enough of the samples are near.
-    fn settle(&self, row: usize, now: [u8x16; 3], radius: u8x16, changed: u8x16) -> u8x16 {
+    /// What is left of `changed` (zeros and ones) where enough of the samples are near.
+    fn settle(&self, now: [u8x16; 3], radius: u8x16, changed: u8x16) -> u8x16 {
         let enough = u8x16::splat(MATCHES_MIN);
         let mut matches = u8x16::ZERO;
-        // Mostly the first few are enough.
+        // As many as come from memory together.
         for samples in self.luma.as_chunks::<4>().0 {
-            for luma in samples {
+            for &luma in samples {
                 // All ones are -1.
-                matches -= at_most(apart(now[0], u8x16::new(luma[row])), radius);
+                matches -= at_most(apart(now[0], u8x16::new(luma)), radius);
             }
             if changed & !at_most(enough, matches) == u8x16::ZERO {
                 break;
@@ -86,21 +86,20 @@ impl Tile {
             return changed;
         }
         matches = u8x16::ZERO;
-        for (luma, chroma) in self.luma.iter().zip(&self.chroma) {
-            let [cb, cr] = chroma[row];
-            matches -= near(now, [luma[row], cb, cr].map(u8x16::new), radius);
+        for (&luma, &[cb, cr]) in self.luma.iter().zip(&self.chroma) {
+            matches -= near(now, [luma, cb, cr].map(u8x16::new), radius);
         }
         changed & !at_most(enough, matches)
     }
 }
 
-/// A tile that learns.
+/// A lane that becomes a sample.
 #[derive(Debug, Clone, Copy)]
 struct Choice {
-    row: u32,
-    lane: u32,
-    /// What it learns is so many rows and columns away.
-    offset: (i8, i8),
+    /// Its first pixel.
+    at: u32,
+    /// The first pixel of what it learns.
+    from: u32,
     sample: u32,
 }
 
@@ -117,8 +116,7 @@ pub(super) struct Background {
     pub(super) radius: Vec<u8>,
     /// Smallest radius at present.
     floor: u8,
-    /// Row by row.
-    tiles: Vec<Tile>,
+    samples: Vec<Samples>,
     /// What is learned from the frame at hand.
     chosen: Vec<Choice>,
     rng: Pcg32,
@@ -132,7 +130,6 @@ impl Background {
     pub(super) fn new(grid: Grid) -> Self {
         let plane = || vec![0; grid.len()];
         let fine = || vec![0; grid.len()];
-        let tiles = grid.height.div_ceil(TILE_ROWS) * grid.stride / LANES;
         Self {
             grid,
             mean: [plane(), plane(), plane()],
@@ -140,18 +137,13 @@ impl Background {
             deviation: fine(),
             radius: plane(),
             floor: RADIUS_MIN,
-            tiles: vec![
-                Tile {
-                    luma: [[[0; LANES]; TILE_ROWS]; SAMPLES],
-                    chroma: [[[[0; LANES]; 2]; TILE_ROWS]; SAMPLES]
-                };
-                tiles
+            samples: vec![
+                Samples { luma: [[0; LANES]; SAMPLES], chroma: [[[0; LANES]; 2]; SAMPLES] };
+                grid.len() / LANES
             ],
-            chosen: Vec::with_capacity(tiles),
+            chosen: Vec::with_capacity(grid.len() / LANES),
             // What matters is that it is even, and the same in every run.
-            rng: Pcg32::seed_from_u64(
-                std::env::var("OMNI_SEED").map_or(0x0BAC_C6D0, |s| s.parse().unwrap_or(1)),
-            ),
+            rng: Pcg32::seed_from_u64(0x0BAC_C6D0),
             phase: 0,
             age_s: 0.0,
         }
@@ -188,12 +180,15 @@ impl Background {
                 // 0, 1, 2 of 0..=3 are the neighbours; 3 is the pixel's own row or column.
                 let x = (column + [0, 1, 2, 1][dx as usize]).saturating_sub(1).min(grid.width - 1);
                 let y = (row + [0, 1, 2, 1][dy as usize]).saturating_sub(1).min(grid.height - 1);
-                let tile = &mut self.tiles[row / TILE_ROWS * (grid.stride / LANES) + column / LANES];
-                let kept = tile.planes_mut(sample, row % TILE_ROWS);
-                for (kept, plane) in kept.into_iter().zip(&picture.planes) {
-                    kept[column % LANES] = plane[y * grid.stride + x];
-                }
+                self.store(picture, y * grid.stride + x, (row, column), sample);
             }
+        }
+    }
+
+    fn store(&mut self, picture: &Picture, from: usize, (row, column): (usize, usize), sample: usize) {
+        let to = row * self.grid.stride + column;
+        for (kept, plane) in self.samples[to / LANES].planes_mut(sample).into_iter().zip(&picture.planes) {
+            kept[to % LANES] = plane[from];
         }
     }
 
@@ -281,11 +276,11 @@ impl Background {
     pub(super) fn rescale(&mut self, gain: f32) {
         let by = (gain * 256.0) as i32;
         let light = |y: u8| ((i32::from(y) * by + 128) >> 8).min(255) as u8;
-        for Tile { luma, chroma } in &mut self.tiles {
-            for y in luma.as_flattened_mut().as_flattened_mut() {
+        for Samples { luma, chroma } in &mut self.samples {
+            for y in luma.as_flattened_mut() {
                 *y = light(*y);
             }
-            for c in chroma.as_flattened_mut().as_flattened_mut().as_flattened_mut() {
+            for c in chroma.as_flattened_mut().as_flattened_mut() {
                 *c = scaled_chroma(*c, by);
             }
         }
@@ -340,19 +335,17 @@ impl Background {
         let active = active.as_chunks::<LANES>().0;
         let changed = changed.as_chunks_mut::<LANES>().0;
         let mut any = u8x16::ZERO;
-        for (row, lanes) in (window.top..).zip(window.lanes(self.grid)) {
+        for row in window.lanes(self.grid) {
             let [luma, cb, cr, mean_luma, mean_cb, mean_cr, radius, active] =
-                [luma, cb, cr, mean[0], mean[1], mean[2], radius, active].map(|plane| &plane[lanes.clone()]);
-            let changed = &mut changed[lanes.clone()];
-            let tiles = &self.tiles[row / TILE_ROWS * (self.grid.stride / LANES)..];
-            let tiles = &tiles[window.left / LANES..window.right / LANES];
-            for i in 0..lanes.len() {
+                [luma, cb, cr, mean[0], mean[1], mean[2], radius, active].map(|plane| &plane[row.clone()]);
+            let (changed, samples) = (&mut changed[row.clone()], &self.samples[row.clone()]);
+            for i in 0..row.len() {
                 let now = || [u8x16::new(luma[i]), u8x16::new(cb[i]), u8x16::new(cr[i])];
                 let then = [u8x16::new(mean_luma[i]), u8x16::new(mean_cb[i]), u8x16::new(mean_cr[i])];
                 let radius = u8x16::new(radius[i]);
                 let mut off = u8x16::new(active[i]) & !near(now(), then, radius);
                 if off != u8x16::ZERO {
-                    off = tiles[i].settle(row % TILE_ROWS, now(), radius, off);
+                    off = samples[i].settle(now(), radius, off);
                     any |= off;
                 }
                 changed[i] = off.to_array();
@@ -362,19 +355,21 @@ impl Background {
     }
 
     /// Learns from a picture, within the window: everywhere but under objects (`held`); mean only where
-    /// nothing `changed`.
+    /// nothing `changed`. The frame stands for `dt_s`, and makes up for `missed_s` before, in which not all that the
+    /// window holds was looked at.
     pub(super) fn learn(
         &mut self,
         picture: &Picture,
         window: Window,
         held: &[u8],
         changed: &[u8],
-        dt_s: f32,
+        (dt_s, missed_s): (f32, f32),
     ) {
         if window.is_whole(self.grid) {
-            // A frame that is looked at whole makes up for those before it that were not.
-            self.age_s += dt_s;
+            self.age_s += dt_s + missed_s;
         }
+        self.learn_samples(picture, window, held, dt_s.max(SAMPLES_MISSED_MAX_S.min(dt_s + missed_s)));
+        let dt_s = dt_s + missed_s;
         // At first the mean is an average over all frames so far.
         let life_s = MEAN_LIFE_S.min(self.age_s.max(0.5));
         let rate = 1.0 - (-dt_s * MEAN_ROWS as f32 / life_s).exp();
@@ -384,7 +379,6 @@ impl Background {
             }
         }
         self.phase = (self.phase + 1) % MEAN_ROWS;
-        self.learn_samples(picture, window, held, dt_s);
     }
 
     /// Learns mean and noise in some lanes of a row; `rate` in 1/65536.
@@ -429,67 +423,54 @@ impl Background {
         if rate <= 0.0 {
             return;
         }
-        // Gaps between chosen tiles are even random numbers of the wanted mean. Every other time a tile learns what it
+        // Gaps between chosen lanes are even random numbers of the wanted mean. Every other time a lane learns what it
         // shows itself, otherwise what is next door (the paper's 3.3): never both at once, for two alike are background.
         let gap = (1.0 / rate) as u32;
-        let (first, columns) = (window.left / LANES, ((window.right - window.left) / LANES) as u32);
+        let columns = ((window.right - window.left) / LANES) as u32;
         self.chosen.clear();
-        let (mut row, mut lane) = (window.top / TILE_ROWS, self.rng.next_u32() % gap);
+        let (mut row, mut lane) = (window.top, self.rng.next_u32() % gap);
         loop {
             row += (lane / columns) as usize;
             lane %= columns;
-            if row >= window.bottom.div_ceil(TILE_ROWS) {
+            if row >= window.bottom {
                 break;
             }
+            let column = window.left + lane as usize * LANES;
             let random = self.rng.next_u32();
-            let beside = |random: u32| (random % 3) as i8 - 1;
-            let is_itself = random & SAMPLES as u32 == 0;
-            let offset = if is_itself { (0, 0) } else { (beside(random >> 16), beside(random >> 8)) };
-            let sample = random % SAMPLES as u32;
-            self.chosen.push(Choice { row: row as u32, lane: first as u32 + lane, offset, sample });
+            // Beyond the window there is nothing, or what was there a while ago.
+            let y =
+                (row + (random >> 16) as usize % 3).saturating_sub(1).clamp(window.top, window.bottom - 1);
+            let inner = column > window.left && column + LANES < window.right.min(grid.width);
+            let x = if inner { column + (random >> 8) as usize % 3 - 1 } else { column };
+            let at = row * grid.stride + column;
+            let from = if random & SAMPLES as u32 == 0 { at } else { y * grid.stride + x };
+            let sample = random as usize % SAMPLES;
+            self.chosen.push(Choice { at: at as u32, from: from as u32, sample: sample as u32 });
             lane += 1 + ((u64::from(random.rotate_left(11)) * u64::from(gap)) >> 32) as u32;
         }
         // They lie far apart, and each would wait for the memory by itself: so one byte of each is asked for first.
         let fetched = self.chosen.iter().fold(0, |all, choice| {
-            let Tile { luma, chroma } = &self.tiles[choice.tile(grid)];
+            let Samples { luma, chroma } = &self.samples[choice.at as usize / LANES];
             let sample = choice.sample as usize % SAMPLES;
-            all ^ luma[sample][0][0] ^ chroma[sample][0][0][0] ^ chroma[sample][TILE_ROWS / 2][0][0]
+            all ^ luma[sample][0] ^ chroma[sample][0][0]
         });
         std::hint::black_box(fetched);
         for i in 0..self.chosen.len() {
-            self.keep(picture, window, held, self.chosen[i]);
+            self.keep(picture, held, self.chosen[i]);
         }
     }
 
-    /// Keeps what the picture shows as a sample of a tile, but where something is `held`.
-    fn keep(&mut self, picture: &Picture, window: Window, held: &[u8], choice: Choice) {
-        let grid = self.grid;
-        let tile = &mut self.tiles[choice.tile(grid)];
-        let column = choice.lane as usize * LANES;
-        // Beyond the window there is nothing, or what was there a while ago.
-        let inner = column > window.left && column + LANES < window.right.min(grid.width);
-        let x = if inner { column.wrapping_add_signed(choice.offset.1.into()) } else { column };
-        let first = choice.row as usize * TILE_ROWS;
-        for row in first.max(window.top)..(first + TILE_ROWS).min(window.bottom) {
-            let y = row.saturating_add_signed(choice.offset.0.into()).clamp(window.top, window.bottom - 1);
-            let (at, from) = (row * grid.stride + column, y * grid.stride + x);
-            let kept = tile.planes_mut(choice.sample as usize, row - first);
-            let lane =
-                |plane: &[u8], at: usize| plane[at..].first_chunk::<LANES>().map(|&lane| u8x16::new(lane));
-            let (Some(held_here), Some(held_there)) = (lane(held, at), lane(held, from)) else { return };
-            let free = (held_here | held_there).simd_eq(u8x16::ZERO);
-            for (kept, plane) in kept.into_iter().zip(&picture.planes) {
-                let Some(now) = lane(plane, from) else { return };
-                *kept = free.bitselect(now, u8x16::new(*kept)).to_array();
-            }
+    /// Keeps what the picture shows as a sample of a lane, but where something is `held`.
+    fn keep(&mut self, picture: &Picture, held: &[u8], choice: Choice) {
+        let (at, from) = (choice.at as usize, choice.from as usize);
+        let kept = self.samples[at / LANES].planes_mut(choice.sample as usize);
+        let lane = |plane: &[u8], at: usize| plane[at..].first_chunk::<LANES>().map(|&lane| u8x16::new(lane));
+        let (Some(held_here), Some(held_there)) = (lane(held, at), lane(held, from)) else { return };
+        let free = (held_here | held_there).simd_eq(u8x16::ZERO);
+        for (kept, plane) in kept.into_iter().zip(&picture.planes) {
+            let Some(now) = lane(plane, from) else { return };
+            *kept = free.bitselect(now, u8x16::new(*kept)).to_array();
         }
-    }
-}
-
-impl Choice {
-    /// Which tile it is.
-    fn tile(self, grid: Grid) -> usize {
-        self.row as usize * (grid.stride / LANES) + self.lane as usize
     }
 }
 
@@ -542,19 +523,14 @@ mod tests {
             values in prop::collection::vec(90_u8..130, 3 * LANES * (SAMPLES + 1)),
             radius in 2_u8..30,
             changed in prop::collection::vec(0_u8..2, LANES),
-            row in 0..TILE_ROWS,
         ) {
             let lane = |i: usize| -> Lane { std::array::from_fn(|k| values[i * LANES + k]) };
-            let mut tile = Tile {
-                luma: [[[0; LANES]; TILE_ROWS]; SAMPLES],
-                chroma: [[[[0; LANES]; 2]; TILE_ROWS]; SAMPLES],
-            };
+            let mut samples = Samples { luma: [[0; LANES]; SAMPLES], chroma: [[[0; LANES]; 2]; SAMPLES] };
             for sample in 0..SAMPLES {
-                tile.planes_mut(sample, row).into_iter().enumerate().for_each(|(c, to)| *to = lane(3 * sample + c));
+                samples.planes_mut(sample).into_iter().enumerate().for_each(|(c, to)| *to = lane(3 * sample + c));
             }
             let now = [0, 1, 2].map(|c| lane(3 * SAMPLES + c));
-            let settled = tile.settle(
-                row,
+            let settled = samples.settle(
                 now.map(u8x16::new),
                 u8x16::splat(radius),
                 u8x16::new(std::array::from_fn(|k| changed[k])),
@@ -584,12 +560,10 @@ mod tests {
         held.iter_mut().enumerate().for_each(|(at, held)| *held = u8::from(at % grid.stride < 24));
         let changed = vec![1; grid.len()];
         for _ in 0..100 {
-            background.learn(&picture, Window::whole(grid), &held, &changed, 1.0);
+            background.learn(&picture, Window::whole(grid), &held, &changed, (1.0, 0.0));
         }
         let new = |at: usize| {
-            let (row, column) = (at / grid.stride, at % grid.stride);
-            let tile = &background.tiles[row / TILE_ROWS * (grid.stride / LANES) + column / LANES];
-            tile.luma.iter().filter(|rows| rows[row % TILE_ROWS][column % LANES] == 200).count()
+            background.samples[at / LANES].luma.iter().filter(|lane| lane[at % LANES] == 200).count()
         };
         for (at, &held) in held.iter().enumerate() {
             if held == 1 {

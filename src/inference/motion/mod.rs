@@ -238,14 +238,14 @@ impl State {
         self.flicker.release(grid, window, &self.raw, quiet, dt_s, &mut self.held);
         if window.is_whole(grid) {
             // For the frames since the last whole one, too.
-            let dt_s = self.blind_s.min(STEP_MAX_S);
+            let missed_s = (self.blind_s.min(STEP_MAX_S) - dt_s).max(0.0);
             self.blind_s = 0.0;
-            self.background.learn(&self.picture, window, &self.held, &self.raw, dt_s);
-            if self.review.look(&self.picture, &mut self.background, &self.raw, dt_s) {
+            self.background.learn(&self.picture, window, &self.held, &self.raw, (dt_s, missed_s));
+            if self.review.look(&self.picture, &mut self.background, &self.raw, dt_s + missed_s) {
                 self.note_sizes();
             }
         } else {
-            self.background.learn(&self.picture, window, &self.held, &self.raw, dt_s);
+            self.background.learn(&self.picture, window, &self.held, &self.raw, (dt_s, 0.0));
         }
         found.extend(self.people.objects.iter().map(|object| self.detection(object)));
     }
