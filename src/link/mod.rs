@@ -36,6 +36,7 @@ use rand::rngs::SysRng;
 use rand_pcg::Pcg64Mcg;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
+use tracing::Instrument;
 
 pub use deliveries::{Deliveries, DeliveryLimits};
 pub use error::{Error, Phase, Refusal};
@@ -186,6 +187,8 @@ pub fn spawn(
     options.check()?;
     let Client { id, will, subscriptions, rows } = client;
     let transport = transport::Mqtt::new(options, &id, will);
+    // A camera may have several connections to one broker; what is logged of them names them, at any level.
+    let _span = tracing::error_span!("link", client = id).entered();
     Ok(spawn_with(transport, options, subscriptions, rows, clock))
 }
 
@@ -237,7 +240,7 @@ fn spawn_with(
         clock: Arc::clone(&clock),
         rng,
     };
-    let task = tokio::spawn(driver.run());
+    let task = tokio::spawn(driver.run().in_current_span());
     (LinkHandle { sender, status, connects, clock, task: Some(task) }, deliveries)
 }
 
