@@ -3,8 +3,8 @@
 //! For comparison: `OpenCV`'s MOG2 with blobs takes 4.4 ms for such a frame on one core. The goal, from
 //! the frame to the Scene, is 2.5 ms. "a corner" has everybody in a quarter of the picture; with the adaptive
 //! region of interest ("cropped") it has to take half as long, on the mean over frames of which one a second is
-//! looked at whole. What is done for each person is the same either way, so the more people, the less it saves; and
-//! the whole frame of a second learns for all of it, which makes it twice as dear as others.
+//! looked at whole. What is done for each person is the same either way, so the more people, and the smaller the
+//! picture, the less it saves; and the whole frame of a second learns for those that were not looked at, too.
 //! As on a camera, where capture writes a frame right before it is looked at, each frame is copied to one place
 //! first; that is not timed.
 
