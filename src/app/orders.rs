@@ -592,9 +592,17 @@ impl Orders {
         }
     }
 
+    /// What is out of order, as it was a second ago at most; whether it rests is known at once.
+    fn modes(&self) -> Vec<&'static str> {
+        let mut known = self.setup.surface.borrow().modes.clone();
+        known.retain(|mode| *mode != modes::PAUSED);
+        known.extend((self.activity() == Activity::Paused).then_some(modes::PAUSED));
+        known
+    }
+
     /// Publishes what is so, when it is news.
     fn show(&mut self) {
-        let mut modes = self.setup.surface.borrow().modes.clone();
+        let mut modes = self.modes();
         // Whoever reads it is on the broker.
         modes.retain(|mode| ![modes::BROKER_DOWN, modes::BROKER_SEARCHING].contains(mode));
         let truth = Truth { activity: self.activity(), modes, crop: self.setup.crop.is_on() };
@@ -627,6 +635,7 @@ impl Orders {
     }
 
     fn status_result(&self) -> Value {
+        let modes = self.modes();
         let report = self.setup.surface.borrow();
         let capture = self.setup.capture.status();
         let counted = self.desk.counters();
@@ -634,7 +643,7 @@ impl Orders {
             "status": self.activity().status(),
             "version": env!("CARGO_PKG_VERSION"),
             "uptime_s": self.now().since(self.started).as_secs(),
-            "modes": report.modes,
+            "modes": modes,
             "frames": self.setup.counters.frames.load(Ordering::Relaxed),
             "fps": rounded(capture.rate_hz),
             "tracks": report.tracks,
@@ -664,6 +673,7 @@ impl Orders {
     }
 
     fn health_result(&self, now: Time) -> Value {
+        let known = self.modes();
         let report = self.setup.surface.borrow();
         let activity = self.activity();
         let recent = self.last_frame.is_some_and(|last| now.since(last) <= RECENT);
@@ -673,7 +683,7 @@ impl Orders {
         };
         let works = recent || activity == Activity::Paused;
         // To rest when told to is no fault.
-        let faultless = report.modes.iter().all(|mode| *mode == modes::PAUSED);
+        let faultless = known.iter().all(|mode| *mode == modes::PAUSED);
         let status = match (works, faultless && data_connected) {
             (true, true) => "healthy",
             (true, false) => "degraded",
@@ -684,7 +694,7 @@ impl Orders {
             "timestamp": rfc3339(now.epoch_ms),
             "version": env!("CARGO_PKG_VERSION"),
             "uptime_s": now.since(self.started).as_secs(),
-            "modes": report.modes,
+            "modes": known,
             "checks": {
                 "pipeline_running": activity == Activity::Running,
                 "control_plane_connected": self.control.is_connected(),

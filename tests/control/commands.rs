@@ -1,7 +1,7 @@
 //! What commands do.
 
 use omnisight::model::{Envelope, MessageClass};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use crate::ear::{Ear, OWN, SHARED, SHARED_STATUS, STATUS, gate, read};
@@ -49,7 +49,7 @@ async fn a_paused_camera_ends_its_tracks_and_looks_at_nothing_until_it_is_resume
         ear.status("running").await;
         let seen = tracks.track().await.track_id;
         assert_eq!(ear.ask("{\"command\":\"pause\"}").await["state"], "done");
-        ear.status("paused").await;
+        assert_eq!(ear.status("paused").await["state"]["modes"], json!(["paused"]));
         tracks
             .until(|delivery| {
                 matches!(decoded(delivery), omnisight::swarm::message::Message::Track(track)
@@ -69,7 +69,7 @@ async fn a_paused_camera_ends_its_tracks_and_looks_at_nothing_until_it_is_resume
         tokio::time::sleep(std::time::Duration::from_secs(1)).await;
         assert_eq!(frames(&ear.ask("{\"command\":\"status\"}").await), before);
         assert_eq!(ear.ask("{\"command\":\"resume\"}").await["state"], "done");
-        ear.status("running").await;
+        assert_eq!(ear.status("running").await["state"]["modes"], Value::Null);
         let again = |reply: &Value| frames(reply) > before;
         while !again(&ear.ask("{\"command\":\"status\"}").await) {}
     })
