@@ -219,6 +219,9 @@ fn faulty(mut list: Vec<String>, dead: &[String]) -> Outcome {
             list.push(format!("{key}: can't be set while running; change the file and restart"));
         }
     }
-    let detail = format!("{} faults; nothing was changed", list.len());
+    let detail = match list.len() {
+        1 => "1 fault; nothing was changed".to_owned(),
+        many => format!("{many} faults; nothing was changed"),
+    };
     Outcome::Failed { error: "faults", detail, result: Some(json!({ "faults": list })) }
 }

@@ -39,7 +39,7 @@ pub(super) fn start(level: &str, json: bool) -> SetLevel {
     let builder = tracing_subscriber::fmt().with_env_filter(filter(level)).with_writer(io::stderr);
     // A second start (tests) changes nothing; a level can't be set once the log is gone.
     if json {
-        let builder = builder.json().flatten_event(true).with_filter_reloading();
+        let builder = builder.json().flatten_event(true).with_span_list(false).with_filter_reloading();
         let handle = builder.reload_handle();
         let _ = builder.try_init();
         Box::new(move |level| drop(handle.reload(filter(level))))

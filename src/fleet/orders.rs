@@ -234,7 +234,7 @@ mod tests {
                 json!({"faults": ["runtime setting: fleet.vehicles_max: found 0, allowed: an integer"]}),
             ),
             error: Some("faults".to_owned()),
-            detail: Some("1 faults; nothing was changed".to_owned()),
+            detail: Some("1 fault; nothing was changed".to_owned()),
         };
         let result = result(&question, &reply, "t");
         assert_eq!(result["faults"][0], "max_vehicles_per_frame: found 0, allowed: an integer");

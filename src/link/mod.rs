@@ -187,9 +187,9 @@ pub fn spawn(
     options.check()?;
     let Client { id, will, subscriptions, rows } = client;
     let transport = transport::Mqtt::new(options, &id, will);
-    // A camera may have several connections to one broker; what is logged of them names them, at any level.
-    let _span = tracing::error_span!("link", client = id).entered();
-    Ok(spawn_with(transport, options, subscriptions, rows, clock))
+    // A camera may have several connections to one broker: what is logged of them, at any level, names them.
+    let span = tracing::error_span!("link", client = id);
+    Ok(span.in_scope(|| spawn_with(transport, options, subscriptions, rows, clock)))
 }
 
 fn spawn_with(

@@ -26,11 +26,12 @@ use super::window::Window;
 const SAMPLES: usize = 16;
 /// So many of them must be near (`#min` of the paper).
 const MATCHES_MIN: u8 = 2;
-/// A value stays about this long, in seconds.
+/// A value stays about this long, in seconds, where every frame is looked at.
 const SAMPLE_LIFE_S: f32 = 40.0;
-/// Where nothing stirs, samples are no older for being fewer: for what was not looked at they make up by this much at
-/// most, in seconds, while the mean, which follows the light, makes up for all of it.
-const SAMPLES_MISSED_MAX_S: f32 = 0.25;
+/// A whole frame after some that were not gives new values for so many seconds in all, or for its own time where that is
+/// longer. Where something stirs, frames are whole anyway; where nothing does, values may live four times as long, for
+/// the mean, which makes up for all the time, follows the light.
+const WHOLE_FRAME_SAMPLES_S: f32 = 0.25;
 /// Time constant of mean and noise, in seconds.
 const MEAN_LIFE_S: f32 = 6.0;
 /// Rows whose mean is renewed in one frame: every so many-th.
@@ -120,8 +121,9 @@ pub(super) struct Background {
     /// What is learned from the frame at hand.
     chosen: Vec<Choice>,
     rng: Pcg32,
-    /// Which of [`MEAN_ROWS`] is due.
-    phase: usize,
+    /// Which of [`MEAN_ROWS`] is due in the next frame that is looked at in part, and in the next whole one. One count
+    /// for both would go on while nobody looks at rows outside the window, and some would never have their turn.
+    phases: [usize; 2],
     /// Seconds since it began.
     age_s: f32,
 }
@@ -144,7 +146,7 @@ impl Background {
             chosen: Vec::with_capacity(grid.len() / LANES),
             // What matters is that it is even, and the same in every run.
             rng: Pcg32::seed_from_u64(0x0BAC_C6D0),
-            phase: 0,
+            phases: [0; 2],
             age_s: 0.0,
         }
     }
@@ -193,7 +195,8 @@ impl Background {
     }
 
     /// How much brighter the picture is than the background, 1 where that cannot be said: the median
-    /// ratio over pixels, in the rows whose turn it is, that are not `busy`. Neither an object nor a shadow moves the median.
+    /// ratio over pixels, in the rows whose turn it is, that are not `busy`. Neither an object nor a shadow
+    /// moves the median.
     pub(super) fn gain(&self, picture: &Picture, turn: Turn, busy: &[u8]) -> f32 {
         // Neighbours mostly count to the same step, and one would wait for the other: they take turns. What the ends
         // of the range clip says little about light, and counts to the last step.
@@ -297,7 +300,8 @@ impl Background {
     pub(super) fn stirring(
         &self,
         picture: &Picture,
-        (window, turn): (Window, Turn),
+        window: Window,
+        turn: Turn,
         active: &[u8],
         restless: impl Fn(usize) -> bool,
     ) -> usize {
@@ -356,29 +360,33 @@ impl Background {
 
     /// Learns from a picture, within the window: everywhere but under objects (`held`); mean only where
     /// nothing `changed`. The frame stands for `dt_s`, and makes up for `missed_s` before, in which not all that the
-    /// window holds was looked at.
+    /// window holds was looked at: the mean for all of it, samples as [`WHOLE_FRAME_SAMPLES_S`] says.
     pub(super) fn learn(
         &mut self,
         picture: &Picture,
         window: Window,
         held: &[u8],
         changed: &[u8],
-        (dt_s, missed_s): (f32, f32),
+        dt_s: f32,
+        missed_s: f32,
     ) {
-        if window.is_whole(self.grid) {
-            self.age_s += dt_s + missed_s;
+        let is_whole = window.is_whole(self.grid);
+        let mean_s = dt_s + missed_s;
+        let samples_s = mean_s.min(WHOLE_FRAME_SAMPLES_S).max(dt_s);
+        if is_whole {
+            self.age_s += mean_s;
         }
-        self.learn_samples(picture, window, held, dt_s.max(SAMPLES_MISSED_MAX_S.min(dt_s + missed_s)));
-        let dt_s = dt_s + missed_s;
+        self.learn_samples(picture, window, held, samples_s);
         // At first the mean is an average over all frames so far.
         let life_s = MEAN_LIFE_S.min(self.age_s.max(0.5));
-        let rate = 1.0 - (-dt_s * MEAN_ROWS as f32 / life_s).exp();
+        let rate = 1.0 - (-mean_s * MEAN_ROWS as f32 / life_s).exp();
+        let phase = &mut self.phases[usize::from(is_whole)];
+        let due = std::mem::replace(phase, (*phase + 1) % MEAN_ROWS);
         for (row, lanes) in (window.top..).zip(window.lanes(self.grid)) {
-            if row % MEAN_ROWS == self.phase {
+            if row % MEAN_ROWS == due {
                 self.learn_mean(picture, held, changed, lanes, (rate * 65536.0) as u16);
             }
         }
-        self.phase = (self.phase + 1) % MEAN_ROWS;
     }
 
     /// Learns mean and noise in some lanes of a row; `rate` in 1/65536.
@@ -560,7 +568,7 @@ mod tests {
         held.iter_mut().enumerate().for_each(|(at, held)| *held = u8::from(at % grid.stride < 24));
         let changed = vec![1; grid.len()];
         for _ in 0..100 {
-            background.learn(&picture, Window::whole(grid), &held, &changed, (1.0, 0.0));
+            background.learn(&picture, Window::whole(grid), &held, &changed, 1.0, 0.0);
         }
         let new = |at: usize| {
             background.samples[at / LANES].luma.iter().filter(|lane| lane[at % LANES] == 200).count()
@@ -572,5 +580,54 @@ mod tests {
                 assert!(new(at) > SAMPLES / 2, "{} of {SAMPLES} at {at}", new(at));
             }
         }
+    }
+
+    #[test]
+    fn the_mean_follows_the_light_outside_the_window_whatever_the_frame_rate() {
+        for fps in [5, 8, 10, 20, 25, 30] {
+            let size = Size { width: 64, height: 32 };
+            let grid = Grid::new(size);
+            let mut picture = Picture::new(grid, size);
+            picture.planes[0].fill(100);
+            let mut background = Background::new(grid);
+            background.reset(&picture);
+            picture.planes[0].fill(106);
+            let nothing = vec![0; grid.len()];
+            let part = Window { top: 0, bottom: 8, left: 0, right: LANES };
+            let frame_s = 1.0 / fps as f32;
+            for frame in 1..=60 * fps {
+                if frame % fps == 0 {
+                    let whole = Window::whole(grid);
+                    background.learn(&picture, whole, &nothing, &nothing, frame_s, 1.0 - frame_s);
+                } else {
+                    background.learn(&picture, part, &nothing, &nothing, frame_s, 0.0);
+                }
+            }
+            let behind = background.mean[0].iter().position(|&mean| mean < 105);
+            assert_eq!(behind.map(|at| at / grid.stride), None, "a row is behind at {fps} frames/s");
+        }
+    }
+
+    #[test]
+    fn a_whole_frame_after_others_gives_few_new_samples_but_a_slow_camera_all() {
+        let new_samples = |dt_s: f32, missed_s: f32| {
+            let size = Size { width: 320, height: 200 };
+            let grid = Grid::new(size);
+            let mut picture = Picture::new(grid, size);
+            let mut background = Background::new(grid);
+            background.reset(&picture);
+            background.age_s = 1000.0;
+            picture.planes[0].fill(200);
+            let nothing = vec![0; grid.len()];
+            for _ in 0..10 {
+                background.learn(&picture, Window::whole(grid), &nothing, &nothing, dt_s, missed_s);
+            }
+            let new = |samples: &Samples| samples.luma.iter().filter(|lane| lane[0] == 200).count();
+            background.samples.iter().map(new).sum::<usize>() as f32
+        };
+        let few = new_samples(0.1, 0.9) / new_samples(WHOLE_FRAME_SAMPLES_S, 0.0);
+        assert!((0.95..1.05).contains(&few), "{few}");
+        let all = new_samples(1.0, 0.0) / new_samples(0.1, 0.9);
+        assert!(all > 2.0, "{all}");
     }
 }

@@ -8,7 +8,7 @@
 //! what stirs although it belongs there.
 //!
 //! With the adaptive region of interest on, only a `window` around where objects are expected is looked at,
-//! but for one frame a second and whenever something stirs elsewhere.
+//! but for one frame a second and whenever something stirs elsewhere: in that frame, or, where little does, in the next.
 //!
 //! Everything is sized when the first picture of a size comes; after that a frame allocates nothing.
 //! When more than half of the picture changes at once, it is the light or the camera that changed: the
@@ -56,7 +56,8 @@ const GAIN_MAX: f32 = 0.15;
 const STEP_MAX_S: f32 = 1.0;
 /// The whole picture is looked at this often at least, seconds.
 const WHOLE_EVERY_S: f32 = 1.0;
-/// So many places of the sparse grid that stir outside the window, all of which two frames see, are no noise.
+/// So many places of the sparse grid that stir outside the window are no noise. They are counted over two frames, which
+/// together see all of it.
 const STIRRING_MIN: usize = 3;
 /// A part of its box that a car seen from above fills and a person does not.
 const SOLID: f32 = 0.7;
@@ -154,8 +155,9 @@ struct State {
     begun: bool,
     /// What was looked at in the last frame.
     window: Window,
-    /// And which rows of the sparse grid outside of it, and in how many places there something stirred.
+    /// And which rows of the sparse grid outside of it.
     turn: Turn,
+    /// Places that stirred there in the last frame; 0 when it was looked at whole.
     stirring: usize,
     /// Since the whole picture was looked at, seconds.
     blind_s: f32,
@@ -212,7 +214,7 @@ impl State {
         self.load(image, expected);
         let (window, grid) = (self.window, self.grid);
         if !self.begun {
-            self.begin();
+            self.begin(image);
             return;
         }
         if window.is_whole(grid) {
@@ -222,7 +224,7 @@ impl State {
         let quiet = !self.background.classify(&self.picture, window, &self.active, &mut self.raw);
         let left = light::remove(&self.picture, &self.background, window, &self.raw, &mut self.unlit);
         if left as f32 > SCENE_CHANGE * self.active_count as f32 {
-            self.begin();
+            self.begin(image);
             return;
         }
         mask::clean(&self.unlit, grid, window, &mut self.sums, &mut self.changed);
@@ -240,12 +242,12 @@ impl State {
             // For the frames since the last whole one, too.
             let missed_s = (self.blind_s.min(STEP_MAX_S) - dt_s).max(0.0);
             self.blind_s = 0.0;
-            self.background.learn(&self.picture, window, &self.held, &self.raw, (dt_s, missed_s));
+            self.background.learn(&self.picture, window, &self.held, &self.raw, dt_s, missed_s);
             if self.review.look(&self.picture, &mut self.background, &self.raw, dt_s + missed_s) {
                 self.note_sizes();
             }
         } else {
-            self.background.learn(&self.picture, window, &self.held, &self.raw, (dt_s, 0.0));
+            self.background.learn(&self.picture, window, &self.held, &self.raw, dt_s, 0.0);
         }
         found.extend(self.people.objects.iter().map(|object| self.detection(object)));
     }
@@ -266,10 +268,10 @@ impl State {
         }
         self.follow_gain();
         let restless = |at| self.flicker.is_restless(at);
-        let looked_at = (self.window, self.turn);
         let before = std::mem::take(&mut self.stirring);
         if self.window != whole {
-            self.stirring = self.background.stirring(&self.picture, looked_at, &self.active, restless);
+            self.stirring =
+                self.background.stirring(&self.picture, self.window, self.turn, &self.active, restless);
         }
         if before + self.stirring >= STIRRING_MIN {
             self.stirring = 0;
@@ -286,8 +288,15 @@ impl State {
         }
     }
 
-    fn begin(&mut self) {
+    /// This picture, all of it, is the background from now on.
+    fn begin(&mut self, image: &Image) {
+        let whole = Window::whole(self.grid);
+        if self.window != whole {
+            self.window = whole;
+            self.picture.load(image, whole, self.turn);
+        }
         self.begun = true;
+        self.stirring = 0;
         self.blind_s = 0.0;
         self.background.reset(&self.picture);
         self.review.reset();

@@ -165,7 +165,8 @@ pub(super) fn scaled_chroma(c: u8, by: i32) -> u8 {
     (128 + (((i32::from(c) - 128) * by + 128) >> 8)).clamp(0, 255) as u8
 }
 
-/// The rows that are wanted, and which of their columns: those of the window, all of them where it is their turn.
+/// The rows that are wanted, and which of their columns: those of the window, and all of them in rows whose `turn` it is
+/// (none: of colour the window alone).
 fn wanted(grid: Grid, window: Window, turn: Option<Turn>) -> impl Iterator<Item = (usize, Range<usize>)> {
     let everywhere =
         turn.into_iter().flat_map(move |turn| turn.rows(grid)).map(move |row| (row, 0..grid.width));
@@ -227,5 +228,48 @@ fn pick(from: &[u8], size: Size, (sx, sy): (usize, usize), to: &mut [u8], grid: 
         for (column, to) in columns.clone().zip(&mut to[row * grid.stride..][columns]) {
             *to = from[middle(column, sx).min(width - 1)];
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn the_window_and_the_rows_in_turn_are_wanted_once_and_nothing_else(
+            width in 1_u32..70, height in 1_u32..40, rows in (0_usize..40, 0_usize..40), lanes in (0_usize..5, 0_usize..5),
+            turn in prop::sample::select(vec![None, Some(Turn::Even), Some(Turn::Odd)]),
+        ) {
+            let grid = Grid::new(Size { width, height });
+            let (all, top) = (grid.stride / LANES, rows.0 % grid.height);
+            let left = lanes.0 % all;
+            let window = Window {
+                top,
+                bottom: (top + 1 + rows.1).min(grid.height),
+                left: left * LANES,
+                right: (left + 1 + lanes.1).min(all) * LANES,
+            };
+            let mut times = vec![0; grid.len()];
+            for (row, columns) in wanted(grid, window, turn) {
+                times[row * grid.stride..][columns].iter_mut().for_each(|times| *times += 1);
+            }
+            for (at, &times) in times.iter().enumerate() {
+                let (row, column) = (at / grid.stride, at % grid.stride);
+                let in_turn = turn.is_some_and(|turn| turn.rows(grid).any(|in_turn| in_turn == row));
+                let is_wanted = column < grid.width && (in_turn || window.contains(row, column));
+                prop_assert_eq!(times, usize::from(is_wanted), "row {}, column {}", row, column);
+            }
+        }
+    }
+
+    #[test]
+    fn two_turns_see_every_fourth_row_once() {
+        let grid = Grid::new(Size { width: 40, height: 30 });
+        let mut rows: Vec<usize> = Turn::Even.rows(grid).chain(Turn::Even.next().rows(grid)).collect();
+        rows.sort_unstable();
+        assert_eq!(rows, [0, 4, 8, 12, 16, 20, 24, 28]);
     }
 }

@@ -267,4 +267,24 @@ mod tests {
             assert!((person.width / person.height - 0.4).abs() < 0.01);
         }
     }
+
+    #[test]
+    fn sizes_are_fitted_anew_when_a_sixteenth_of_what_was_seen_is_new() {
+        let mut scale = Scale::new(None, 1, 240);
+        let see = |scale: &mut Scale, times: usize, height: f32| {
+            for _ in 0..times {
+                scale.note(100.0, 200.0, height, 0.4 * height);
+            }
+            scale.refit();
+            scale.person(100.0, 200.0).map(|person| person.height.round())
+        };
+        assert_eq!(see(&mut scale, SIGHTINGS_MIN - 1, 40.0), None);
+        assert_eq!(see(&mut scale, SIGHTINGS_MAX, 40.0), Some(40.0));
+        // Most that is kept is of the new size soon, but a fit waits for its sixteenth.
+        assert_eq!(see(&mut scale, SIGHTINGS_MAX / FRESH_PARTS - 1, 60.0), Some(40.0));
+        assert_eq!(scale.fresh, SIGHTINGS_MAX / FRESH_PARTS - 1);
+        see(&mut scale, 1, 60.0);
+        assert_eq!(scale.fresh, 0);
+        assert_eq!(see(&mut scale, SIGHTINGS_MAX, 60.0), Some(60.0));
+    }
 }

@@ -441,6 +441,33 @@ fn who_comes_in_elsewhere_is_found_in_the_same_frame() {
 }
 
 #[test]
+fn what_stirs_a_little_elsewhere_is_noticed_in_the_next_frame_and_a_speck_is_not() {
+    // Rows 200 and 204 are looked at in turn, columns 200 and 204 in both.
+    for (height, noticed) in [(8, true), (4, false)] {
+        let mut watch = Watch::plain();
+        watch.see_empty(20);
+        for i in 0..20 {
+            expect_found(&mut watch);
+            watch.see(&Scene::with(&[(20 + i, 40)]));
+        }
+        // A second begins with a whole frame.
+        while watch.detector.looked_at().is_some() {
+            expect_found(&mut watch);
+            watch.see(&Scene::with(&[(40, 40)]));
+        }
+        let parts = (0..3).map(|_| {
+            let mut scene = Scene::with(&[(40, 40)]);
+            scene.things.push((200, 200, 8, height, 250));
+            expect_found(&mut watch);
+            watch.see(&scene);
+            watch.detector.looked_at().is_some()
+        });
+        let parts: Vec<bool> = parts.collect();
+        assert_eq!(parts[..2], [true, !noticed], "{height} rows");
+    }
+}
+
+#[test]
 fn an_empty_picture_is_looked_at_whole() {
     let mut watch = Watch::plain();
     watch.detector.expect(Some(&[]));

@@ -1,7 +1,7 @@
 //! The part of the work grid that is looked at.
 //!
 //! With the adaptive region of interest on, that is where objects are expected, with a margin, for all
-//! frames but one a second; what stirs outside is noticed on a sparse grid and makes the frame a whole one.
+//! frames but one a second; what stirs outside is noticed on a sparse grid and makes the frame, or the next, a whole one.
 //! Columns are whole lanes, so that loops over pixels stay vectors.
 
 use std::ops::Range;
