@@ -517,6 +517,18 @@ mod tests {
     use super::*;
     use crate::model::Size;
 
+    /// A background that was begun from a grey picture, and a brighter picture.
+    fn begun(width: u32, height: u32, brighter: u8) -> (Grid, Background, Picture) {
+        let size = Size { width, height };
+        let grid = Grid::new(size);
+        let mut picture = Picture::new(grid, size);
+        picture.planes[0].fill(100);
+        let mut background = Background::new(grid);
+        background.reset(&picture);
+        picture.planes[0].fill(brighter);
+        (grid, background, picture)
+    }
+
     proptest! {
         #[test]
         fn a_mean_moves_by_its_part_toward_its_target_and_never_past_it(mean: u16, target: u16, rate: u16) {
@@ -557,13 +569,7 @@ mod tests {
 
     #[test]
     fn samples_follow_the_picture_but_not_under_objects() {
-        let size = Size { width: 64, height: 32 };
-        let grid = Grid::new(size);
-        let mut picture = Picture::new(grid, size);
-        picture.planes[0].fill(100);
-        let mut background = Background::new(grid);
-        background.reset(&picture);
-        picture.planes[0].fill(200);
+        let (grid, mut background, picture) = begun(64, 32, 200);
         let mut held = vec![0; grid.len()];
         held.iter_mut().enumerate().for_each(|(at, held)| *held = u8::from(at % grid.stride < 24));
         let changed = vec![1; grid.len()];
@@ -585,13 +591,7 @@ mod tests {
     #[test]
     fn the_mean_follows_the_light_outside_the_window_whatever_the_frame_rate() {
         for fps in [5, 8, 10, 20, 25, 30] {
-            let size = Size { width: 64, height: 32 };
-            let grid = Grid::new(size);
-            let mut picture = Picture::new(grid, size);
-            picture.planes[0].fill(100);
-            let mut background = Background::new(grid);
-            background.reset(&picture);
-            picture.planes[0].fill(106);
+            let (grid, mut background, picture) = begun(64, 32, 106);
             let nothing = vec![0; grid.len()];
             let part = Window { top: 0, bottom: 8, left: 0, right: LANES };
             let frame_s = 1.0 / fps as f32;
@@ -611,13 +611,8 @@ mod tests {
     #[test]
     fn a_whole_frame_after_others_gives_few_new_samples_but_a_slow_camera_all() {
         let new_samples = |dt_s: f32, missed_s: f32| {
-            let size = Size { width: 320, height: 200 };
-            let grid = Grid::new(size);
-            let mut picture = Picture::new(grid, size);
-            let mut background = Background::new(grid);
-            background.reset(&picture);
+            let (grid, mut background, picture) = begun(320, 200, 200);
             background.age_s = 1000.0;
-            picture.planes[0].fill(200);
             let nothing = vec![0; grid.len()];
             for _ in 0..10 {
                 background.learn(&picture, Window::whole(grid), &nothing, &nothing, dt_s, missed_s);

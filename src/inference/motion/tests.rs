@@ -468,6 +468,26 @@ fn what_stirs_a_little_elsewhere_is_noticed_in_the_next_frame_and_a_speck_is_not
 }
 
 #[test]
+fn a_scene_that_changes_at_once_in_a_cropped_frame_is_learned_whole() {
+    let corners = [(0.0, 0.1), (0.19, 0.1), (0.19, 0.42), (0.0, 0.42)].map(|(x, y)| Point::new(x, y));
+    let options = Options { regions: vec![Polygon::new(corners.to_vec()).unwrap()], ..Options::default() };
+    let mut watch = Watch::new(&options, &GroundPlane::nominal(10.0, SIZE));
+    watch.see_empty(20);
+    for i in 0..15 {
+        expect_found(&mut watch);
+        watch.see(&Scene::with(&[(10 + i, 40)]));
+    }
+    assert!(watch.detector.looked_at().is_some(), "only a part of the picture was looked at");
+    let bars = (0..20).map(|bar| (16 * bar, 0, 16, 240, [30, 240][bar as usize % 2])).collect();
+    expect_found(&mut watch);
+    assert_eq!(watch.see(&Scene { things: bars, ..Scene::empty() }), []);
+    let mean = &watch.detector.state.as_ref().unwrap().background.mean[0];
+    let expected = |at: usize| [30, 240][at % SIZE.width as usize / 16 % 2];
+    let other = mean.iter().enumerate().position(|(at, &mean)| mean.abs_diff(expected(at)) > 4);
+    assert_eq!(other, None, "a pixel of the picture before");
+}
+
+#[test]
 fn an_empty_picture_is_looked_at_whole() {
     let mut watch = Watch::plain();
     watch.detector.expect(Some(&[]));
