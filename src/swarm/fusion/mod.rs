@@ -27,9 +27,10 @@
 //! and the older name of two that as many use ([`names`]).
 //!
 //! **Who is who.** Places decide, and what the cameras' own tracks say, as far as a tracker can be believed at
-//! its frame rate ([`pairing`]). What places could not tell when two passed is put right when their ways
-//! show it ([`revise`]). Who walks out of one view and later into another that does not overlap with it is waited for,
-//! at most [`Options::hand_over`], and found again by motion and class ([`handover`]).
+//! its frame rate ([`pairing`]). Who comes up is thought to go on as those did who came up there before
+//! ([`inflow`]). What places could not tell when two passed is put right when their ways show it ([`revise`]). Who
+//! walks out of one view and later into another that does not overlap with it is waited for, at most
+//! [`Options::hand_over`], and found again by motion and class ([`handover`]).
 //! Two that come within a body's width are one only where no camera told them apart for a while, and two
 //! tracks of one camera are two people at once ([`person`]).
 //!
@@ -42,6 +43,7 @@
 
 mod handover;
 mod identity;
+mod inflow;
 mod motion;
 mod names;
 mod pace;

@@ -98,13 +98,15 @@ pub(super) struct Estimate {
 impl Estimate {
     /// Begins at a place with an unknown velocity of this standard deviation (m/s).
     pub(super) fn begin(place: &Place, speed_sigma_mps: f64) -> Self {
-        Self {
-            at: place.at,
-            velocity: Point::default(),
-            place: place.cov,
-            speed: round(speed_sigma_mps * speed_sigma_mps),
-            cross: [0.0; 4],
-        }
+        Self::begin_going(
+            place,
+            &Place { at: Point::default(), cov: round(speed_sigma_mps * speed_sigma_mps) },
+        )
+    }
+
+    /// Begins at a place with a velocity (m/s) of which this is known.
+    pub(super) fn begin_going(place: &Place, velocity: &Place) -> Self {
+        Self { at: place.at, velocity: velocity.at, place: place.cov, speed: velocity.cov, cross: [0.0; 4] }
     }
 
     /// Moves `dt_s` seconds ahead; `density` is that of the acceleration, m²/s³.

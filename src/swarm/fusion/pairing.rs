@@ -353,7 +353,7 @@ impl<'a> Moment<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Cluster {
     pub(super) pool: Pool,
-    class: Class,
+    pub(super) class: Class,
     /// What its reports say together; an empty one lies nowhere.
     pub(super) place: Place,
     reports: i32,

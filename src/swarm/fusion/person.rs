@@ -5,9 +5,9 @@
 //! Pure data: who is paired with whom is decided in `pairing`.
 
 use super::handover::HandOver;
-use super::motion::{Cov, Estimate, Place, mahalanobis2};
+use super::motion::{Estimate, mahalanobis2};
 use super::pace::Pace;
-use super::pairing::Seen;
+use super::pairing::{Seen, Working};
 use super::revise::Trail;
 use super::roster::Roster;
 use crate::base::portable::{exp, ln};
@@ -83,6 +83,8 @@ pub(super) struct Person {
     /// Where they came up, and the number that they were given then.
     pub(super) born_m: Point,
     pub(super) born_as: u64,
+    /// Whether it was looked at how they went on from there (`inflow`).
+    pub(super) is_learned: bool,
     /// Whether they are one who waited where nobody looks, and why.
     pub(super) hand_over: Option<HandOver>,
 }
@@ -106,6 +108,7 @@ impl Person {
             renamed_ms: i64::MIN,
             born_m: estimate.place(0.0).at,
             born_as: id,
+            is_learned: false,
             hand_over: None,
         }
     }
@@ -166,13 +169,13 @@ impl Person {
         worth
     }
 
-    /// Takes a report as theirs; `expected` is where they were thought to be.
-    pub(super) fn bind(&mut self, seen: &Seen<'_>, camera: u16, now_ms: i64, pace: Pace, expected: &Place) {
+    /// Takes a report as theirs; `expected` is what was thought of them before.
+    pub(super) fn bind(&mut self, seen: &Seen<'_>, camera: u16, now_ms: i64, pace: Pace, expected: &Working) {
         let track_id = seen.sight.track_id;
         self.vote(seen.sight.class, seen.sight.confidence);
-        let at = seen.at_step(self.estimate.velocity());
-        let off = at.at - expected.at;
-        let sum: Cov = super::motion::plus(expected.cov, at.cov);
+        let at = seen.at_step(expected.velocity);
+        let off = at.at - expected.prior.at;
+        let sum = super::motion::plus(expected.prior.cov, at.cov);
         let new = Binding {
             camera,
             track_id,
@@ -266,6 +269,7 @@ impl Person {
         if other.founded_ms < self.founded_ms {
             (self.founded_ms, self.born_m) = (other.founded_ms, other.born_m);
         }
+        self.is_learned |= other.is_learned;
         for (votes, more) in self.class_votes.iter_mut().zip(other.class_votes) {
             *votes += more;
         }

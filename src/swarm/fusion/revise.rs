@@ -161,6 +161,7 @@ fn ln_likelihood(head: Option<&Sighting>, tail: &[Sighting], options: &Options) 
     let Some(first) = tail.first() else { return (0.0, head.map(|h| h.after)) };
     let (mut estimate, mut at_ms, mut sum, rest) = match head {
         Some(h) => (h.after, h.at_ms, tracks_go_on(h, first), tail),
+        // Of who is new their way alone speaks, not what others did (`inflow`).
         None => (Estimate::begin(&first.place, options.speed_sigma_mps), first.at_ms, 0.0, &tail[1..]),
     };
     for s in rest {
@@ -206,6 +207,15 @@ fn exchange(a: &mut Person, b: &mut Person, cut_ms: i64, now_ms: i64, options: &
     std::mem::swap(&mut a.founded_ms, &mut b.founded_ms);
     std::mem::swap(&mut a.born_m, &mut b.born_m);
     std::mem::swap(&mut a.born_as, &mut b.born_as);
+    std::mem::swap(&mut a.is_learned, &mut b.is_learned);
+    for person in [&mut *a, &mut *b] {
+        // Who has nothing before the cut came up where they were seen after it.
+        if let [first, ..] = &*person.trail.0
+            && first.at_ms >= cut_ms
+        {
+            person.born_m = first.place.at;
+        }
+    }
     std::mem::swap(&mut a.hand_over, &mut b.hand_over);
     let (was_a, was_b) = (a.confirmed, b.confirmed);
     a.confirmed = was_b || a.exists >= EXIST_CONFIRM;

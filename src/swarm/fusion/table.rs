@@ -10,12 +10,13 @@
 //!    Stankovic, IEEE TAC 1994).
 //! 5. Two that are one are merged; who came up anew may be one who went where nobody looks (`handover`);
 //!    names are settled with those of the other tables (`names`); who was taken for another lately is put right
-//!    (`revise`); who is gone goes.
+//!    (`revise`); who is gone goes; how those go on who came up lately is learned (`inflow`).
 //!
 //! Pure: a function of the table, the scans and the cameras.
 
 use super::handover::Hall;
 use super::identity;
+use super::inflow::Inflow;
 use super::motion::{Estimate, Place, mahalanobis2, plus, round, times};
 use super::names;
 use super::pace::Pace;
@@ -73,6 +74,8 @@ pub(super) struct Table {
     pub(super) standing: Vec<Standing>,
     /// Who went where nobody looks.
     pub(super) hall: Hall,
+    /// How people come in.
+    inflow: Inflow,
     /// How long times last.
     pub(super) pace: Pace,
     /// The last step.
@@ -111,6 +114,7 @@ impl Table {
         }
         self.standing.extend_from_slice(&other.standing[known..]);
         self.hall.become_copy_of(&other.hall);
+        self.inflow.clone_from(&other.inflow);
         (self.pace, self.refused, self.at_ms) = (other.pace, other.refused, other.at_ms);
     }
 
@@ -143,6 +147,7 @@ impl Table {
         names::settle(&mut self.people, pace, now_ms);
         revise::revise(&mut self.people, pace, now_ms, options);
         self.leave(now_ms, roster, options);
+        self.inflow.learn(&mut self.people, &self.standing, pace, now_ms);
         self.at_ms = now_ms;
     }
 
@@ -241,8 +246,9 @@ impl Table {
             let name = identity::founded(camera, s.sight.track_id, s.sight.captured_ms);
             names[cluster] = names[cluster].min(name);
         }
-        for (new, name) in moment.working[known..].iter().zip(names) {
-            let estimate = Estimate::begin(&new.prior, options.speed_sigma_mps);
+        for ((new, cluster), name) in moment.working[known..].iter().zip(&clusters).zip(names) {
+            let velocity = self.inflow.velocity(cluster.class, new.prior.at, options.speed_sigma_mps);
+            let estimate = Estimate::begin_going(&new.prior, &velocity);
             self.people.push(Person::founded(name, estimate, moment.now_ms));
         }
     }
@@ -297,7 +303,7 @@ impl Table {
             for &(.., other) in owners.filter(|b| b.2 != row) {
                 self.people[other].unbind(track.0, track.1);
             }
-            self.people[row].bind(s, track.0, moment.now_ms, self.pace, &moment.working[row].prior);
+            self.people[row].bind(s, track.0, moment.now_ms, self.pace, &moment.working[row]);
         }
     }
 

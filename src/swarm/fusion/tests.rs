@@ -314,10 +314,10 @@ fn a_flood_of_cameras_tracks_and_people_stays_within_its_bounds_and_pushes_nobod
     assert!(fusion.counters().over_limit > 10_000, "{:?}", fusion.counters());
 }
 
-/// Half a second of three cameras and four people.
-fn reports() -> Vec<(&'static str, Sight)> {
+/// Frames of three cameras and four people, five a second; at the last one somebody comes up where one did before.
+fn reports(frames: std::ops::Range<i32>) -> Vec<(&'static str, Sight)> {
     let mut all = Vec::new();
-    for i in 0..4 {
+    for i in frames {
         let t = f64::from(i);
         for (name, phase_ms) in [("a", 0), ("b", 30), ("c", 70)] {
             for (track, (x, y)) in
@@ -325,6 +325,9 @@ fn reports() -> Vec<(&'static str, Sight)> {
             {
                 let at_ms = BEGIN_MS + i64::from(i) * STEP_MS + phase_ms;
                 all.push((name, sight(track as u32 + 1, x, y, at_ms)));
+            }
+            if i == 3 {
+                all.push((name, sight(5, -1.0, -1.5, BEGIN_MS + i64::from(i) * STEP_MS + phase_ms)));
             }
         }
     }
@@ -334,17 +337,22 @@ fn reports() -> Vec<(&'static str, Sight)> {
 proptest! {
     #[test]
     fn the_order_of_reports_and_repetitions_change_nothing_within_the_window(
-        order in Just((0..48usize).collect::<Vec<_>>()).prop_shuffle(),
-        again in proptest::collection::vec(0..48usize, 0..20),
-        cuts in proptest::collection::vec(0..68usize, 0..6),
+        order in Just((0..51usize).collect::<Vec<_>>()).prop_shuffle(),
+        again in proptest::collection::vec(0..51usize, 0..20),
+        cuts in proptest::collection::vec(0..71usize, 0..6),
     ) {
-        let all = reports();
+        let all = reports(0..4);
         let now_ms = BEGIN_MS + 900;
         let run = |order: &[usize], cuts: &[usize]| {
             let mut fusion = Fusion::new(Options::default(), &camera("a"));
             // Known from the start, as by their presence.
             for name in ["a", "b", "c"] {
                 fusion.set_footprint(&camera(name), square(30.0).as_ref(), BEGIN_MS);
+            }
+            // How these go on who came up a second ago is learned in what is mixed up below.
+            for (name, report) in reports(-5..0) {
+                fusion.take(&camera(name), report, report.captured_ms + 20);
+                fusion.step(report.captured_ms + 20);
             }
             for (n, &i) in order.iter().enumerate() {
                 fusion.take(&camera(all[i].0), all[i].1, all[i].1.captured_ms + 20);
@@ -355,8 +363,10 @@ proptest! {
             fusion.step(now_ms);
             fusion.at(now_ms)
         };
-        let plain = run(&(0..48).collect::<Vec<_>>(), &[]);
-        prop_assert_eq!(plain.len(), 4);
+        let plain = run(&(0..51).collect::<Vec<_>>(), &[]);
+        prop_assert_eq!(plain.len(), 5);
+        let new = plain.iter().find(|p| p.position_m.y < -1.0 && p.position_m.y > -2.0);
+        prop_assert!(new.is_some_and(|p| p.velocity_mps.x > 0.05), "as who came up there: {:?}", new);
         let mixed: Vec<usize> = order.iter().chain(&again).copied().collect();
         prop_assert_eq!(run(&mixed, &cuts), plain);
     }
@@ -393,4 +403,51 @@ proptest! {
         }
         prop_assert!(fusion.cameras().iter().all(|c| c.bias_m.is_finite() && c.noise.is_finite()));
     }
+}
+
+#[test]
+fn who_comes_in_right_behind_another_is_not_taken_for_them_once_it_is_known_how_people_come_in() {
+    // Two frames a second, and cameras whose tracks say nothing: at every frame each is another.
+    let mut track_id = 0;
+    let mut see = |site: &mut Site, places: &[f64]| {
+        site.now_ms += 500;
+        for name in ["a", "b", "c"] {
+            for &x in places {
+                track_id += 1;
+                let report = Sight { cov_m2: [0.005, 0.0, 0.005], ..sight(track_id, x, 0.0, site.now_ms) };
+                site.fusion.take(&camera(name), report, site.now_ms + 20);
+            }
+        }
+        site.fusion.step(site.now_ms + 50);
+        let at = |x: f64| move |p: &Person| (p.position_m.x - x).abs() < 0.3;
+        let seen = site.fusion.at(site.now_ms);
+        places.iter().map(|&x| seen.iter().find(|p| at(x)(p)).map(|p| p.global_id)).collect::<Vec<_>>()
+    };
+    let walk = |first: i32, frame: i32| 0.7 * f64::from(frame - first);
+    let mut first_keeps_number = |those_before: usize| {
+        let mut site = Site::new(&["a", "b", "c"]);
+        for _ in 0..those_before {
+            (0..6).for_each(|frame| _ = see(&mut site, &[walk(0, frame)]));
+            // Until they are gone; somebody far away is seen.
+            (0..10).for_each(|_| _ = see(&mut site, &[40.0]));
+        }
+        let alone = see(&mut site, &[walk(0, 0)]);
+        let mut both = Vec::new();
+        for frame in 1..5 {
+            both = see(&mut site, &[walk(0, frame), walk(1, frame)]);
+            assert!(alone[0].is_some() && both.iter().all(Option::is_some), "{alone:?} {both:?}");
+        }
+        both[0] == alone[0]
+    };
+    assert!(!first_keeps_number(0), "by places alone it can't be told");
+    assert!(first_keeps_number(5));
+    // And who goes out where many came in is still one person.
+    let mut site = Site::new(&["a", "b", "c"]);
+    for _ in 0..50 {
+        (0..6).for_each(|frame| _ = see(&mut site, &[walk(0, frame)]));
+        (0..10).for_each(|_| _ = see(&mut site, &[40.0]));
+    }
+    let number = see(&mut site, &[0.0]);
+    assert!(number[0].is_some());
+    (1..6).for_each(|frame| assert_eq!(see(&mut site, &[walk(frame, 0)]), number, "{frame}"));
 }
