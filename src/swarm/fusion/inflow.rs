@@ -91,9 +91,10 @@ impl Inflow {
     pub(super) fn velocity(&self, class: Class, here: Point, sigma_mps: f64) -> Place {
         let (mut known, mut sum, mut squares) = (0.0, Point::default(), round(0.0));
         for arrival in self.0.iter().filter(|a| a.class.compatible(class)) {
-            let away = (arrival.at - here).norm() / NEAR_M;
-            if away < 3.0 {
-                let (weight, v) = (exp(-0.5 * away * away), arrival.velocity);
+            let off = arrival.at - here;
+            let away2 = (off.x * off.x + off.y * off.y) / (NEAR_M * NEAR_M);
+            if away2 < 3.0 * 3.0 {
+                let (weight, v) = (exp(-0.5 * away2), arrival.velocity);
                 known += weight;
                 sum = sum + v * weight;
                 let alike = round(ALIKE_MPS * ALIKE_MPS);
