@@ -81,7 +81,7 @@ const SEEN_PER_S: f64 = 2.0;
 /// Nobody is taken to walk slower than this, metres per second.
 const SLOW_MPS: f64 = 0.5;
 /// And nobody runs faster than this.
-const RUN_MPS: f64 = 4.0;
+pub(super) const RUN_MPS: f64 = 4.0;
 /// Below these odds a pair is as good as none, natural units.
 const ODDS_LN_MIN: f64 = -4.0;
 /// Whether a way is watched is asked at so many places at most, and no closer than this, metres and seconds.

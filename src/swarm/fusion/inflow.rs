@@ -17,6 +17,7 @@
 
 use std::sync::Arc;
 
+use super::handover::RUN_MPS;
 use super::motion::{Place, plus, round, times};
 use super::pace::Pace;
 use super::person::Person;
@@ -37,8 +38,6 @@ const NOTHING_KNOWN: f64 = 1.0;
 const AGAINST_PART: f64 = 0.3;
 /// People who come the same way still differ by this, metres per second.
 const ALIKE_MPS: f64 = 0.3;
-/// Nobody runs faster than this: it was not one person.
-const RUN_MPS: f64 = 4.0;
 /// A person counts whom a camera sees that the others bear out this far, 0..1.
 const TRUSTED: f64 = 0.5;
 
@@ -75,11 +74,11 @@ impl Inflow {
             // What the estimate says of the velocity is partly what was learned before.
             let way = person.estimate.place(0.0).at - person.born_m;
             let velocity = way * (1e3 / since_ms as f64);
-            let is_trusted = |camera: u16| {
-                standing.get(usize::from(camera)).is_some_and(|s| !s.is_muted() && s.agreement() >= TRUSTED)
-            };
-            let trusted = person.bindings.iter().any(|b| b.seen_ms == now_ms && is_trusted(b.camera));
-            if trusted && since_ms <= pace.stretched_ms(LEARNED_UNTIL_MS) && velocity.norm() <= RUN_MPS {
+            let mut seen_by = person.bindings.iter().filter(|b| b.seen_ms == now_ms);
+            let is_trusted = seen_by.any(|b| standing[usize::from(b.camera)].agreement() >= TRUSTED);
+            // Who would have run faster than anybody was two people.
+            let is_one = velocity.norm() <= RUN_MPS;
+            if is_trusted && is_one && since_ms <= pace.stretched_ms(LEARNED_UNTIL_MS) {
                 add(&mut all, Arrival { class: person.class(), at: person.born_m, velocity });
             }
         }
@@ -225,6 +224,11 @@ mod tests {
         inflow.learn(std::slice::from_mut(&mut doubtful), &[Standing::default()], Pace::default(), 1_600);
         assert_eq!(inflow.0.len(), 0, "not seen");
         assert_eq!(learned(&mut inflow, &mut walker(Point::new(6.0, 0.0), 1_000)), 0, "two people");
+        let mut borne_out_by_nobody = Standing::default();
+        (0..40).for_each(|second| borne_out_by_nobody.judge(false, second * 1_000));
+        let mut ghost = walker(Point::new(1.0, 0.0), 1_000);
+        inflow.learn(std::slice::from_mut(&mut ghost), &[borne_out_by_nobody], Pace::default(), 1_000);
+        assert_eq!(inflow.0.len(), 0, "by the word of a camera that the others contradict");
         assert_eq!(learned(&mut inflow, &mut doubtful), 1);
     }
 
