@@ -130,6 +130,17 @@ impl Severity {
         self as u8
     }
 
+    /// The name on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Critical => "critical",
+        }
+    }
+
     /// The severity with this number.
     pub fn from_number(number: u64) -> Option<Self> {
         [Self::None, Self::Low, Self::Medium, Self::High, Self::Critical]

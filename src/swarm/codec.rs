@@ -13,8 +13,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::message::{
-    ConsensusMessage, EventKey, EventMessage, Message, StatusMessage, TrackMessage, WEIGHTS_MAX,
-    WeightsMessage,
+    AlertMessage, ConsensusMessage, EventKey, EventMessage, Message, StatusMessage, TrackMessage,
+    WEIGHTS_MAX, WeightsMessage,
 };
 use super::msgpack::{self, Row};
 use super::topic::{Family, Topic};
@@ -197,6 +197,9 @@ impl Encode for ConsensusMessage {
 impl Encode for StatusMessage {
     const FAMILY: Family = Family::Status;
 }
+impl Encode for AlertMessage {
+    const FAMILY: Family = Family::Alert;
+}
 
 /// Writes a message as compact JSON into `buffer`, which is emptied first.
 pub fn encode<M: Encode>(message: &M, buffer: &mut Vec<u8>) -> Result<(), EncodeError> {
@@ -223,6 +226,7 @@ pub fn decode(topic: &str, at: Topic<'_>, payload: &[u8]) -> Result<Message, Dec
         Family::Weights => parse(text).map(Message::Weights),
         Family::Consensus => parse(text).map(Message::Consensus),
         Family::Status => parse(text).map(Message::Status),
+        Family::Alert => parse(text).map(Message::Alert),
     };
     checked(topic, at, message)
 }
@@ -235,8 +239,8 @@ pub fn decode_msgpack(topic: &str, at: Topic<'_>, payload: &[u8]) -> Result<Mess
         Family::Event => unpack(payload).map(Message::Event),
         Family::Weights => unpack(payload).map(Message::Weights),
         Family::Consensus => unpack(payload).map(Message::Consensus),
-        Family::Status => {
-            let detail = "presence is always JSON";
+        Family::Status | Family::Alert => {
+            let detail = "presence and alerts are always JSON";
             return Err(DecodeError::new(Reason::UnsupportedEncoding, topic, "", detail));
         }
     };
@@ -256,6 +260,7 @@ fn check_size(topic: &str, at: Topic<'_>, payload: &[u8]) -> Result<(), DecodeEr
 fn checked(topic: &str, at: Topic<'_>, read: Result<Message, Fault>) -> Result<Message, DecodeError> {
     let message = read.map_err(|f| DecodeError::new(f.reason, topic, &f.key, &f.detail))?;
     check_counts(&message)
+        .and_then(|()| check_words(&message))
         .and_then(|()| check_identity(&message, at))
         .map_err(|(reason, key, detail)| DecodeError::new(reason, topic, key, &detail))?;
     Ok(message)
@@ -332,6 +337,21 @@ fn check_counts(message: &Message) -> Result<(), Mismatch> {
     Err((Reason::CountMismatch, key, format!("says {said}, the list holds {is}")))
 }
 
+/// Checks that the names in an alert stand for the numbers beside them.
+fn check_words(message: &Message) -> Result<(), Mismatch> {
+    let Message::Alert(m) = message else { return Ok(()) };
+    let differs = |key, name: &str, number: u8| {
+        Err((Reason::OutOfRange, key, format!("says {name}, the number beside it is {number}")))
+    };
+    if m.kind != m.event_type {
+        return differs("type", m.kind.as_str(), m.event_type.number());
+    }
+    if m.severity_word != m.severity {
+        return differs("severity_word", m.severity_word.as_str(), m.severity.number());
+    }
+    Ok(())
+}
+
 fn check_identity(message: &Message, at: Topic<'_>) -> Result<(), Mismatch> {
     let same_camera = |camera: &CameraId| match at.camera() {
         Some(level) if level != camera.as_str() => {
@@ -361,6 +381,13 @@ fn check_identity(message: &Message, at: Topic<'_>) -> Result<(), Mismatch> {
         (Message::Consensus(m), Topic::Consensus { event_id }) => {
             same_id("event_id", m.event_id.0, event_id)?;
             same_key(m.key.as_ref(), &m.initiating_camera, event_id)
+        }
+        (Message::Alert(m), Topic::Alert { camera, event_id }) => {
+            if m.key.camera.as_str() == camera && m.key.event_id == event_id {
+                Ok(())
+            } else {
+                Err((Reason::IdentityMismatch, "key", format!("says {}", m.key)))
+            }
         }
         (Message::Weights(m), _) => same_camera(&m.camera_id),
         (Message::Status(m), _) => same_camera(&m.camera_id),

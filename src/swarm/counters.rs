@@ -32,7 +32,7 @@ pub struct Counters {
     pub far_presence: u64,
     /// Tracks of cameras far away on a large site that came all the same, not read.
     pub far_tracks: u64,
-    /// Events, and votes on them, far away on a large site, not followed.
+    /// Events, votes on them, and alerts far away on a large site, not followed.
     pub far_events: u64,
     /// Cameras pushed out of the full table.
     pub evicted_peers: u64,

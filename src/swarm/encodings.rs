@@ -60,6 +60,6 @@ fn has_our_keys(message: &Message) -> bool {
         Message::Event(m) => m.key.is_some(),
         Message::Weights(m) => m.model.is_some() || m.num_samples.is_some(),
         Message::Consensus(m) => m.camera_id.is_some(),
-        Message::Status(_) => true,
+        Message::Status(_) | Message::Alert(_) => true,
     }
 }

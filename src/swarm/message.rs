@@ -1,4 +1,4 @@
-//! The five families of the swarm, key by key, in the order in which they are written.
+//! The six families of the swarm, key by key, in the order in which they are written.
 //!
 //! The keys of the reference format come first and are always present; what follows them is ours and
 //! may be missing. Lengths are metres on the site's ground plane, speeds metres per second, times
@@ -12,11 +12,15 @@ use serde::de::Deserializer;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::bounded::{List, Map, Object, Reals, Text};
-use super::wire::{self, Count, Fraction, Id, Millis, Real, Weight};
+use super::wire::{self, Count, Fraction, Id, Millis, Real, Utc, Weight};
 use crate::model::{Behaviors, CameraId, Class, EventState, EventType, Point, Severity};
 
 /// Tracks that one event may name.
 pub const EVENT_TRACKS_MAX: usize = 32;
+/// Claims that one event message may name as joined into its incident: 16 cameras that watch one place.
+pub const EVENT_CLAIMS_MAX: usize = 16;
+/// Bytes of the sentence of an alert.
+pub const ALERT_TEXT_MAX: usize = 512;
 /// Interventions that one event may propose (reference: 20 per timeline, 5 shown).
 pub const INTERVENTIONS_MAX: usize = 20;
 /// Thresholds or measured values that explain one event.
@@ -52,6 +56,8 @@ pub enum Message {
     Consensus(Box<ConsensusMessage>),
     /// Presence.
     Status(Box<StatusMessage>),
+    /// One incident of the site, for people.
+    Alert(Box<AlertMessage>),
 }
 
 /// A place, metres.
@@ -198,6 +204,9 @@ pub struct EventMessage {
     /// What could be done.
     #[serde(default, skip_serializing_if = "no_values")]
     pub interventions: List<Object<Intervention>, INTERVENTIONS_MAX>,
+    /// In an outcome: the keys of the claims that the publisher joined into one incident.
+    #[serde(default, skip_serializing_if = "no_values")]
+    pub claims: List<EventKey, EVENT_CLAIMS_MAX>,
 }
 
 /// Which model the weights belong to.
@@ -271,6 +280,105 @@ pub struct ConsensusMessage {
     /// All votes, denials as 0.
     #[serde(default, deserialize_with = "wire::some", skip_serializing_if = "Option::is_none")]
     pub votes: Option<Map<CameraId, Fraction, VOTES_MAX>>,
+    /// The reason of an abstention.
+    #[serde(default, deserialize_with = "wire::some", skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Name>,
+    /// The outcome of all votes, `Confirmed`, `Retracted` or `Expired` only: a camera publishes it on behalf of
+    /// an event whose own camera publishes no outcome.
+    #[serde(
+        default,
+        serialize_with = "wire::put_outcome",
+        deserialize_with = "wire::outcome",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub outcome: Option<EventState>,
+}
+
+/// State of an incident in an alert.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AlertState {
+    /// The incident is predicted. It is not observed.
+    Forecast,
+    /// At least one camera observes it.
+    Happening,
+    /// It was observed and has ended.
+    Over,
+    /// The cameras deny it, or the prediction is withdrawn.
+    Retracted,
+}
+
+impl AlertState {
+    /// All states, in the order of declaration.
+    pub const ALL: [Self; 4] = [Self::Forecast, Self::Happening, Self::Over, Self::Retracted];
+
+    /// The state's name on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Forecast => "forecast",
+            Self::Happening => "happening",
+            Self::Over => "over",
+            Self::Retracted => "retracted",
+        }
+    }
+}
+
+/// One incident of the site, for people: one message per change, published by one camera. Always JSON. The
+/// topic is that of the key: camera and number of the claim that provides it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AlertMessage {
+    /// Key of the incident, the same in all its messages.
+    pub key: EventKey,
+    /// Site of the publisher, when one is configured.
+    #[serde(default, deserialize_with = "wire::some", skip_serializing_if = "Option::is_none")]
+    pub site: Option<Name>,
+    /// Kind, by name. Equal to `event_type`.
+    #[serde(rename = "type", with = "wire::event_name")]
+    pub kind: EventType,
+    /// Kind, by the contract's number.
+    #[serde(with = "wire::event_type")]
+    pub event_type: EventType,
+    /// Severity, by the contract's number.
+    #[serde(with = "wire::severity")]
+    pub severity: Severity,
+    /// Severity, by name. Equal to `severity`.
+    #[serde(deserialize_with = "wire::word")]
+    pub severity_word: Severity,
+    /// State of the incident.
+    #[serde(deserialize_with = "wire::word")]
+    pub state: AlertState,
+    /// Probability by all votes.
+    pub probability: Fraction,
+    /// Expected time of a forecast.
+    #[serde(default, deserialize_with = "wire::some", skip_serializing_if = "Option::is_none")]
+    pub expected: Option<Utc>,
+    /// Time of the first claim.
+    pub first: Utc,
+    /// Time of this change.
+    pub updated: Utc,
+    /// Place.
+    #[serde(deserialize_with = "wire::object")]
+    pub position: Position,
+    /// Zone.
+    #[serde(default, deserialize_with = "wire::some", skip_serializing_if = "Option::is_none")]
+    pub zone: Option<Name>,
+    /// Class of the main track; an unknown name is read as `Unknown`.
+    #[serde(deserialize_with = "wire::word")]
+    pub class: Class,
+    /// Number of the person or vehicle on the site, when one is known.
+    #[serde(default, deserialize_with = "wire::some", skip_serializing_if = "Option::is_none")]
+    pub global_id: Option<Count>,
+    /// Number of cameras that were asked.
+    pub cameras_asked: Count,
+    /// Number of cameras that confirm.
+    pub cameras_confirming: Count,
+    /// Rule, as in the event.
+    #[serde(default, deserialize_with = "wire::some_object", skip_serializing_if = "Option::is_none")]
+    pub rule: Option<Rule>,
+    /// One English sentence.
+    pub text: Text<ALERT_TEXT_MAX>,
+    /// Camera that publishes the message; its key verifies the signature. It may differ from the key's camera.
+    pub published_by: CameraId,
 }
 
 /// Whether a camera is there.

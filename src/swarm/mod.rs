@@ -1,6 +1,6 @@
 //! The swarm: what this camera tells the others, and what it knows of them.
 //!
-//! Five families of messages (tracks, events, weights, consensus, status), each with its topics, QoS
+//! Six families of messages (tracks, events, weights, consensus, status, alerts), each with its topics, QoS
 //! and keys. [`message`] is their vocabulary, [`wire`] and [`bounded`] the
 //! values they are made of, [`codec`] turns them into bytes and back, [`topic`] names the places, `neighbours`
 //! decides whose tracks are listened to, [`peers`] is the bounded table of the other cameras, [`fusion`] the

@@ -7,13 +7,20 @@
 //! accepted: new keys are added at the end. A shorter one lacks the last keys.
 //!
 //! The order is that of the structs in `message`, by which they are read; [`Row`] is how they are written. Presence
-//! has no such form: it tells who reads what, and so is always JSON.
+//! has no such form: it tells who reads what, and so is always JSON. Alerts have none either: their readers are people
+//! and their programs.
 
 use serde::de::value::SeqAccessDeserializer;
 use serde::de::{self, DeserializeSeed, IgnoredAny, SeqAccess};
 use serde::{Deserialize, Serialize};
 
-use super::message::{ConsensusMessage, EventMessage, StatusMessage, TrackMessage, WeightsMessage};
+use super::bounded::{List, Object};
+use super::message::{
+    AlertMessage, ConsensusMessage, EVENT_CLAIMS_MAX, EVENT_TRACKS_MAX, EventKey, EventMessage,
+    INTERVENTIONS_MAX, Intervention, Name, Position, Rule, StatusMessage, TrackMessage, WeightsMessage,
+};
+use super::wire::{Fraction, Id, Millis, Outcome};
+use crate::model::{CameraId, EventState};
 
 /// The number of the format.
 const FORMAT: u8 = 1;
@@ -47,9 +54,31 @@ impl Row for TrackMessage {
     }
 }
 
+/// An event's row: serde has no tuples of 17 elements, so this is a tuple struct, which is an array as well.
+#[derive(Serialize)]
+struct EventRow<'a>(
+    u8,
+    &'a CameraId,
+    Id,
+    u8,
+    Position,
+    Id,
+    Fraction,
+    u8,
+    Millis,
+    Millis,
+    &'a Option<EventKey>,
+    Option<EventState>,
+    &'a Option<Name>,
+    &'a List<Id, EVENT_TRACKS_MAX>,
+    &'a Option<Rule>,
+    &'a List<Object<Intervention>, INTERVENTIONS_MAX>,
+    &'a List<EventKey, EVENT_CLAIMS_MAX>,
+);
+
 impl Row for EventMessage {
     fn row(&self) -> Option<impl Serialize> {
-        Some((
+        Some(EventRow(
             FORMAT,
             &self.camera_id,
             self.event_id,
@@ -66,6 +95,7 @@ impl Row for EventMessage {
             &self.tracks,
             &self.rule,
             &self.interventions,
+            &self.claims,
         ))
     }
 }
@@ -100,11 +130,19 @@ impl Row for ConsensusMessage {
             &self.key,
             self.verdict,
             &self.votes,
+            &self.reason,
+            Outcome(self.outcome),
         ))
     }
 }
 
 impl Row for StatusMessage {
+    fn row(&self) -> Option<impl Serialize> {
+        None::<()>
+    }
+}
+
+impl Row for AlertMessage {
     fn row(&self) -> Option<impl Serialize> {
         None::<()>
     }

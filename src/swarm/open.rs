@@ -50,6 +50,7 @@ pub(super) fn family(message: &Message) -> Family {
         Message::Weights(_) => Family::Weights,
         Message::Consensus(_) => Family::Consensus,
         Message::Status(_) => Family::Status,
+        Message::Alert(_) => Family::Alert,
     }
 }
 
@@ -61,6 +62,7 @@ pub(super) fn sender(message: &Message) -> Option<&CameraId> {
         Message::Weights(m) => Some(&m.camera_id),
         Message::Consensus(m) => m.camera_id.as_ref(),
         Message::Status(m) => Some(&m.camera_id),
+        Message::Alert(m) => Some(&m.published_by),
     }
 }
 

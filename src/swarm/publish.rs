@@ -206,6 +206,7 @@ pub(super) fn event_message(camera: &CameraId, boot_ms: u64, event: &Event) -> E
         tracks: List::cut(event.tracks.iter().copied().map(Id)),
         rule: Some(rule(&event.rule)),
         interventions: List::default(),
+        claims: List::default(),
     }
 }
 

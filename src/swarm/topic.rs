@@ -1,9 +1,9 @@
 //! The swarm's topics: built, and taken apart.
 //!
 //! `{prefix}/tracks/{camera}/{track}`, `{prefix}/events/{camera}/{event}`,
-//! `{prefix}/models/{camera}/weights`, `{prefix}/consensus/{event}`, `{prefix}/status/{camera}`.
-//! Each family has one QoS and one retain flag, on the wire and in the subscription. A topic that is
-//! not exactly of this form belongs to nobody and is none of the five.
+//! `{prefix}/models/{camera}/weights`, `{prefix}/consensus/{event}`, `{prefix}/status/{camera}`,
+//! `{prefix}/alerts/{camera}/{event}`. Each family has one QoS and one retain flag, on the wire and in the
+//! subscription. A topic that is not exactly of this form is none of the six.
 
 use super::message::digits;
 use crate::base::ErrorKind;
@@ -22,11 +22,14 @@ pub enum Family {
     Consensus,
     /// Presence.
     Status,
+    /// An incident of the site, for people.
+    Alert,
 }
 
 impl Family {
-    /// All five, in the order of the contract.
-    pub const ALL: [Self; 5] = [Self::Track, Self::Event, Self::Weights, Self::Consensus, Self::Status];
+    /// All six, in the order of the contract.
+    pub const ALL: [Self; 6] =
+        [Self::Track, Self::Event, Self::Weights, Self::Consensus, Self::Status, Self::Alert];
 
     /// The family's name.
     pub fn as_str(self) -> &'static str {
@@ -36,6 +39,7 @@ impl Family {
             Self::Weights => "weights",
             Self::Consensus => "consensus",
             Self::Status => "status",
+            Self::Alert => "alert",
         }
     }
 
@@ -47,6 +51,7 @@ impl Family {
             Self::Weights => MessageClass::Weights,
             Self::Consensus => MessageClass::Vote,
             Self::Status => MessageClass::Presence,
+            Self::Alert => MessageClass::Alert,
         }
     }
 
@@ -68,12 +73,13 @@ impl Family {
             Self::Weights => "models/+/weights",
             Self::Consensus => "consensus/+",
             Self::Status => "status/+",
+            Self::Alert => "alerts/+/+",
         }
     }
 }
 
-/// A topic below the prefix. The camera level is any text; that it is the sender's id is checked
-/// against the payload.
+/// A topic below the prefix. The camera level is any text; `codec` checks it against the payload. It is the
+/// sender's id, except in an alert, where it is that of the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Topic<'a> {
     /// A camera's track.
@@ -105,6 +111,13 @@ pub enum Topic<'a> {
         /// Who.
         camera: &'a str,
     },
+    /// An incident, by the claim that provides its key; the payload names the publisher.
+    Alert {
+        /// Camera of the claim.
+        camera: &'a str,
+        /// Number of the claim on that camera.
+        event_id: u32,
+    },
 }
 
 impl<'a> Topic<'a> {
@@ -116,6 +129,7 @@ impl<'a> Topic<'a> {
             Self::Weights { .. } => Family::Weights,
             Self::Consensus { .. } => Family::Consensus,
             Self::Status { .. } => Family::Status,
+            Self::Alert { .. } => Family::Alert,
         }
     }
 
@@ -125,8 +139,17 @@ impl<'a> Topic<'a> {
             Self::Track { camera, .. }
             | Self::Event { camera, .. }
             | Self::Weights { camera }
-            | Self::Status { camera } => Some(camera),
+            | Self::Status { camera }
+            | Self::Alert { camera, .. } => Some(camera),
             Self::Consensus { .. } => None,
+        }
+    }
+
+    /// The sender, where the topic names it.
+    pub fn sender(self) -> Option<&'a str> {
+        match self {
+            Self::Alert { .. } => None,
+            topic => topic.camera(),
         }
     }
 }
@@ -211,6 +234,11 @@ impl Prefix {
         format!("{}/status/{camera}", self.0)
     }
 
+    /// Returns the topic of the alerts on an incident, by the claim that provides its key.
+    pub fn alert(&self, camera: &CameraId, event_id: u32) -> String {
+        format!("{}/alerts/{camera}/{event_id}", self.0)
+    }
+
     /// The filter of all tracks.
     pub fn tracks_of_all(&self) -> String {
         format!("{}/{}", self.0, Family::Track.filter())
@@ -222,7 +250,7 @@ impl Prefix {
     }
 
     /// What a member of the swarm subscribes to.
-    pub fn subscriptions(&self) -> [(MessageClass, String, Qos); 5] {
+    pub fn subscriptions(&self) -> [(MessageClass, String, Qos); Family::ALL.len()] {
         Family::ALL.map(|family| (family.class(), format!("{}/{}", self.0, family.filter()), family.qos()))
     }
 
@@ -239,6 +267,7 @@ impl Prefix {
             ("models", Some("weights")) => Some(Topic::Weights { camera: second }),
             ("consensus", None) => Some(Topic::Consensus { event_id: number(second)? }),
             ("status", None) => Some(Topic::Status { camera: second }),
+            ("alerts", Some(id)) => Some(Topic::Alert { camera: second, event_id: number(id)? }),
             _ => None,
         }
     }
@@ -261,6 +290,9 @@ mod tests {
         assert_eq!(of(&prefix.track(&camera, 7)), Some((Family::Track, Some("gate.1".into()))));
         assert_eq!(of(&prefix.event(&camera, u32::MAX)), Some((Family::Event, Some("gate.1".into()))));
         assert_eq!(of(&prefix.status(&camera)), Some((Family::Status, Some("gate.1".into()))));
+        let alert = prefix.alert(&camera, 7);
+        assert_eq!(of(&alert), Some((Family::Alert, Some("gate.1".into()))));
+        assert_eq!(prefix.parse_topic(&alert).unwrap().sender(), None);
         let consensus = prefix.consensus(77);
         assert_eq!(prefix.parse_topic(&consensus), Some(Topic::Consensus { event_id: 77 }));
         assert_eq!(of("site 7/swarm/models/a/weights"), Some((Family::Weights, Some("a".into()))));
@@ -288,6 +320,9 @@ mod tests {
             "consensus/1/2",
             "status/",
             "status/a/b",
+            "alerts/a",
+            "alerts/a/0",
+            "alerts/a/1/2",
             "Tracks/a/1",
             "heartbeat/a",
         ] {
@@ -311,6 +346,7 @@ mod tests {
                 ("omnisight/swarm/models/+/weights", Qos::ExactlyOnce),
                 ("omnisight/swarm/consensus/+", Qos::AtLeastOnce),
                 ("omnisight/swarm/status/+", Qos::AtLeastOnce),
+                ("omnisight/swarm/alerts/+/+", Qos::AtLeastOnce),
             ]
         );
     }

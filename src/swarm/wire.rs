@@ -14,7 +14,8 @@ use std::marker::PhantomData;
 use serde::de::{self, Deserialize, Deserializer, IntoDeserializer, Unexpected, Visitor};
 use serde::ser::{self, Serialize, Serializer};
 
-use crate::model::{Behaviors, EventType, Severity};
+use crate::base::{parse_timestamp, rfc3339};
+use crate::model::{Behaviors, EventState, EventType, Severity};
 
 /// Largest magnitude of a real: metres, metres per second, square metres, a rule's values.
 pub const REAL_MAX: f64 = 1e9;
@@ -34,6 +35,11 @@ pub struct Id(pub u32);
 /// Milliseconds since the epoch, up to [`MILLIS_MAX`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Millis(pub u64);
+
+/// A time in UTC, milliseconds since the epoch up to [`MILLIS_MAX`]; RFC 3339 with `Z` on the wire. Read with `Z`,
+/// with an offset, or naive (taken as UTC).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Utc(pub u64);
 
 /// A whole number from 0 to [`COUNT_MAX`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -257,6 +263,22 @@ where
     d.deserialize_str(StrVisitor { expects, read })
 }
 
+impl<'de> Deserialize<'de> for Utc {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        text(d, "a time in RFC 3339", |v| parse_timestamp(v).filter(|ms| *ms <= MILLIS_MAX).map(Self))
+    }
+}
+
+impl Serialize for Utc {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        if self.0 <= MILLIS_MAX {
+            s.serialize_str(&rfc3339(self.0))
+        } else {
+            Err(ser::Error::custom(format_args!("{} ms is after the year 9999", self.0)))
+        }
+    }
+}
+
 // For `#[serde(deserialize_with)]`.
 
 /// An enum's word, from a JSON string alone (derived enums would take an object too).
@@ -360,6 +382,51 @@ pub(super) mod event_type {
     pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<EventType, D::Error> {
         EventType::from_number(integer(d, 1, EventType::ALL.len() as u64)?)
             .ok_or_else(|| de::Error::custom("invalid value: no such event type"))
+    }
+}
+
+/// [`EventType`] as its name.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
+pub(super) mod event_name {
+    use super::{Deserializer, EventType, Serializer, text};
+
+    pub(in super::super) fn serialize<S: Serializer>(v: &EventType, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(v.as_str())
+    }
+
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<EventType, D::Error> {
+        text(d, "the name of an event type", |v| EventType::ALL.into_iter().find(|t| t.as_str() == v))
+    }
+}
+
+fn is_outcome(state: EventState) -> bool {
+    matches!(state, EventState::Confirmed | EventState::Retracted | EventState::Expired)
+}
+
+/// Reads an outcome that may be missing: `confirmed`, `retracted` or `expired`.
+pub(super) fn outcome<'de, D: Deserializer<'de>>(d: D) -> Result<Option<EventState>, D::Error> {
+    let state = some_word(d)?;
+    match state {
+        Some(state) if !is_outcome(state) => Err(de::Error::custom("invalid value: not an outcome")),
+        state => Ok(state),
+    }
+}
+
+/// Writes an outcome; rejects a state that is none.
+#[expect(clippy::ref_option, reason = "the signature is serde's")]
+pub(super) fn put_outcome<S: Serializer>(v: &Option<EventState>, s: S) -> Result<S::Ok, S::Error> {
+    match v {
+        Some(state) if !is_outcome(*state) => Err(ser::Error::custom("the state is not an outcome")),
+        state => state.serialize(s),
+    }
+}
+
+/// The same as a value, for `MessagePack`.
+pub(super) struct Outcome(pub(super) Option<EventState>);
+
+impl Serialize for Outcome {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        put_outcome(&self.0, s)
     }
 }
 

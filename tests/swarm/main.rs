@@ -7,6 +7,7 @@
     reason = "a helper that fails fails its test"
 )]
 
+mod alerts;
 mod clocks;
 mod fixtures;
 mod foreseen;

@@ -1,14 +1,16 @@
 //! What comes is read liberally and never believed; what leaves holds the contract.
 
-use omnisight::model::{Behaviors, CameraId, Class, EventType, Severity};
+use omnisight::model::{Behaviors, CameraId, Class, EventState, EventType, Severity};
 use omnisight::swarm::bounded::{List, Reals};
 use omnisight::swarm::codec::{self, Reason, WEIGHTS_BYTES_MAX};
-use omnisight::swarm::message::{Message, Position, TrackMessage, Velocity, WEIGHTS_MAX};
-use omnisight::swarm::wire::{Count, Fraction, Id, Millis, Real, Weight};
+use omnisight::swarm::message::{
+    ALERT_TEXT_MAX, EVENT_CLAIMS_MAX, Message, Position, TrackMessage, Velocity, WEIGHTS_MAX,
+};
+use omnisight::swarm::wire::{Count, Fraction, Id, MILLIS_MAX, Millis, Real, Utc, Weight};
 use serde_json::Value;
 
 use crate::fixtures::{
-    CONSENSUS, EVENT, FULL, REFERENCE, STATUS, TRACK, WEIGHTS, decode, encoded, encoded_again, refused,
+    ALERT, CONSENSUS, EVENT, FULL, REFERENCE, STATUS, TRACK, WEIGHTS, decode, encoded, encoded_again, refused,
 };
 
 #[test]
@@ -37,7 +39,7 @@ fn messages_as_the_reference_system_writes_them_are_read() {
                 assert_eq!(m.weights.iter().map(|w| w.0).collect::<Vec<_>>(), [0.0, -0.25, 0.1, 2.0]);
             }
             Message::Consensus(m) => assert_eq!(m.confirming_cameras[0].as_str(), "CAM-C"),
-            Message::Status(_) => panic!("the reference system has no presence"),
+            Message::Status(_) | Message::Alert(_) => panic!("the reference system has neither"),
         }
     }
 }
@@ -144,6 +146,11 @@ fn a_missing_reference_key_refuses_the_message_and_a_missing_extra_does_not() {
         "base_version",
         "verdict",
         "votes",
+        "reason",
+        "outcome",
+        "claims",
+        "site",
+        "expected",
         "encodings",
         "ground",
         "footprint",
@@ -157,7 +164,7 @@ fn a_missing_reference_key_refuses_the_message_and_a_missing_extra_does_not() {
         for key in full.as_object().unwrap().keys() {
             let optional = match topic {
                 CONSENSUS => key == "camera_id" || extra.contains(&key.as_str()),
-                STATUS => key != "state" && extra.contains(&key.as_str()),
+                STATUS | ALERT => !["state", "key"].contains(&key.as_str()) && extra.contains(&key.as_str()),
                 _ => extra.contains(&key.as_str()),
             };
             let mut message = full.clone();
@@ -192,8 +199,19 @@ fn values_outside_their_range_are_refused() {
         (1, "gate-2/1699999990000/9", "gate-2/9"),
         (2, "3e-10", "1e39"),
         (3, "\"confirm\"", "\"perhaps\""),
+        (3, "\"outcome\":\"confirmed\"", "\"outcome\":\"predicted\""),
+        (3, "\"outcome\":\"confirmed\"", "\"outcome\":\"over\""),
+        (1, "a/1699999980000/4", "a/4"),
         (4, "\"online\"", "\"asleep\""),
         (4, "\"calibrated\"", "\"measured\""),
+        (5, "\"trespassing\"", "\"mischief\""),
+        (5, "\"trespassing\"", "\"loitering\""),
+        (5, "\"event_type\":5", "\"event_type\":6"),
+        (5, "\"high\"", "\"low\""),
+        (5, "\"forecast\"", "\"confirmed\""),
+        (5, "2023-11-14T22:13:24.000Z", "tomorrow"),
+        (5, "gate-2/1699999990000/9", "gate-2"),
+        (5, "\"published_by\":\"a\"", "\"published_by\":\"\""),
     ] {
         let (topic, json) = FULL[n];
         assert!(json.contains(from), "{from}");
@@ -201,6 +219,11 @@ fn values_outside_their_range_are_refused() {
     }
     let long = FULL[1].1.replace("yard", &"y".repeat(129));
     assert_eq!(refused(EVENT, &long), Reason::OutOfRange);
+    let claims = vec!["\"a/1699999980000/4\""; EVENT_CLAIMS_MAX + 1].join(",");
+    let many = FULL[1].1.replace("\"a/1699999980000/4\"", &claims);
+    assert_eq!(refused(EVENT, &many), Reason::OutOfRange);
+    let long = FULL[5].1.replace("Trespassing expected.", &"t".repeat(ALERT_TEXT_MAX + 1));
+    assert_eq!(refused(ALERT, &long), Reason::OutOfRange);
     let names = (0..11).map(|i| format!("\"c{i}\"")).collect::<Vec<_>>().join(",");
     let many =
         FULL[3].1.replace("[\"a\",\"b\"]", &format!("[{names}]")).replace("firming\":2", "firming\":11");
@@ -233,6 +256,10 @@ fn another_identity_than_the_topics_is_refused() {
         (format!("{p}models/gate-3/weights"), FULL[2].1),
         (format!("{p}consensus/8"), FULL[3].1),
         (format!("{p}status/gate-3"), FULL[4].1),
+        (format!("{p}alerts/gate-3/9"), FULL[5].1),
+        (format!("{p}alerts/gate-2/8"), FULL[5].1),
+        // The topic is that of the key, not of the publisher.
+        (format!("{p}alerts/a/9"), FULL[5].1),
     ] {
         assert_eq!(refused(&topic, json), Reason::IdentityMismatch, "{topic}");
     }
@@ -344,4 +371,10 @@ fn what_breaks_the_contract_is_not_encoded() {
     m.weights = List::cut([Weight(f32::NAN)]);
     let error = codec::encode(&*m, &mut buffer).unwrap_err();
     assert!(error.to_string().contains("weights"), "{error}");
+    let Ok(Message::Consensus(mut m)) = decode(CONSENSUS, FULL[3].1.as_bytes()) else { panic!() };
+    m.outcome = Some(EventState::Predicted);
+    assert!(codec::encode(&*m, &mut buffer).is_err() && codec::encode_msgpack(&*m, &mut buffer).is_err());
+    let Ok(Message::Alert(mut m)) = decode(ALERT, FULL[5].1.as_bytes()) else { panic!() };
+    m.updated = Utc(MILLIS_MAX + 1);
+    assert!(codec::encode(&*m, &mut buffer).is_err());
 }

@@ -6,7 +6,7 @@ use omnisight::swarm::message::Message;
 use omnisight::swarm::topic::Prefix;
 use omnisight::swarm::{Encoding, Engine, Input, Options};
 
-use crate::fixtures::{FULL, REFERENCE, TRACK, decode, encoded_again};
+use crate::fixtures::{ALERT, FULL, REFERENCE, STATUS, TRACK, decode, encoded_again};
 use crate::scenes::{
     START_MS, changes, delivered, engine_with, give, handle, raw, scene, seen, sent, track_json,
 };
@@ -23,6 +23,7 @@ pub(crate) fn packed(message: &Message) -> Option<Vec<u8>> {
         Message::Weights(m) => packed_of(&**m),
         Message::Consensus(m) => packed_of(&**m),
         Message::Status(m) => packed_of(&**m),
+        Message::Alert(m) => packed_of(&**m),
     }
 }
 
@@ -43,7 +44,7 @@ fn both_encodings_of_a_message_are_read_as_the_same_message() {
         let message = decode(topic, encoded_again(&message).as_bytes()).unwrap();
         match packed(&message) {
             Some(bytes) => assert_eq!(unpacked(topic, &bytes).unwrap(), message, "{topic}"),
-            None => assert!(topic.contains("status"), "{topic} has no MessagePack"),
+            None => assert!([STATUS, ALERT].contains(&topic), "{topic} has no MessagePack"),
         }
     }
 }
@@ -159,4 +160,30 @@ fn an_engine_reads_what_another_packs_with_and_without_a_content_type() {
     handle(&mut b, Input::Delivery(&bare), 20);
     assert_eq!((b.counters().received[0], b.counters().duplicates), (2, 1));
     assert_eq!(b.peers().tracks().count(), 1);
+}
+
+#[test]
+fn an_event_and_a_vote_of_before_their_last_keys_are_read_and_those_keys_are_absent() {
+    for n in [1, 3] {
+        let (topic, json) = FULL[n];
+        let json = json.replace(r#","claims":["gate-2/1699999990000/9","a/1699999980000/4"]"#, "");
+        let json = json.replace(r#","reason":"no_such_rule","outcome":"confirmed""#, "");
+        let message = decode(topic, json.as_bytes()).unwrap();
+        let mut bytes = packed(&message).unwrap();
+        // The array's head says how many elements follow; the last ones are an empty list, or two nils.
+        let gone = if n == 1 { 1 } else { 2 };
+        let last = bytes.split_off(bytes.len() - gone);
+        assert_eq!(last, if n == 1 { vec![0x90] } else { vec![0xc0, 0xc0] });
+        match bytes[0] {
+            0xdc => bytes[2] -= gone as u8,
+            _ => bytes[0] -= gone as u8,
+        }
+        assert_eq!(unpacked(topic, &bytes).unwrap(), message, "{topic}");
+    }
+}
+
+#[test]
+fn an_alert_is_json_alone() {
+    let topic = ALERT;
+    assert_eq!(unpacked(topic, &[0x91, 1]).unwrap_err().reason(), Reason::UnsupportedEncoding);
 }

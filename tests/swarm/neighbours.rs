@@ -3,6 +3,7 @@
 use omnisight::model::{Delivery, MessageClass};
 use omnisight::swarm::{Action, Engine, Input};
 
+use crate::fixtures::FULL;
 use crate::scenes::{START_MS, at, camera, engine, event_json, handle, raw, track_json};
 
 /// Presence of a camera that sees the square metres from `x` to `x + 8` (our own sees 0 to 8).
@@ -57,7 +58,7 @@ fn on_a_larger_site_those_within_50_m_are_and_what_begins_comes_before_what_ends
     // 8 to 40 are 32 m; to 80 are 72 m.
     assert_eq!(changes, ["+omnisight/swarm/tracks/c001/+", "-omnisight/swarm/tracks/+/+"]);
     assert_eq!(track_filters(&engine), ["omnisight/swarm/tracks/c001/+"]);
-    assert_eq!(engine.subscriptions().len(), 5, "the other families stay");
+    assert_eq!(engine.subscriptions().len(), 6, "the other families stay");
 }
 
 #[test]
@@ -89,6 +90,20 @@ fn event_at(name: &str, x: f64) -> Delivery {
     let text = String::from_utf8(event.payload.to_vec()).unwrap();
     event.payload = text.replace("\"x\":1.0", &format!("\"x\":{x:?}")).into();
     event
+}
+
+#[test]
+fn alerts_far_away_are_not_followed() {
+    let (mut engine, _) = street(33);
+    let alert = |x: f64| {
+        let (topic, json) = FULL[5];
+        let payload = json.replace("\"x\":1.5", &format!("\"x\":{x:?}")).into();
+        Delivery { topic: topic.to_owned(), payload, ..Delivery::default() }
+    };
+    handle(&mut engine, Input::Delivery(&alert(903.0)), 2_000);
+    assert_eq!(engine.counters().far_events, 1);
+    handle(&mut engine, Input::Delivery(&alert(3.0)), 2_000);
+    assert_eq!(engine.counters().far_events, 1, "a near one is");
 }
 
 #[test]

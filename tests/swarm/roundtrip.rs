@@ -4,10 +4,11 @@ use omnisight::model::{Behaviors, CameraId, Class, EventState, EventType, Severi
 use omnisight::swarm::bounded::{List, Map, Object, Reals, Text};
 use omnisight::swarm::codec::Encode;
 use omnisight::swarm::message::{
-    ClockStatus, ConsensusMessage, EventKey, EventMessage, GroundKind, Intervention, Message, ModelName,
-    Name, Position, Presence, Rule, StatusMessage, TrackMessage, Velocity, Verdict, WeightsMessage,
+    AlertMessage, AlertState, ClockStatus, ConsensusMessage, EventKey, EventMessage, GroundKind,
+    Intervention, Message, ModelName, Name, Position, Presence, Rule, StatusMessage, TrackMessage, Velocity,
+    Verdict, WeightsMessage,
 };
-use omnisight::swarm::wire::{COUNT_MAX, Count, Fraction, Id, MILLIS_MAX, Millis, Real, Weight};
+use omnisight::swarm::wire::{COUNT_MAX, Count, Fraction, Id, MILLIS_MAX, Millis, Real, Utc, Weight};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -198,6 +199,29 @@ fn track() -> impl Strategy<Value = TrackMessage> {
     )
 }
 
+fn key() -> impl Strategy<Value = EventKey> {
+    (camera(), 0..=MILLIS_MAX, 1..=u32::MAX).prop_map(|(camera, boot_ms, event_id)| EventKey {
+        camera,
+        boot_ms,
+        event_id,
+    })
+}
+
+fn severity() -> impl Strategy<Value = Severity> {
+    proptest::sample::select(vec![
+        Severity::None,
+        Severity::Low,
+        Severity::Medium,
+        Severity::High,
+        Severity::Critical,
+    ])
+}
+
+fn rule() -> impl Strategy<Value = Rule> {
+    let values = || proptest::collection::btree_map(name(), real(), 0..4).prop_map(Map::cut);
+    (name(), values(), values()).prop_map(|(name, thresholds, measured)| Rule { name, thresholds, measured })
+}
+
 fn event() -> impl Strategy<Value = EventMessage> {
     let states = vec![
         EventState::Predicted,
@@ -206,25 +230,24 @@ fn event() -> impl Strategy<Value = EventMessage> {
         EventState::Retracted,
         EventState::Expired,
     ];
-    let severities =
-        vec![Severity::None, Severity::Low, Severity::Medium, Severity::High, Severity::Critical];
-    let values = || proptest::collection::btree_map(name(), real(), 0..4).prop_map(Map::cut);
-    let rule = (name(), values(), values()).prop_map(|(name, thresholds, measured)| Rule {
-        name,
-        thresholds,
-        measured,
-    });
     let step = (0..8u64, millis(), fraction())
         .prop_map(|(kind, at, effectiveness)| Object(Intervention { kind: Count(kind), at, effectiveness }));
     let head =
         (camera(), id(), proptest::sample::select(EventType::ALL.to_vec()), position(), id(), fraction());
-    let middle = (proptest::sample::select(severities), millis(), millis(), maybe(0..=MILLIS_MAX));
-    let tail = (maybe(proptest::sample::select(states)), maybe(name()), list(id()), maybe(rule), list(step));
+    let middle = (severity(), millis(), millis(), maybe(0..=MILLIS_MAX));
+    let tail = (
+        maybe(proptest::sample::select(states)),
+        maybe(name()),
+        list(id()),
+        maybe(rule()),
+        list(step),
+        list(key()),
+    );
     (head, middle, tail).prop_map(
         |(
             (camera_id, event_id, event_type, position, track_id, probability),
             (severity, predicted_time, timestamp, boot),
-            (state, zone, tracks, rule, interventions),
+            (state, zone, tracks, rule, interventions, claims),
         )| EventMessage {
             key: boot.map(|boot_ms| EventKey { camera: camera_id.clone(), boot_ms, event_id: event_id.0 }),
             camera_id,
@@ -241,6 +264,7 @@ fn event() -> impl Strategy<Value = EventMessage> {
             tracks,
             rule,
             interventions,
+            claims,
         },
     )
 }
@@ -273,10 +297,13 @@ fn weights() -> impl Strategy<Value = WeightsMessage> {
 fn consensus() -> impl Strategy<Value = ConsensusMessage> {
     let votes = proptest::collection::btree_map(camera(), fraction(), 0..6).prop_map(Map::cut);
     let verdict = proptest::sample::select(vec![Verdict::Confirm, Verdict::Deny]);
-    let tail = (maybe(camera()), maybe(0..=MILLIS_MAX), maybe(verdict), maybe(votes));
+    let outcomes = vec![EventState::Confirmed, EventState::Retracted, EventState::Expired];
+    let outcome = proptest::sample::select(outcomes);
+    let tail =
+        (maybe(camera()), maybe(0..=MILLIS_MAX), maybe(verdict), maybe(votes), maybe(name()), maybe(outcome));
     (id(), camera(), list(camera()), fraction(), millis(), tail).prop_map(
         |(event_id, initiating_camera, confirming_cameras, aggregated_confidence, timestamp, tail)| {
-            let (camera_id, boot, verdict, votes) = tail;
+            let (camera_id, boot, verdict, votes, reason, outcome) = tail;
             let camera = initiating_camera.clone();
             ConsensusMessage {
                 event_id,
@@ -289,7 +316,46 @@ fn consensus() -> impl Strategy<Value = ConsensusMessage> {
                 key: boot.map(|boot_ms| EventKey { camera, boot_ms, event_id: event_id.0 }),
                 verdict,
                 votes,
+                reason,
+                outcome,
             }
+        },
+    )
+}
+
+fn alert() -> impl Strategy<Value = AlertMessage> {
+    let utc = || (0..=MILLIS_MAX).prop_map(Utc);
+    let kind = proptest::sample::select(EventType::ALL.to_vec());
+    let state = proptest::sample::select(AlertState::ALL.to_vec());
+    let head = (key(), maybe(name()), kind, severity(), state, fraction());
+    let middle = (maybe(utc()), utc(), utc(), position(), maybe(name()), class(), maybe(count()));
+    let tail = (count(), count(), maybe(rule()), any::<String>().prop_map(|text| Text::cut(&text)), camera());
+    (head, middle, tail).prop_map(
+        |(
+            (key, site, kind, severity, state, probability),
+            (expected, first, updated, position, zone, class, global_id),
+            (cameras_asked, cameras_confirming, rule, text, published_by),
+        )| AlertMessage {
+            key,
+            site,
+            kind,
+            event_type: kind,
+            severity,
+            severity_word: severity,
+            state,
+            probability,
+            expected,
+            first,
+            updated,
+            position,
+            zone,
+            class,
+            global_id,
+            cameras_asked,
+            cameras_confirming,
+            rule,
+            text,
+            published_by,
         },
     )
 }
@@ -377,6 +443,11 @@ proptest! {
     #[test]
     fn presence_goes_round(m in status()) {
         goes_round(&m, &format!("status/{}", m.camera_id))?;
+    }
+
+    #[test]
+    fn an_alert_goes_round(m in alert()) {
+        goes_round(&m, &format!("alerts/{}/{}", m.key.camera, m.key.event_id))?;
     }
 
     #[test]

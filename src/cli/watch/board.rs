@@ -123,6 +123,7 @@ impl Board {
             Ok(Message::Track(track)) => self.track(&track, now, lines),
             Ok(Message::Event(event)) => self.event(&event, lines),
             Ok(Message::Consensus(vote)) => self.vote(&vote, lines),
+            Ok(Message::Alert(_)) => {}
             Ok(Message::Weights(weights)) => {
                 let (camera, version) = (weights.camera_id, weights.version.0);
                 lines.push(format!("{} weights {camera} version {version}", rfc3339(weights.timestamp.0)));

@@ -352,6 +352,8 @@ impl Consensus {
                 EventState::Predicted | EventState::Occurred | EventState::Expired => None,
             },
             votes: Some(Map::cut(votes)),
+            reason: None,
+            outcome: None,
         }
     }
 
@@ -405,6 +407,8 @@ fn vote(own: &CameraId, key: EventKey, word: Word, now: Time) -> ConsensusMessag
             Word::Confirm(_) => Some(Verdict::Confirm),
         },
         votes: Some(Map::cut(confidence.map(|confidence| (own.clone(), Fraction(confidence))))),
+        reason: None,
+        outcome: None,
     }
 }
 

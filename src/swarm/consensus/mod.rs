@@ -60,7 +60,7 @@ use places::Places;
 use view::View;
 use witness::Witness;
 
-use super::message::{ConsensusMessage, EventKey, EventMessage, Verdict};
+use super::message::{AlertMessage, ConsensusMessage, EventKey, EventMessage, Verdict};
 use crate::base::Time;
 use crate::model::{CameraId, EventState, EventType, Point, Polygon, Scene, Severity};
 
@@ -145,6 +145,8 @@ pub enum Input<'a> {
     Event(&'a EventMessage),
     /// Another camera voted, or told how others did.
     Vote(&'a ConsensusMessage),
+    /// Another camera published an alert.
+    Alert(&'a AlertMessage),
     /// This camera understood a frame.
     Scene(&'a Scene),
     /// Time passed; wanted about once a second.
@@ -158,6 +160,8 @@ pub enum Action {
     Vote(Box<ConsensusMessage>),
     /// Publish what came of an event of this camera's.
     Event(Box<EventMessage>),
+    /// Publish an alert.
+    Alert(Box<AlertMessage>),
     /// An incident reached a state in which this camera had not told it before: for surfaces and the log. An
     /// alarm belongs to `Confirmed`, and comes once for each incident.
     Site(Box<SiteEvent>),
@@ -330,6 +334,8 @@ impl Consensus {
                     self.settle_if_ours(&id, site, now, out);
                 }
             }
+            // The table does not use the alerts of other cameras yet.
+            Input::Alert(_) => {}
             Input::Scene(scene) => {
                 self.witness.note(scene);
                 // What is seen now may be the answer to what was asked; and an alarm that is due does not wait

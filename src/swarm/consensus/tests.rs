@@ -102,6 +102,7 @@ fn claim(name: &str, event_id: u32, state: EventState, x: f64, ms: u64) -> Event
         tracks: List::cut([Id(event_id)]),
         rule: None,
         interventions: List::default(),
+        claims: List::default(),
         camera_id: camera,
     }
 }
@@ -123,6 +124,8 @@ fn vote(voter: &str, initiator: &str, event_id: u32, word: Word) -> ConsensusMes
             Word::Confirm(_) => Some(Verdict::Confirm),
         },
         votes: None,
+        reason: None,
+        outcome: None,
     }
 }
 

@@ -29,7 +29,7 @@ impl Engine {
         out: &mut Vec<Action>,
     ) -> Result<(), DecodeError> {
         let at = open::place(delivery, &self.options.prefix)?;
-        let Some(camera) = at.camera() else {
+        let Some(camera) = at.sender() else {
             // Only the payload may tell whose it is.
             return self.hear(&open::read_at(delivery, at)?, delivery, now, out);
         };
@@ -153,6 +153,16 @@ impl Engine {
                     peers.sign_of_life(camera, on);
                 }
                 self.consult(consensus::Input::Vote(m), now, out);
+            }
+            Message::Alert(m)
+                if !neighbours.may_concern(m.position.point())
+                    && !consensus.knows(&m.key.camera, m.key.event_id) =>
+            {
+                on.counters.far_events += 1;
+            }
+            Message::Alert(m) => {
+                peers.sign_of_life(&m.published_by, on);
+                self.consult(consensus::Input::Alert(m), now, out);
             }
         }
     }

@@ -457,6 +457,10 @@ impl Engine {
                     let topic = self.options.prefix.event(&self.identity.camera, event.event_id.0);
                     self.send(&*event, topic, event.severity.number(), now, out);
                 }
+                consensus::Action::Alert(alert) => {
+                    let topic = self.options.prefix.alert(&alert.key.camera, alert.key.event_id);
+                    self.send(&*alert, topic, alert.severity.number(), now, out);
+                }
                 consensus::Action::Site(event) => {
                     self.reckon(&event, now, out);
                     out.push(Action::Site(event));
