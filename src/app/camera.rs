@@ -21,7 +21,7 @@ use crate::control::FrameQuality;
 use crate::discovery::Standing;
 use crate::fleet;
 use crate::link::{self, OutboxOptions};
-use crate::model::{CameraId, Envelope, GroundPlane, MessageClass};
+use crate::model::{CameraId, Envelope, GroundPlane, MessageClass, ZoneKind};
 use crate::pipeline::{self, Perception, Sight};
 use crate::store::Store;
 use crate::supervisor::Supervisor;
@@ -97,11 +97,13 @@ impl Camera {
         let seen = swarm::Ground { calibrated: ground.is_calibrated(), footprint: ground.footprint() };
         let (track_ids, event_ids) = (store.track_ids(), store.event_ids());
         let crop = Arc::new(pipeline::Crop::new(config.perception.crop));
+        let rules = rules(&config.perception);
         let perception = Perception::new(config.perception, Box::new(track_ids), Box::new(event_ids))
             .map_err(|source| Error::Detector { camera: id.to_string(), source })?;
         let keys = Keys::open(&config.state_dir, &id, config.signing, now);
         let (swarm, goodbye) = match config.swarm {
             Some(swarm) if !config.links.is_empty() => {
+                let swarm = swarm::Options { rules, ..swarm };
                 let engine = swarm_engine(swarm, &id, seen, &store, &keys);
                 let (swarm, goodbye) = join_swarm(engine, &config.links, &config.outbox, &id, clock)?;
                 (Some(swarm), Some(goodbye))
@@ -295,7 +297,9 @@ impl Camera {
     /// zones, what the swarm publishes and keeps. From the next frame on.
     pub fn tune(&self, config: &Config) {
         self.tune_perception.send_replace(Some(config.perception.tuning()));
-        self.tune_swarm.send_replace(config.swarm.as_ref().map(swarm::Options::tuning));
+        let rules = rules(&config.perception);
+        self.tune_swarm
+            .send_replace(config.swarm.as_ref().map(|swarm| swarm::Tuning { rules, ..swarm.tuning() }));
         self.tune_fleet.send_replace(config.fleet.as_ref().map(|fleet| fleet.tuning));
         self.tune_frames.send_replace(config.control.as_ref().map(|control| control.data.frame_quality));
     }
@@ -363,6 +367,17 @@ pub(super) fn collecting(links: &[BrokerLink]) -> Option<link::Options> {
 pub(super) fn ordering(links: &[BrokerLink]) -> Option<link::Options> {
     let answers = |link: &&BrokerLink| link.carries.classes.contains(&MessageClass::Reply);
     links.iter().find(answers).map(|link| link.options.clone())
+}
+
+/// What a camera can judge of the events of others: the rules that raise its own.
+fn rules(perception: &pipeline::Options) -> swarm::consensus::Rules {
+    let forbidden = perception.zones.iter().filter(|zone| zone.kind == ZoneKind::Forbidden);
+    swarm::consensus::Rules {
+        forbidden: forbidden.map(|zone| zone.border_m.clone()).collect(),
+        collision_m: perception.prediction.collision_m,
+        loitering_s: perception.behavior.loitering_s,
+        loitering_mps: perception.behavior.loitering_speed_mps,
+    }
 }
 
 fn swarm_engine(

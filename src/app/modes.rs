@@ -45,6 +45,10 @@ pub(super) const PAUSED: &str = "paused";
 /// The clock is more than a quarter of a second off, or may be: times are corrected before they are fused.
 pub(super) const CLOCK_UNSYNCED: &str = "clock_unsynced";
 
+/// Another camera does not answer votes: it is not asked until it does. The log and the counters
+/// `swarm_unresponsive_CAMERA` name it.
+pub(super) const CAMERA_UNRESPONSIVE: &str = "camera_unresponsive";
+
 /// The modes in force at this time, milliseconds since the epoch.
 pub(super) fn in_force(
     capture: &capture::State,

@@ -24,6 +24,7 @@ use crate::link::{self, OutboxStatus};
 use crate::model::{CameraId, Delivery, Event, EventState, Scene, Transition};
 use crate::pipeline;
 use crate::store::Store;
+use crate::swarm::participants::Change as Participation;
 use crate::swarm::trust::Change;
 use crate::swarm::{self, Action, Engine, Input};
 
@@ -153,7 +154,7 @@ impl Surface {
     }
 
     fn tune(&mut self) {
-        let tuning = *self.tunings.borrow_and_update();
+        let tuning = self.tunings.borrow_and_update().clone();
         if let (Some(swarm), Some(tuning)) = (&mut self.swarm, tuning) {
             swarm.engine.tune(tuning);
         }
@@ -185,6 +186,7 @@ impl Surface {
                         self.report.send_modify(|report| report.confirmed += 1);
                     }
                 }
+                Action::Participant { camera, change } => log_participant(&self.camera, &camera, change),
                 Action::Trust { camera, change } => {
                     tracing::warn!(camera = %self.camera, peer = %camera, ?change, "trust");
                     self.pins_changed |= matches!(change, Change::Pinned(_) | Change::Rotated(_));
@@ -246,6 +248,9 @@ impl Surface {
         let now = self.clock.now();
         let unsynced = self.swarm.as_ref().is_some_and(|s| s.engine.is_unsynced(now));
         modes.extend(unsynced.then_some(modes::CLOCK_UNSYNCED));
+        let engine = self.swarm.as_ref().map(|s| &s.engine);
+        let unresponsive = engine.is_some_and(|e| e.participants().unresponsive().next().is_some());
+        modes.extend(unresponsive.then_some(modes::CAMERA_UNRESPONSIVE));
         let sum = |of: fn(&link::Counters) -> u64| links.iter().map(|(_, link)| of(&link.counters)).sum();
         let stored = outbox.as_ref().map(|outbox| outbox.counters).unwrap_or_default();
         let disk = outbox.as_ref().map(|outbox| outbox.disk).unwrap_or_default();
@@ -384,6 +389,22 @@ fn log_event(camera: &CameraId, event: &Event) {
     );
 }
 
+/// A camera whose votes count, or do not.
+fn log_participant(camera: &CameraId, peer: &CameraId, change: Participation) {
+    match change {
+        Participation::Counts => {
+            tracing::info!(%camera, %peer, "tracks of a camera agree with ours, its votes count");
+        }
+        Participation::Contradicted => {
+            tracing::warn!(%camera, %peer, "tracks of a camera do not agree with ours, they are left out");
+        }
+        Participation::Unresponsive => {
+            tracing::warn!(%camera, %peer, "a camera missed two votes in a row, its vote is not waited for");
+        }
+        Participation::Responsive => tracing::info!(%camera, %peer, "a camera votes again"),
+    }
+}
+
 /// What the cameras of the site agree on: one line for each state of an incident, on every camera.
 fn log_site_event(camera: &CameraId, event: &swarm::consensus::SiteEvent) {
     tracing::info!(
@@ -392,6 +413,7 @@ fn log_site_event(camera: &CameraId, event: &swarm::consensus::SiteEvent) {
         event = event.kind.as_str(),
         state = ?event.state,
         severity = ?event.severity,
+        occurred = event.occurred,
         probability = event.probability,
         asked = event.tally.asked,
         confirming = event.tally.confirming,

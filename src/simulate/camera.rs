@@ -11,6 +11,7 @@
 //! Pure: all chance comes from the camera's own generator, seeded by the run's seed and its number.
 
 use std::collections::{BTreeMap, BinaryHeap};
+use std::time::Duration;
 
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
@@ -278,7 +279,11 @@ impl Camera {
                 Action::Subscribe { filter, .. } => self.listen(&filter, true),
                 Action::Unsubscribe { filter, .. } => self.listen(&filter, false),
                 Action::Site(event) => self.told.push(*event),
-                Action::Peer { .. } | Action::Trust { .. } | Action::Refused(_) | Action::Unsendable(_) => {}
+                Action::Peer { .. }
+                | Action::Participant { .. }
+                | Action::Trust { .. }
+                | Action::Refused(_)
+                | Action::Unsendable(_) => {}
             }
         }
         self.actions = actions;
@@ -489,7 +494,7 @@ impl Camera {
             tracks: vec![seen.track.id],
             probability,
             severity: Severity::from_score(kind.base_severity() * probability),
-            predicted_time: now,
+            predicted_time: now + Duration::from_micros(CERTAIN_US),
             time: now,
             zone: None,
             rule: RuleTrace { name: "simulated", ..RuleTrace::default() },
@@ -502,6 +507,7 @@ impl Camera {
         let told = Event {
             state: EventState::Occurred,
             probability: 1.0,
+            predicted_time: self.time(at_us),
             ..self.raise(None, EventType::Assault, seen, 1.0, at_us)
         };
         self.feed(&Input::Transition(&Transition::Event(told)), at_us);

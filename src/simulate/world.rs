@@ -33,8 +33,13 @@ pub(super) const INCIDENT_US: u64 = 15_000_000;
 const QUIET_BEGIN_US: u64 = 10_000_000;
 const QUIET_END_US: u64 = INCIDENT_US + 10_000_000;
 /// What people do, each a grave thing.
-const KINDS: [EventType; 5] =
-    [EventType::Trespassing, EventType::Assault, EventType::Theft, EventType::Fall, EventType::Vandalism];
+const KINDS: [EventType; 5] = [
+    EventType::SuspiciousBehavior,
+    EventType::Assault,
+    EventType::Theft,
+    EventType::Fall,
+    EventType::Vandalism,
+];
 
 /// Somebody's way: straight pieces, one after the other.
 #[derive(Debug, Clone, Copy)]

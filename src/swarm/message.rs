@@ -292,6 +292,9 @@ pub struct ConsensusMessage {
         skip_serializing_if = "Option::is_none"
     )]
     pub outcome: Option<EventState>,
+    /// Whether the vote is on the fact (true) or on the forecast (false); a message without it speaks of both.
+    #[serde(default, deserialize_with = "wire::some", skip_serializing_if = "Option::is_none")]
+    pub occurred: Option<bool>,
 }
 
 /// State of an incident in an alert.

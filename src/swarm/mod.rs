@@ -19,6 +19,7 @@
 //! Not here: sockets, reconnecting, queues of waiting messages (`link`), and what tracks and events
 //! mean (`track`, `behavior`, `predict`).
 
+pub mod alert;
 pub mod bounded;
 pub mod codec;
 pub mod consensus;
@@ -30,6 +31,7 @@ pub mod message;
 pub mod msgpack;
 mod neighbours;
 mod open;
+pub mod participants;
 pub mod peers;
 mod presence;
 mod publish;

@@ -132,6 +132,7 @@ impl Row for ConsensusMessage {
             &self.votes,
             &self.reason,
             Outcome(self.outcome),
+            self.occurred,
         ))
     }
 }

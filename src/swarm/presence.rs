@@ -9,6 +9,7 @@ use super::counters::Counters;
 use super::encodings::MSGPACK;
 use super::fusion::{self, Fusion};
 use super::message::{ClockStatus, GroundKind, Name, Presence, StatusMessage};
+use super::participants::Participants;
 use super::publish::millis;
 use super::trust::Trust;
 use super::trust::conduct::Fault;
@@ -21,8 +22,8 @@ use crate::model::Polygon;
 pub(super) const UNSYNCED_MS: f64 = 250.0;
 /// How fast a clock that nobody corrects may go wrong: 100 parts in a million.
 const DRIFT_MS_PER_S: f64 = 0.1;
-/// Muted cameras that are named.
-const MUTED_NAMED_MAX: usize = 16;
+/// Muted cameras that are named, and cameras that do not answer.
+const NAMED_MAX: usize = 16;
 
 /// What is told.
 pub(super) struct Told<'a> {
@@ -34,6 +35,7 @@ pub(super) struct Told<'a> {
     pub(super) fusion: &'a Fusion,
     pub(super) consensus: &'a Consensus,
     pub(super) trust: &'a Trust,
+    pub(super) participants: &'a Participants,
     pub(super) clock: Option<ClockMeasured>,
 }
 
@@ -65,11 +67,14 @@ pub(super) fn online(told: &Told<'_>, now: Time) -> StatusMessage {
     let agreed = told.consensus.counters().entries();
     let agreed = agreed.map(|(name, n)| (Name::cut(&format!("consensus_{name}")), n));
     let trusted = trust_counters(told).map(|(name, n)| (Name::cut(&name), n));
+    let unresponsive = told.participants.unresponsive().take(NAMED_MAX);
+    let unresponsive = unresponsive.map(|camera| (Name::cut(&format!("swarm_unresponsive_{camera}")), 1));
     let counted = app
         .chain(own)
         .chain(site)
         .chain(agreed)
         .chain(trusted)
+        .chain(unresponsive)
         .filter(|(_, n)| *n > 0)
         .map(|(name, n)| (name, Count(n.min(COUNT_MAX))));
     StatusMessage {
@@ -111,7 +116,7 @@ pub(super) fn clock_error_ms(clock: Option<ClockMeasured>, fusion: &Fusion, now:
 fn trust_counters(told: &Told<'_>) -> impl Iterator<Item = (String, u64)> {
     let counters = told.trust.counters();
     let impossible = Fault::ALL.into_iter().zip(counters.impossible);
-    let muted = told.trust.muted().take(MUTED_NAMED_MAX).map(|camera| (format!("trust_muted_{camera}"), 1));
+    let muted = told.trust.muted().take(NAMED_MAX).map(|camera| (format!("trust_muted_{camera}"), 1));
     [("trust_verified".to_owned(), counters.verified), ("trust_unverified".to_owned(), counters.unverified)]
         .into_iter()
         .chain(impossible.map(|(fault, n)| (format!("trust_impossible_{}", fault.as_str()), n)))

@@ -3,10 +3,12 @@
 use super::consensus::Site;
 use super::fusion::Fusion;
 use super::neighbours::Neighbours;
+use super::participants::{Participants, Standing};
 use super::peers::{PeerState, Peers};
 use super::trust::Trust;
 use super::{Ground, Identity};
-use crate::model::{CameraId, Point};
+use crate::base::Time;
+use crate::model::{CameraId, Class, Point};
 
 /// See the module.
 pub(super) struct Surroundings<'a> {
@@ -15,6 +17,8 @@ pub(super) struct Surroundings<'a> {
     pub(super) fusion: &'a Fusion,
     pub(super) trust: &'a Trust,
     pub(super) neighbours: &'a Neighbours,
+    pub(super) participants: &'a Participants,
+    pub(super) now: Time,
     /// No degraded mode says that our own view is dead.
     pub(super) looks: bool,
 }
@@ -44,6 +48,27 @@ impl Site for Surroundings<'_> {
         self.fusion.is_muted(camera) || self.trust.is_muted(camera)
     }
 
+    fn standing(&self, camera: &CameraId) -> Standing {
+        if camera == self.own() {
+            return Standing::Counts;
+        }
+        let is_known = self.is_known(camera);
+        let counts = self.trust.is_named(camera) || self.participants.counts(camera);
+        if !is_known || (self.participants.is_contradicted(camera) && !counts) {
+            Standing::Stranger
+        } else if counts {
+            Standing::Counts
+        } else if self.trust.is_new(camera, self.now) {
+            Standing::Stranger
+        } else {
+            Standing::Unproven
+        }
+    }
+
+    fn is_asked(&self, camera: &CameraId, now: Time) -> bool {
+        camera == self.own() || self.participants.is_asked(camera, now)
+    }
+
     fn concerns(&self, at: Point) -> bool {
         self.neighbours.concerns(at)
     }
@@ -67,5 +92,9 @@ impl Site for Surroundings<'_> {
 
     fn place_of(&self, camera: &CameraId, track_id: u32) -> Option<Point> {
         self.peers.get(camera)?.tracks.get(&track_id).map(|track| track.position_m)
+    }
+
+    fn class_of(&self, camera: &CameraId, track_id: u32) -> Option<Class> {
+        self.peers.get(camera)?.tracks.get(&track_id).map(|track| track.class)
     }
 }

@@ -27,7 +27,7 @@ pub(crate) const FULL: [(&str, &str); 6] = [
     ),
     (
         CONSENSUS,
-        r#"{"event_id":9,"initiating_camera":"gate-2","num_confirming":2,"confirming_cameras":["a","b"],"aggregated_confidence":0.9,"timestamp":1700000000123,"camera_id":"a","key":"gate-2/1699999990000/9","verdict":"confirm","votes":{"a":0.9,"c":0.0},"reason":"no_such_rule","outcome":"confirmed"}"#,
+        r#"{"event_id":9,"initiating_camera":"gate-2","num_confirming":2,"confirming_cameras":["a","b"],"aggregated_confidence":0.9,"timestamp":1700000000123,"camera_id":"a","key":"gate-2/1699999990000/9","verdict":"confirm","votes":{"a":0.9,"c":0.0},"reason":"no_such_rule","outcome":"confirmed","occurred":true}"#,
     ),
     (
         STATUS,

@@ -148,6 +148,7 @@ fn a_missing_reference_key_refuses_the_message_and_a_missing_extra_does_not() {
         "votes",
         "reason",
         "outcome",
+        "occurred",
         "claims",
         "site",
         "expected",

@@ -167,11 +167,11 @@ fn an_event_and_a_vote_of_before_their_last_keys_are_read_and_those_keys_are_abs
     for n in [1, 3] {
         let (topic, json) = FULL[n];
         let json = json.replace(r#","claims":["gate-2/1699999990000/9","a/1699999980000/4"]"#, "");
-        let json = json.replace(r#","reason":"no_such_rule","outcome":"confirmed""#, "");
+        let json = json.replace(r#","reason":"no_such_rule","outcome":"confirmed","occurred":true"#, "");
         let message = decode(topic, json.as_bytes()).unwrap();
         let mut bytes = packed(&message).unwrap();
-        // The array's head says how many elements follow; the last ones are an empty list, or two nils.
-        let gone = if n == 1 { 1 } else { 2 };
+        // The array's head says how many elements follow; the last ones are an empty list, or three nils.
+        let gone = if n == 1 { 1 } else { 3 };
         let last = bytes.split_off(bytes.len() - gone);
         assert_eq!(last, if n == 1 { vec![0x90] } else { vec![0xc0, 0xc0] });
         match bytes[0] {

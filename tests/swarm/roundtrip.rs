@@ -299,11 +299,18 @@ fn consensus() -> impl Strategy<Value = ConsensusMessage> {
     let verdict = proptest::sample::select(vec![Verdict::Confirm, Verdict::Deny]);
     let outcomes = vec![EventState::Confirmed, EventState::Retracted, EventState::Expired];
     let outcome = proptest::sample::select(outcomes);
-    let tail =
-        (maybe(camera()), maybe(0..=MILLIS_MAX), maybe(verdict), maybe(votes), maybe(name()), maybe(outcome));
+    let tail = (
+        maybe(camera()),
+        maybe(0..=MILLIS_MAX),
+        maybe(verdict),
+        maybe(votes),
+        maybe(name()),
+        maybe(outcome),
+        maybe(any::<bool>()),
+    );
     (id(), camera(), list(camera()), fraction(), millis(), tail).prop_map(
         |(event_id, initiating_camera, confirming_cameras, aggregated_confidence, timestamp, tail)| {
-            let (camera_id, boot, verdict, votes, reason, outcome) = tail;
+            let (camera_id, boot, verdict, votes, reason, outcome, occurred) = tail;
             let camera = initiating_camera.clone();
             ConsensusMessage {
                 event_id,
@@ -318,6 +325,7 @@ fn consensus() -> impl Strategy<Value = ConsensusMessage> {
                 votes,
                 reason,
                 outcome,
+                occurred,
             }
         },
     )

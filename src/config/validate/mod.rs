@@ -69,7 +69,9 @@ pub(super) fn validate(
     let swarm = match (swarm, consensus, &trust) {
         (Ok(swarm), Ok(consensus), Ok((trust, _))) => Ok(swarm.map(|swarm| {
             // Nobody can sign for another.
-            let consensus = swarm::consensus::Options { count_told: !trust.require, ..consensus };
+            let counted = !trust.require;
+            let consensus =
+                swarm::consensus::Options { count_told: counted, count_strangers: counted, ..consensus };
             swarm::Options { consensus, trust: trust.clone(), ..swarm }
         })),
         _ => Err(Faulty),

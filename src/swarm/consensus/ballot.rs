@@ -9,6 +9,10 @@
 //! Words come first-hand, or as told by another camera (the `votes` of an aggregate). Told words help who
 //! missed the vote itself; they never outdo what the camera said itself, and need not be counted at all.
 //!
+//! Words of cameras that do not count ([`Standing`](super::Standing)) are kept apart, at most [`STRANGERS_MAX`], so
+//! that a flood of names never displaces the word of a camera that counts. Together they weigh no more than one
+//! doubtful confirmation, and they deny nothing.
+//!
 //! At most [`VOTERS_MAX`] cameras; beyond, those whose ids come first stay, which is again a function of the
 //! set alone. Confidences are whole thousandths, as they stand on the wire, so that who sends and who reads
 //! reckon with the same number.
@@ -20,6 +24,10 @@ use crate::model::CameraId;
 
 /// Cameras on one ballot. A place that more cameras see is decided by these.
 pub const VOTERS_MAX: usize = 32;
+/// Cameras on one ballot that do not count.
+pub const STRANGERS_MAX: usize = 16;
+/// The weight of all confirmations of cameras that do not count together: one doubtful view.
+const STRANGERS_CONFIRM: f64 = 0.6;
 /// How likely an event is that a camera denies which sees the place: it may be hidden, or missed.
 const DENIED: f64 = 0.2;
 /// What a confirmation counts at least and at most, whatever it says of itself: no less than a denial, and
@@ -69,32 +77,59 @@ impl Word {
 pub struct Ballot {
     firsthand: BTreeMap<CameraId, Word>,
     told: BTreeMap<CameraId, Word>,
+    strangers: BTreeMap<CameraId, Word>,
 }
 
 impl Ballot {
     /// A camera's own word; whether it says anything new.
     pub fn cast(&mut self, camera: &CameraId, word: Word) -> bool {
-        join(&mut self.firsthand, camera, word)
+        join(&mut self.firsthand, camera, word, VOTERS_MAX)
+    }
+
+    /// Records the word of a camera that does not count; returns whether it adds anything.
+    pub fn cast_uncounted(&mut self, camera: &CameraId, word: Word) -> bool {
+        join(&mut self.strangers, camera, word, STRANGERS_MAX)
     }
 
     /// A camera's word as another tells it; whether it says anything new.
     pub fn tell(&mut self, camera: &CameraId, word: Word) -> bool {
-        join(&mut self.told, camera, word)
+        join(&mut self.told, camera, word, VOTERS_MAX)
+    }
+
+    /// Removes every word of a camera.
+    pub(super) fn forget(&mut self, camera: &CameraId) {
+        for words in [&mut self.firsthand, &mut self.told, &mut self.strangers] {
+            words.remove(camera);
+        }
     }
 
     /// Takes in all of another ballot on the same event.
     pub fn merge(&mut self, other: &Self) {
         for (camera, word) in &other.firsthand {
-            join(&mut self.firsthand, camera, *word);
+            join(&mut self.firsthand, camera, *word, VOTERS_MAX);
         }
         for (camera, word) in &other.told {
-            join(&mut self.told, camera, *word);
+            join(&mut self.told, camera, *word, VOTERS_MAX);
+        }
+        for (camera, word) in &other.strangers {
+            join(&mut self.strangers, camera, *word, STRANGERS_MAX);
         }
     }
 
     /// What a camera said itself.
     pub fn own_word(&self, camera: &CameraId) -> Option<Word> {
         self.firsthand.get(camera).copied()
+    }
+
+    /// A camera's word: its own, also while it did not count yet, else, if they are counted, as it was told.
+    pub fn word(&self, camera: &CameraId, count_told: bool) -> Option<Word> {
+        let own = self.firsthand.get(camera).max(self.strangers.get(camera));
+        own.or_else(|| self.told.get(camera).filter(|_| count_told)).copied()
+    }
+
+    /// The words of cameras that did not count when they voted.
+    pub fn strangers(&self) -> impl Iterator<Item = (&CameraId, Word)> {
+        self.strangers.iter().map(|(camera, word)| (camera, *word))
     }
 
     /// Everybody's word: their own, else, if they are counted, as it was told.
@@ -106,7 +141,7 @@ impl Ballot {
 
     /// How many words there are.
     pub fn len(&self) -> usize {
-        self.firsthand.len() + self.told.len()
+        self.firsthand.len() + self.told.len() + self.strangers.len()
     }
 
     /// Whether nobody said anything.
@@ -115,14 +150,14 @@ impl Ballot {
     }
 }
 
-fn join(words: &mut BTreeMap<CameraId, Word>, camera: &CameraId, word: Word) -> bool {
+fn join(words: &mut BTreeMap<CameraId, Word>, camera: &CameraId, word: Word, max: usize) -> bool {
     if let Some(known) = words.get_mut(camera) {
         let says_more = word > *known;
         *known = word.max(*known);
         return says_more;
     }
     let last = words.last_key_value().map(|(last, _)| last.clone());
-    if words.len() >= VOTERS_MAX {
+    if words.len() >= max {
         match last {
             Some(last) if *camera < last => words.remove(&last),
             _ => return false,
@@ -141,6 +176,8 @@ pub struct Tally {
     pub confirming: usize,
     /// How many deny.
     pub denying: usize,
+    /// Cameras that do not count and confirm; they weigh as one doubtful view.
+    pub uncounted: usize,
     /// Sum of the log-odds of those who answered.
     log_odds: f64,
 }
@@ -156,6 +193,22 @@ impl Tally {
         }
         self.asked += 1;
         self.log_odds += word.map_or(0.0, Word::log_odds);
+    }
+
+    /// Takes the answer of a camera that does not count: a confirmation helps a little, a denial is ignored.
+    pub(super) fn count_uncounted(&mut self, word: Option<Word>) {
+        if !matches!(word, Some(Word::Confirm(_))) {
+            return;
+        }
+        if self.uncounted == 0 {
+            self.log_odds += ln(STRANGERS_CONFIRM / (1.0 - STRANGERS_CONFIRM));
+        }
+        self.uncounted += 1;
+    }
+
+    /// Whether so many deny that no quorum is left.
+    pub fn is_denied(&self, quorum: f64) -> bool {
+        self.denying > self.asked.saturating_sub(self.needed(quorum))
     }
 
     /// Cameras that have not answered.

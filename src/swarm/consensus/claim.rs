@@ -53,7 +53,9 @@ pub(super) struct Claim {
     pub(super) occurred: bool,
     /// What its camera has told the site that came of it.
     pub(super) told: Outcomes,
-    pub(super) ballot: Ballot,
+    /// The votes on whether it will happen, and those on whether it happens. A vote on the forecast is no evidence
+    /// of the fact.
+    pub(super) ballots: [Ballot; 2],
 }
 
 /// Outcomes that were told; raised, and never lowered.
@@ -65,6 +67,16 @@ pub(super) struct Outcomes {
 }
 
 impl Outcomes {
+    /// Raises the flag of a decided state.
+    pub(super) fn set(&mut self, state: EventState) {
+        match state {
+            EventState::Confirmed => self.confirmed = true,
+            EventState::Retracted => self.retracted = true,
+            EventState::Expired => self.expired = true,
+            EventState::Predicted | EventState::Occurred => {}
+        }
+    }
+
     pub(super) fn has(self, state: EventState) -> bool {
         match state {
             EventState::Confirmed => self.confirmed,
@@ -141,7 +153,7 @@ impl Claim {
                 expired: says(EventState::Expired),
             },
             latest,
-            ballot: Ballot::default(),
+            ballots: Default::default(),
         }
     }
 
@@ -157,7 +169,9 @@ impl Claim {
         self.peak = self.peak.max(other.peak);
         self.occurred |= other.occurred;
         self.told.merge(other.told);
-        self.ballot.merge(&other.ballot);
+        for (mine, theirs) in self.ballots.iter_mut().zip(&other.ballots) {
+            mine.merge(theirs);
+        }
         *self != before
     }
 
@@ -167,9 +181,40 @@ impl Claim {
         self.told.retracted && !self.occurred
     }
 
-    /// Its camera's vote on it.
-    pub(super) fn vote(&self) -> Word {
-        if self.is_retracted() { Word::Abstain } else { self.peak }
+    /// Its camera's vote on the forecast (`fact`: on the fact); none while it only expects what is asked to happen.
+    pub(super) fn vote(&self, fact: bool) -> Option<Word> {
+        match (self.is_retracted(), fact && !self.occurred) {
+            (true, _) => Some(Word::Abstain),
+            (false, true) => None,
+            (false, false) => Some(self.peak),
+        }
+    }
+
+    /// The votes on the forecast, or on the fact.
+    pub(super) fn ballot(&self, fact: bool) -> &Ballot {
+        &self.ballots[usize::from(fact)]
+    }
+
+    /// See [`ballot`](Self::ballot).
+    pub(super) fn ballot_mut(&mut self, fact: bool) -> &mut Ballot {
+        &mut self.ballots[usize::from(fact)]
+    }
+
+    /// When it is expected, or happened, at the latest that was published, on the site's clock.
+    pub(super) fn expected_ms(&self) -> u64 {
+        self.span_ms.1
+    }
+
+    /// Whether two claims are near enough to be of one incident at all, whatever is known of their subjects: the
+    /// limit on what another camera may join.
+    pub(super) fn may_join(&self, other: &Self) -> bool {
+        self.latest.kind == other.latest.kind
+            && self.gap_ms(other) <= SUBJECT_WITHIN_MS
+            && self.latest.position_m().distance(other.latest.position_m()) <= SUBJECT_WITHIN_M
+    }
+
+    fn gap_ms(&self, other: &Self) -> u64 {
+        self.span_ms.0.max(other.span_ms.0).saturating_sub(self.span_ms.1.min(other.span_ms.1))
     }
 
     pub(super) fn key(&self, camera: &CameraId, event_id: u32) -> EventKey {
@@ -182,7 +227,7 @@ impl Claim {
         if self.latest.kind != other.latest.kind {
             return false;
         }
-        let gap_ms = self.span_ms.0.max(other.span_ms.0).saturating_sub(self.span_ms.1.min(other.span_ms.1));
+        let gap_ms = self.gap_ms(other);
         let apart_m = self.latest.position_m().distance(other.latest.position_m());
         let [mine, theirs] = subjects;
         let near = |within_m| apart_m <= within_m && gap_ms <= PLACE_WITHIN_MS;

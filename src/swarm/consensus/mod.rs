@@ -1,47 +1,55 @@
-//! What the cameras of a site agree on: one incident, one event, one alarm.
+//! What the cameras of a site agree on: one incident, one outcome, one alert.
 //!
-//! Every camera keeps the same table from the same messages, without a coordinator, and so comes to the same
-//! answer. What goes in only ever grows: what cameras claim ([`claim`]) and how they vote ([`ballot`]) are
-//! joins, in which order, repetition and partition leave no trace. What comes out is a function of that set:
+//! Every camera keeps a table of what all cameras claim ([`claim`]) and how they vote ([`ballot`]). Claims and ballots
+//! only grow (they are joins), so order, repetition and partition leave no trace:
 //!
 //! ```text
 //! claims of all cameras ── joined by kind, time, subject or place ──► incidents
-//!                                                                        │ who can see the place is asked
-//!  predicted ─┬─ quorum confirms, pooled above alert ──► confirmed       │
+//!                                                                        │ cameras that see the place are asked
+//!  predicted ─┬─ quorum confirms, pooled above the alert level ► confirmed
 //!             ├─ so many deny that no quorum is left, at the timeout ──► retracted
-//!             ├─ every claim was taken back before it happened ────────► retracted
+//!             ├─ every claim was withdrawn, or its time passed ────────► retracted
 //!             └─ neither, at the timeout ──────────────────────────────► expired
 //! ```
 //!
-//! **Who is asked.** The cameras in whose footprint the place lies, that are there and look, and those that
-//! claim it. Who has something before the place, or was not looking, abstains and is not counted: absence of
-//! sight is no denial. If one camera alone can see it, it decides alone at once, and the event says so
-//! ([`SiteEvent::is_alone`]).
+//! **The wire is the outcome.** Two cameras may judge an incident differently for a moment: they join claims by their own
+//! fused tables, and votes arrive in their own order. So no camera reports its own judgment. One camera publishes the
+//! outcome; every camera reports it to its surfaces when it arrives, once, under the key that it carries:
 //!
-//! **When.** A confirmation is final for its evidence: before the timeout it must hold even if all who have
-//! not answered denied it. Denials wait for the timeout, since a camera may see a moment later what it missed. Votes that
-//! come later still count: an event that expired during a partition is confirmed when it heals, and one that
-//! was confirmed and turns out denied is taken back.
+//! > Every outcome on the wire (key, state) is reported once by every camera that receives it, and no camera reports an
+//! > outcome that is not on the wire.
 //!
-//! **The key.** Claims that join are one event under one key: of the claims that the site was already told
-//! are confirmed, else of all, the one that was founded first (then the smaller name). A function of the set
-//! too; a claim that joins later was mostly founded later, so the key stays, and what was announced keeps its
-//! name even if an older claim comes out of a partition.
+//! A camera rejects a confirmation only if its own votes show that it is denied, or if the publisher is a stranger at a
+//! place that cameras which count can see ([`Consensus::accepts`]). The publisher lists the claims that it joined, and
+//! these stay joined on every camera: an incident that was published never parts again, and is not published twice.
 //!
-//! **Who tells it.** One camera says the outcome on the events topic, and publishes the aggregate: the first,
-//! in the order of keys, of the claimants that are there. If it says nothing, the next does after
-//! [`TAKEOVER`], and its claim gives the key. Two may speak while they can't hear each other; their events are
-//! one for everybody who hears both. Surfaces are told a confirmation once it was announced, so that all
-//! cameras tell it under one key, or when nobody did in time.
+//! **Forecast and fact.** Votes on whether it will happen and on whether it happens are kept apart: a camera that saw the
+//! subject coming has not seen the deed. A forecast whose time passes without the fact is retracted ([`LAPSE`]).
 //!
-//! **Cost.** What concerns this camera (it claims it, or its footprint holds the place) is looked at with every
-//! message. Everything else on the site is only noted, and looked at once in a tick; claims that could join are
-//! found by their place. So the cost of a message does not grow with what happens far away.
+//! **Asked.** The cameras in whose footprint the place lies, that are there, look, and take part
+//! ([`participants`](super::participants)); and the claimants. A camera that abstains is not counted. If one camera alone
+//! can judge it, that camera decides alone ([`SiteEvent::is_alone`]). The words of other clients weigh a little
+//! ([`Standing::Stranger`]), and never where signatures are required.
 //!
-//! **Own votes** come from what this camera saw there and then ([`witness`]), and from where its view is
-//! blind ([`view`]). Pure: no clock, no randomness. Bounds: [`CLAIMS_MAX`], [`CLAIMS_PER_CAMERA_MAX`],
-//! [`ballot::VOTERS_MAX`], [`ORPHANS_MAX`], [`KEEP`]; what is refused is counted.
+//! **Deadlines.** A confirmation before the timeout must hold even if all cameras that have not answered denied it.
+//! Denials wait for the timeout. Late votes still count: an event that expired during a partition is confirmed when it
+//! heals, and one that was confirmed and turns out denied is retracted.
+//!
+//! **The key** is that of the claim that was announced, else of the one that was founded first (then the smaller name).
+//!
+//! **The publisher** is the first, in the order of keys, of the claimants that are there; then the viewers by name, which
+//! publish on behalf of a claimant that does not (a client that knows no votes, a camera that was killed). Each waits
+//! [`TAKEOVER`] for the one before. The same camera publishes the alert of the incident (`alerts`).
+//!
+//! **Cost.** What concerns this camera (it claims it, or its footprint holds the place) is evaluated with every message,
+//! everything else once in a tick; claims that could join are found by place. So the cost of a message does not grow
+//! with what happens far away.
+//!
+//! Pure: no clock, no randomness. Bounds: [`CLAIMS_MAX`], [`CLAIMS_PER_CAMERA_MAX`], [`ballot::VOTERS_MAX`],
+//! [`ORPHANS_MAX`], [`KEEP`]; what is refused is counted.
 
+mod alerts;
+mod announce;
 pub mod ballot;
 mod claim;
 mod incident;
@@ -49,35 +57,50 @@ mod places;
 #[cfg(test)]
 mod tests;
 mod view;
+mod voting;
 mod witness;
+
+pub use witness::Rules;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use ballot::{Ballot, Tally, Word};
-use claim::Claim;
+use claim::{Claim, Outcomes};
 use places::Places;
 use view::View;
 use witness::Witness;
 
+use super::alert::Incident as Alert;
 use super::message::{AlertMessage, ConsensusMessage, EventKey, EventMessage, Verdict};
+use super::participants::Standing;
 use crate::base::Time;
-use crate::model::{CameraId, EventState, EventType, Point, Polygon, Scene, Severity};
+use crate::model::{CameraId, Class, EventState, EventType, Point, Polygon, Scene, Severity};
 
-/// Claims that are followed at once; the one not heard of for longest makes room.
-pub const CLAIMS_MAX: usize = 1_024;
-/// Claims of one camera, so that one that floods pushes out its own alone.
-pub const CLAIMS_PER_CAMERA_MAX: usize = 64;
+/// Claims that are followed at once; 3 MB. One that is decided and was not heard of for longest makes room, else one
+/// that is open.
+pub const CLAIMS_MAX: usize = 2_048;
+/// Claims of one camera, so that a flood evicts claims of its own camera alone: a busy plaza raises 70 in the time that
+/// claims are kept.
+pub const CLAIMS_PER_CAMERA_MAX: usize = 256;
 /// Claims that were voted on and never told of.
 pub const ORPHANS_MAX: usize = 256;
 /// A claim is forgotten so long after the last word on it.
 pub const KEEP: Duration = Duration::from_mins(5);
+/// A claim with an open alert is kept so long.
+const ALERT_KEEP: Duration = Duration::from_hours(1);
+/// Claims that one outcome joins.
+const JOINED_MAX: usize = 64;
 /// Votes wait so long for the event they are about.
 const ORPHAN_KEEP: Duration = Duration::from_mins(1);
 /// An event from so far ahead of our clock is not believed, milliseconds.
 const AHEAD_MAX_MS: u64 = 60_000;
 /// A camera that sees nothing says so after this time: what it sees may still be on its way.
 const HOLD: Duration = Duration::from_secs(1);
+/// A forecast has not come true when its time passed so long ago and no camera claims the fact.
+pub const LAPSE: Duration = Duration::from_secs(3);
+/// Who publishes decides so long before the timeout, so that the outcome is out in time.
+const DECIDE_EARLY: Duration = Duration::from_millis(200);
 /// A camera looks for an answer for so long after the timeout.
 const VOTE_LATE: Duration = Duration::from_secs(2);
 /// A confirmation that rose by less is not told again, thousandths.
@@ -105,11 +128,19 @@ pub struct Options {
     /// Whether votes count that were only told by another camera than the voter. Off where messages are
     /// signed: nobody can sign for another.
     pub count_told: bool,
+    /// Whether the words of cameras that do not count weigh a little. Off where signatures are required.
+    pub count_strangers: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { quorum: 2.0 / 3.0, alert_above: 0.7, timeout: Duration::from_secs(3), count_told: true }
+        Self {
+            quorum: 2.0 / 3.0,
+            alert_above: 0.7,
+            timeout: Duration::from_secs(3),
+            count_told: true,
+            count_strangers: true,
+        }
     }
 }
 
@@ -125,6 +156,10 @@ pub trait Site {
     fn is_present(&self, camera: &CameraId) -> bool;
     /// Whether nothing it says counts.
     fn is_muted(&self, camera: &CameraId) -> bool;
+    /// What its word weighs; this camera's counts.
+    fn standing(&self, camera: &CameraId) -> Standing;
+    /// Whether the vote of a camera that counts is waited for.
+    fn is_asked(&self, camera: &CameraId, now: Time) -> bool;
     /// Whether what happens at a place is this camera's business. What is not is followed only as far as it may be
     /// one with what is, and nobody is told of it.
     fn concerns(&self, at: Point) -> bool;
@@ -136,6 +171,8 @@ pub trait Site {
     fn ahead_ms(&self, camera: &CameraId) -> i64;
     /// Where a camera's track was seen last, metres.
     fn place_of(&self, camera: &CameraId, track_id: u32) -> Option<Point>;
+    /// The class of another camera's track.
+    fn class_of(&self, camera: &CameraId, track_id: u32) -> Option<Class>;
 }
 
 /// What happened.
@@ -147,6 +184,11 @@ pub enum Input<'a> {
     Vote(&'a ConsensusMessage),
     /// Another camera published an alert.
     Alert(&'a AlertMessage),
+    /// What this camera claimed under this number and saw happen is over.
+    Over {
+        /// Its number on this camera.
+        event_id: u32,
+    },
     /// This camera understood a frame.
     Scene(&'a Scene),
     /// Time passed; wanted about once a second.
@@ -160,11 +202,14 @@ pub enum Action {
     Vote(Box<ConsensusMessage>),
     /// Publish what came of an event of this camera's.
     Event(Box<EventMessage>),
-    /// Publish an alert.
-    Alert(Box<AlertMessage>),
-    /// An incident reached a state in which this camera had not told it before: for surfaces and the log. An
-    /// alarm belongs to `Confirmed`, and comes once for each incident.
+    /// An outcome is on the wire, or an incident began: for surfaces and the log. Once for each key and state.
     Site(Box<SiteEvent>),
+    /// Publish a change of an incident for people.
+    Alert(Box<Alert>),
+    /// A camera voted.
+    Answered(CameraId),
+    /// A camera that was asked did not vote in time.
+    Missed(CameraId),
 }
 
 /// One incident, whoever claims it.
@@ -184,9 +229,9 @@ pub struct SiteEvent {
     pub expected_ms: u64,
     /// How grave, at most.
     pub severity: Severity,
-    /// How likely by all answers, 0..1.
+    /// How likely by all answers that this camera knows, 0..1.
     pub probability: f64,
-    /// How the cameras that can see it answered.
+    /// How the cameras that can see it answered, as far as this camera knows.
     pub tally: Tally,
     /// Who confirms, by name.
     pub confirming: Vec<CameraId>,
@@ -226,6 +271,8 @@ pub struct Counters {
     pub claims_early: u64,
     /// Claims pushed out of the full table.
     pub claims_evicted: u64,
+    /// Confirmations on the wire that this camera rejects, by its own votes or because of their publisher.
+    pub outcomes_disputed: u64,
     /// Incidents that were confirmed.
     pub confirmed: u64,
     /// Incidents that were retracted.
@@ -248,6 +295,7 @@ impl Counters {
             ("claims_stale", self.claims_stale),
             ("claims_early", self.claims_early),
             ("claims_evicted", self.claims_evicted),
+            ("outcomes_disputed", self.outcomes_disputed),
             ("incidents_confirmed", self.confirmed),
             ("incidents_retracted", self.retracted),
             ("incidents_expired", self.expired),
@@ -263,17 +311,31 @@ type ClaimId = (CameraId, u32);
 #[derive(Debug, Clone)]
 struct Case {
     claim: Claim,
+    /// The last message of it that is no outcome.
+    message: Box<EventMessage>,
+    /// It is this camera's.
+    is_own: bool,
     /// When the answers began to be waited for, and when it was last heard of.
     opened: Time,
     heard: Time,
     /// Who it is about, as far as known, in order.
     subjects: Vec<u64>,
-    /// What this camera last told its surfaces of the incident.
-    said: Option<EventState>,
+    /// Outcomes that another camera published on behalf of its camera.
+    published: Outcomes,
+    /// Outcomes that this camera has reported to its surfaces; and whether it reported that the incident began.
+    reported: Outcomes,
+    is_reported_open: bool,
+    is_disputed: bool,
+    /// Claims that were published as one incident with it.
+    joined: BTreeSet<ClaimId>,
     /// What the incident's outcome is that this camera may have to announce, and since when.
     decided: Option<(EventState, Time)>,
-    /// The last message of it, if it is this camera's.
-    own: Option<Box<EventMessage>>,
+    /// What this camera saw happen is over.
+    is_over: bool,
+    /// The alert that carries its key.
+    alert: Option<alerts::Record>,
+    /// The cameras that did not vote on it in time were noted.
+    is_reviewed: bool,
     /// This camera claims it or is asked.
     is_ours: bool,
     /// When it was told of, it was where it is this camera's business: what becomes that later, because half of a site
@@ -283,10 +345,36 @@ struct Case {
     is_new: bool,
 }
 
+impl Case {
+    /// Whether time alone may change something about it: its votes, its turn to publish, its forecast, its alert.
+    /// `now_ms` is the site's time.
+    fn is_open(&self, options: &Options, now: Time, now_ms: u64) -> bool {
+        // Long enough for everybody's turn to speak, and for who is gone to be known as such.
+        let within = options.timeout + 8 * TAKEOVER;
+        let lapsed_ms = self.claim.expected_ms().saturating_add(millis(LAPSE + 2 * TAKEOVER));
+        self.is_new
+            || now.since(self.opened) <= within
+            || self.decided.is_some()
+            || self.alert.as_ref().is_some_and(alerts::Record::is_open)
+            || (!self.claim.occurred && !self.claim.is_retracted() && now_ms < lapsed_ms)
+    }
+
+    /// Whether an outcome of it is on the wire.
+    fn has(&self, state: EventState) -> bool {
+        self.claim.told.has(state) || self.published.has(state)
+    }
+
+    /// Whether any outcome of it is on the wire.
+    fn is_decided(&self) -> bool {
+        [EventState::Confirmed, EventState::Retracted, EventState::Expired].into_iter().any(|s| self.has(s))
+    }
+}
+
 /// Votes on a claim that is not known yet.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 struct Orphan {
-    ballot: Ballot,
+    ballots: [Ballot; 2],
+    published: Outcomes,
     heard: Time,
 }
 
@@ -297,19 +385,21 @@ pub struct Consensus {
     cases: BTreeMap<ClaimId, Case>,
     places: Places,
     orphans: BTreeMap<ClaimId, Orphan>,
+    rules: Rules,
     witness: Witness,
     view: View,
     counters: Counters,
 }
 
 impl Consensus {
-    /// A table of nothing; `footprint` is what this camera sees of the site's ground.
-    pub fn new(options: Options, footprint: Option<Polygon>) -> Self {
+    /// A table of nothing; `footprint` is what this camera sees of the site's ground, `rules` what it can judge there.
+    pub fn new(options: Options, footprint: Option<Polygon>, rules: Rules) -> Self {
         Self {
             options,
             cases: BTreeMap::new(),
             places: Places::default(),
             orphans: BTreeMap::new(),
+            rules,
             witness: Witness::default(),
             view: View::new(footprint),
             counters: Counters::default(),
@@ -321,6 +411,11 @@ impl Consensus {
         self.options = options;
     }
 
+    /// Judges by other rules from now on.
+    pub fn set_rules(&mut self, rules: Rules) {
+        self.rules = rules;
+    }
+
     /// Takes one input; what is to be done is added to `out`.
     pub fn handle(&mut self, input: Input<'_>, site: &dyn Site, now: Time, out: &mut Vec<Action>) {
         match input {
@@ -330,31 +425,31 @@ impl Consensus {
                 }
             }
             Input::Vote(m) => {
-                if let Some(id) = self.vote(m, site, now) {
+                if let Some(id) = self.vote(m, site, now, out) {
                     self.settle_if_ours(&id, site, now, out);
                 }
             }
-            // The table does not use the alerts of other cameras yet.
-            Input::Alert(_) => {}
+            Input::Alert(m) => self.alert(m, site, now),
+            Input::Over { event_id } => {
+                let id = (site.own().clone(), event_id);
+                if let Some(case) = self.cases.get_mut(&id) {
+                    case.is_over = true;
+                    self.settle(&id, site, now, out);
+                }
+            }
             Input::Scene(scene) => {
                 self.witness.note(scene);
                 // What is seen now may be the answer to what was asked; and an alarm that is due does not wait
                 // for the next tick.
                 let within = self.options.timeout + VOTE_LATE;
                 self.settle_all(site, now, out, |case| {
-                    let may_answer = case.own.is_none() && now.since(case.opened) <= within;
-                    case.is_ours && (may_answer || case.decided.is_some())
+                    case.is_ours && (now.since(case.opened) <= within || case.decided.is_some())
                 });
             }
             Input::Tick => {
                 self.forget(now);
-                // Long enough for everybody's turn to speak, and for who is gone to be known as such.
-                let within = self.options.timeout + 8 * TAKEOVER;
-                self.settle_all(site, now, out, |case| {
-                    let is_open = matches!(case.said, None | Some(EventState::Predicted));
-                    let may_speak = case.own.is_some() && now.since(case.opened) <= within;
-                    case.is_new || is_open || may_speak || case.decided.is_some()
-                });
+                let (now_ms, options) = (site_ms(site, now), self.options);
+                self.settle_all(site, now, out, |case| case.is_open(&options, now, now_ms));
             }
         }
     }
@@ -386,11 +481,10 @@ impl Consensus {
 
     /// Takes a camera's word on an event; the claim if it says anything new.
     fn event(&mut self, m: &EventMessage, site: &dyn Site, now: Time) -> Option<ClaimId> {
-        let keep_ms = u64::try_from(KEEP.as_millis()).unwrap_or(u64::MAX);
         let ahead_ms = site.ahead_ms(&m.camera_id);
         let told_ms = m.timestamp.0.saturating_add_signed(ahead_ms.saturating_neg());
-        let now_ms = now.epoch_ms.saturating_add_signed(site.ahead_ms(site.own()).saturating_neg());
-        if told_ms.saturating_add(keep_ms) < now_ms {
+        let now_ms = site_ms(site, now);
+        if told_ms.saturating_add(millis(KEEP)) < now_ms {
             self.counters.claims_stale += 1;
             return None;
         }
@@ -400,48 +494,109 @@ impl Consensus {
         }
         let id = (m.camera_id.clone(), m.event_id.0);
         let mut claim = Claim::new(m, ahead_ms);
-        if let Some(orphan) = self.orphans.remove(&id) {
-            claim.ballot = orphan.ballot;
-        }
-        let own = (*site.own() == m.camera_id).then(|| Box::new(m.clone()));
+        let is_claim = matches!(m.state, None | Some(EventState::Predicted | EventState::Occurred));
+        let orphan = self.orphans.remove(&id).unwrap_or_default();
+        claim.ballots = orphan.ballots;
+        let listed = self.listed(m, &id, site);
         if let Some(case) = self.cases.get_mut(&id) {
             case.heard = now;
             let happens_now = claim.occurred && !case.claim.occurred;
             if happens_now {
-                case.opened = now;
+                (case.opened, case.is_reviewed) = (now, false);
             }
-            case.own = own.or(case.own.take());
+            if is_claim && m.timestamp >= case.message.timestamp {
+                *case.message = m.clone();
+            }
+            let joins = listed.iter().any(|other| !case.joined.contains(other));
             let before = case.claim.latest.place();
-            if !case.claim.merge(&claim) {
+            if !case.claim.merge(&claim) && !joins {
                 return None;
             }
             case.is_ours |= self.view.covers(case.claim.latest.position_m());
             case.concerns_us |= site.concerns(case.claim.latest.position_m());
             self.places.moved(&id, before, case.claim.latest.place());
+            self.join(&id, &listed);
             return Some(id);
         }
         self.make_room(&m.camera_id);
         self.places.insert(id.clone(), claim.latest.place());
-        let is_ours = own.is_some() || self.view.covers(claim.latest.position_m());
+        let is_own = *site.own() == m.camera_id;
         let case = Case {
             concerns_us: site.concerns(claim.latest.position_m()),
+            is_ours: is_own || self.view.covers(claim.latest.position_m()),
             claim,
+            message: Box::new(m.clone()),
+            is_own,
             opened: now,
             heard: now,
             subjects: Vec::new(),
-            said: None,
+            published: orphan.published,
+            reported: Outcomes::default(),
+            is_reported_open: false,
+            is_disputed: false,
+            joined: BTreeSet::new(),
             decided: None,
-            own,
-            is_ours,
+            is_over: false,
+            alert: None,
+            is_reviewed: false,
             is_new: true,
         };
         self.cases.insert(id.clone(), case);
+        self.join(&id, &listed);
+        self.join_back(&id);
         Some(id)
+    }
+
+    /// The claims that an outcome names as one incident with this one, if its publisher may.
+    fn listed(&self, m: &EventMessage, id: &ClaimId, site: &dyn Site) -> Vec<ClaimId> {
+        if site.standing(&m.camera_id) == Standing::Stranger {
+            return Vec::new();
+        }
+        let named = m.claims.iter();
+        named.map(|key| (key.camera.clone(), key.event_id)).filter(|other| other != id).collect()
+    }
+
+    /// Joins claims for good.
+    fn join(&mut self, id: &ClaimId, others: &[ClaimId]) {
+        for other in others {
+            let may_join = match (self.cases.get(id), self.cases.get(other)) {
+                (Some(a), Some(b)) => a.claim.may_join(&b.claim),
+                // It is on its way; judged when it comes.
+                (Some(a), None) => a.joined.len() < JOINED_MAX,
+                (None, _) => false,
+            };
+            if !may_join {
+                continue;
+            }
+            if let Some(case) = self.cases.get_mut(id) {
+                case.joined.insert(other.clone());
+            }
+            if let Some(case) = self.cases.get_mut(other) {
+                case.joined.insert(id.clone());
+            }
+        }
+    }
+
+    /// Joins a new claim to those that were published as one incident with it before it came.
+    fn join_back(&mut self, id: &ClaimId) {
+        let Some(new) = self.cases.get(id) else { return };
+        let named = self.cases.iter().filter(|(other, case)| *other != id && case.joined.contains(id));
+        let (fit, unfit): (Vec<_>, Vec<_>) = named
+            .map(|(other, case)| (other.clone(), case.claim.may_join(&new.claim)))
+            .partition(|(_, may)| *may);
+        for (other, _) in unfit {
+            if let Some(case) = self.cases.get_mut(&other) {
+                case.joined.remove(id);
+            }
+        }
+        if let Some(case) = self.cases.get_mut(id) {
+            case.joined.extend(fit.into_iter().map(|(other, _)| other));
+        }
     }
 
     fn make_room(&mut self, camera: &CameraId) {
         let stalest = |cases: &mut dyn Iterator<Item = (&ClaimId, &Case)>| {
-            cases.min_by_key(|(_, case)| case.heard).map(|(id, _)| id.clone())
+            cases.min_by_key(|(_, case)| (!case.is_decided(), case.heard)).map(|(id, _)| id.clone())
         };
         let of_camera = || self.cases.iter().filter(|((c, _), _)| c == camera);
         let gone = if of_camera().count() >= CLAIMS_PER_CAMERA_MAX {
@@ -457,55 +612,128 @@ impl Consensus {
         }
     }
 
-    /// Takes a vote or an aggregate; the claim if it says anything new of one that is known.
-    fn vote(&mut self, m: &ConsensusMessage, site: &dyn Site, now: Time) -> Option<ClaimId> {
+    /// Takes a vote, an aggregate, or an outcome that a camera publishes on behalf of another; the claim if it adds
+    /// anything to one that is known.
+    fn vote(
+        &mut self,
+        m: &ConsensusMessage,
+        site: &dyn Site,
+        now: Time,
+        out: &mut Vec<Action>,
+    ) -> Option<ClaimId> {
         let id = (m.initiating_camera.clone(), m.event_id.0);
-        if m.camera_id.as_ref().is_some_and(|sender| !site.is_known(sender)) {
+        let standing = |camera: &CameraId| site.standing(camera);
+        let counts = |camera: &CameraId| standing(camera) == Standing::Counts;
+        let sender = m.camera_id.as_ref();
+        if !self.options.count_strangers && !sender.is_some_and(|s| standing(s) != Standing::Stranger) {
             self.counters.votes_unknown += 1;
             return None;
         }
         let known = self.cases.contains_key(&id);
+        // Only cameras that count make room for votes on events that are still on their way.
+        if !known && !sender.is_some_and(counts) {
+            self.counters.votes_unknown += 1;
+            return None;
+        }
         if !known && !self.orphans.contains_key(&id) && self.orphans.len() >= ORPHANS_MAX {
             self.counters.votes_over_limit += 1;
             return None;
         }
-        let Self { cases, orphans, counters, .. } = self;
-        let ballot = match cases.get_mut(&id) {
+        let Self { cases, orphans, counters, options, .. } = self;
+        let (ballots, published) = match cases.get_mut(&id) {
             Some(case) => {
                 case.heard = now;
-                &mut case.claim.ballot
+                (&mut case.claim.ballots, &mut case.published)
             }
             None => {
-                &mut orphans
-                    .entry(id.clone())
-                    .or_insert_with(|| Orphan { ballot: Ballot::default(), heard: now })
-                    .ballot
+                let orphan = orphans.entry(id.clone()).or_default();
+                orphan.heard = now;
+                (&mut orphan.ballots, &mut orphan.published)
             }
         };
         let mut new = false;
-        if let Some((sender, word)) = own_word(m) {
-            new |= ballot.cast(sender, word);
+        if let Some(state) = m.outcome.filter(|_| sender.is_some_and(|s| counts(s) && !site.is_muted(s))) {
+            new |= !published.has(state);
+            published.set(state);
         }
-        for (camera, word) in told_words(m) {
-            if camera == site.own() {
-                // What we said we know best.
-                let denied = ballot.own_word(camera) == Some(Word::Deny);
-                counters.votes_misquoted += u64::from(denied && word > Word::Deny);
-            } else if site.is_known(camera) {
-                new |= ballot.tell(camera, word);
+        // A client that knows no phases speaks of both.
+        let phases = match m.occurred {
+            Some(fact) => usize::from(fact)..=usize::from(fact),
+            None => 0..=1,
+        };
+        if let Some((sender, word)) = own_word(m).filter(|_| m.outcome.is_none()) {
+            if counts(sender) {
+                out.push(Action::Answered(sender.clone()));
             } else {
                 counters.votes_unknown += 1;
+            }
+            for ballot in &mut ballots[phases.clone()] {
+                new |= if counts(sender) {
+                    ballot.cast(sender, word)
+                } else {
+                    ballot.cast_uncounted(sender, word)
+                };
+            }
+        }
+        // The words of others that a stranger reports prove nothing; the reference system names no sender at all.
+        let reports = sender.is_none_or(counts);
+        for (camera, word) in told_words(m).filter(|_| reports) {
+            if camera == site.own() {
+                // What we said we know best.
+                let denied = ballots[*phases.start()].own_word(camera) == Some(Word::Deny);
+                counters.votes_misquoted += u64::from(denied && word > Word::Deny);
+            } else if sender.is_some() && counts(camera) {
+                for ballot in &mut ballots[phases.clone()] {
+                    new |= ballot.tell(camera, word);
+                }
+            } else {
+                counters.votes_unknown += 1;
+                if options.count_strangers && sender.is_none() {
+                    for ballot in &mut ballots[phases.clone()] {
+                        new |= ballot.cast_uncounted(camera, word);
+                    }
+                }
             }
         }
         *(if new { &mut counters.votes_taken } else { &mut counters.votes_repeated }) += 1;
         (new && known).then_some(id)
     }
 
+    /// Forgets the claims and words of a camera: what came in its name was not its own.
+    pub(super) fn forget_camera(&mut self, camera: &CameraId) {
+        let places = &mut self.places;
+        self.cases.retain(|id, case| {
+            let stays = id.0 != *camera;
+            if !stays {
+                places.remove(id, case.claim.latest.place());
+            }
+            case.claim.ballots.iter_mut().for_each(|ballot| ballot.forget(camera));
+            stays
+        });
+        self.orphans.retain(|id, orphan| {
+            orphan.ballots.iter_mut().for_each(|ballot| ballot.forget(camera));
+            id.0 != *camera
+        });
+    }
+
+    /// The places of this camera's tracks in its newest remembered scene, and when that was, milliseconds since the
+    /// epoch on its clock.
+    pub(super) fn own_places(&self) -> (u64, impl Iterator<Item = Point> + '_) {
+        self.witness.newest()
+    }
+
+    /// Whether a place is one that this camera is known to see.
+    pub(super) fn sees(&self, at: Point) -> bool {
+        self.view.sees(at)
+    }
+
     /// Lets go of what is too old.
     fn forget(&mut self, now: Time) {
         let places = &mut self.places;
         self.cases.retain(|id, case| {
-            let stays = now.since(case.heard) < KEEP;
+            let keep =
+                if case.alert.as_ref().is_some_and(alerts::Record::is_open) { ALERT_KEEP } else { KEEP };
+            let stays = now.since(case.heard) < keep;
             if !stays {
                 places.remove(id, case.claim.latest.place());
             }
@@ -515,7 +743,7 @@ impl Consensus {
         self.orphans.retain(|_, orphan| {
             let stays = now.since(orphan.heard) < ORPHAN_KEEP;
             if !stays {
-                counters.votes_orphaned += orphan.ballot.len() as u64;
+                counters.votes_orphaned += orphan.ballots.iter().map(Ballot::len).max().unwrap_or(0) as u64;
             }
             stays
         });
@@ -546,6 +774,15 @@ impl Consensus {
             }
         }
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The site's time, milliseconds since the epoch.
+fn site_ms(site: &dyn Site, now: Time) -> u64 {
+    now.epoch_ms.saturating_add_signed(site.ahead_ms(site.own()).saturating_neg())
 }
 
 /// What the sender of a vote says itself; nothing if that is not told, or stands in its event already.

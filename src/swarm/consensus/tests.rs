@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::model::{BBox, Behavior, Behaviors, Class, Forecast, Motion, Size, Track};
 use crate::swarm::bounded::List;
-use crate::swarm::message::Position;
+use crate::swarm::message::{AlertState, Position};
 use crate::swarm::wire::{Count, Fraction, Id, Millis, Real};
 
 const START_MS: u64 = 1_700_000_000_000;
@@ -34,6 +34,9 @@ struct Plaza {
     /// Cameras that are away, and that nobody believes.
     away: BTreeSet<CameraId>,
     muted: BTreeSet<CameraId>,
+    /// Cameras that are not asked, and cameras of which nothing is known.
+    silent: BTreeSet<CameraId>,
+    unproven: BTreeSet<CameraId>,
     /// Who is who, by camera and track.
     people: BTreeMap<(CameraId, u32), u64>,
 }
@@ -45,6 +48,8 @@ impl Plaza {
             cameras: cameras.iter().map(|name| camera(name)).collect(),
             away: BTreeSet::new(),
             muted: BTreeSet::new(),
+            silent: BTreeSet::new(),
+            unproven: BTreeSet::new(),
             people: BTreeMap::new(),
         }
     }
@@ -66,6 +71,19 @@ impl Site for Plaza {
     }
     fn is_muted(&self, camera: &CameraId) -> bool {
         self.muted.contains(camera)
+    }
+    fn standing(&self, camera: &CameraId) -> Standing {
+        match self.cameras.contains(camera) || *camera == self.own {
+            true if self.unproven.contains(camera) => Standing::Unproven,
+            true => Standing::Counts,
+            false => Standing::Stranger,
+        }
+    }
+    fn is_asked(&self, camera: &CameraId, _: Time) -> bool {
+        !self.silent.contains(camera)
+    }
+    fn class_of(&self, _: &CameraId, _: u32) -> Option<Class> {
+        None
     }
     fn concerns(&self, _: Point) -> bool {
         true
@@ -126,6 +144,7 @@ fn vote(voter: &str, initiator: &str, event_id: u32, word: Word) -> ConsensusMes
         votes: None,
         reason: None,
         outcome: None,
+        occurred: None,
     }
 }
 
@@ -137,13 +156,15 @@ struct Member {
 
 impl Member {
     fn new(own: &str, cameras: &[&str]) -> Self {
-        let consensus = Consensus::new(Options::default(), Some(square(0.0, 20.0)));
+        let rules = Rules { forbidden: vec![square(0.0, 20.0)], ..Rules::default() };
+        let consensus = Consensus::new(Options::default(), Some(square(0.0, 20.0)), rules);
         Self { consensus, plaza: Plaza::new(own, cameras) }
     }
 
     fn handle(&mut self, input: Input<'_>, ms: u64) -> Vec<Action> {
         let mut out = Vec::new();
         self.consensus.handle(input, &self.plaza, at(ms), &mut out);
+        out.retain(|action| !matches!(action, Action::Answered(_)));
         out
     }
 
@@ -211,6 +232,11 @@ fn announced(actions: &[Action]) -> Vec<EventState> {
     told.collect()
 }
 
+/// Outcomes that are published on behalf of a camera that does not.
+fn published(actions: &[Action]) -> Vec<(String, EventState)> {
+    votes(actions).iter().filter_map(|v| Some((v.key.as_ref()?.to_string(), v.outcome?))).collect()
+}
+
 fn votes(actions: &[Action]) -> Vec<&ConsensusMessage> {
     actions.iter().filter_map(|a| if let Action::Vote(v) = a { Some(&**v) } else { None }).collect()
 }
@@ -264,13 +290,14 @@ fn what_nobody_answers_expires_and_is_confirmed_when_the_votes_come_late() {
     a.event(&claim("a", 1, OCCURRED, 5.0, 0), 0);
     assert_eq!(announced(&a.tick(3_000)), [EventState::Expired]);
     let late = a.vote(&vote("b", "a", 1, Word::confirm(0.9)), 60_000);
-    assert_eq!(outcomes(&late), [("a/1/1".to_owned(), EventState::Confirmed)]);
-    assert_eq!(announced(&late), []);
     assert_eq!(
-        announced(&a.tick(61_000)),
-        [EventState::Confirmed],
+        (outcomes(&late), announced(&late)),
+        (vec![], vec![]),
         "another may have announced it meanwhile"
     );
+    let actions = a.tick(61_000);
+    let confirmed = vec![("a/1/1".to_owned(), EventState::Confirmed)];
+    assert_eq!((outcomes(&actions), announced(&actions)), (confirmed, vec![EventState::Confirmed]));
 }
 
 #[test]
@@ -333,12 +360,17 @@ fn what_is_agreed_is_announced_with_the_first_frame_after_it_was_gathered() {
 }
 
 #[test]
-fn what_nobody_announces_is_told_to_the_surfaces_in_the_end() {
+fn what_no_claimant_publishes_a_viewer_publishes_on_its_behalf_and_reports_it() {
     let mut a = Member::new("a", &["a", "b", "c"]);
     a.event(&claim("b", 1, OCCURRED, 5.0, 0), 0);
     a.event(&claim("c", 1, OCCURRED, 5.0, 0), 0);
-    assert_eq!(outcomes(&a.tick(6_900)), []);
-    assert_eq!(outcomes(&a.tick(7_000)), [("b/1/1".to_owned(), EventState::Confirmed)]);
+    let actions = a.tick(3_900);
+    assert_eq!((outcomes(&actions), published(&actions)), (vec![], vec![]));
+    let actions = a.tick(4_000);
+    let confirmed = ("b/1/1".to_owned(), EventState::Confirmed);
+    assert_eq!((outcomes(&actions), published(&actions)), (vec![confirmed.clone()], vec![confirmed]));
+    let quiet = a.tick(5_000);
+    assert_eq!((outcomes(&quiet), published(&quiet)), (vec![], vec![]));
 }
 
 #[test]
@@ -456,10 +488,6 @@ fn what_was_expected_and_taken_back_by_all_is_retracted_whatever_was_voted() {
     a.event(&claim("b", 1, EventState::Predicted, 5.0, 0), 0);
     a.event(&claim("b", 1, EventState::Retracted, 5.0, 900), 900);
     assert_eq!(a.events(900)[0].state, EventState::Retracted);
-    // What happened is not taken back by a word.
-    a.event(&claim("b", 2, OCCURRED, 15.0, 0), 0);
-    a.event(&claim("b", 2, EventState::Retracted, 15.0, 900), 900);
-    assert_eq!(a.events(900)[1].state, EventState::Predicted);
 }
 
 #[test]
@@ -601,4 +629,364 @@ fn the_timeout_is_that_of_the_options() {
     a.consensus.set_options(Options { timeout: Duration::from_secs(1), ..Options::default() });
     a.event(&claim("a", 1, OCCURRED, 5.0, 0), 0);
     assert_eq!(announced(&a.tick(1_000)), [EventState::Expired]);
+}
+
+/// Three cameras on a network with delays, whose fused tables call the same persons by changing numbers.
+struct Trio {
+    members: [Member; 3],
+    /// What is on its way: when it arrives, to which camera.
+    mail: Vec<(u64, usize, Wire)>,
+    /// Outcomes on the wire, and those that each camera reported.
+    wire: BTreeSet<(String, EventState)>,
+    told: [Vec<(String, EventState)>; 3],
+    alerts: Vec<(String, AlertState, CameraId)>,
+}
+
+#[derive(Clone)]
+enum Wire {
+    Event(EventMessage),
+    Vote(ConsensusMessage),
+    Alert(AlertMessage),
+}
+
+impl Trio {
+    const NAMES: [&str; 3] = ["a", "b", "c"];
+
+    fn new() -> Self {
+        let members = Self::NAMES.map(|name| Member::new(name, &Self::NAMES));
+        Self {
+            members,
+            mail: Vec::new(),
+            wire: BTreeSet::new(),
+            told: Default::default(),
+            alerts: Vec::new(),
+        }
+    }
+
+    /// Gives an input to a camera and puts what it publishes on its way.
+    fn input(&mut self, to: usize, input: Input<'_>, ms: u64, delay_ms: u64) {
+        let actions = self.members[to].handle(input, ms);
+        self.told[to].extend(outcomes(&actions));
+        for action in actions {
+            let sent = match action {
+                Action::Event(m) => Wire::Event(*m),
+                Action::Vote(m) => Wire::Vote(*m),
+                Action::Alert(incident) => {
+                    let m = crate::swarm::alert::message(&incident, &self.members[to].plaza.own);
+                    self.alerts.push((m.key.to_string(), m.state, m.published_by.clone()));
+                    Wire::Alert(m)
+                }
+                Action::Site(_) | Action::Answered(_) | Action::Missed(_) => continue,
+            };
+            self.send(to, sent, ms, delay_ms);
+        }
+    }
+
+    fn send(&mut self, from: usize, sent: Wire, ms: u64, delay_ms: u64) {
+        match &sent {
+            Wire::Event(m) => {
+                let state = m.state.filter(|s| !matches!(s, EventState::Predicted | EventState::Occurred));
+                self.wire.extend(state.map(|state| (m.key.as_ref().unwrap().to_string(), state)));
+            }
+            Wire::Vote(m) => {
+                self.wire.extend(m.outcome.map(|state| (m.key.as_ref().unwrap().to_string(), state)));
+            }
+            Wire::Alert(_) => {}
+        }
+        for to in (0..3).filter(|to| *to != from) {
+            self.mail.push((ms + delay_ms * (1 + to as u64), to, sent.clone()));
+        }
+    }
+
+    /// A camera raises an event, as its own engine would.
+    fn raise(&mut self, by: usize, m: &EventMessage, ms: u64, delay_ms: u64) {
+        self.send(by, Wire::Event(m.clone()), ms, delay_ms);
+        self.input(by, Input::Event(m), ms, delay_ms);
+    }
+
+    /// Delivers what has arrived by now.
+    fn deliver(&mut self, ms: u64, delay_ms: u64) {
+        self.mail.sort_by_key(|(at, ..)| *at);
+        while self.mail.first().is_some_and(|(at, ..)| *at <= ms) {
+            let (_, to, sent) = self.mail.remove(0);
+            match &sent {
+                Wire::Event(m) => self.input(to, Input::Event(m), ms, delay_ms),
+                Wire::Vote(m) => self.input(to, Input::Vote(m), ms, delay_ms),
+                Wire::Alert(m) => self.input(to, Input::Alert(m), ms, delay_ms),
+            }
+        }
+    }
+
+    fn tick(&mut self, ms: u64, delay_ms: u64) {
+        (0..3).for_each(|to| self.input(to, Input::Tick, ms, delay_ms));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    /// The invariant of the module's header. Claims join and part, because each camera calls the persons by numbers of
+    /// its own that change at any moment.
+    #[test]
+    fn every_outcome_on_the_wire_is_reported_once_by_every_camera_and_nothing_else_is(
+        claims in prop::collection::vec((0_usize..3, 0_u64..40, 20_u32..60, any::<bool>(), 0_u64..3), 1..24),
+        renames in prop::collection::vec((0_u64..60, 0_usize..3, 0_usize..3, 0_u32..24, 70_u64..74), 0..60),
+        delay_ms in 10_u64..400,
+    ) {
+        let mut site = Trio::new();
+        for ms in (0..120_000).step_by(250) {
+            site.deliver(ms, delay_ms);
+            for (n, (by, at, x, predicted, person)) in claims.iter().enumerate() {
+                let (id, x) = (n as u32 + 1, f64::from(*x) / 10.0);
+                if at * 1_000 == ms {
+                    for member in &mut site.members {
+                        member.plaza.people.insert((camera(Trio::NAMES[*by]), id), 70 + person);
+                    }
+                    let state = if *predicted { EventState::Predicted } else { OCCURRED };
+                    let mut m = claim(Trio::NAMES[*by], id, state, x, ms);
+                    m.predicted_time = Millis(START_MS + ms + if *predicted { 2_000 } else { 0 });
+                    site.raise(*by, &m, ms, delay_ms);
+                    for step in 0..6 {
+                        let scene = scene(&[(id, x)], ms.saturating_sub(1_000) + step * 400);
+                        site.input(*by, Input::Scene(&scene), ms, delay_ms);
+                    }
+                }
+                if *predicted && (at + 2) * 1_000 == ms && person != &2 {
+                    site.raise(*by, &claim(Trio::NAMES[*by], id, OCCURRED, x, ms), ms, delay_ms);
+                }
+            }
+            for (at, on, of, track, person) in &renames {
+                if at * 1_000 == ms {
+                    site.members[*on].plaza.people.insert((camera(Trio::NAMES[*of]), *track), *person);
+                }
+            }
+            if ms % 1_000 == 0 {
+                site.tick(ms, delay_ms);
+            }
+        }
+        for (name, told) in Trio::NAMES.iter().zip(&site.told) {
+            let once: BTreeSet<_> = told.iter().cloned().collect();
+            prop_assert_eq!(once.len(), told.len(), "{} reports an outcome twice: {:?}", name, told);
+            prop_assert_eq!(&once, &site.wire, "{}", name);
+        }
+        // An alert has one publisher, and its states are in order.
+        for key in site.alerts.iter().map(|(key, ..)| key).collect::<BTreeSet<_>>() {
+            let of_key: Vec<_> = site.alerts.iter().filter(|(k, ..)| k == key).collect();
+            prop_assert!(of_key.iter().all(|(.., by)| *by == of_key[0].2), "{:?}", of_key);
+            prop_assert!(of_key.windows(2).all(|w| w[0].1 <= w[1].1), "{:?}", of_key);
+        }
+    }
+}
+
+fn alerts(actions: &[Action]) -> Vec<AlertState> {
+    actions
+        .iter()
+        .filter_map(|a| if let Action::Alert(alert) = a { Some(alert.state) } else { None })
+        .collect()
+}
+
+fn denials(actions: &[Action]) -> usize {
+    votes(actions).iter().filter(|v| v.verdict == Some(Verdict::Deny)).count()
+}
+
+#[test]
+fn an_alert_goes_from_forecast_to_happening_to_over_and_one_that_was_only_forecast_never_happens() {
+    let mut a = Member::new("a", &["a"]);
+    let mut expected = claim("a", 1, EventState::Predicted, 5.0, 0);
+    expected.predicted_time = Millis(START_MS + 4_000);
+    assert_eq!(alerts(&a.event(&expected, 0)), [AlertState::Forecast]);
+    assert_eq!(alerts(&a.event(&claim("a", 1, OCCURRED, 5.0, 4_000), 4_000)), [AlertState::Happening]);
+    assert_eq!(alerts(&a.tick(60_000)), []);
+    assert_eq!(alerts(&a.handle(Input::Over { event_id: 1 }, 61_000)), [AlertState::Over]);
+    assert_eq!(alerts(&a.tick(62_000)), []);
+
+    let mut a = Member::new("a", &["a"]);
+    assert_eq!(alerts(&a.event(&expected, 0)), [AlertState::Forecast]);
+    let lapsed = a.tick(7_100);
+    assert_eq!(
+        (alerts(&lapsed), announced(&lapsed)),
+        (vec![AlertState::Retracted], vec![EventState::Retracted])
+    );
+    assert_eq!(alerts(&a.tick(8_000)), []);
+}
+
+#[test]
+fn a_killed_publisher_leaves_its_alert_to_the_next_camera() {
+    let mut b = Member::new("b", &["a", "b"]);
+    b.event(&claim("a", 1, OCCURRED, 5.0, 0), 0);
+    b.event(&claim("b", 1, OCCURRED, 5.0, 0), 0);
+    let mut a = Member::new("a", &["a", "b"]);
+    a.event(&claim("a", 1, OCCURRED, 5.0, 0), 0);
+    let actions = a.event(&claim("b", 1, OCCURRED, 5.0, 0), 300);
+    let Some(Action::Alert(opened)) = actions.iter().find(|x| matches!(x, Action::Alert(_))) else {
+        panic!()
+    };
+    let Some(Action::Event(confirmed)) = actions.iter().find(|x| matches!(x, Action::Event(_))) else {
+        panic!()
+    };
+    b.event(confirmed, 400);
+    b.handle(Input::Alert(&crate::swarm::alert::message(opened, &camera("a"))), 400);
+    b.handle(Input::Over { event_id: 1 }, 9_000);
+    assert_eq!(alerts(&b.tick(20_000)), [], "the publisher is there");
+    b.plaza.away.insert(camera("a"));
+    b.tick(21_000);
+    assert_eq!(alerts(&b.tick(30_000)), [AlertState::Over]);
+}
+
+#[test]
+fn presence_at_the_place_is_no_evidence_for_what_no_rule_of_this_camera_judges() {
+    for kind in [EventType::Assault, EventType::Fall, EventType::CrowdFormation, EventType::Theft] {
+        let mut b = Member::new("b", &["a", "b"]);
+        b.sees(&[(3, 5.2), (4, 5.5), (5, 4.8)], 1_000);
+        let mut m = claim("a", 1, OCCURRED, 5.0, 1_000);
+        m.event_type = kind;
+        b.event(&m, 1_050);
+        let actions = b.tick(2_050);
+        let [vote] = votes(&actions)[..] else { panic!("{actions:?}") };
+        assert_eq!((vote.verdict, vote.reason.as_ref().unwrap().as_str()), (None, "no_rule"), "{kind:?}");
+    }
+}
+
+#[test]
+fn trespassing_is_confirmed_inside_a_forbidden_zone_of_this_camera_and_nowhere_else() {
+    let verdict = |zone: Polygon, x: f64| {
+        let mut b = Member::new("b", &["a", "b"]);
+        b.consensus.set_rules(Rules { forbidden: vec![zone], ..Rules::default() });
+        b.sees(&[(3, x)], 1_000);
+        b.event(&claim("a", 1, OCCURRED, x, 1_000), 1_050);
+        let mut actions = b.tick(1_060);
+        actions.extend(b.tick(2_050));
+        let actions = b.events(2_050);
+        actions[0].tally.confirming
+    };
+    assert_eq!(verdict(square(0.0, 6.0), 5.0), 2);
+    assert_eq!(verdict(square(0.0, 6.0), 9.0), 1, "three meters outside");
+}
+
+#[test]
+fn a_forecast_whose_time_has_passed_with_nobody_there_is_denied_and_never_confirmed() {
+    let mut b = Member::new("b", &["a", "b"]);
+    b.plaza.unproven.insert(camera("a"));
+    let mut m = claim("a", 1, EventState::Predicted, 5.0, 0);
+    m.predicted_time = Millis(START_MS + 4_000);
+    b.event(&m, 0);
+    let mut all = Vec::new();
+    for ms in (0..12_000).step_by(500) {
+        all.extend(b.handle(Input::Scene(&scene(&[(9, 15.0)], ms)), ms));
+        if ms % 1_000 == 0 {
+            all.extend(b.tick(ms));
+        }
+    }
+    assert_eq!(denials(&all), 1);
+    assert!(!outcomes(&all).iter().any(|(_, state)| *state == EventState::Confirmed), "{:?}", outcomes(&all));
+}
+
+#[test]
+fn who_saw_the_subject_coming_has_not_seen_the_deed() {
+    let mut a = Member::new("a", &["a", "b", "c"]);
+    let mut m = claim("a", 1, EventState::Predicted, 5.0, 0);
+    m.predicted_time = Millis(START_MS + 2_000);
+    a.event(&m, 0);
+    let forecast =
+        |voter| ConsensusMessage { occurred: Some(false), ..vote(voter, "a", 1, Word::confirm(0.9)) };
+    let fact = |voter, word| ConsensusMessage { occurred: Some(true), ..vote(voter, "a", 1, word) };
+    a.vote(&forecast("b"), 300);
+    assert_eq!(a.events(400)[0].state, EventState::Confirmed);
+    a.event(&claim("a", 1, OCCURRED, 5.0, 2_000), 2_000);
+    a.vote(&fact("b", Word::Deny), 3_000);
+    a.vote(&fact("c", Word::Deny), 3_000);
+    let actions = a.tick(5_000);
+    assert_eq!(
+        (announced(&actions), alerts(&actions)),
+        (vec![EventState::Retracted], vec![AlertState::Retracted])
+    );
+}
+
+#[test]
+fn cameras_that_are_not_asked_hold_up_nothing_and_count_again_when_they_answer() {
+    let mut a = Member::new("a", &["a", "b", "c", "x", "y"]);
+    a.plaza.silent = [camera("x"), camera("y")].into();
+    a.event(&claim("a", 1, OCCURRED, 5.0, 0), 0);
+    a.vote(&vote("b", "a", 1, Word::confirm(0.9)), 100);
+    assert_eq!(announced(&a.tick(1_000)), [EventState::Confirmed]);
+    assert_eq!(a.events(1_000)[0].tally.asked, 3);
+    a.vote(&vote("x", "a", 1, Word::Deny), 1_100);
+    assert_eq!((a.events(1_200)[0].tally.asked, a.events(1_200)[0].tally.denying), (4, 1));
+}
+
+#[test]
+fn a_camera_that_was_asked_and_did_not_vote_is_noted_once_for_each_incident() {
+    let mut a = Member::new("a", &["a", "b", "c"]);
+    a.event(&claim("a", 1, OCCURRED, 5.0, 0), 0);
+    a.vote(&vote("b", "a", 1, Word::Abstain), 1_000);
+    let missed: Vec<_> = (1..20)
+        .flat_map(|s| a.tick(s * 1_000))
+        .filter_map(|action| if let Action::Missed(camera) = action { Some(camera) } else { None })
+        .collect();
+    assert_eq!(missed, [camera("c")]);
+}
+
+#[test]
+fn a_crowd_of_unproven_cameras_neither_denies_nor_outvotes_nor_displaces_a_camera_that_counts() {
+    let names: Vec<String> = (0..300).map(|n| format!("a-{n:03}")).collect();
+    let mut all: Vec<&str> = names.iter().map(String::as_str).collect();
+    all.extend(["x", "y", "z"]);
+    let mut x = Member::new("x", &all);
+    x.plaza.unproven = names.iter().map(|name| camera(name)).collect();
+    x.event(&claim("x", 1, OCCURRED, 5.0, 0), 0);
+    for name in &names {
+        x.vote(&vote(name, "x", 1, Word::Deny), 100);
+    }
+    x.vote(&vote("y", "x", 1, Word::confirm(0.9)), 200);
+    assert_eq!(announced(&x.tick(1_000)), [EventState::Confirmed]);
+    // And what they claim, all of them confirm, and call confirmed is no alarm where this camera looks.
+    let mut x = Member::new("x", &all);
+    x.plaza.unproven = names.iter().map(|name| camera(name)).collect();
+    x.sees(&[(3, 15.0)], 0);
+    let mut actions = x.event(&claim(&names[0], 1, OCCURRED, 5.0, 0), 0);
+    for name in &names[1..] {
+        actions.extend(x.vote(&vote(name, &names[0], 1, Word::confirm(1.0)), 100));
+    }
+    actions.extend(x.event(&claim(&names[0], 1, EventState::Confirmed, 5.0, 200), 200));
+    for s in 1..30 {
+        actions.extend(x.tick(s * 1_000));
+    }
+    assert!(
+        !outcomes(&actions).iter().any(|(_, state)| *state == EventState::Confirmed),
+        "{:?}",
+        outcomes(&actions)
+    );
+    assert_eq!(x.consensus.counters().outcomes_disputed, 1);
+}
+
+#[test]
+fn the_event_of_a_client_that_knows_no_votes_gets_an_outcome_in_time() {
+    for (sees, state) in [(5.2, EventState::Confirmed), (15.0, EventState::Retracted)] {
+        let mut b = Member::new("b", &["b", "c"]);
+        b.sees(&[(3, sees)], 0);
+        let mut m = claim("reference", 1, OCCURRED, 5.0, 0);
+        (m.key, m.state, m.tracks) = (None, None, List::default());
+        let mut actions = b.event(&m, 0);
+        let word = if state == EventState::Confirmed { Word::confirm(0.9) } else { Word::Deny };
+        actions.extend(b.vote(&vote("c", "reference", 1, word), 1_100));
+        for ms in (1_200..3_000).step_by(100) {
+            actions.extend(b.handle(Input::Scene(&scene(&[(3, sees)], ms)), ms));
+        }
+        assert_eq!(published(&actions), [("reference/0/1".to_owned(), state)]);
+        assert_eq!(outcomes(&actions), [("reference/0/1".to_owned(), state)]);
+    }
+}
+
+#[test]
+fn a_busy_camera_keeps_the_claims_that_are_still_open() {
+    let mut a = Member::new("a", &["a", "b"]);
+    a.event(&claim("a", 1_000, EventState::Predicted, 2.0, 0), 0);
+    a.plaza.silent.insert(camera("b"));
+    for n in 0..CLAIMS_PER_CAMERA_MAX as u32 {
+        let ms = 200 * u64::from(n);
+        a.event(&claim("a", 1 + n, OCCURRED, f64::from(n % 5) * 4.0, ms), ms);
+        a.tick(ms + 100);
+    }
+    assert_eq!(a.consensus.counters().claims_evicted, 1);
+    assert!(a.consensus.knows(&camera("a"), CLAIMS_PER_CAMERA_MAX as u32));
 }

@@ -1,9 +1,13 @@
-//! What this camera itself can say of a place and a time: from its tracks, their behaviour, and where they go.
+//! The evidence of this camera for a claim: its tracks, their behavior, and their forecasts.
+//!
+//! Presence is not evidence. The camera confirms only what its own rule of the same kind finds at that place
+//! ([`Rules`]): standing still for loitering, a position inside a forbidden zone of its own for trespassing, two tracks
+//! within the contact distance for a collision, behavior flags for suspicious behavior. For every other kind it has no
+//! rule and abstains, with the reason ([`Reason`]) in the vote. It denies where it looked at a place that it is known
+//! to see and found no track: nothing that persons do happens where no person is.
 //!
 //! Its own sights of the last minutes are kept, thinned to [`SAMPLE_EVERY_MS`], so that it can also answer
-//! for what another camera tells late. Nothing is asked of others, and nothing is guessed: who was not
-//! looking at that time, or can't see that place, abstains. What absence means is decided here and nowhere
-//! else: only who looked, at a place that it is known to see, denies.
+//! for what another camera publishes late. What absence means is decided here and nowhere else.
 //!
 //! Milliseconds since the epoch, metres. At most [`SAMPLES_MAX`] sights (about 300 kB); the oldest go first.
 
@@ -11,7 +15,7 @@ use std::collections::VecDeque;
 
 use super::ballot::Word;
 use super::view::View;
-use crate::model::{Behaviors, EventType, ForecastPoint, Point, Scene, SceneTrack};
+use crate::model::{Behaviors, Class, EventType, ForecastPoint, Point, Polygon, Scene, SceneTrack};
 
 /// Own sights that are remembered.
 const SAMPLES_MAX: usize = 4_096;
@@ -23,18 +27,89 @@ const MOMENT_MS: u64 = 1_000;
 const REACH_M: f64 = 2.0;
 /// Who is the same person by the site's table is it up to this distance.
 const SUBJECT_REACH_M: f64 = 5.0;
-/// So many are a crowd, so near to its middle.
-const CROWD_MIN: usize = 3;
-const CROWD_M: f64 = 4.0;
-/// Faster than this nobody loiters, metres per second: twice the behaviour's own limit.
-const LOITERING_MPS_MAX: f64 = 1.0;
-/// As long as it takes until standing still is called loitering, seconds.
-const LOITERING_S: f64 = 30.0;
-/// How sure a camera is that sees that it happens, by its own rule; that somebody is at the place, for what
-/// it has no rule for; and that somebody is on the way there.
+/// A position this far outside of a zone still counts as inside: the error of a position on the ground.
+const ZONE_SLACK_M: f64 = 0.7;
+/// A position this far outside of the zone contradicts that it is inside.
+const ZONE_DENY_M: f64 = 1.5;
+/// What two positions of one camera may be off beyond the contact distance.
+const CONTACT_SLACK_M: f64 = 1.0;
+/// A track that stood still for less than this part of the rule's time is no evidence of loitering.
+const STILL_PART_MIN: f64 = 0.3;
+/// The confidence of a camera whose own rule finds that it happens; and of one whose forecast leads there.
 const SEES_IT: f64 = 0.9;
-const SEES_SOMEBODY: f64 = 0.6;
 const SEES_THEM_COMING: f64 = 0.85;
+
+/// The rules of this camera, as far as a vote needs them. Lengths in meters.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rules {
+    /// Its forbidden zones; without one at a place it has no rule for trespassing there.
+    pub forbidden: Vec<Polygon>,
+    /// Distance of two tracks that is contact.
+    pub collision_m: f64,
+    /// Standing time that is loitering, seconds.
+    pub loitering_s: f64,
+    /// Speed up to which a track counts as standing, m/s.
+    pub loitering_mps: f64,
+}
+
+impl Default for Rules {
+    /// No zone, and the defaults of `behavior` and `predict`.
+    fn default() -> Self {
+        Self { forbidden: Vec::new(), collision_m: 0.5, loitering_s: 30.0, loitering_mps: 0.5 }
+    }
+}
+
+impl Rules {
+    /// The forbidden zone that a place lies in or at the border of.
+    fn zone_at(&self, at: Point) -> Option<&Polygon> {
+        self.forbidden.iter().find(|zone| outside_m(zone, at) <= ZONE_SLACK_M)
+    }
+}
+
+/// How far a place lies outside of a zone, meters; 0 inside.
+fn outside_m(zone: &Polygon, at: Point) -> f64 {
+    if zone.contains(at) { 0.0 } else { zone.border_distance(at) }
+}
+
+/// Why a camera abstains. The names are on the wire (`reason` of a vote).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reason {
+    /// It has no rule for this kind of event at this place.
+    NoRule,
+    /// It did not look at that time.
+    NotLooking,
+    /// Its view of the place is blocked.
+    Hidden,
+    /// It knows no track of the subject, or no forecast of it.
+    UnknownSubject,
+    /// What it sees neither supports nor contradicts the claim.
+    Inconclusive,
+}
+
+impl Reason {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::NoRule => "no_rule",
+            Self::NotLooking => "not_looking",
+            Self::Hidden => "hidden",
+            Self::UnknownSubject => "unknown_subject",
+            Self::Inconclusive => "inconclusive",
+        }
+    }
+}
+
+/// A vote, and why it abstains if it does.
+pub(super) type Finding = (Word, Option<Reason>);
+
+fn abstain(reason: Reason) -> Finding {
+    (Word::Abstain, Some(reason))
+}
+
+fn confirm(confidence: f64) -> Finding {
+    (Word::confirm(confidence), None)
+}
+
+const DENY: Finding = (Word::Deny, None);
 
 /// One own track at one time.
 #[derive(Debug, Clone, Copy)]
@@ -42,6 +117,7 @@ struct Sample {
     at_ms: u64,
     track_id: u32,
     position_m: Point,
+    class: Class,
     flags: Behaviors,
     still_s: f64,
     speed_mps: f64,
@@ -87,75 +163,115 @@ impl Witness {
         }
     }
 
-    /// What it says. `name` knows its own tracks' people.
+    /// The vote of this camera. `name` gives the number on the site of one of its own tracks.
     pub(super) fn word(
         &self,
         asked: &Question<'_>,
+        rules: &Rules,
         view: &View,
         now_ms: u64,
         name: impl Fn(u32) -> Option<u64>,
-    ) -> Word {
+    ) -> Finding {
         let is_subject = |s: &Sample| name(s.track_id).is_some_and(|id| asked.subjects.contains(&id));
         if asked.occurred {
-            self.word_on_what_happened(asked, view, is_subject)
+            self.word_on_what_happened(asked, rules, view, is_subject)
+        } else if now_ms > asked.at_ms.saturating_add(MOMENT_MS) {
+            // The forecast is due: without a track at the place it did not come true.
+            match self.near(asked, &is_subject).next() {
+                Some(_) => abstain(Reason::Inconclusive),
+                None => self.absence(asked.place_m, asked.at_ms, view),
+            }
         } else {
-            self.word_on_what_is_expected(asked, view, now_ms, is_subject)
+            self.word_on_what_is_expected(asked, rules, view, now_ms, is_subject)
         }
+    }
+
+    /// Own sights that may be of the event: at the place, or of its subject and not far from it.
+    fn near<'a>(
+        &'a self,
+        asked: &'a Question<'_>,
+        is_subject: &'a impl Fn(&Sample) -> bool,
+    ) -> impl Iterator<Item = &'a Sample> {
+        self.around(asked.at_ms).filter(move |s| {
+            let apart_m = s.position_m.distance(asked.place_m);
+            apart_m <= REACH_M || (apart_m <= SUBJECT_REACH_M && is_subject(s))
+        })
     }
 
     fn word_on_what_happened(
         &self,
         asked: &Question<'_>,
+        rules: &Rules,
         view: &View,
         is_subject: impl Fn(&Sample) -> bool,
-    ) -> Word {
-        let there: Vec<&Sample> = self
-            .around(asked.at_ms)
-            .filter(|s| {
-                let apart_m = s.position_m.distance(asked.place_m);
-                apart_m <= REACH_M || (apart_m <= SUBJECT_REACH_M && is_subject(s))
-            })
-            .collect();
+    ) -> Finding {
+        let there: Vec<&Sample> = self.near(asked, &is_subject).collect();
         if there.is_empty() {
-            return self.absence(asked.place_m, asked.at_ms, view);
+            // A thing that was left behind needs no person beside it.
+            return match asked.kind {
+                EventType::AbandonedObject => abstain(Reason::NoRule),
+                _ => self.absence(asked.place_m, asked.at_ms, view),
+            };
         }
-        let about = if there.iter().any(|s| is_subject(s)) {
-            there.iter().filter(|s| is_subject(s)).collect::<Vec<_>>()
-        } else {
-            there.iter().collect()
-        };
+        let subjects = || there.iter().filter(|s| is_subject(s)).copied();
+        let about: Vec<&Sample> =
+            if subjects().next().is_some() { subjects().collect() } else { there.clone() };
         match asked.kind {
-            EventType::Loitering => loitering(about.iter().map(|s| **s)),
-            // Of two who meet one may hide the other.
-            EventType::Collision if people(&there) < 2 => Word::Abstain,
-            EventType::Trespassing | EventType::Collision => Word::confirm(SEES_IT),
-            EventType::CrowdFormation => {
-                let near =
-                    self.around(asked.at_ms).filter(|s| s.position_m.distance(asked.place_m) <= CROWD_M);
-                let crowd = people(&near.collect::<Vec<_>>());
-                if crowd >= CROWD_MIN { Word::confirm(SEES_IT) } else { Word::confirm(SEES_SOMEBODY) }
-            }
-            EventType::SuspiciousBehavior if about.iter().any(|s| !s.flags.is_empty()) => {
-                Word::confirm(SEES_IT)
-            }
-            EventType::SuspiciousBehavior
+            EventType::Loitering => loitering(about.into_iter(), rules),
+            EventType::Trespassing => trespassing(about.into_iter(), asked.place_m, rules),
+            EventType::Collision => self.collision(asked, &there, rules),
+            EventType::SuspiciousBehavior if about.iter().any(|s| !s.flags.is_empty()) => confirm(SEES_IT),
+            EventType::SuspiciousBehavior => abstain(Reason::Inconclusive),
+            EventType::CrowdFormation
             | EventType::Theft
             | EventType::Assault
             | EventType::Vandalism
             | EventType::Fall
-            | EventType::AbandonedObject => Word::confirm(SEES_SOMEBODY),
+            | EventType::AbandonedObject => abstain(Reason::NoRule),
+        }
+    }
+
+    /// Two own tracks within the contact distance at that moment; one of two may hide the other.
+    fn collision(&self, asked: &Question<'_>, there: &[&Sample], rules: &Rules) -> Finding {
+        if people(there) < 2 {
+            return abstain(Reason::Inconclusive);
+        }
+        let around: Vec<&Sample> = self
+            .around(asked.at_ms)
+            .filter(|s| s.position_m.distance(asked.place_m) <= SUBJECT_REACH_M)
+            .collect();
+        let apart_m = around
+            .iter()
+            .enumerate()
+            .flat_map(|(i, a)| around[i + 1..].iter().map(move |b| (a, b)))
+            .filter(|(a, b)| a.track_id != b.track_id && a.at_ms.abs_diff(b.at_ms) < SAMPLE_EVERY_MS)
+            .map(|(a, b)| a.position_m.distance(b.position_m))
+            .fold(f64::INFINITY, f64::min);
+        if apart_m <= rules.collision_m + CONTACT_SLACK_M {
+            confirm(SEES_IT)
+        } else {
+            abstain(Reason::Inconclusive)
         }
     }
 
     fn word_on_what_is_expected(
         &self,
         asked: &Question<'_>,
+        rules: &Rules,
         view: &View,
         now_ms: u64,
         is_subject: impl Fn(&Sample) -> bool,
-    ) -> Word {
-        // Who is not here yet can't be seen here: where they are now says whether we should see them.
-        let Some(subject_m) = asked.subject_m else { return Word::Abstain };
+    ) -> Finding {
+        let has_rule = match asked.kind {
+            EventType::Loitering | EventType::Collision => true,
+            EventType::Trespassing => rules.zone_at(asked.place_m).is_some(),
+            // The flags are a rule for what happens; nothing forecasts them.
+            EventType::SuspiciousBehavior => false,
+            _ => false,
+        };
+        // Whoever is expected can't be seen at the place yet: the present position decides whether this camera should
+        // see the subject.
+        let Some(subject_m) = asked.subject_m else { return abstain(Reason::UnknownSubject) };
         let nearest = self
             .around(now_ms)
             .filter(|s| is_subject(s) || s.position_m.distance(subject_m) <= REACH_M)
@@ -164,30 +280,52 @@ impl Witness {
                 rank(a).cmp(&rank(b))
             });
         let Some(subject) = nearest else { return self.absence(subject_m, now_ms, view) };
+        if asked.kind == EventType::SuspiciousBehavior && !subject.flags.is_empty() {
+            return confirm(SEES_IT);
+        }
+        if !has_rule {
+            return abstain(Reason::NoRule);
+        }
         if asked.kind == EventType::Loitering {
-            return loitering([subject].into_iter());
+            return loitering([subject].into_iter(), rules);
         }
         let Some((_, way)) = self.ways.iter().find(|(id, _)| *id == subject.track_id) else {
-            return Word::Abstain;
+            return abstain(Reason::UnknownSubject);
         };
         let ahead_s = asked.at_ms.saturating_sub(now_ms) as f64 / 1_000.0;
         let then =
             way.iter().min_by(|a, b| (a.ahead_s - ahead_s).abs().total_cmp(&(b.ahead_s - ahead_s).abs()));
-        let Some(then) = then else { return Word::Abstain };
+        let Some(then) = then else { return abstain(Reason::UnknownSubject) };
         let off_m = then.position_m.distance(asked.place_m);
         // One standard deviation of the forecast, and what two cameras differ by.
         let within_m = (then.cov_m2[0] + then.cov_m2[2]).max(0.0).sqrt() + REACH_M;
         match off_m / within_m {
-            near if near <= 1.0 => Word::confirm(SEES_THEM_COMING - (SEES_THEM_COMING - 0.5) * near),
-            far if far > 3.0 => Word::Deny,
-            _ => Word::Abstain,
+            near if near <= 1.0 => confirm(SEES_THEM_COMING - (SEES_THEM_COMING - 0.5) * near),
+            far if far > 3.0 => DENY,
+            _ => abstain(Reason::Inconclusive),
         }
     }
 
-    /// Nobody is seen there: says something only if somebody would be.
-    fn absence(&self, place_m: Point, at_ms: u64, view: &View) -> Word {
-        let looked = self.looked_ms.iter().any(|t| t.abs_diff(at_ms) <= MOMENT_MS);
-        if looked && view.sees(place_m) { Word::Deny } else { Word::Abstain }
+    /// No track is there: evidence only if the camera looked, at a place that it sees.
+    fn absence(&self, place_m: Point, at_ms: u64, view: &View) -> Finding {
+        if !self.looked_ms.iter().any(|t| t.abs_diff(at_ms) <= MOMENT_MS) {
+            abstain(Reason::NotLooking)
+        } else if view.sees(place_m) {
+            DENY
+        } else {
+            abstain(Reason::Hidden)
+        }
+    }
+
+    /// The positions of the tracks of the newest remembered scene, and when that was.
+    pub(super) fn newest(&self) -> (u64, impl Iterator<Item = Point> + '_) {
+        let at_ms = self.looked_ms.back().copied().unwrap_or(0);
+        (at_ms, self.samples.iter().rev().take_while(move |s| s.at_ms == at_ms).map(|s| s.position_m))
+    }
+
+    /// The class of an own track, if it is among the remembered sights.
+    pub(super) fn class_of(&self, track_id: u32) -> Option<Class> {
+        self.samples.iter().rev().find(|s| s.track_id == track_id).map(|s| s.class)
     }
 
     fn around(&self, at_ms: u64) -> impl Iterator<Item = &Sample> {
@@ -197,19 +335,34 @@ impl Witness {
     }
 }
 
-/// Standing still is agreed with the more the longer it lasts; a track that is young does not know, and
-/// only who walks is no loiterer.
-fn loitering<'a>(about: impl Iterator<Item = &'a Sample>) -> Word {
-    let word = |s: &Sample| {
+/// The longer a track stands still, the surer; a moving track contradicts, and a young one shows nothing yet.
+fn loitering<'a>(about: impl Iterator<Item = &'a Sample>, rules: &Rules) -> Finding {
+    let finding = |s: &Sample| {
+        let part = s.still_s / rules.loitering_s.max(1e-3);
         if s.flags.contains(Behaviors::LOITERING) {
-            Word::confirm(SEES_IT)
-        } else if s.still_s <= 0.0 && s.speed_mps > LOITERING_MPS_MAX {
-            Word::Deny
+            confirm(SEES_IT)
+        } else if s.still_s <= 0.0 && s.speed_mps > 2.0 * rules.loitering_mps {
+            DENY
+        } else if part >= STILL_PART_MIN {
+            confirm(0.5 + (SEES_IT - 0.5) * part.clamp(0.0, 1.0))
         } else {
-            Word::confirm(0.5 + (SEES_IT - 0.5) * (s.still_s / LOITERING_S).clamp(0.0, 1.0))
+            abstain(Reason::Inconclusive)
         }
     };
-    about.map(word).max().unwrap_or(Word::Abstain)
+    about.map(finding).max_by_key(|(word, _)| *word).unwrap_or(abstain(Reason::UnknownSubject))
+}
+
+/// An own position inside a forbidden zone of this camera confirms; one well outside contradicts.
+fn trespassing<'a>(about: impl Iterator<Item = &'a Sample>, place_m: Point, rules: &Rules) -> Finding {
+    let Some(zone) = rules.zone_at(place_m) else { return abstain(Reason::NoRule) };
+    let nearest_m = about.map(|s| outside_m(zone, s.position_m)).fold(f64::INFINITY, f64::min);
+    if nearest_m <= ZONE_SLACK_M {
+        confirm(SEES_IT)
+    } else if nearest_m > ZONE_DENY_M {
+        DENY
+    } else {
+        abstain(Reason::Inconclusive)
+    }
 }
 
 fn people(samples: &[&Sample]) -> usize {
@@ -225,6 +378,7 @@ fn sample(track: &SceneTrack, at_ms: u64) -> Option<Sample> {
         at_ms,
         track_id: track.track.id,
         position_m: ground.position,
+        class: track.track.class,
         flags: track.behavior.flags,
         still_s: track.behavior.still_s,
         speed_mps: track.behavior.speed_mps,

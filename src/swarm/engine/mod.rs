@@ -17,6 +17,7 @@ mod say;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::alert;
 use super::codec::{DecodeError, EncodeError, Reason};
 use super::consensus::{self, Consensus, SiteEvent};
 use super::counters::Counters;
@@ -25,6 +26,7 @@ use super::fusion::{self, Fusion, Sight};
 use super::message::TrackMessage;
 use super::neighbours::{self, Neighbours};
 use super::open::Opened;
+use super::participants::{self, Participants};
 use super::peers::{self, PeerChange, PeerState, Peers};
 use super::presence;
 use super::publish::{self, Publisher, event_message};
@@ -38,6 +40,11 @@ use crate::model::{
     CameraId, Delivery, Envelope, EventState, MessageClass, Point, Polygon, Qos, Scene, Transition,
 };
 
+/// Tracks that were heard of within this time are compared with those of our newest scene, if that is as new.
+const COMPARED_WITHIN: Duration = Duration::from_millis(1_500);
+const COMPARED_WITHIN_MS: u64 = 1_500;
+/// Two cameras' tracks of one person lie at most so far apart, meters: the error of both on the ground.
+const SAME_M: f64 = 2.0;
 /// Between two of one kind that are named for the log.
 const NAMED_INTERVAL: Duration = Duration::from_mins(1);
 
@@ -56,6 +63,8 @@ pub struct Options {
     pub neighbours: neighbours::Options,
     /// How cameras agree on what happens.
     pub consensus: consensus::Options,
+    /// What this camera can judge by rules of its own.
+    pub rules: consensus::Rules,
     /// How messages leave, but for presence, which is always JSON.
     pub encoding: Encoding,
     /// Whom to believe.
@@ -65,7 +74,7 @@ pub struct Options {
 }
 
 /// What of the [`Options`] can be changed while taking part.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Tuning {
     /// What leaves, and how often.
     pub publish: publish::Options,
@@ -73,12 +82,15 @@ pub struct Tuning {
     pub peers: peers::Options,
     /// How cameras agree on what happens.
     pub consensus: consensus::Options,
+    /// What this camera can judge by rules of its own.
+    pub rules: consensus::Rules,
 }
 
 impl Options {
     /// What of them can be changed while taking part.
     pub fn tuning(&self) -> Tuning {
-        Tuning { publish: self.publish, peers: self.peers, consensus: self.consensus }
+        let Self { publish, peers, consensus, rules, .. } = self;
+        Tuning { publish: *publish, peers: *peers, consensus: *consensus, rules: rules.clone() }
     }
 }
 
@@ -91,6 +103,7 @@ impl Default for Options {
             fusion: fusion::Options::default(),
             neighbours: neighbours::Options::default(),
             consensus: consensus::Options::default(),
+            rules: consensus::Rules::default(),
             encoding: Encoding::default(),
             trust: trust::Options::default(),
             status_interval: Duration::from_secs(10),
@@ -190,6 +203,13 @@ pub enum Action {
     /// An incident on the site was decided, or began: for surfaces and the log. The alarm is `Confirmed`, once
     /// for each incident on each camera, under the same key on all.
     Site(Box<SiteEvent>),
+    /// A camera takes part in votes, or no longer: for the log, and the mode of those that do not answer.
+    Participant {
+        /// Which.
+        camera: CameraId,
+        /// What changed.
+        change: participants::Change,
+    },
     /// A camera is known by a key, or is muted, or heard again: for the log, and keys to be remembered.
     Trust {
         /// Which.
@@ -216,6 +236,7 @@ pub struct Engine {
     neighbours: Neighbours,
     readers: Readers,
     consensus: Consensus,
+    participants: Participants,
     trust: Trust,
     counters: Counters,
     app_counters: Vec<(&'static str, u64)>,
@@ -248,7 +269,12 @@ impl Engine {
             fusion,
             neighbours: Neighbours::new(options.neighbours, footprint.clone().filter(|_| *calibrated)),
             trust: Trust::new(options.trust.clone()),
-            consensus: Consensus::new(options.consensus, footprint.clone().filter(|_| *calibrated)),
+            consensus: Consensus::new(
+                options.consensus,
+                footprint.clone().filter(|_| *calibrated),
+                options.rules.clone(),
+            ),
+            participants: Participants::default(),
             readers: Readers::default(),
             options,
             identity,
@@ -292,6 +318,8 @@ impl Engine {
         self.options.publish = tuning.publish;
         self.options.peers = tuning.peers;
         self.options.consensus = tuning.consensus;
+        self.consensus.set_rules(tuning.rules.clone());
+        self.options.rules = tuning.rules;
     }
 
     /// Takes one input; what is to be done is added to `out`.
@@ -351,6 +379,7 @@ impl Engine {
                 self.peers.sweep(now, &mut self.changes);
                 self.subscribe(out);
                 self.fusion.step(epoch_ms(now));
+                self.compare_cameras(now, out);
                 self.compare_views(now);
                 self.consult(consensus::Input::Tick, now, out);
                 if self.last_status.is_none_or(|last| now.since(last) >= self.options.status_interval) {
@@ -395,9 +424,17 @@ impl Engine {
 
     /// What happens on the site, by what the cameras agree on: every incident that is remembered, by key.
     pub fn site_events(&self, now: Time) -> Vec<SiteEvent> {
-        let Self { identity, peers, fusion, trust, neighbours, .. } = self;
-        let looks = self.looks();
-        self.consensus.events(&Surroundings { identity, peers, fusion, trust, neighbours, looks }, now)
+        self.consensus.events(&self.surroundings(now), now)
+    }
+
+    fn surroundings(&self, now: Time) -> Surroundings<'_> {
+        let Self { identity, peers, fusion, trust, neighbours, participants, .. } = self;
+        Surroundings { identity, peers, fusion, trust, neighbours, participants, now, looks: self.looks() }
+    }
+
+    /// The cameras that take part in votes.
+    pub fn participants(&self) -> &Participants {
+        &self.participants
     }
 
     /// What the cameras agree on.
@@ -431,9 +468,54 @@ impl Engine {
         if !self.looks() {
             return;
         }
-        for (at, seen) in self.fusion.seen_by_others(epoch_ms(now)) {
+        let participants = &self.participants;
+        let counts = |camera: &CameraId| participants.counts(camera);
+        for (at, seen) in self.fusion.seen_by_others(epoch_ms(now), counts) {
             self.consensus.compare(at, seen);
         }
+    }
+
+    /// Compares the tracks that other cameras report in our view with our own: what a camera is worth as a voter.
+    fn compare_cameras(&mut self, now: Time, out: &mut Vec<Action>) {
+        let (seen_ms, places) = self.consensus.own_places();
+        let places: Vec<Point> = places.collect();
+        let looks = self.looks() && now.epoch_ms.saturating_sub(seen_ms) <= COMPARED_WITHIN_MS;
+        let mut changes = Vec::new();
+        for (camera, peer) in self.peers.iter().filter(|(_, peer)| peer.looks()) {
+            let fresh = peer.tracks.values().filter(|t| now.since(t.heard) <= COMPARED_WITHIN);
+            if fresh.clone().next().is_none() {
+                continue;
+            }
+            let common = fresh.filter(|t| looks && peer.is_calibrated() && self.consensus.sees(t.position_m));
+            let (mut reported, mut agreeing) = (0, 0);
+            for track in common {
+                reported += 1;
+                agreeing += usize::from(places.iter().any(|p| p.distance(track.position_m) <= SAME_M));
+            }
+            changes.extend(
+                self.participants
+                    .compare(camera, reported, agreeing, now)
+                    .map(|change| (camera.clone(), change)),
+            );
+        }
+        for (camera, change) in changes {
+            self.note_participant(camera, change, out);
+        }
+    }
+
+    fn note_participant(&mut self, camera: CameraId, change: participants::Change, out: &mut Vec<Action>) {
+        match change {
+            // Tracks at places where nothing is would only pull others along.
+            participants::Change::Contradicted => self.fusion.mute(&camera, true),
+            participants::Change::Counts => {
+                // MERGE: self.trust.prove(&camera);
+                if !self.trust.is_muted(&camera) {
+                    self.fusion.mute(&camera, false);
+                }
+            }
+            participants::Change::Unresponsive | participants::Change::Responsive => {}
+        }
+        out.push(Action::Participant { camera, change });
     }
 
     fn looks(&self) -> bool {
@@ -444,8 +526,8 @@ impl Engine {
     fn consult(&mut self, input: consensus::Input<'_>, now: Time, out: &mut Vec<Action>) {
         let mut decisions = std::mem::take(&mut self.decisions);
         let looks = self.looks();
-        let Self { identity, peers, fusion, consensus, trust, neighbours, .. } = self;
-        let site = Surroundings { identity, peers, fusion, trust, neighbours, looks };
+        let Self { identity, peers, fusion, consensus, trust, neighbours, participants, .. } = self;
+        let site = Surroundings { identity, peers, fusion, trust, neighbours, participants, now, looks };
         consensus.handle(input, &site, now, &mut decisions);
         for decision in decisions.drain(..) {
             match decision {
@@ -457,9 +539,20 @@ impl Engine {
                     let topic = self.options.prefix.event(&self.identity.camera, event.event_id.0);
                     self.send(&*event, topic, event.severity.number(), now, out);
                 }
-                consensus::Action::Alert(alert) => {
+                consensus::Action::Alert(incident) => {
+                    let alert = alert::message(&incident, &self.identity.camera);
                     let topic = self.options.prefix.alert(&alert.key.camera, alert.key.event_id);
-                    self.send(&*alert, topic, alert.severity.number(), now, out);
+                    self.send(&alert, topic, alert.severity.number(), now, out);
+                }
+                consensus::Action::Answered(camera) => {
+                    if let Some(change) = self.participants.answered(&camera, now) {
+                        self.note_participant(camera, change, out);
+                    }
+                }
+                consensus::Action::Missed(camera) => {
+                    if let Some(change) = self.participants.missed(&camera) {
+                        self.note_participant(camera, change, out);
+                    }
                 }
                 consensus::Action::Site(event) => {
                     self.reckon(&event, now, out);

@@ -88,6 +88,7 @@ impl Engine {
                 fusion: &self.fusion,
                 consensus: &self.consensus,
                 trust: &self.trust,
+                participants: &self.participants,
                 clock: self.clock,
             },
             now,

@@ -553,16 +553,23 @@ impl Fusion {
         self.roster.own_clock()
     }
 
-    /// Everybody whom other cameras see at this time (milliseconds since the epoch on our clock): where, and
-    /// whether our own does too.
-    pub fn seen_by_others(&self, at_ms: i64) -> impl Iterator<Item = (Point, bool)> + '_ {
+    /// The persons that other cameras which count see at this time (milliseconds since the epoch on our clock): where,
+    /// and whether our own camera sees them too.
+    pub fn seen_by_others<'a>(
+        &'a self,
+        at_ms: i64,
+        counts: impl Fn(&CameraId) -> bool + 'a,
+    ) -> impl Iterator<Item = (Point, bool)> + 'a {
         let moment_ms = self.table().pace.ms(self.options.moment).max(1);
         let fresh = move |b: &person::Binding, p: &person::Person| p.seen_ms - b.seen_ms < moment_ms;
         let at_ms = at_ms.saturating_sub(self.roster.own_ahead_ms());
         let people = self.table().people.iter();
         people.filter(move |p| p.is_shown() && at_ms - p.seen_ms < 2 * FUTURE_MAX_MS).filter_map(move |p| {
             let own = p.bindings.iter().any(|b| Roster::is_own(b.camera) && fresh(b, p));
-            let others = p.bindings.iter().any(|b| !Roster::is_own(b.camera) && fresh(b, p));
+            let others = p
+                .bindings
+                .iter()
+                .any(|b| !Roster::is_own(b.camera) && fresh(b, p) && counts(self.roster.name(b.camera)));
             others.then(|| (p.estimate.place(0.0).at, own))
         })
     }

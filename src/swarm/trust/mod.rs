@@ -35,6 +35,8 @@ use crate::model::{CameraId, Delivery, Polygon};
 
 /// Keys that are remembered.
 pub const PINS_MAX: usize = 4_096;
+/// A camera whose key is younger is new: nothing but agreement with what is seen speaks for it.
+const PIN_NEW: Duration = Duration::from_hours(1);
 /// How old a signed track may be.
 pub const TRACK_AGE_MAX: Duration = Duration::from_secs(10);
 /// How old anything else that is signed may be: as long as others keep an event.
@@ -108,6 +110,8 @@ pub struct Trust {
     pins: BTreeMap<CameraId, PublicKey>,
     /// When each camera's last presence was signed, milliseconds since the epoch.
     present_ms: BTreeMap<CameraId, u64>,
+    /// When each key was pinned; none for those that were known at the start.
+    pinned_at: BTreeMap<CameraId, Time>,
     signer: Option<Signer>,
     conduct: Conduct,
     counters: Counters,
@@ -119,6 +123,7 @@ impl Trust {
             pins: options.keys.clone(),
             options,
             present_ms: BTreeMap::new(),
+            pinned_at: BTreeMap::new(),
             signer: None,
             conduct: Conduct::default(),
             counters: Counters::default(),
@@ -206,8 +211,11 @@ impl Trust {
         }
         self.check_time(camera, message, family, signature, delivery.retained, now)?;
         self.counters.verified += 1;
-        if change.is_some() {
+        if let Some(change) = change {
             self.pins.insert(camera.clone(), key);
+            if matches!(change, Change::Pinned(_)) {
+                self.pinned_at.insert(camera.clone(), now);
+            }
         }
         Ok(change.map(|change| (camera.clone(), change)))
     }
@@ -262,6 +270,17 @@ impl Trust {
             self.present_ms.insert(camera.clone(), signature.at_ms);
         }
         Ok(())
+    }
+
+    /// Whether the configuration names a camera's key.
+    pub(super) fn is_named(&self, camera: &CameraId) -> bool {
+        self.options.keys.contains_key(camera)
+    }
+
+    /// Whether signatures are required and a camera's key was pinned a short while ago: any client can introduce
+    /// itself with a key of its own.
+    pub(super) fn is_new(&self, camera: &CameraId, now: Time) -> bool {
+        self.options.require && self.pinned_at.get(camera).is_some_and(|at| now.since(*at) < PIN_NEW)
     }
 
     /// Judges a camera's report.

@@ -1,0 +1,285 @@
+//! The outcome of an incident: which camera publishes it, and how every camera reports it to its surfaces.
+//!
+//! A camera reports outcomes that are on the wire, each (key, state) once, and nothing else. See the parent's header.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::ballot::{Tally, Word};
+use super::claim::Claim;
+use super::incident::Incident;
+use super::{Action, ClaimId, Consensus, GATHER, SETTLE, Site, Standing, TAKEOVER};
+use crate::base::Time;
+use crate::model::{CameraId, EventState};
+use crate::swarm::bounded::{List, Map};
+use crate::swarm::message::{ConsensusMessage, EventKey, EventMessage, Name, Rule, Verdict};
+use crate::swarm::publish::millis;
+use crate::swarm::wire::{Count, Fraction, Id, Real};
+
+/// The states that end the votes on an incident, in the order in which they are reported when several arrive at once.
+const DECIDED: [EventState; 3] = [EventState::Expired, EventState::Confirmed, EventState::Retracted];
+
+impl Consensus {
+    /// Reports every outcome of the incident's claims that is on the wire and was not reported before; and, once, that
+    /// an incident began.
+    pub(super) fn report(&mut self, incident: &Incident, site: &dyn Site, out: &mut Vec<Action>) {
+        if !self.is_shown(incident) {
+            return;
+        }
+        for id in &incident.members {
+            for state in DECIDED {
+                let Some(case) = self.cases.get(id) else { continue };
+                if !case.has(state) || case.reported.has(state) {
+                    continue;
+                }
+                if state == EventState::Confirmed && !self.accepts(incident, id, site) {
+                    if let Some(case) = self.cases.get_mut(id)
+                        && !std::mem::replace(&mut case.is_disputed, true)
+                    {
+                        self.counters.outcomes_disputed += 1;
+                    }
+                    continue;
+                }
+                if let Some(case) = self.cases.get_mut(id) {
+                    case.reported.set(state);
+                }
+                match state {
+                    EventState::Confirmed => self.counters.confirmed += 1,
+                    EventState::Retracted => self.counters.retracted += 1,
+                    EventState::Expired => self.counters.expired += 1,
+                    EventState::Predicted | EventState::Occurred => {}
+                }
+                let event = self.site_event(incident, id, state);
+                out.extend(event.map(|event| Action::Site(Box::new(event))));
+            }
+        }
+        let cases = || incident.members.iter().filter_map(|id| self.cases.get(id));
+        let is_known = cases().any(|case| case.is_reported_open || case.is_decided());
+        for id in &incident.members {
+            if let Some(case) = self.cases.get_mut(id) {
+                case.is_reported_open = true;
+            }
+        }
+        if !is_known && incident.state == EventState::Predicted {
+            let event =
+                incident.members.first().and_then(|key| self.site_event(incident, key, incident.state));
+            out.extend(event.map(|event| Action::Site(Box::new(event))));
+        }
+    }
+
+    /// Whether this camera accepts that a claim was published as confirmed.
+    ///
+    /// Its own votes decide where they are clear. Else the publisher must be a camera that counts; or one that no camera
+    /// can contradict: it is alone with its ground, or no camera that counts sees the place.
+    fn accepts(&self, incident: &Incident, id: &ClaimId, site: &dyn Site) -> bool {
+        let Some(case) = self.cases.get(id) else { return false };
+        if id.0 == *site.own() || incident.state == EventState::Confirmed {
+            return true;
+        }
+        if incident.tally.is_denied(self.options.quorum) && incident.tally.denying > 0 {
+            return false;
+        }
+        if case.published.confirmed {
+            return true;
+        }
+        match site.standing(&id.0) {
+            Standing::Counts => true,
+            Standing::Stranger => false,
+            Standing::Unproven if !site.shares_ground(&id.0) => true,
+            Standing::Unproven => {
+                let viewers = site.viewers(case.claim.latest.position_m());
+                !viewers.iter().any(|(camera, looks)| {
+                    *looks && **camera != id.0 && site.standing(camera) == Standing::Counts
+                })
+            }
+        }
+    }
+
+    /// Publishes the outcome on behalf of the site, when it is this camera's turn and no camera has; whether it did.
+    pub(super) fn announce(
+        &mut self,
+        incident: &Incident,
+        site: &dyn Site,
+        now: Time,
+        out: &mut Vec<Action>,
+    ) -> bool {
+        let state = incident.state;
+        let Some(key) = incident.members.first().cloned() else { return false };
+        let mine = incident.members.iter().find(|id| id.0 == *site.own()).cloned();
+        let at = mine.clone().unwrap_or_else(|| key.clone());
+        let cases = || incident.members.iter().filter_map(|id| self.cases.get(id));
+        let open = || cases().filter(|case| !case.claim.is_retracted());
+        let is_published = state == EventState::Predicted
+            || cases().all(|case| case.claim.is_retracted())
+            || open().any(|case| case.has(state))
+            || (state == EventState::Expired && cases().any(|case| case.has(EventState::Confirmed)));
+        let is_late = incident.tally.asked > 1
+            && cases().any(|case| case.has(EventState::Expired) || case.has(EventState::Retracted));
+        let turn = self.turn(incident, site);
+        let Some(case) = self.cases.get_mut(&at) else { return false };
+        let Some(turn) = turn.filter(|_| !is_published) else {
+            case.decided = None;
+            return false;
+        };
+        let since = match case.decided {
+            Some((decided, since)) if decided == state => since,
+            _ => now,
+        };
+        case.decided = Some((state, since));
+        let wait = TAKEOVER * turn + if is_late { SETTLE } else { Duration::ZERO };
+        // Cameras that saw it at the same moment claim it too.
+        let gathers = incident.tally.asked > 1 && now.since(incident.first) < GATHER;
+        if gathers || now.since(since) < wait {
+            return false;
+        }
+        case.decided = None;
+        match mine {
+            Some(mine) => self.announce_own(&mine, incident, site, now, out),
+            None => self.announce_for(&key, incident, site, now, out),
+        }
+        let others: Vec<ClaimId> = incident.members.iter().filter(|id| **id != at).cloned().collect();
+        self.join(&at, &others);
+        if state == EventState::Confirmed {
+            self.open_alert(&at, incident, site, now);
+        }
+        true
+    }
+
+    fn announce_own(
+        &mut self,
+        mine: &ClaimId,
+        incident: &Incident,
+        site: &dyn Site,
+        now: Time,
+        out: &mut Vec<Action>,
+    ) {
+        let claims =
+            incident.members.iter().filter_map(|id| Some(self.cases.get(id)?.claim.key(&id.0, id.1)));
+        let claims: Vec<EventKey> = claims.collect();
+        let Some(case) = self.cases.get_mut(mine) else { return };
+        let event = outcome(&case.message, incident, claims, &self.options, now);
+        case.claim.merge(&Claim::new(&event, site.ahead_ms(site.own())));
+        out.push(Action::Event(Box::new(event)));
+        // The announcement may have changed which claim gives the key.
+        let mut members = incident.members.clone();
+        members.sort_by_cached_key(|id| self.rank(id, site));
+        let key = members.first().and_then(|id| Some((id, self.cases.get(id)?)));
+        let key = key.map(|((camera, event_id), case)| case.claim.key(camera, *event_id));
+        let aggregate = key.map(|key| self.aggregate(site.own(), key, incident, now));
+        out.extend(aggregate.map(|aggregate| Action::Vote(Box::new(aggregate))));
+    }
+
+    /// Publishes the outcome of an event whose camera does not.
+    fn announce_for(
+        &mut self,
+        key: &ClaimId,
+        incident: &Incident,
+        site: &dyn Site,
+        now: Time,
+        out: &mut Vec<Action>,
+    ) {
+        let Some(case) = self.cases.get_mut(key) else { return };
+        case.published.set(incident.state);
+        let name = case.claim.key(&key.0, key.1);
+        let aggregate = self.aggregate(site.own(), name, incident, now);
+        out.push(Action::Vote(Box::new(ConsensusMessage { outcome: Some(incident.state), ..aggregate })));
+    }
+
+    /// How many cameras publish before this one: claimants in the order of their first claims, then viewers by name.
+    /// None if it is neither.
+    pub(super) fn turn(&self, incident: &Incident, site: &dyn Site) -> Option<u32> {
+        let mut known = BTreeSet::new();
+        let publishes = |camera: &CameraId| {
+            camera == site.own()
+                || (site.is_known(camera) && site.is_present(camera) && !site.is_muted(camera))
+        };
+        let mut publishers: Vec<&CameraId> = incident
+            .members
+            .iter()
+            .map(|(camera, _)| camera)
+            .filter(|camera| known.insert(*camera) && publishes(camera))
+            .collect();
+        let place_m = incident.members.first().and_then(|key| self.cases.get(key));
+        let place_m = place_m.map(|case| case.claim.latest.position_m());
+        let key_shares = incident.members.first().is_some_and(|key| site.shares_ground(&key.0));
+        if let Some(place_m) = place_m.filter(|_| key_shares) {
+            let mut viewers: Vec<&CameraId> = site
+                .viewers(place_m)
+                .into_iter()
+                .filter(|(camera, looks)| *looks && site.standing(camera) == Standing::Counts)
+                .map(|(camera, _)| camera)
+                .filter(|camera| !known.contains(camera) && publishes(camera))
+                .collect();
+            viewers.sort_unstable();
+            publishers.extend(viewers);
+        }
+        publishers.iter().position(|camera| *camera == site.own()).and_then(|turn| u32::try_from(turn).ok())
+    }
+
+    fn aggregate(&self, own: &CameraId, key: EventKey, incident: &Incident, now: Time) -> ConsensusMessage {
+        let words = || incident.words.words(self.options.count_told);
+        let confirming = words().filter(|(_, word)| matches!(word, Word::Confirm(_)));
+        let confirming: List<_, _> = List::cut(confirming.map(|(camera, _)| camera.clone()));
+        let votes = words().filter_map(|(camera, word)| Some((camera.clone(), Fraction(word.confidence()?))));
+        ConsensusMessage {
+            event_id: Id(key.event_id),
+            initiating_camera: key.camera.clone(),
+            num_confirming: Count(confirming.len() as u64),
+            confirming_cameras: confirming,
+            aggregated_confidence: Fraction(incident.tally.probability()),
+            timestamp: millis(now),
+            camera_id: Some(own.clone()),
+            key: Some(key),
+            verdict: match incident.state {
+                EventState::Confirmed => Some(Verdict::Confirm),
+                EventState::Retracted => Some(Verdict::Deny),
+                EventState::Predicted | EventState::Occurred | EventState::Expired => None,
+            },
+            votes: Some(Map::cut(votes)),
+            reason: None,
+            outcome: None,
+            occurred: Some(incident.fact),
+        }
+    }
+}
+
+/// An event of this camera with its outcome, and why.
+fn outcome(
+    own: &EventMessage,
+    incident: &Incident,
+    claims: Vec<EventKey>,
+    options: &super::Options,
+    now: Time,
+) -> EventMessage {
+    EventMessage {
+        state: Some(incident.state),
+        probability: Fraction(incident.tally.probability()),
+        timestamp: millis(now).max(own.timestamp),
+        rule: Some(rule(own, &incident.tally, options)),
+        claims: List::cut(claims),
+        ..own.clone()
+    }
+}
+
+/// The rule of an event with how the cameras answered.
+pub(super) fn rule(own: &EventMessage, tally: &Tally, options: &super::Options) -> Rule {
+    let rule = own.rule.as_ref();
+    let mut measured = rule.map(|rule| (*rule.measured).clone()).unwrap_or_default();
+    let mut thresholds = rule.map(|rule| (*rule.thresholds).clone()).unwrap_or_default();
+    for (name, value) in [
+        ("cameras_asked", tally.asked as f64),
+        ("cameras_confirming", tally.confirming as f64),
+        ("cameras_denying", tally.denying as f64),
+        ("pooled_probability", tally.probability()),
+    ] {
+        measured.insert(Name::cut(name), Real(value));
+    }
+    for (name, value) in [("quorum", options.quorum), ("alert_above", options.alert_above)] {
+        thresholds.insert(Name::cut(name), Real(value));
+    }
+    Rule {
+        name: rule.map_or_else(|| Name::cut("consensus"), |rule| rule.name.clone()),
+        thresholds: Map::cut(thresholds),
+        measured: Map::cut(measured),
+    }
+}
