@@ -147,6 +147,11 @@ pub enum Input<'a> {
     Vote(&'a ConsensusMessage),
     /// Another camera published an alert.
     Alert(&'a AlertMessage),
+    /// An event of this camera that occurred is over. It may never have been published.
+    Over {
+        /// Number of the event on this camera.
+        event_id: u32,
+    },
     /// This camera understood a frame.
     Scene(&'a Scene),
     /// Time passed; wanted about once a second.
@@ -160,7 +165,7 @@ pub enum Action {
     Vote(Box<ConsensusMessage>),
     /// Publish what came of an event of this camera's.
     Event(Box<EventMessage>),
-    /// Publish an alert.
+    /// Publish an alert; the engine fills in the site's name.
     Alert(Box<AlertMessage>),
     /// An incident reached a state in which this camera had not told it before: for surfaces and the log. An
     /// alarm belongs to `Confirmed`, and comes once for each incident.
@@ -336,6 +341,8 @@ impl Consensus {
             }
             // The table does not use the alerts of other cameras yet.
             Input::Alert(_) => {}
+            // Nor the end of its own events.
+            Input::Over { .. } => {}
             Input::Scene(scene) => {
                 self.witness.note(scene);
                 // What is seen now may be the answer to what was asked; and an alarm that is due does not wait

@@ -307,6 +307,10 @@ impl Engine {
                     }
                 }
             }
+            // Receivers get the end with the incident's alert.
+            Input::Transition(Transition::EventOver { id, .. }) => {
+                self.consult(consensus::Input::Over { event_id: *id }, now, out);
+            }
             Input::Transition(Transition::TrackEnded { last, .. }) => {
                 if self.publisher.end(last.track.id) {
                     match last.sighting() {
