@@ -25,7 +25,7 @@ use super::fusion::{self, Fusion, Sight};
 use super::message::TrackMessage;
 use super::neighbours::{self, Neighbours};
 use super::open::Opened;
-use super::peers::{self, PeerChange, PeerState, Peers};
+use super::peers::{self, Arrival, PeerChange, PeerState, Peers};
 use super::presence;
 use super::publish::{self, Publisher, event_message};
 use super::surroundings::Surroundings;
@@ -352,7 +352,8 @@ impl Engine {
                 self.app_counters.extend_from_slice(counters);
             }
             Input::Tick => {
-                self.peers.sweep(now, &mut self.changes);
+                let Self { peers, counters, changes, .. } = self;
+                peers.sweep(&mut Arrival { now, counters, changes });
                 self.subscribe(out);
                 self.fusion.step(epoch_ms(now));
                 self.compare_views(now);
