@@ -102,7 +102,7 @@ impl Camera {
         let keys = Keys::open(&config.state_dir, &id, config.signing, now);
         let (swarm, goodbye) = match config.swarm {
             Some(swarm) if !config.links.is_empty() => {
-                let engine = swarm_engine(swarm, &id, seen, &store, &keys);
+                let engine = swarm_engine(swarm, &id, config.camera.site, seen, &store, &keys);
                 let (swarm, goodbye) = join_swarm(engine, &config.links, &config.outbox, &id, clock)?;
                 (Some(swarm), Some(goodbye))
             }
@@ -368,6 +368,7 @@ pub(super) fn ordering(links: &[BrokerLink]) -> Option<link::Options> {
 fn swarm_engine(
     options: swarm::Options,
     id: &CameraId,
+    site: Option<String>,
     ground: swarm::Ground,
     store: &Store,
     keys: &Keys,
@@ -376,6 +377,7 @@ fn swarm_engine(
         camera: id.clone(),
         boot_ms: store.boot_ms(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        site,
         ground,
     };
     let mut engine = swarm::Engine::new(options, identity);

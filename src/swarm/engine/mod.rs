@@ -22,7 +22,7 @@ use super::consensus::{self, Consensus, SiteEvent};
 use super::counters::Counters;
 use super::encodings::{Encoding, Readers};
 use super::fusion::{self, Fusion, Sight};
-use super::message::TrackMessage;
+use super::message::{Name, TrackMessage};
 use super::neighbours::{self, Neighbours};
 use super::open::Opened;
 use super::peers::{self, Arrival, PeerChange, PeerState, Peers};
@@ -116,6 +116,8 @@ pub struct Identity {
     pub boot_ms: u64,
     /// The program's version.
     pub version: String,
+    /// The site's name, for alerts; none when none is configured.
+    pub site: Option<String>,
     /// Its ground.
     pub ground: Ground,
 }
@@ -462,7 +464,8 @@ impl Engine {
                     let topic = self.options.prefix.event(&self.identity.camera, event.event_id.0);
                     self.send(&*event, topic, event.severity.number(), now, out);
                 }
-                consensus::Action::Alert(alert) => {
+                consensus::Action::Alert(mut alert) => {
+                    alert.site = self.identity.site.as_deref().map(Name::cut);
                     let topic = self.options.prefix.alert(&alert.key.camera, alert.key.event_id);
                     self.send(&*alert, topic, alert.severity.number(), now, out);
                 }
