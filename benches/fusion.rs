@@ -189,6 +189,7 @@ impl Member {
             camera: self.id.clone(),
             boot_ms: BEGIN_MS as u64,
             version: "1.0.0".to_owned(),
+            site: None,
             ground: Ground { calibrated: true, footprint: Some(Polygon::new(corners.to_vec()).unwrap()) },
         };
         Engine::new(omnisight::swarm::Options::default(), identity)

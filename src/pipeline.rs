@@ -3,7 +3,7 @@
 //! [`Perception`] is the left half of the picture as one call, without a thread or a clock: the frame's
 //! capture time is the only time it knows, so a recording gives the same scenes at any speed.
 //! [`spawn`] puts it on a thread behind a capture and hands on what it finds: the newest scene by a
-//! `watch`, event transitions and ended tracks, which must not be skipped, by a bounded queue. When
+//! `watch`, event transitions, ended events and ended tracks, which must not be skipped, by a bounded queue. When
 //! that queue is full the thread waits, and the capture drops frames instead.
 //!
 //! A frame that the detector refuses is counted and named, and the next one is tried. While the capture is
@@ -23,8 +23,8 @@ use crate::behavior::{self, Analyzer};
 use crate::capture::{Capture, Taken};
 use crate::inference::{self, Detector};
 use crate::model::{
-    Attribute, BBox, CameraId, Detection, Event, Forecast, Frame, GroundPlane, Motion, Scene, SceneTrack,
-    Sighting, Track, Transition, Zone,
+    Attribute, BBox, CameraId, Detection, Forecast, Frame, GroundPlane, Motion, Scene, SceneTrack, Sighting,
+    Track, Transition, Zone,
 };
 use crate::predict;
 use crate::track::{self, Attributes, Tracker};
@@ -118,7 +118,6 @@ pub struct Perception {
     track_ids: Box<dyn IdSource + Send>,
     event_ids: Box<dyn IdSource + Send>,
     detections: Vec<Detection>,
-    events: Vec<Event>,
     attributes: Attributes,
     read: Vec<(u32, Attribute)>,
     /// What is not confirmed, as it was told last and when; bounded by `track::OBJECTS_MAX`.
@@ -149,7 +148,6 @@ impl Perception {
             track_ids,
             event_ids,
             detections: Vec::new(),
-            events: Vec::new(),
             attributes: Attributes::default(),
             read: Vec::new(),
             unconfirmed: BTreeMap::new(),
@@ -195,12 +193,11 @@ impl Perception {
         let unconfirmed = sightings.iter().filter(|s| s.track >= track::UNCONFIRMED_IDS);
         self.unconfirmed.extend(unconfirmed.map(|s| (s.track, (*s, now))));
         let ended = self.tracker.ended();
-        self.predictor.step(&mut tracks, ended, now, self.event_ids.as_mut(), &mut self.events);
+        self.predictor.step(&mut tracks, ended, now, self.event_ids.as_mut(), transitions);
         for seen in &tracks {
             let kept = SceneTrack { forecast: Forecast::default(), ..*seen };
             self.last_seen.insert(seen.track.id, kept);
         }
-        transitions.extend(self.events.drain(..).map(Transition::Event));
         let read = self.read.drain(..);
         transitions.extend(read.map(|(track, attribute)| Transition::Attribute {
             track,
@@ -272,8 +269,7 @@ impl Perception {
     fn rest(&mut self, transitions: &mut Vec<Transition>) {
         let Some(now) = self.last_frame else { return };
         let ended: Vec<u32> = self.last_seen.keys().copied().collect();
-        self.predictor.step(&mut [], &ended, now, self.event_ids.as_mut(), &mut self.events);
-        transitions.extend(self.events.drain(..).map(Transition::Event));
+        self.predictor.step(&mut [], &ended, now, self.event_ids.as_mut(), transitions);
         for id in ended {
             self.analyzer.forget(id);
         }
@@ -282,9 +278,10 @@ impl Perception {
         self.tracker = Tracker::new(self.tracker_options);
     }
 
-    /// No frame comes any more: the tracks that live end with the last one.
+    /// Ends the tracks that live and the events that occurred, because no frame follows the last one.
     fn finish(&mut self, transitions: &mut Vec<Transition>) {
         let Some(time) = self.last_frame else { return };
+        self.predictor.close(time, transitions);
         let unconfirmed = std::mem::take(&mut self.unconfirmed).into_values();
         transitions.extend(unconfirmed.map(|(last, time)| Transition::SightingEnded { last, time }));
         for (id, last) in std::mem::take(&mut self.last_seen) {

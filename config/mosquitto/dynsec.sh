@@ -14,6 +14,7 @@ for rule in \
     "publishClientReceive omnisight/swarm/#" \
     "subscribePattern omnisight/swarm/#" \
     "publishClientSend omnisight/swarm/consensus/+" \
+    "publishClientSend omnisight/swarm/alerts/+/+" \
     "publishClientReceive inference/control/#" \
     "subscribePattern inference/control/#" \
     "publishClientSend inference/control/status" \

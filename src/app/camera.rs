@@ -104,7 +104,7 @@ impl Camera {
         let (swarm, goodbye) = match config.swarm {
             Some(swarm) if !config.links.is_empty() => {
                 let swarm = swarm::Options { rules, ..swarm };
-                let engine = swarm_engine(swarm, &id, seen, &store, &keys);
+                let engine = swarm_engine(swarm, &id, config.camera.site, seen, &store, &keys);
                 let (swarm, goodbye) = join_swarm(engine, &config.links, &config.outbox, &id, clock)?;
                 (Some(swarm), Some(goodbye))
             }
@@ -383,6 +383,7 @@ fn rules(perception: &pipeline::Options) -> swarm::consensus::Rules {
 fn swarm_engine(
     options: swarm::Options,
     id: &CameraId,
+    site: Option<String>,
     ground: swarm::Ground,
     store: &Store,
     keys: &Keys,
@@ -391,6 +392,7 @@ fn swarm_engine(
         camera: id.clone(),
         boot_ms: store.boot_ms(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        site,
         ground,
     };
     let mut engine = swarm::Engine::new(options, identity);

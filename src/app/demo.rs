@@ -183,7 +183,7 @@ pub(super) fn camera_config(
     let state_dir = state.path().join(id.as_str());
     Ok(Config {
         state_dir: state_dir.clone(),
-        camera: config::Camera { name: id.to_string(), id, site: None },
+        camera: config::Camera { name: id.to_string(), id, site: Some("plaza".to_owned()) },
         capture: capture::Options::new(capture::Kind::Synthetic(simulated)),
         perception: pipeline::Options { zones, ..pipeline::Options::new(ground) },
         swarm: Some(swarm::Options::default()),

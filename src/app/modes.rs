@@ -16,8 +16,6 @@ pub(super) const BROKER_DOWN: &str = "broker_down";
 pub(super) const BROKER_SEARCHING: &str = "broker_searching";
 /// The broker refuses a subscription: some of the others are not heard.
 pub(super) const SUBSCRIPTIONS_REFUSED: &str = "subscriptions_refused";
-/// Somebody else wrote the status that all cameras share last.
-pub(super) const SHARED_STATUS: &str = "shared_status";
 /// Somebody else connected with a client id of this camera, which is tried again at long intervals only: two
 /// that fight for it would keep both away.
 pub(super) const CLIENT_ID_TAKEN: &str = "client_id_taken";

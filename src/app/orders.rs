@@ -563,12 +563,10 @@ impl Orders {
                 }
             }
         }
-        let foreign = self.plane.shared_is_foreign().then_some(modes::SHARED_STATUS);
         let own = [Some(&self.control), self.shared.as_ref(), self.data_link.as_ref()];
         let taken = own.into_iter().flatten().any(|wire| modes::is_taken(&wire.status.borrow()))
             || self.setup.fleet_report.borrow().is_some_and(|fleet| fleet.client_id_taken);
-        let mut known: Vec<&'static str> = foreign.into_iter().collect();
-        known.extend(taken.then_some(modes::CLIENT_ID_TAKEN));
+        let known: Vec<&'static str> = taken.then_some(modes::CLIENT_ID_TAKEN).into_iter().collect();
         self.setup.modes.send_if_modified(|modes| {
             let news = *modes != known;
             modes.clone_from(&known);
@@ -648,6 +646,7 @@ impl Orders {
             "fps": rounded(capture.rate_hz),
             "tracks": report.tracks,
             "peers": report.peers,
+            "shared_status_foreign": self.plane.shared_foreign(),
             "commands": {
                 "executed": counted.executed,
                 "rejected": counted.rejected,

@@ -61,11 +61,13 @@ async fn show(options: &Options, arguments: &Arguments) -> Result<(), Error> {
 async fn watch(demo: &mut Demo, cameras: u32, arguments: &Arguments) -> Result<(), Error> {
     let address = demo.address();
     say(&format!("{cameras} cameras over one plaza; broker on {address}. Watch with:"))?;
-    say(&format!(
-        "  mosquitto_sub -h {} -p {} -V mqttv5 -t 'omnisight/swarm/#' -v",
-        address.ip(),
-        address.port()
-    ))?;
+    let watch_with = |filter: &str| {
+        let (ip, port) = (address.ip(), address.port());
+        say(&format!("  mosquitto_sub -h {ip} -p {port} -V mqttv5 -t '{filter}' -v"))
+    };
+    watch_with("omnisight/swarm/#")?;
+    say("or, for alerts only, with:")?;
+    watch_with("omnisight/swarm/alerts/#")?;
     let recorder = Recorder::start(demo);
     let mut screen = StatusLine::new();
     // A time beyond all clocks is no end at all.

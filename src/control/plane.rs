@@ -1,7 +1,7 @@
 //! The control plane's side of MQTT: deliveries in, envelopes out.
 //!
-//! Knows topics, wills, what is published again at a connect, and who wrote the shared status last; judging
-//! commands is the desk's. Replies are a first-in-first-out class of the link; a status is retained, the
+//! Knows topics, wills, what is published again at a connect, and how often another camera or program wrote the
+//! shared status, which is normal on a site with several cameras and only counted; judging commands is the desk's. Replies are a first-in-first-out class of the link; a status is retained, the
 //! newest per topic.
 
 use serde::{Deserialize, Serialize};
@@ -54,7 +54,7 @@ pub struct Plane {
     truth: Truth,
     /// What was last published.
     told: Option<Truth>,
-    foreign_shared: bool,
+    shared_foreign: u64,
     responses_refused: u64,
 }
 
@@ -88,14 +88,7 @@ fn gone() -> Truth {
 impl Plane {
     /// A plane that has told nothing yet.
     pub fn new(topics: Topics, options: Options) -> Self {
-        Self {
-            topics,
-            options,
-            truth: Truth::default(),
-            told: None,
-            foreign_shared: false,
-            responses_refused: 0,
-        }
+        Self { topics, options, truth: Truth::default(), told: None, shared_foreign: 0, responses_refused: 0 }
     }
 
     /// Its topics.
@@ -139,27 +132,28 @@ impl Plane {
         })
     }
 
-    /// Takes a status that somebody published on the shared topic.
+    /// Takes a message on the shared status topic; counts it when another camera or program wrote it.
     pub fn heard_shared(&mut self, delivery: &Delivery) {
         if delivery.topic != self.topics.shared_status() || delivery.payload.len() > FOREIGN_STATUS_BYTES_MAX
         {
             return;
         }
         // An emptied topic belongs to nobody; a text that can't be read is not ours.
-        self.foreign_shared = match serde_json::from_slice::<ForeignStatus>(&delivery.payload) {
+        let is_foreign = match serde_json::from_slice::<ForeignStatus>(&delivery.payload) {
             Ok(ForeignStatus { camera_id: Some(camera), .. }) => camera != self.topics.camera().as_str(),
             Ok(ForeignStatus { client_id: Some(client), .. }) => client != self.topics.client_id(),
             _ => !delivery.payload.is_empty(),
         };
+        self.shared_foreign += u64::from(is_foreign);
     }
 
-    /// Somebody else wrote the shared status last.
-    pub fn shared_is_foreign(&self) -> bool {
-        self.foreign_shared
+    /// Returns how many messages of other cameras and programs the shared status topic brought.
+    pub fn shared_foreign(&self) -> u64 {
+        self.shared_foreign
     }
 
-    /// What is so from now on; publishes it when it is news. The shared status is only written for another
-    /// word: to answer somebody who writes there with the mode that they are there would be a quarrel.
+    /// What is so from now on; publishes it when it is news. A change of the modes alone is not published on the
+    /// shared topic: it would replace the status of another camera there for no new activity.
     pub fn set_truth(&mut self, truth: Truth, now: Time, out: &mut Vec<Outgoing>) {
         self.truth = truth;
         match &self.told {

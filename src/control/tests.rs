@@ -292,26 +292,26 @@ fn what_is_not_permitted_is_not_done_and_leaves_an_audit_line() {
 fn a_mode_is_told_on_the_own_topic_and_never_fought_out_on_the_shared_one() {
     let mut rig = Rig::usual();
     let mut out = Vec::new();
-    let truth = Truth { activity: Activity::Running, modes: vec!["shared_status"], crop: false };
+    let truth = Truth { activity: Activity::Running, modes: vec!["link_slow"], crop: false };
     rig.plane.set_truth(truth, at(0), &mut out);
     let topics: Vec<&str> = out.iter().map(|(_, envelope)| envelope.topic.as_str()).collect();
     assert_eq!(topics, ["inference/gate/control/status"]);
 }
 
 #[test]
-fn the_shared_status_is_foreign_while_somebody_else_wrote_it_last() {
+fn what_others_write_on_the_shared_status_is_counted_and_what_we_write_is_not() {
     let mut rig = Rig::usual();
     let mut hear = |payload: &'static str| {
         let payload = bytes::Bytes::from_static(payload.as_bytes());
         let topic = "inference/control/status".to_owned();
         rig.plane.heard_shared(&Delivery { topic, payload, ..Delivery::default() });
-        rig.plane.shared_is_foreign()
+        rig.plane.shared_foreign()
     };
-    assert!(hear(r#"{"status":"running","camera_id":"yard"}"#));
-    assert!(!hear(r#"{"status":"running","camera_id":"gate"}"#));
-    assert!(hear(r#"{"status":"running","client_id":"inference_control"}"#));
-    assert!(!hear(""));
-    assert!(hear("{broken"));
+    assert_eq!(hear(r#"{"status":"running","camera_id":"yard"}"#), 1);
+    assert_eq!(hear(r#"{"status":"running","camera_id":"gate"}"#), 1);
+    assert_eq!(hear(r#"{"status":"running","client_id":"inference_control"}"#), 2);
+    assert_eq!(hear(""), 2);
+    assert_eq!(hear("{broken"), 3);
 }
 
 /// What a random sender does.

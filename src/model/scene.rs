@@ -61,6 +61,14 @@ impl Scene {
 pub enum Transition {
     /// An event began or changed its state.
     Event(Event),
+    /// An event that occurred is over: it no longer happens, its tracks ended or were out of sight too long, or it
+    /// made room for others. At most once for each event, and after its `Occurred`.
+    EventOver {
+        /// Id of the event.
+        id: u32,
+        /// Capture of the frame in which it was over.
+        time: Time,
+    },
     /// A track ended: as it was last seen, and when that became certain.
     TrackEnded {
         /// The last sight.

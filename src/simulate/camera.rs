@@ -135,6 +135,7 @@ impl Camera {
             camera: id.clone(),
             boot_ms: BEGIN_MS,
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            site: None,
             ground: Ground { calibrated: true, footprint: world.footprint(index) },
         };
         let engine_options = crate::swarm::Options {

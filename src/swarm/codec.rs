@@ -260,7 +260,7 @@ fn check_size(topic: &str, at: Topic<'_>, payload: &[u8]) -> Result<(), DecodeEr
 fn checked(topic: &str, at: Topic<'_>, read: Result<Message, Fault>) -> Result<Message, DecodeError> {
     let message = read.map_err(|f| DecodeError::new(f.reason, topic, &f.key, &f.detail))?;
     check_counts(&message)
-        .and_then(|()| check_words(&message))
+        .and_then(|()| check_names(&message))
         .and_then(|()| check_identity(&message, at))
         .map_err(|(reason, key, detail)| DecodeError::new(reason, topic, key, &detail))?;
     Ok(message)
@@ -338,10 +338,10 @@ fn check_counts(message: &Message) -> Result<(), Mismatch> {
 }
 
 /// Checks that the names in an alert stand for the numbers beside them.
-fn check_words(message: &Message) -> Result<(), Mismatch> {
+fn check_names(message: &Message) -> Result<(), Mismatch> {
     let Message::Alert(m) = message else { return Ok(()) };
     let differs = |key, name: &str, number: u8| {
-        Err((Reason::OutOfRange, key, format!("says {name}, the number beside it is {number}")))
+        Err((Reason::OutOfRange, key, format!("is {name}, the number beside it is {number}")))
     };
     if m.kind != m.event_type {
         return differs("type", m.kind.as_str(), m.event_type.number());

@@ -40,6 +40,8 @@ pub struct Counters {
     pub evicted_tracks: u64,
     /// Events of others pushed out of the full table.
     pub evicted_events: u64,
+    /// Open events of others that ended with the process of their camera.
+    pub orphaned_events: u64,
     /// Tracks of ours not published because more threatening ones filled the limit per scene.
     pub over_limit: u64,
     /// Tracks of ours not published because they have no place on the ground.
@@ -69,6 +71,7 @@ impl Counters {
             ("evicted_peers", self.evicted_peers),
             ("evicted_tracks", self.evicted_tracks),
             ("evicted_events", self.evicted_events),
+            ("orphaned_events", self.orphaned_events),
             ("over_limit", self.over_limit),
             ("no_ground", self.no_ground),
             ("unsendable", self.unsendable),

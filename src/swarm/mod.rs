@@ -4,7 +4,8 @@
 //! and keys. [`message`] is their vocabulary, [`wire`] and [`bounded`] the
 //! values they are made of, [`codec`] turns them into bytes and back, [`topic`] names the places, `neighbours`
 //! decides whose tracks are listened to, [`peers`] is the bounded table of the other cameras, [`fusion`] the
-//! one of the people on the site, [`consensus`] the one of what happens there, [`trust`] says whom to believe,
+//! one of the people on the site, [`consensus`] the one of what happens there, [`alert`] puts an incident into the words
+//! of operators, [`trust`] says whom to believe,
 //! and [`Engine`] puts them
 //! together.
 //!

@@ -7,12 +7,16 @@
 //!
 //! Tracks go when they end, when their camera goes, or `track_keep` after the last word of them.
 //! Events are kept by key, the latest state only, for `event_keep`; one that is sent again is known by its
-//! key, time and state among the last `RECENT_MAX` of its camera, even when the event has left the table. When a table is full, what was
+//! key, time and state among the last `RECENT_MAX` of its camera, even when the event has left the table. An open
+//! event ends with the process that raised it: when its camera starts again, goes offline or turns silent, its state
+//! becomes `Expired`, since no outcome follows. It stays in the table for `event_keep`. A newer message of it
+//! replaces that state, because a camera that only lost its network resumes its events. An event that arrives
+//! after its process ended (the broker or an outbox had queued it) is `Expired` on arrival. When a table is full, what was
 //! heard longest ago goes, and is counted: cameras offline before silent before online.
 //!
 //! Ages are measured from arrival on our own monotonic clock; a peer's timestamps are compared with
 //! each other, and once with our wall clock: an event that is older than `event_keep` when it arrives
-//! (a broker that kept our session hands over what it queued meanwhile) is not taken, and counted. A new boot forgets the camera's tracks and numbering; events outlive it by key.
+//! (a broker that kept our session hands over what it queued meanwhile) is not taken, and counted. A new boot forgets the camera's tracks and numbering; ended events outlive it by key.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -133,7 +137,7 @@ pub struct RemoteTrack {
 pub struct RemoteEvent {
     /// What happens.
     pub kind: EventType,
-    /// Where it stands; the reference system does not say.
+    /// Where it stands; the reference system does not say. `Expired` also when its camera's process ended first.
     pub state: Option<EventState>,
     /// Where, metres.
     pub position_m: Point,
@@ -151,6 +155,13 @@ pub struct RemoteEvent {
     pub zone: Option<String>,
     /// When it was last heard of.
     pub heard: Time,
+}
+
+impl RemoteEvent {
+    /// Whether more is to come of it: it is neither retracted nor expired.
+    pub fn is_open(&self) -> bool {
+        !matches!(self.state, Some(EventState::Retracted | EventState::Expired))
+    }
 }
 
 /// Another camera.
@@ -211,6 +222,18 @@ impl Peer {
 
     fn boot_ms(&self) -> Option<u64> {
         self.status.as_ref().map(|s| s.boot.0)
+    }
+
+    /// Ends the open events that `ends` selects by boot and event. Returns how many ended.
+    fn end_events(&mut self, ends: impl Fn(u64, &RemoteEvent) -> bool) -> u64 {
+        let mut ended = 0;
+        for ((boot_ms, _), event) in &mut self.events {
+            if event.is_open() && ends(*boot_ms, event) {
+                event.state = Some(EventState::Expired);
+                ended += 1;
+            }
+        }
+        ended
     }
 
     fn forget_tracks(&mut self) {
@@ -354,13 +377,16 @@ impl Peers {
         let peer = self.heard(&camera, on);
         let restarted = peer.boot_ms().is_some_and(|boot_ms| boot_ms != m.boot.0);
         let was = peer.state;
+        let mut ended = 0;
         if restarted {
             peer.forget_tracks();
+            ended += peer.end_events(|boot_ms, _| boot_ms != m.boot.0);
         }
         let change = match m.state {
             Presence::Offline => {
                 peer.state = PeerState::Offline;
                 peer.tracks.clear();
+                ended += peer.end_events(|_, _| true);
                 (was == PeerState::Online).then_some(PeerChange::Lost(Lost::Offline))
             }
             Presence::Online => {
@@ -383,6 +409,7 @@ impl Peers {
                 *status = Some(Box::new(without_counters(m)));
             }
         }
+        on.counters.orphaned_events += ended;
         on.changes.extend(change.map(|change| (camera, change)));
     }
 
@@ -456,9 +483,16 @@ impl Peers {
             peer.recent.pop_front();
         }
         peer.recent.push_back(mark);
+        let mut event = remote_event(m, on.now);
+        let boot_ms = m.key.as_ref().map(|key| key.boot_ms);
+        let is_of_before = boot_ms.zip(peer.boot_ms()).is_some_and(|(raised, running)| raised < running);
+        if is_of_before && event.is_open() {
+            event.state = Some(EventState::Expired);
+            on.counters.orphaned_events += 1;
+        }
         let limits = (self.options.events_per_peer_max, self.options.events_max);
         on.counters.evicted_events +=
-            put(&mut self.by_name, |p| &mut p.events, &m.camera_id, key, remote_event(m, on.now), limits);
+            put(&mut self.by_name, |p| &mut p.events, &m.camera_id, key, event, limits);
     }
 
     /// Notes that a camera was heard with a message that is not kept here.
@@ -467,15 +501,20 @@ impl Peers {
     }
 
     /// Lets go of what has become too old.
-    pub(super) fn sweep(&mut self, now: Time, out: &mut Changes) {
+    pub(super) fn sweep(&mut self, on: &mut Arrival<'_>) {
         let Options { stale_after, track_keep, event_keep, .. } = self.options;
+        let now = on.now;
         for (camera, peer) in &mut self.by_name {
             peer.tracks.retain(|_, t| now.since(t.heard) < track_keep);
             peer.events.retain(|_, e| now.since(e.heard) < event_keep);
             if peer.state == PeerState::Online && now.since(peer.heard) >= stale_after {
                 peer.state = PeerState::Silent;
                 peer.tracks.clear();
-                out.push((camera.clone(), PeerChange::Lost(Lost::Silent)));
+                on.changes.push((camera.clone(), PeerChange::Lost(Lost::Silent)));
+            }
+            if peer.state != PeerState::Online {
+                // All of a camera that just turned silent, and those that arrived after a goodbye.
+                on.counters.orphaned_events += peer.end_events(|_, e| now.since(e.heard) >= stale_after);
             }
         }
     }

@@ -45,7 +45,7 @@ struct Site {
 
 fn engine(name: &str, footprint: &Polygon, boot_ms: u64) -> Engine {
     let ground = Ground { calibrated: true, footprint: Some(footprint.clone()) };
-    let identity = Identity { camera: camera(name), boot_ms, version: "1".to_owned(), ground };
+    let identity = Identity { camera: camera(name), boot_ms, version: "1".to_owned(), site: None, ground };
     Engine::new(Options::default(), identity)
 }
 

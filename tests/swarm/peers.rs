@@ -214,6 +214,81 @@ fn an_events_states_replace_each_other_and_an_older_one_does_not() {
     assert_eq!((b.counters().reordered, b.counters().duplicates), (1, 1));
 }
 
+/// A state of an event of `b`, raised by the process that started at `boot`.
+fn keyed(boot: u64, id: u32, state: &str, ms: u64) -> Delivery {
+    let plain = event_json("b", id, ms);
+    let text = String::from_utf8(plain.payload.to_vec()).unwrap();
+    let body = text.strip_suffix('}').unwrap();
+    let payload = format!(r#"{body},"key":"b/{boot}/{id}","state":"{state}"}}"#).into();
+    Delivery { payload, ..plain }
+}
+
+/// The events of `b` by number, with the state in which they are known.
+fn known(engine: &Engine) -> Vec<(u32, EventState)> {
+    engine.peers().events().map(|(_, id, event)| (id, event.state.unwrap())).collect()
+}
+
+#[test]
+fn the_open_events_of_a_killed_process_end_when_its_camera_starts_again() {
+    use EventState::{Confirmed, Expired, Occurred, Predicted, Retracted};
+    let mut a = engine("a");
+    handle(&mut a, Input::Delivery(&status_json("b", "online", 1_000, 0)), 0);
+    let open = [(1, "predicted"), (2, "occurred"), (3, "confirmed"), (4, "retracted")];
+    for (id, state) in open {
+        handle(&mut a, Input::Delivery(&keyed(1_000, id, state, 100)), 100);
+    }
+    assert_eq!(known(&a), [(1, Predicted), (2, Occurred), (3, Confirmed), (4, Retracted)]);
+    handle(&mut a, Input::Delivery(&status_json("b", "online", 2_000, 5_000)), 5_000);
+    assert_eq!(known(&a), [(1, Expired), (2, Expired), (3, Expired), (4, Retracted)]);
+    assert_eq!(a.counters().orphaned_events, 3);
+
+    // A copy that the broker sends again changes nothing, and what the killed process left in an outbox is over.
+    handle(&mut a, Input::Delivery(&keyed(1_000, 2, "occurred", 100)), 5_100);
+    assert_eq!((known(&a)[1], a.counters().duplicates), ((2, Expired), 1));
+    handle(&mut a, Input::Delivery(&keyed(1_000, 5, "occurred", 200)), 5_100);
+    // What the new process raises is open.
+    handle(&mut a, Input::Delivery(&keyed(2_000, 6, "occurred", 5_200)), 5_200);
+    assert_eq!(known(&a)[4..], [(5, Expired), (6, Occurred)]);
+    handle(&mut a, Input::Delivery(&status_json("b", "online", 2_000, 9_000)), 9_000);
+    handle(&mut a, Input::Tick, 9_000);
+    assert_eq!(known(&a)[5], (6, Occurred));
+}
+
+#[test]
+fn the_open_events_of_a_camera_that_said_goodbye_or_turned_silent_end() {
+    use EventState::{Expired, Occurred};
+    let mut gone = engine("a");
+    handle(&mut gone, Input::Delivery(&status_json("b", "online", 1_000, 0)), 0);
+    handle(&mut gone, Input::Delivery(&keyed(1_000, 1, "occurred", 100)), 100);
+    handle(&mut gone, Input::Delivery(&status_json("b", "offline", 1_000, 0)), 200);
+    assert_eq!(known(&gone), [(1, Expired)]);
+    // One that comes after the goodbye may announce the camera's return, but not for longer than silence is.
+    handle(&mut gone, Input::Delivery(&keyed(1_000, 2, "occurred", 150)), 300);
+    handle(&mut gone, Input::Tick, 30_299);
+    assert_eq!(known(&gone)[1], (2, Occurred));
+    handle(&mut gone, Input::Tick, 30_300);
+    assert_eq!(known(&gone)[1], (2, Expired));
+
+    let mut silent = engine("a");
+    // Another program's camera has neither presence nor states.
+    handle(&mut silent, Input::Delivery(&event_json("b", 1, 0)), 0);
+    handle(&mut silent, Input::Tick, 29_999);
+    assert!(silent.peers().events().all(|(.., event)| event.is_open()));
+    handle(&mut silent, Input::Tick, 30_000);
+    assert_eq!(known(&silent), [(1, Expired)]);
+}
+
+#[test]
+fn a_camera_that_only_lost_its_network_resumes_its_events() {
+    let mut a = engine("a");
+    handle(&mut a, Input::Delivery(&status_json("b", "online", 1_000, 0)), 0);
+    handle(&mut a, Input::Delivery(&keyed(1_000, 1, "predicted", 100)), 100);
+    handle(&mut a, Input::Delivery(&status_json("b", "offline", 1_000, 0)), 200);
+    handle(&mut a, Input::Delivery(&status_json("b", "online", 1_000, 300)), 300);
+    handle(&mut a, Input::Delivery(&keyed(1_000, 1, "occurred", 400)), 400);
+    assert_eq!(known(&a), [(1, EventState::Occurred)]);
+}
+
 #[test]
 fn ten_thousand_invented_cameras_fill_the_table_and_no_more() {
     let mut a = engine("a");

@@ -22,7 +22,8 @@ pub(crate) fn camera(name: &str) -> CameraId {
 pub(crate) fn engine_with(name: &str, boot_ms: u64, options: Options) -> Engine {
     let square = [(0.0, 0.0), (8.0, 0.0), (8.0, 6.0), (0.0, 6.0)].map(|(x, y)| Point::new(x, y));
     let ground = Ground { calibrated: true, footprint: Polygon::new(square.to_vec()).ok() };
-    let identity = Identity { camera: camera(name), boot_ms, version: "0.1.0".to_owned(), ground };
+    let identity =
+        Identity { camera: camera(name), boot_ms, version: "0.1.0".to_owned(), site: None, ground };
     Engine::new(options, identity)
 }
 

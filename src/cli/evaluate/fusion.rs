@@ -404,6 +404,7 @@ impl Camera {
             camera: id.clone(),
             boot_ms: BEGIN_MS,
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            site: None,
             ground: Ground { calibrated: true, footprint: footprint.clone() },
         };
         Ok(Self {

@@ -1,8 +1,8 @@
 //! What is known of a site from what its cameras say. No I/O; `now` is given.
 //!
 //! A track is forgotten [`TRACK_FOR`] after it was last heard of, or when it ends. Bounds: [`CAMERAS_MAX`]
-//! cameras, [`TRACKS_MAX`] tracks, the last [`EVENTS_MAX`] events and [`VOTES_MAX`] votes; what can't be
-//! read is counted.
+//! cameras, [`TRACKS_MAX`] tracks, the last [`ALERTS_MAX`] alerts, [`EVENTS_MAX`] events and [`VOTES_MAX`] votes;
+//! what can't be read is counted. Control characters in texts from the network are shown as blanks.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -10,16 +10,18 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::base::{Time, rfc3339};
-use crate::model::Delivery;
+use crate::model::{Delivery, Severity};
 use crate::swarm::codec;
 use crate::swarm::message::{
-    ConsensusMessage, EventMessage, Message, Name, Presence, StatusMessage, TrackMessage, Verdict,
+    AlertMessage, AlertState, ConsensusMessage, EventKey, EventMessage, Message, Name, Presence,
+    StatusMessage, TrackMessage, Verdict,
 };
 use crate::swarm::topic::Prefix;
 
 const TRACK_FOR: Duration = Duration::from_secs(3);
 const CAMERAS_MAX: usize = 1_024;
 const TRACKS_MAX: usize = 4_096;
+const ALERTS_MAX: usize = 100;
 const EVENTS_MAX: usize = 200;
 const VOTES_MAX: usize = 100;
 /// Longer texts of others are not shown.
@@ -65,6 +67,16 @@ pub(super) struct Event {
     pub(super) zone: String,
 }
 
+/// One incident, by its newest alert.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Alert {
+    pub(super) key: EventKey,
+    pub(super) updated_ms: u64,
+    pub(super) state: AlertState,
+    pub(super) severity: Severity,
+    pub(super) text: String,
+}
+
 /// A vote, or what the votes came to.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Vote {
@@ -82,6 +94,8 @@ pub(super) struct Board {
     control: String,
     pub(super) cameras: BTreeMap<String, Camera>,
     pub(super) tracks: BTreeMap<(String, u32), Track>,
+    /// The newest first, one for each incident.
+    pub(super) alerts: VecDeque<Alert>,
     /// The newest first.
     pub(super) events: VecDeque<Event>,
     pub(super) votes: VecDeque<Vote>,
@@ -95,6 +109,7 @@ impl Board {
             control: control.to_owned(),
             cameras: BTreeMap::new(),
             tracks: BTreeMap::new(),
+            alerts: VecDeque::new(),
             events: VecDeque::new(),
             votes: VecDeque::new(),
             unreadable: 0,
@@ -123,7 +138,7 @@ impl Board {
             Ok(Message::Track(track)) => self.track(&track, now, lines),
             Ok(Message::Event(event)) => self.event(&event, lines),
             Ok(Message::Consensus(vote)) => self.vote(&vote, lines),
-            Ok(Message::Alert(_)) => {}
+            Ok(Message::Alert(alert)) => self.alert(&alert, lines),
             Ok(Message::Weights(weights)) => {
                 let (camera, version) = (weights.camera_id, weights.version.0);
                 lines.push(format!("{} weights {camera} version {version}", rfc3339(weights.timestamp.0)));
@@ -147,7 +162,7 @@ impl Board {
         }
         let Some(camera) = self.camera(&id) else { return };
         let modes: Vec<String> =
-            status.modes.iter().flat_map(|modes| modes.iter()).map(|mode| mode.as_str().to_owned()).collect();
+            status.modes.iter().flat_map(|modes| modes.iter()).map(|mode| plain(mode.as_str())).collect();
         let news = camera.heard.is_none() || camera.online != online || camera.modes != modes;
         let counted = |wanted: &str| {
             let counters = status.counters.iter().flat_map(|counters| counters.iter());
@@ -159,7 +174,7 @@ impl Board {
             Some(crate::swarm::message::GroundKind::Nominal) => "nominal",
             None => "",
         };
-        status.version.as_str().clone_into(&mut camera.version);
+        camera.version = plain(status.version.as_str());
         (camera.online, camera.modes, camera.heard) = (online, modes, Some(now));
         if news {
             let word = if online { "online" } else { "offline" };
@@ -215,7 +230,7 @@ impl Board {
             state,
             severity: event.severity.number(),
             probability: event.probability.0,
-            zone: event.zone.as_ref().map(Name::as_str).unwrap_or_default().to_owned(),
+            zone: plain(event.zone.as_ref().map(Name::as_str).unwrap_or_default()),
         };
         let Event { camera, id, kind, zone, probability, .. } = &shown;
         let place = if zone.is_empty() { String::new() } else { format!(" in {zone}") };
@@ -227,6 +242,32 @@ impl Board {
         self.events.retain(|known| (&known.camera, known.id) != (camera, *id));
         self.events.push_front(shown);
         self.events.truncate(EVENTS_MAX);
+    }
+
+    fn alert(&mut self, alert: &AlertMessage, lines: &mut Vec<String>) {
+        let is_old = |known: &Alert| known.key == alert.key && known.updated_ms > alert.updated.0;
+        if self.alerts.iter().any(is_old) {
+            return;
+        }
+        let shown = Alert {
+            key: alert.key.clone(),
+            updated_ms: alert.updated.0,
+            state: alert.state,
+            severity: alert.severity,
+            text: plain(alert.text.as_str()),
+        };
+        let Alert { key, state, severity, text, .. } = &shown;
+        lines.push(format!(
+            "{} alert {}/{} {} {} {text}",
+            rfc3339(shown.updated_ms),
+            key.camera,
+            key.event_id,
+            state.as_str(),
+            severity.as_str()
+        ));
+        self.alerts.retain(|known| known.key != *key);
+        self.alerts.push_front(shown);
+        self.alerts.truncate(ALERTS_MAX);
     }
 
     fn vote(&mut self, vote: &ConsensusMessage, lines: &mut Vec<String>) {
@@ -258,7 +299,7 @@ impl Board {
         };
         let text = |key: &str| {
             let text = says.get(key).and_then(Value::as_str)?;
-            Some(text.chars().take(TEXT_CHARS_MAX).collect::<String>())
+            Some(plain(text).chars().take(TEXT_CHARS_MAX).collect::<String>())
         };
         let Some(id) = text("camera_id").filter(|id| crate::model::CameraId::parse(id).is_ok()) else {
             return;
@@ -279,6 +320,11 @@ impl Board {
     }
 }
 
+/// Returns a text from the network without control characters, which a terminal interprets.
+fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
 /// The word for a severity.
 pub(super) fn severity(number: u8) -> &'static str {
     match number {
@@ -297,6 +343,7 @@ pub(super) mod tests {
     const TRACK: &str = r#"{"camera_id":"gate","track_id":7,"global_position":{"x":1.5,"y":-2.0,"z":0.0},"velocity":{"x":0.6,"y":0.8},"class":"person","confidence":0.9,"timestamp":1795207082651,"behaviors":0,"threat_score":0.3}"#;
     const STATUS: &str = r#"{"camera_id":"gate","state":"online","version":"0.1.0","boot":1,"timestamp":1795207082651,"encodings":["json"],"modes":["link_slow"],"counters":{"link_dropped":3}}"#;
     const EVENT: &str = r#"{"camera_id":"gate","event_id":4,"event_type":1,"position":{"x":1.0,"y":1.0,"z":0.0},"track_id":7,"probability":0.81,"severity":3,"predicted_time":1795207092651,"timestamp":1795207082651,"state":"predicted","zone":"dock"}"#;
+    const ALERT: &str = r#"{"key":"gate/1/4","type":"loitering","event_type":1,"severity":3,"severity_word":"high","state":"happening","probability":0.9,"first":"2026-11-20T20:38:02.651Z","updated":"2026-11-20T20:38:05.000Z","position":{"x":1.0,"y":1.0,"z":0.0},"zone":"dock","class":"person","cameras_asked":3,"cameras_confirming":2,"text":"Loitering in zone dock:\u001b[2J 2 of 3 cameras confirm.","published_by":"yard"}"#;
     const VOTE: &str = r#"{"event_id":4,"initiating_camera":"gate","num_confirming":1,"confirming_cameras":["yard"],"aggregated_confidence":0.75,"timestamp":1795207082651,"camera_id":"yard","verdict":"confirm"}"#;
 
     pub(in crate::cli::watch) fn at(s: u64) -> Time {
@@ -311,6 +358,7 @@ pub(super) mod tests {
             ("omnisight/swarm/tracks/gate/7", TRACK),
             ("omnisight/swarm/events/gate/4", EVENT),
             ("omnisight/swarm/consensus/4", VOTE),
+            ("omnisight/swarm/alerts/gate/4", ALERT),
             ("inference/gate/control/status", r#"{"status":"running","camera_id":"gate"}"#),
             (
                 "inference/data/metrics",
@@ -333,6 +381,7 @@ pub(super) mod tests {
             "track gate/7 person at 1.5 -2.0 m",
             "event gate/4 loitering predicted high 0.81 in dock",
             "vote gate/4 yard confirms 0.75",
+            "alert gate/4 happening high Loitering in zone dock: [2J 2 of 3 cameras confirm.",
             "camera gate is running",
         ];
         assert_eq!(lines.len(), ends.len(), "{lines:?}");
@@ -341,6 +390,21 @@ pub(super) mod tests {
         }
         let camera = &board.cameras["gate"];
         assert_eq!((camera.fps, camera.inference_ms, camera.lost), (Some(9.98), Some(1.5), 3));
+    }
+
+    #[test]
+    fn the_newest_alert_of_each_incident_is_shown_and_an_older_one_does_not_replace_it() {
+        let (mut board, mut lines) = heard();
+        let states = |board: &Board| board.alerts.iter().map(|a| a.state).collect::<Vec<_>>();
+        let mut hear = |board: &mut Board, payload: &str| {
+            let topic = "omnisight/swarm/alerts/gate/4".to_owned();
+            let delivery = Delivery { topic, payload: payload.to_owned().into(), ..Delivery::default() };
+            board.hear(&delivery, at(1), &mut lines);
+        };
+        hear(&mut board, &ALERT.replace("20:38:05", "20:38:04").replace("happening", "forecast"));
+        assert_eq!(states(&board), [AlertState::Happening]);
+        hear(&mut board, &ALERT.replace("20:38:05", "20:38:09").replace("happening", "over"));
+        assert_eq!(states(&board), [AlertState::Over]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The board as a screen: cameras above, tracks on the left, events and votes on the right.
+//! The board as a screen: cameras above, tracks on the left, alerts, events and votes on the right.
 //!
 //! Draws what fits; how much does not is said in the titles. Colours only underline what the words say, so
 //! that a terminal without them shows the same.
@@ -11,6 +11,8 @@ use ratatui::widgets::{Block, Cell, Paragraph, Row, Table};
 
 use super::board::{Board, Camera, severity};
 use crate::base::{Time, rfc3339};
+use crate::model::Severity;
+use crate::swarm::message::AlertState;
 
 const FAINT: Style = Style::new().fg(Color::DarkGray);
 const GOOD: Style = Style::new().fg(Color::Green);
@@ -29,8 +31,12 @@ pub(super) fn draw(frame: &mut Frame<'_>, board: &Board, link: &str, now: Time) 
     .areas(frame.area());
     let [left, right] =
         Layout::horizontal([Constraint::Percentage(42), Constraint::Percentage(58)]).areas(below);
-    let [events, votes] =
-        Layout::vertical([Constraint::Percentage(60), Constraint::Percentage(40)]).areas(right);
+    let [alerts, events, votes] = Layout::vertical([
+        Constraint::Percentage(30),
+        Constraint::Percentage(40),
+        Constraint::Percentage(30),
+    ])
+    .areas(right);
     let online = board.cameras.values().filter(|camera| camera.online).count();
     let unreadable = match board.unreadable {
         0 => String::new(),
@@ -41,6 +47,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, board: &Board, link: &str, now: Time) 
     frame.render_widget(Paragraph::new(Line::styled(title, HEAD)), head);
     draw_cameras(frame, board, top, now);
     draw_tracks(frame, board, left);
+    draw_alerts(frame, board, alerts);
     draw_events(frame, board, events);
     draw_votes(frame, board, votes);
 }
@@ -120,6 +127,25 @@ fn draw_tracks(frame: &mut Frame<'_>, board: &Board, area: Rect) {
     table(frame, area, "tracks", &head, &[14, 8, 7, 12, 5, 6], rows);
 }
 
+fn draw_alerts(frame: &mut Frame<'_>, board: &Board, area: Rect) {
+    let rows = board.alerts.iter().map(|alert| {
+        let style = match (alert.state, alert.severity) {
+            (AlertState::Over | AlertState::Retracted, _) => FAINT,
+            (_, Severity::Critical) => BAD,
+            (_, Severity::High) => WARM,
+            _ => Style::new(),
+        };
+        Row::new([
+            clock(alert.updated_ms),
+            alert.state.as_str().to_owned(),
+            alert.severity.as_str().to_owned(),
+            alert.text.clone(),
+        ])
+        .style(style)
+    });
+    table(frame, area, "alerts", &["time", "state", "severity", "alert"], &[9, 10, 9, 20], rows);
+}
+
 fn draw_events(frame: &mut Frame<'_>, board: &Board, area: Rect) {
     let rows = board.events.iter().map(|event| {
         let style = match event.severity {
@@ -171,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn the_screen_shows_cameras_tracks_events_votes_and_health() {
+    fn the_screen_shows_cameras_tracks_alerts_events_votes_and_health() {
         let screen = screen(120, 24);
         for wanted in [
             "broker connected",
@@ -186,6 +212,8 @@ mod tests {
             "dock",
             "yard",
             "confirms",
+            "happening",
+            "Loitering in zone",
         ] {
             assert!(screen.contains(wanted), "{wanted} is not in\n{screen}");
         }

@@ -106,7 +106,7 @@ pub struct Camera {
     /// A name for people; the id when it is not set.
     #[schemars(length(min = 1, max = 64))]
     pub name: Option<String>,
-    /// The site that the camera belongs to.
+    /// The site that the camera belongs to; its alerts name it.
     #[schemars(length(min = 1, max = 64))]
     pub site: Option<String>,
 }

@@ -167,7 +167,7 @@ impl BrokerLink {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Carried {
-    /// Somebody must act now.
+    /// Alerts of the swarm and of the fleet client.
     Alerts,
     /// Events and their transitions.
     Events,

@@ -424,7 +424,7 @@ impl Fleet {
     fn transition(&mut self, transition: &Transition, now: Time, out: &mut Vec<Action>) {
         match transition {
             // What is not confirmed is nobody's vehicle yet.
-            Transition::Event(_) | Transition::SightingEnded { .. } => {}
+            Transition::Event(_) | Transition::EventOver { .. } | Transition::SightingEnded { .. } => {}
             Transition::Attribute { track, attribute: Attribute::Plate(plate), time } => {
                 self.plates.insert(*track, plate.clone());
                 if self.plates.len() > PLATES_MAX {

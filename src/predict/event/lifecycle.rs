@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Candidate, Options};
 use crate::base::{IdSource, Time};
-use crate::model::{Event, EventState, EventType, Point, RuleTrace, Severity, Zone};
+use crate::model::{Event, EventState, EventType, Point, RuleTrace, Severity, Transition, Zone};
 
 /// So long it must be likely before it is predicted, seconds: longer than a slip of the tracker.
 const PREDICT_AFTER_S: f64 = 0.3;
@@ -94,14 +94,14 @@ impl Entry {
         }
     }
 
-    /// Takes in what a rule says; gives the event if the state changes, or if what is predicted became
+    /// Takes in what a rule says; gives the transition if the state changes, or if what is predicted became
     /// graver.
     pub(super) fn propose(
         &mut self,
         candidate: Candidate,
         moment: &Moment<'_>,
         ids: &mut dyn IdSource,
-    ) -> Option<Event> {
+    ) -> Option<Transition> {
         let now = moment.now;
         let (key, occurring) = (&candidate.key, candidate.occurring);
         self.proposed = true;
@@ -140,7 +140,7 @@ impl Entry {
     }
 
     /// No rule proposed it in this frame; `in_sight`: though its tracks were all there.
-    pub(super) fn pass_over(&mut self, key: &Key, in_sight: bool, moment: &Moment<'_>) -> Option<Event> {
+    pub(super) fn pass_over(&mut self, key: &Key, in_sight: bool, moment: &Moment<'_>) -> Option<Transition> {
         self.warm_up(moment);
         if in_sight {
             self.seen = moment.now;
@@ -156,17 +156,23 @@ impl Entry {
             {
                 Some(self.retract(key, moment))
             }
-            Stage::Occurred if moment.seconds_since(self.seen) > UNSEEN_MAX_S => {
-                self.stage = Stage::Cooling { since: moment.now, occurred: true };
-                None
-            }
+            Stage::Occurred if moment.seconds_since(self.seen) > UNSEEN_MAX_S => Some(self.over(moment)),
             _ => None,
         }
     }
 
-    /// A track of it ended, or there is no room for it.
-    pub(super) fn end(&mut self, key: &Key, moment: &Moment<'_>) -> Option<Event> {
-        (self.stage == Stage::Predicted).then(|| self.retract(key, moment))
+    /// Ends the entry because one of its tracks ended or another entry takes its place.
+    pub(super) fn end(&mut self, key: &Key, moment: &Moment<'_>) -> Option<Transition> {
+        match self.stage {
+            Stage::Predicted => Some(self.retract(key, moment)),
+            Stage::Occurred => Some(self.over(moment)),
+            Stage::Open | Stage::Cooling { .. } => None,
+        }
+    }
+
+    /// Ends the entry because no frame follows. A prediction stays undecided.
+    pub(super) fn close(&mut self, moment: &Moment<'_>) -> Option<Transition> {
+        (self.stage == Stage::Occurred).then(|| self.over(moment))
     }
 
     /// Whether it can be forgotten: nothing was said, and there is nothing to say.
@@ -205,14 +211,11 @@ impl Entry {
     }
 
     /// Ends what has been quiet for long enough.
-    fn settle(&mut self, key: &Key, moment: &Moment<'_>) -> Option<Event> {
+    fn settle(&mut self, key: &Key, moment: &Moment<'_>) -> Option<Transition> {
         let quiet_s = self.quiet_since.map_or(0.0, |since| moment.seconds_since(since));
         match self.stage {
             Stage::Predicted if quiet_s >= RETRACT_AFTER_S => Some(self.retract(key, moment)),
-            Stage::Occurred if quiet_s >= OVER_AFTER_S => {
-                self.stage = Stage::Cooling { since: moment.now, occurred: true };
-                None
-            }
+            Stage::Occurred if quiet_s >= OVER_AFTER_S => Some(self.over(moment)),
             _ => None,
         }
     }
@@ -222,12 +225,17 @@ impl Entry {
         Severity::from_score(key.kind.base_severity() * self.probability)
     }
 
-    fn retract(&mut self, key: &Key, moment: &Moment<'_>) -> Event {
+    fn over(&mut self, moment: &Moment<'_>) -> Transition {
+        self.stage = Stage::Cooling { since: moment.now, occurred: true };
+        Transition::EventOver { id: self.id, time: moment.now }
+    }
+
+    fn retract(&mut self, key: &Key, moment: &Moment<'_>) -> Transition {
         let cooling = Stage::Cooling { since: moment.now, occurred: false };
         self.enter(cooling, EventState::Retracted, key, moment)
     }
 
-    fn enter(&mut self, stage: Stage, state: EventState, key: &Key, moment: &Moment<'_>) -> Event {
+    fn enter(&mut self, stage: Stage, state: EventState, key: &Key, moment: &Moment<'_>) -> Transition {
         self.stage = stage;
         self.quiet_since = None;
         if state != EventState::Retracted {
@@ -237,7 +245,7 @@ impl Entry {
             Some(index) => moment.zones.get(index),
             None => moment.zones.iter().find(|z| z.border_m.contains(self.position_m)),
         };
-        Event {
+        Transition::Event(Event {
             id: self.id,
             kind: key.kind,
             state,
@@ -249,7 +257,7 @@ impl Entry {
             time: moment.now,
             zone: zone.map(|z| z.name.clone()),
             rule: self.trace.clone(),
-        }
+        })
     }
 }
 

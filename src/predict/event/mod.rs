@@ -12,7 +12,9 @@
 //!      └── happens, confirmed ─────────────────────────────► occurred
 //! ```
 //!
-//! Each arrow to a named state is one [`Event`]; id and key stay the same along the way. A prediction is
+//! Each arrow to a named state is one [`Transition::Event`]; id and key stay the same along the way. The end of
+//! an event that occurred is a [`Transition::EventOver`]: it did not happen for 2 s, its tracks were out of sight
+//! for 60 s, a track ended, or no frame follows. A prediction is
 //! given out again, still `predicted`, with its present probability and time, whenever its severity
 //! reaches a higher class than any before: at most once per class. So what begins too doubtful to be
 //! published is published once it is likely enough. While a key
@@ -40,7 +42,7 @@ use std::collections::BTreeMap;
 use super::filter::Filter;
 use super::{Options, trajectory};
 use crate::base::{IdSource, Time};
-use crate::model::{Event, Motion, Point, RuleTrace, SceneTrack, Zone};
+use crate::model::{Motion, Point, RuleTrace, SceneTrack, Transition, Zone};
 
 use lifecycle::{Entry, Key, Moment};
 
@@ -177,7 +179,7 @@ impl Engine {
         ended: &[u32],
         now: Time,
         ids: &mut dyn IdSource,
-        out: &mut Vec<Event>,
+        out: &mut Vec<Transition>,
     ) {
         self.forecast(tracks, ended, now);
         let moment = Moment { now, options: &self.options, zones: &self.zones };
@@ -200,6 +202,15 @@ impl Engine {
         }
         self.last = Some(now);
         self.judge(now, ids, out);
+    }
+
+    /// Ends every event that occurred, because no frame follows the one of `now`. Predictions stay undecided.
+    pub fn close(&mut self, now: Time, out: &mut Vec<Transition>) {
+        let moment = Moment { now, options: &self.options, zones: &self.zones };
+        for entry in self.entries.values_mut() {
+            out.extend(entry.close(&moment));
+        }
+        self.entries.clear();
     }
 
     fn forecast(&mut self, tracks: &mut [SceneTrack], ended: &[u32], now: Time) {
@@ -241,7 +252,7 @@ impl Engine {
     }
 
     /// Leads every key one frame on.
-    fn judge(&mut self, now: Time, ids: &mut dyn IdSource, out: &mut Vec<Event>) {
+    fn judge(&mut self, now: Time, ids: &mut dyn IdSource, out: &mut Vec<Transition>) {
         let moment = Moment { now, options: &self.options, zones: &self.zones };
         for entry in self.entries.values_mut() {
             entry.proposed = false;

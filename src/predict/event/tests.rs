@@ -4,7 +4,7 @@
 //! rate fails its test. Properties over made-up scenes hold the order of states, the identity of events
 //! and the bounds; nothing here looks at the wording of messages (`tests/swarm`). Seconds, metres.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use nalgebra::{SMatrix, Vector4};
@@ -16,7 +16,8 @@ use rand_pcg::Pcg64Mcg;
 use super::*;
 use crate::base::CountingIds;
 use crate::model::{
-    BBox, Behavior, Behaviors, Class, EventState, EventType, Forecast, Polygon, Severity, Track, ZoneKind,
+    BBox, Behavior, Behaviors, Class, Event, EventState, EventType, Forecast, Polygon, Severity, Track,
+    ZoneKind,
 };
 
 const RATES_FPS: [u64; 4] = [1, 3, 10, 30];
@@ -73,9 +74,35 @@ fn play(
 fn play_all(
     fps: u64,
     seconds: u64,
-    mut scene: impl FnMut(f64) -> Vec<SceneTrack>,
+    scene: impl FnMut(f64) -> Vec<SceneTrack>,
     end: impl Fn(f64) -> Vec<u32>,
 ) -> Vec<Event> {
+    events(transitions(fps, seconds, scene, end))
+}
+
+/// The events among transitions, in order.
+fn events(all: Vec<Transition>) -> Vec<Event> {
+    all.into_iter()
+        .filter_map(|t| if let Transition::Event(event) = t { Some(event) } else { None })
+        .collect()
+}
+
+/// Id and time in seconds of every event that is over, in order.
+fn overs(all: &[Transition]) -> Vec<(u32, f64)> {
+    let over = |t: &Transition| match t {
+        Transition::EventOver { id, time } => Some((*id, time.seconds_from(at_ms(0)))),
+        _ => None,
+    };
+    all.iter().filter_map(over).collect()
+}
+
+/// The same as [`play_all`], with all transitions.
+fn transitions(
+    fps: u64,
+    seconds: u64,
+    mut scene: impl FnMut(f64) -> Vec<SceneTrack>,
+    end: impl Fn(f64) -> Vec<u32>,
+) -> Vec<Transition> {
     let mut engine = Engine::new(Options::default(), yard());
     let (mut ids, mut out) = (CountingIds::default(), Vec::new());
     for frame in 0..=seconds * fps {
@@ -415,6 +442,7 @@ fn a_thousand_tracks_stay_within_the_bounds_and_what_is_refused_is_counted() {
         engine.step(&mut tracks, &[], at_ms(frame * 300), &mut ids, &mut out);
         assert!(engine.entries.len() <= KEYS_MAX && engine.filters.len() <= FILTERS_MAX);
     }
+    let out = events(out);
     assert!(out.len() <= KEYS_MAX && !out.is_empty());
     let counters = engine.counters();
     assert!(counters.keys_refused > 0 && counters.tracks_refused == 15 * 100, "{counters:?}");
@@ -430,6 +458,7 @@ fn what_happens_finds_room_where_all_is_only_predicted() {
         tracks.extend((frame > 11).then(|| scene_track(999, p, Point::default(), 0.1, 0.1)));
         engine.step(&mut tracks, &[], at_ms(frame * 300), &mut ids, &mut out);
     }
+    let out = events(out);
     let count = |state| out.iter().filter(|e| e.state == state).count();
     assert_eq!(count(EventState::Predicted), KEYS_MAX);
     assert_eq!((count(EventState::Retracted), count(EventState::Occurred)), (1, 1));
@@ -442,6 +471,62 @@ fn the_velocity_of_the_box_is_not_needed_to_foresee_a_walk() {
         play(10, 20, |t| vec![scene_track(4, walk_x(t, 100.0).0, Point::default(), 0.3, 2.0)], nobody);
     let order: Vec<_> = events.iter().map(|e| e.state).collect();
     assert_eq!(order, [EventState::Predicted, EventState::Occurred]);
+}
+
+/// A trespasser inside the yard until `until_s`, outside afterwards, and never predicted.
+fn inside_until(until_s: f64) -> impl Fn(f64) -> Vec<SceneTrack> {
+    move |t| {
+        let x = if t < until_s { 25.0 } else { 5.0 };
+        vec![scene_track(4, Point::new(x, 0.0), Point::default(), 0.1, 0.1)]
+    }
+}
+
+#[test]
+fn an_event_that_occurred_is_over_once_when_it_has_not_happened_for_two_seconds() {
+    for fps in RATES_FPS {
+        let all = transitions(fps, 30, inside_until(10.0), nobody);
+        let [(1, over_s)] = overs(&all)[..] else { panic!("{fps} frames/s: {all:#?}") };
+        assert!((12.0..=14.0).contains(&over_s), "{fps} frames/s: over after {over_s} s");
+        assert_eq!(events(all).len(), 1, "and that is all of it");
+    }
+}
+
+#[test]
+fn an_event_that_occurred_is_over_with_its_track() {
+    for fps in RATES_FPS {
+        let scene = |t: f64| if t < 8.0 { inside_until(10.0)(t) } else { vec![] };
+        let all = transitions(fps, 30, scene, |t| if (8.0..9.0).contains(&t) { vec![4] } else { vec![] });
+        assert_eq!(overs(&all), [(1, 8.0)], "{fps} frames/s");
+    }
+}
+
+#[test]
+fn an_event_whose_tracks_are_out_of_sight_is_over_after_a_minute() {
+    for fps in RATES_FPS {
+        let scene = |t: f64| if t < 8.0 { inside_until(10.0)(t) } else { vec![] };
+        let all = transitions(fps, 90, scene, nobody);
+        let [(1, over_s)] = overs(&all)[..] else { panic!("{fps} frames/s: {all:#?}") };
+        assert!((67.0..=69.0).contains(&over_s), "{fps} frames/s: over after {over_s} s");
+    }
+}
+
+#[test]
+fn with_the_last_frame_what_happens_is_over_and_what_is_predicted_stays_undecided() {
+    let mut engine = Engine::new(Options::default(), yard());
+    let (mut ids, mut out) = (CountingIds::default(), Vec::new());
+    for frame in 0..45_u32 {
+        let t = f64::from(frame) / 3.0;
+        let mut tracks = inside_until(100.0)(t);
+        let (p, v) = walk_x(t, 100.0);
+        tracks.push(scene_track(5, Point::new(p.x, 5.0), v, 0.1, 0.1));
+        engine.step(&mut tracks, &[], at_ms(u64::from(frame) * 1000 / 3), &mut ids, &mut out);
+    }
+    let states: Vec<_> = events(std::mem::take(&mut out)).iter().map(|e| (e.id, e.state)).collect();
+    assert!(states.contains(&(1, EventState::Occurred)) && states.contains(&(2, EventState::Predicted)));
+    engine.close(at_ms(15_000), &mut out);
+    assert_eq!(out, [Transition::EventOver { id: 1, time: at_ms(15_000) }]);
+    engine.close(at_ms(15_000), &mut out);
+    assert_eq!(out.len(), 1, "and only once");
 }
 
 #[derive(Debug, Clone)]
@@ -464,6 +549,7 @@ proptest! {
         let options = Options::default();
         let mut engine = Engine::new(options, yard());
         let (mut ids, mut out, mut ms) = (CountingIds::default(), Vec::new(), 0);
+        let mut occurring = HashSet::new();
         // By key: the last event; by key and state: when it was entered last.
         let mut last: HashMap<(EventType, Vec<u32>, Option<String>), Event> = HashMap::new();
         for step in script {
@@ -481,7 +567,10 @@ proptest! {
             tracks.retain(|t| !ended.contains(&t.track.id));
             out.clear();
             engine.step(&mut tracks, &ended, at_ms(ms), &mut ids, &mut out);
-            for event in out.drain(..) {
+            for (id, _) in overs(&out) {
+                prop_assert!(occurring.remove(&id), "{id} was over, and did not happen");
+            }
+            for event in events(std::mem::take(&mut out)) {
                 prop_assert!((0.0..=1.0).contains(&event.probability) && event.position_m.is_finite());
                 prop_assert!(event.severity >= Severity::Low);
                 let zone = event.zone.clone().filter(|_| event.kind == EventType::Trespassing);
@@ -505,10 +594,19 @@ proptest! {
                     }
                     _ => prop_assert!(same.is_some_and(|b| b.state == EventState::Predicted)),
                 }
+                if event.state == EventState::Occurred {
+                    prop_assert!(occurring.insert(event.id));
+                }
                 last.insert(key, event);
             }
             last.retain(|key, _| !key.1.iter().any(|id| ended.contains(id)));
         }
+        // With their last track every event ends, each once.
+        out.clear();
+        engine.step(&mut [], &[1, 2, 3, 4, 5], at_ms(ms + 1), &mut ids, &mut out);
+        let over: HashSet<u32> = overs(&out).into_iter().map(|(id, _)| id).collect();
+        prop_assert_eq!(over.len(), overs(&out).len());
+        prop_assert_eq!(over, occurring);
     }
 
     #[test]
@@ -533,7 +631,7 @@ proptest! {
                 prop_assert!(p.position_m.is_finite() && p.cov_m2.iter().all(|c| c.is_finite()));
             }
         }
-        for e in &out {
+        for e in &events(out) {
             prop_assert!((0.0..=1.0).contains(&e.probability) && e.position_m.is_finite());
             prop_assert!(e.rule.measured.iter().all(|(_, v)| v.is_finite()), "{e:?}");
         }

@@ -27,7 +27,7 @@ use super::message::TrackMessage;
 use super::neighbours::{self, Neighbours};
 use super::open::Opened;
 use super::participants::{self, Participants};
-use super::peers::{self, PeerChange, PeerState, Peers};
+use super::peers::{self, Arrival, PeerChange, PeerState, Peers};
 use super::presence;
 use super::publish::{self, Publisher, event_message};
 use super::surroundings::Surroundings;
@@ -129,6 +129,8 @@ pub struct Identity {
     pub boot_ms: u64,
     /// The program's version.
     pub version: String,
+    /// The site's name, for alerts; none when none is configured.
+    pub site: Option<String>,
     /// Its ground.
     pub ground: Ground,
 }
@@ -335,6 +337,10 @@ impl Engine {
                     }
                 }
             }
+            // Receivers get the end with the incident's alert.
+            Input::Transition(Transition::EventOver { id, .. }) => {
+                self.consult(consensus::Input::Over { event_id: *id }, now, out);
+            }
             Input::Transition(Transition::TrackEnded { last, .. }) => {
                 if self.publisher.end(last.track.id) {
                     match last.sighting() {
@@ -376,7 +382,8 @@ impl Engine {
                 self.app_counters.extend_from_slice(counters);
             }
             Input::Tick => {
-                self.peers.sweep(now, &mut self.changes);
+                let Self { peers, counters, changes, .. } = self;
+                peers.sweep(&mut Arrival { now, counters, changes });
                 self.subscribe(out);
                 self.fusion.step(epoch_ms(now));
                 self.compare_cameras(now, out);
@@ -539,7 +546,8 @@ impl Engine {
                     let topic = self.options.prefix.event(&self.identity.camera, event.event_id.0);
                     self.send(&*event, topic, event.severity.number(), now, out);
                 }
-                consensus::Action::Alert(incident) => {
+                consensus::Action::Alert(mut incident) => {
+                    incident.site.clone_from(&self.identity.site);
                     let alert = alert::message(&incident, &self.identity.camera);
                     let topic = self.options.prefix.alert(&alert.key.camera, alert.key.event_id);
                     self.send(&alert, topic, alert.severity.number(), now, out);
