@@ -213,10 +213,13 @@ impl Peer {
         self.status.as_ref().map(|s| s.boot.0)
     }
 
-    fn forget_tracks(&mut self) {
+    /// Begins the camera's tracks and numbers anew; returns the messages that the old numbers miss.
+    fn forget_tracks(&mut self) -> u64 {
+        let missing = self.sequence.close();
         self.tracks.clear();
         self.sequence = Sequence::default();
         self.newest_ms = 0;
+        missing
     }
 }
 
@@ -354,13 +357,15 @@ impl Peers {
         let peer = self.heard(&camera, on);
         let restarted = peer.boot_ms().is_some_and(|boot_ms| boot_ms != m.boot.0);
         let was = peer.state;
+        let mut missing = 0;
         if restarted {
-            peer.forget_tracks();
+            missing += peer.forget_tracks();
         }
         let change = match m.state {
             Presence::Offline => {
                 peer.state = PeerState::Offline;
                 peer.tracks.clear();
+                missing += peer.sequence.close();
                 (was == PeerState::Online).then_some(PeerChange::Lost(Lost::Offline))
             }
             Presence::Online => {
@@ -383,6 +388,7 @@ impl Peers {
                 *status = Some(Box::new(without_counters(m)));
             }
         }
+        on.counters.missing += missing;
         on.changes.extend(change.map(|change| (camera, change)));
     }
 
@@ -393,7 +399,7 @@ impl Peers {
             match peer.sequence.take(seq.0) {
                 Verdict::New { missing } => on.counters.missing += missing.min(MISSING_MAX),
                 _ if m.timestamp.0 > peer.newest_ms.saturating_add(RESTART_MS) => {
-                    peer.forget_tracks();
+                    on.counters.missing += peer.forget_tracks();
                     peer.sequence.take(seq.0);
                 }
                 Verdict::Late => {
@@ -467,7 +473,7 @@ impl Peers {
     }
 
     /// Lets go of what has become too old.
-    pub(super) fn sweep(&mut self, now: Time, out: &mut Changes) {
+    pub(super) fn sweep(&mut self, now: Time, counters: &mut Counters, out: &mut Changes) {
         let Options { stale_after, track_keep, event_keep, .. } = self.options;
         for (camera, peer) in &mut self.by_name {
             peer.tracks.retain(|_, t| now.since(t.heard) < track_keep);
@@ -475,8 +481,16 @@ impl Peers {
             if peer.state == PeerState::Online && now.since(peer.heard) >= stale_after {
                 peer.state = PeerState::Silent;
                 peer.tracks.clear();
+                counters.missing += peer.sequence.close();
                 out.push((camera.clone(), PeerChange::Lost(Lost::Silent)));
             }
+        }
+    }
+
+    /// Removes a camera and all that it sent, as if it had never been heard.
+    pub(super) fn forget(&mut self, camera: &CameraId) {
+        if self.by_name.remove(camera).is_some() {
+            self.names = Names::of(self.by_name.keys());
         }
     }
 
@@ -484,9 +498,10 @@ impl Peers {
     fn heard(&mut self, camera: &CameraId, on: &mut Arrival<'_>) -> &mut Peer {
         if self.by_name.len() >= self.options.peers_max.max(1) && !self.by_name.contains_key(camera) {
             let stalest = self.by_name.iter().min_by_key(|(_, p)| (p.state, p.heard)).map(|(c, _)| c.clone());
-            if let Some((gone, peer)) = stalest.and_then(|c| self.by_name.remove_entry(&c)) {
+            if let Some((gone, mut peer)) = stalest.and_then(|c| self.by_name.remove_entry(&c)) {
                 self.names = Names::of(self.by_name.keys());
                 on.counters.evicted_peers += 1;
+                on.counters.missing += peer.sequence.close();
                 on.counters.evicted_tracks += peer.tracks.len() as u64;
                 on.counters.evicted_events += peer.events.len() as u64;
                 if peer.state == PeerState::Online {

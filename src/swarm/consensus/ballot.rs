@@ -104,6 +104,12 @@ impl Ballot {
         self.firsthand.iter().chain(told).map(|(camera, word)| (camera, *word))
     }
 
+    /// Removes the words of a camera; whether there were any.
+    pub(super) fn forget(&mut self, camera: &CameraId) -> bool {
+        let firsthand = self.firsthand.remove(camera).is_some();
+        self.told.remove(camera).is_some() || firsthand
+    }
+
     /// How many words there are.
     pub fn len(&self) -> usize {
         self.firsthand.len() + self.told.len()

@@ -540,6 +540,23 @@ impl Consensus {
             }
         }
     }
+
+    /// Forgets the claims and votes of a camera: they were not signed, and its key is known now.
+    pub fn forget_camera(&mut self, camera: &CameraId) {
+        let Self { cases, places, orphans, .. } = self;
+        cases.retain(|id, case| {
+            let stays = id.0 != *camera;
+            if !stays {
+                places.remove(id, case.claim.latest.place());
+            }
+            case.is_new |= case.claim.ballot.forget(camera);
+            stays
+        });
+        orphans.retain(|id, orphan| {
+            orphan.ballot.forget(camera);
+            id.0 != *camera
+        });
+    }
 }
 
 /// What the sender of a vote says itself; nothing if that is not told, or stands in its event already.

@@ -30,7 +30,8 @@ use super::presence;
 use super::publish::{self, Publisher, event_message};
 use super::surroundings::Surroundings;
 use super::topic::{Family, Prefix};
-use super::trust::signature::{PublicKey, Signer};
+use super::trust::pins::PinnedKey;
+use super::trust::signature::Signer;
 use super::trust::{self, Trust};
 use super::wire::MILLIS_MAX;
 use crate::base::Time;
@@ -268,7 +269,7 @@ impl Engine {
     }
 
     /// Signs from now on, if there is a key, and believes the keys of other cameras that were seen before.
-    pub fn remember(&mut self, signer: Option<Signer>, pins: BTreeMap<CameraId, PublicKey>) {
+    pub fn remember(&mut self, signer: Option<Signer>, pins: BTreeMap<CameraId, PinnedKey>) {
         self.trust.remember(signer, pins);
     }
 
@@ -348,7 +349,8 @@ impl Engine {
                 self.app_counters.extend_from_slice(counters);
             }
             Input::Tick => {
-                self.peers.sweep(now, &mut self.changes);
+                self.peers.sweep(now, &mut self.counters, &mut self.changes);
+                self.trust.sweep(now);
                 self.subscribe(out);
                 self.fusion.step(epoch_ms(now));
                 self.compare_views(now);
@@ -486,9 +488,25 @@ impl Engine {
         match change {
             trust::Change::Muted => self.fusion.mute(&camera, true),
             trust::Change::Heard => self.fusion.mute(&camera, false),
-            trust::Change::Pinned(_) | trust::Change::Rotated(_) => {}
+            trust::Change::Pinned(_) => self.forget(&camera),
+            trust::Change::Rotated(_) | trust::Change::Proven(_) => {}
         }
         out.push(Action::Trust { camera, change });
+    }
+
+    /// Forgets all that was learned in a camera's name: it was not signed, so that anyone may have sent it.
+    fn forget(&mut self, camera: &CameraId) {
+        self.peers.forget(camera);
+        self.trust.forget(camera);
+        self.fusion.forget(camera);
+        self.consensus.forget_camera(camera);
+    }
+
+    /// Notes that other cameras corroborated the tracks or votes of a camera, so that no newcomer evicts its key.
+    pub fn prove(&mut self, camera: &CameraId, out: &mut Vec<Action>) {
+        if let Some(change) = self.trust.prove(camera) {
+            self.note_trust(camera.clone(), change, out);
+        }
     }
 
     /// What a large site changes about whom we listen to.
