@@ -165,7 +165,9 @@ impl Neighbour {
             })
             .collect();
         sign(self.signer.as_ref(), &mut envelopes);
-        envelopes.into_iter().for_each(|envelope| self.sender.send(envelope));
+        for envelope in envelopes {
+            self.sender.send(envelope);
+        }
     }
 }
 

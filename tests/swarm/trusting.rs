@@ -295,11 +295,13 @@ fn a_camera_that_floods_is_muted_within_two_seconds() {
 fn the_tracks_of_a_scene_are_signed_together_and_one_verification_serves_them_all() {
     let (mut a, mut b) = (signing_all("a", signer("a", 0, None)), believing("b", all_families()));
     give(&mut b, &birth(&mut a, 0), 10);
-    let scenes: Vec<_> = [100, 200].map(|ms| tracks(&mut a, "a", 5, ms)).into_iter().collect();
+    let scenes = [100, 200].map(|ms| tracks(&mut a, "a", 5, ms));
     assert!(scenes.iter().flatten().all(|track| track.user_properties[0].1.starts_with("2 ")));
     // The messages of both scenes arrive interleaved.
     for i in 0..5 {
-        scenes.iter().for_each(|scene| drop(give(&mut b, &scene[i], 210)));
+        for scene in &scenes {
+            give(&mut b, &scene[i], 210);
+        }
     }
     let counters = b.trust().counters();
     assert_eq!((counters.verified, counters.batches, b.peers().tracks().count()), (11, 2, 5));

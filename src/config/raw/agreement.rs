@@ -29,7 +29,6 @@ impl Default for Consensus {
 /// Whom this camera believes, and how it shows who it is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Trust {
     /// Sign events, votes, weights and presence with a key of this camera, which is made at the first start.
     /// Needs MQTT 5.

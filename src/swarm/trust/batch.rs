@@ -137,10 +137,14 @@ fn node(left: &Node, right: &Node) -> Node {
 
 fn hash(parts: &[&[u8]]) -> Node {
     let mut context = Context::new(&SHA256);
-    parts.iter().for_each(|part| context.update(part));
+    for part in parts {
+        context.update(part);
+    }
     let digest = context.finish();
     let mut node = [0; NODE_BYTES];
-    node.iter_mut().zip(digest.as_ref()).for_each(|(to, byte)| *to = *byte);
+    for (to, byte) in node.iter_mut().zip(digest.as_ref()) {
+        *to = *byte;
+    }
     node
 }
 
