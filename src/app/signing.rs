@@ -3,7 +3,7 @@
 //! `signing-key` is made at the first start that wants it (PKCS#8, readable by its owner alone), and replaced
 //! by a new one at a start when it is older than the configuration allows; the one before stays beside it as
 //! `signing-key.previous`, so that it can sign for its successor. `known-keys.json` holds the keys that were
-//! pinned, one a camera: whoever has replaced a camera's disk or key takes its line out. A key that can't be
+//! pinned, one a camera, with ` unproven` behind the key of a camera that no other camera has corroborated: whoever has replaced a camera's disk or key takes its line out. A key that can't be
 //! made or read, or that others could read, leaves the camera without signatures, which is a named mode and
 //! not an end.
 
@@ -18,11 +18,14 @@ use ring::signature::Ed25519KeyPair;
 use crate::base::{Readers, Time, replace_file};
 use crate::config::Signing;
 use crate::model::CameraId;
+use crate::swarm::trust::pins::PinnedKey;
 use crate::swarm::trust::signature::{KeyError, PublicKey, Signer};
 
 const KEY_FILE: &str = "signing-key";
 const PREVIOUS_FILE: &str = "signing-key.previous";
 const KNOWN_FILE: &str = "known-keys.json";
+/// Stands behind a key that is not proven. A file of an earlier version has none: its keys are proven.
+const UNPROVEN: &str = " unproven";
 /// A larger file is none of ours: thousands of keys of 51 bytes and as many ids of 63.
 const KNOWN_BYTES_MAX: u64 = 1 << 20;
 
@@ -64,7 +67,7 @@ impl Keys {
 
     /// The keys of other cameras that were pinned before. A file that can't be read counts as none and is
     /// logged; it is not replaced until another key is pinned.
-    pub(super) fn known(&self) -> BTreeMap<CameraId, PublicKey> {
+    pub(super) fn known(&self) -> BTreeMap<CameraId, PinnedKey> {
         let path = self.folder.join(KNOWN_FILE);
         let read = fs::metadata(&path).and_then(|file| {
             if file.len() > KNOWN_BYTES_MAX {
@@ -84,15 +87,18 @@ impl Keys {
                 BTreeMap::new()
             }
         };
-        let read =
-            |(camera, key): (String, String)| Some((CameraId::parse(&camera).ok()?, PublicKey::parse(&key)?));
+        let read = |(camera, line): (String, String)| {
+            let (text, proven) = line.strip_suffix(UNPROVEN).map_or((&*line, true), |text| (text, false));
+            Some((CameraId::parse(&camera).ok()?, PinnedKey { key: PublicKey::parse(text)?, proven }))
+        };
         lines.into_iter().filter_map(read).collect()
     }
 
     /// Keeps the keys of other cameras; blocks.
-    pub(super) fn keep(folder: &Path, known: &BTreeMap<CameraId, PublicKey>) {
+    pub(super) fn keep(folder: &Path, known: &BTreeMap<CameraId, PinnedKey>) {
+        let line = |pin: &PinnedKey| format!("{}{}", pin.key, if pin.proven { "" } else { UNPROVEN });
         let lines: BTreeMap<&str, String> =
-            known.iter().map(|(camera, key)| (camera.as_str(), key.to_string())).collect();
+            known.iter().map(|(camera, pin)| (camera.as_str(), line(pin))).collect();
         let path = folder.join(KNOWN_FILE);
         let written = serde_json::to_vec_pretty(&lines)
             .map_err(io::Error::other)
@@ -212,9 +218,15 @@ mod tests {
         let signing = Signing { enabled: true, rotate_after: None };
         let keys = Keys::open(folder.path(), &camera(), signing, NOW);
         assert!(keys.known().is_empty());
-        let known = BTreeMap::from([(camera(), announced(&keys).key)]);
+        let pinned = |proven| PinnedKey { key: announced(&keys).key, proven };
+        let known =
+            BTreeMap::from([(camera(), pinned(true)), (CameraId::parse("yard").unwrap(), pinned(false))]);
         Keys::keep(folder.path(), &known);
         assert_eq!(keys.known(), known);
+        // An earlier version wrote the keys alone.
+        let line = format!(r#"{{"gate":"{}"}}"#, announced(&keys).key);
+        fs::write(folder.path().join(KNOWN_FILE), line).unwrap();
+        assert_eq!(keys.known(), BTreeMap::from([(camera(), pinned(true))]));
         fs::write(folder.path().join(KNOWN_FILE), b"{").unwrap();
         assert!(keys.known().is_empty());
     }

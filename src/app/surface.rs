@@ -189,7 +189,9 @@ impl Surface {
                 Action::Participant { camera, change } => log_participant(&self.camera, &camera, change),
                 Action::Trust { camera, change } => {
                     tracing::warn!(camera = %self.camera, peer = %camera, ?change, "trust");
-                    self.pins_changed |= matches!(change, Change::Pinned(_) | Change::Rotated(_));
+                    let is_kept =
+                        matches!(change, Change::Pinned(_) | Change::Rotated(_) | Change::Proven(_));
+                    self.pins_changed |= is_kept;
                 }
                 Action::Refused(error) => {
                     tracing::debug!(camera = %self.camera, %error, "message refused");
@@ -317,7 +319,7 @@ impl Surface {
     /// Keeps the keys that were pinned since the last time, without waiting for the disk.
     fn keep_pins(&mut self) {
         if let Some(swarm) = self.swarm.as_ref().filter(|_| self.pins_changed) {
-            let (folder, pins) = (self.keys.folder().to_owned(), swarm.engine.trust().pins().clone());
+            let (folder, pins) = (self.keys.folder().to_owned(), swarm.engine.trust().pins());
             tokio::task::spawn_blocking(move || Keys::keep(&folder, &pins));
             self.pins_changed = false;
         }

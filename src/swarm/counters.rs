@@ -22,7 +22,8 @@ pub struct Counters {
     pub duplicates: u64,
     /// Messages older than what they would have replaced.
     pub reordered: u64,
-    /// Track messages that others sent and that never came, or came too late, by their `seq`.
+    /// Track messages of other cameras that did not arrive, by their `seq`: each counts once, when its number
+    /// leaves the reorder window unseen or its camera's stream ends.
     pub missing: u64,
     /// Events that were older on arrival than events are kept.
     pub stale_events: u64,

@@ -236,10 +236,13 @@ impl Peer {
         ended
     }
 
-    fn forget_tracks(&mut self) {
+    /// Begins the camera's tracks and numbers anew; returns the messages that the old numbers miss.
+    fn forget_tracks(&mut self) -> u64 {
+        let missing = self.sequence.close();
         self.tracks.clear();
         self.sequence = Sequence::default();
         self.newest_ms = 0;
+        missing
     }
 }
 
@@ -377,9 +380,9 @@ impl Peers {
         let peer = self.heard(&camera, on);
         let restarted = peer.boot_ms().is_some_and(|boot_ms| boot_ms != m.boot.0);
         let was = peer.state;
-        let mut ended = 0;
+        let (mut ended, mut missing) = (0, 0);
         if restarted {
-            peer.forget_tracks();
+            missing += peer.forget_tracks();
             ended += peer.end_events(|boot_ms, _| boot_ms != m.boot.0);
         }
         let change = match m.state {
@@ -387,6 +390,7 @@ impl Peers {
                 peer.state = PeerState::Offline;
                 peer.tracks.clear();
                 ended += peer.end_events(|_, _| true);
+                missing += peer.sequence.close();
                 (was == PeerState::Online).then_some(PeerChange::Lost(Lost::Offline))
             }
             Presence::Online => {
@@ -410,6 +414,7 @@ impl Peers {
             }
         }
         on.counters.orphaned_events += ended;
+        on.counters.missing += missing;
         on.changes.extend(change.map(|change| (camera, change)));
     }
 
@@ -420,7 +425,7 @@ impl Peers {
             match peer.sequence.take(seq.0) {
                 Verdict::New { missing } => on.counters.missing += missing.min(MISSING_MAX),
                 _ if m.timestamp.0 > peer.newest_ms.saturating_add(RESTART_MS) => {
-                    peer.forget_tracks();
+                    on.counters.missing += peer.forget_tracks();
                     peer.sequence.take(seq.0);
                 }
                 Verdict::Late => {
@@ -510,6 +515,7 @@ impl Peers {
             if peer.state == PeerState::Online && now.since(peer.heard) >= stale_after {
                 peer.state = PeerState::Silent;
                 peer.tracks.clear();
+                on.counters.missing += peer.sequence.close();
                 on.changes.push((camera.clone(), PeerChange::Lost(Lost::Silent)));
             }
             if peer.state != PeerState::Online {
@@ -519,13 +525,21 @@ impl Peers {
         }
     }
 
+    /// Removes a camera and all that it sent, as if it had never been heard.
+    pub(super) fn forget(&mut self, camera: &CameraId) {
+        if self.by_name.remove(camera).is_some() {
+            self.names = Names::of(self.by_name.keys());
+        }
+    }
+
     /// The camera, heard just now, with room made for it if it is new.
     fn heard(&mut self, camera: &CameraId, on: &mut Arrival<'_>) -> &mut Peer {
         if self.by_name.len() >= self.options.peers_max.max(1) && !self.by_name.contains_key(camera) {
             let stalest = self.by_name.iter().min_by_key(|(_, p)| (p.state, p.heard)).map(|(c, _)| c.clone());
-            if let Some((gone, peer)) = stalest.and_then(|c| self.by_name.remove_entry(&c)) {
+            if let Some((gone, mut peer)) = stalest.and_then(|c| self.by_name.remove_entry(&c)) {
                 self.names = Names::of(self.by_name.keys());
                 on.counters.evicted_peers += 1;
+                on.counters.missing += peer.sequence.close();
                 on.counters.evicted_tracks += peer.tracks.len() as u64;
                 on.counters.evicted_events += peer.events.len() as u64;
                 if peer.state == PeerState::Online {

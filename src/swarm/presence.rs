@@ -117,8 +117,15 @@ fn trust_counters(told: &Told<'_>) -> impl Iterator<Item = (String, u64)> {
     let counters = told.trust.counters();
     let impossible = Fault::ALL.into_iter().zip(counters.impossible);
     let muted = told.trust.muted().take(NAMED_MAX).map(|camera| (format!("trust_muted_{camera}"), 1));
-    [("trust_verified".to_owned(), counters.verified), ("trust_unverified".to_owned(), counters.unverified)]
+    let counted = [
+        ("trust_verified", counters.verified),
+        ("trust_unverified", counters.unverified),
+        ("trust_batches", counters.batches),
+        ("trust_pins_evicted", counters.evicted_pins),
+    ];
+    counted
         .into_iter()
+        .map(|(name, n)| (name.to_owned(), n))
         .chain(impossible.map(|(fault, n)| (format!("trust_impossible_{}", fault.as_str()), n)))
         .chain(muted)
 }

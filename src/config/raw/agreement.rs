@@ -29,14 +29,14 @@ impl Default for Consensus {
 /// Whom this camera believes, and how it shows who it is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Trust {
     /// Sign events, votes, weights and presence with a key of this camera, which is made at the first start.
     /// Needs MQTT 5.
     pub sign: bool,
-    /// Sign tracks too, and take only signed ones of cameras that sign. The same for all cameras of a site.
-    pub sign_tracks: bool,
-    /// Believe nobody who does not sign.
+    /// Sign tracks too, and accept only signed tracks of cameras that sign. Not set: as `sign`, and always with
+    /// `require`. The same for all cameras of a site.
+    pub sign_tracks: Option<bool>,
+    /// Accept only signed messages, of all families.
     pub require: bool,
     /// Believe the first key that a camera introduces itself with; else only those in `keys`.
     pub pin_first: bool,
@@ -65,7 +65,7 @@ impl Default for Trust {
     fn default() -> Self {
         Self {
             sign: false,
-            sign_tracks: false,
+            sign_tracks: None,
             require: false,
             pin_first: true,
             rotate_days: 0,

@@ -55,6 +55,20 @@ fn tells(content: &str, expected: &str) {
 }
 
 #[test]
+fn tracks_are_signed_where_messages_are_and_can_not_be_left_out_where_signatures_are_required() {
+    let signs_tracks = |keys: &str| {
+        let config = load_text(&with(&format!("[trust]\n{keys}\n")), &[]).unwrap().config;
+        config.swarm.unwrap().trust.tracks
+    };
+    assert!(!signs_tracks("") && signs_tracks("sign = true") && signs_tracks("require = true"));
+    assert!(!signs_tracks("sign = true\nsign_tracks = false") && signs_tracks("sign_tracks = true"));
+    tells(
+        &with("[trust]\nsign = true\nrequire = true\nsign_tracks = false\n"),
+        "8:15: trust.sign_tracks: found false: trust.require = true accepts only signed tracks; remove sign_tracks or set it to true",
+    );
+}
+
+#[test]
 fn what_is_missing_is_named_even_when_the_section_is() {
     let kinds = "\"synthetic\", \"command\", \"video\" or \"replay\"";
     let id = "camera.id: missing; allowed: a text with 1 to 63 characters";

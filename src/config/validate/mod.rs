@@ -437,8 +437,13 @@ impl Validator<'_> {
 
     fn trust(&mut self, raw: &raw::Trust) -> Checked<(swarm::trust::Options, Signing)> {
         let keys: Vec<_> = raw.keys.iter().enumerate().map(|(i, known)| self.trusted_key(i, known)).collect();
+        if raw.require && raw.sign_tracks == Some(false) {
+            let reason =
+                "trust.require = true accepts only signed tracks; remove sign_tracks or set it to true";
+            return self.refuse("trust.sign_tracks", "false", reason);
+        }
         let options = swarm::trust::Options {
-            tracks: raw.sign_tracks,
+            tracks: raw.sign_tracks.unwrap_or(raw.sign || raw.require),
             require: raw.require,
             pin_first: raw.pin_first,
             keys: keys.into_iter().collect::<Checked<_>>()?,

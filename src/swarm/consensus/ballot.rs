@@ -96,11 +96,10 @@ impl Ballot {
         join(&mut self.told, camera, word, VOTERS_MAX)
     }
 
-    /// Removes every word of a camera.
-    pub(super) fn forget(&mut self, camera: &CameraId) {
-        for words in [&mut self.firsthand, &mut self.told, &mut self.strangers] {
-            words.remove(camera);
-        }
+    /// Removes every word of a camera; returns whether there was any.
+    pub(super) fn forget(&mut self, camera: &CameraId) -> bool {
+        let all = [&mut self.firsthand, &mut self.told, &mut self.strangers];
+        all.into_iter().fold(false, |any, words| words.remove(camera).is_some() || any)
     }
 
     /// Takes in all of another ballot on the same event.

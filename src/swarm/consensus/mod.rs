@@ -707,11 +707,13 @@ impl Consensus {
             if !stays {
                 places.remove(id, case.claim.latest.place());
             }
-            case.claim.ballots.iter_mut().for_each(|ballot| ballot.forget(camera));
+            for ballot in &mut case.claim.ballots {
+                case.is_new |= ballot.forget(camera);
+            }
             stays
         });
         self.orphans.retain(|id, orphan| {
-            orphan.ballots.iter_mut().for_each(|ballot| ballot.forget(camera));
+            orphan.ballots.iter_mut().for_each(|ballot| _ = ballot.forget(camera));
             id.0 != *camera
         });
     }

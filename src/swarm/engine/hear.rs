@@ -3,12 +3,14 @@
 use super::{Action, Engine, fuse, is_due, watch};
 use crate::base::Time;
 use crate::model::{CameraId, Delivery};
+use crate::swarm::bounded::{List, Map};
 use crate::swarm::codec::DecodeError;
 use crate::swarm::consensus;
-use crate::swarm::message::Message;
+use crate::swarm::message::{ConsensusMessage, Message};
 use crate::swarm::open;
 use crate::swarm::peers::Arrival;
 use crate::swarm::topic::Family;
+use crate::swarm::trust::Trust;
 
 impl Engine {
     /// Counts a message that was refused.
@@ -152,7 +154,8 @@ impl Engine {
                 if let Some(camera) = &m.camera_id {
                     peers.sign_of_life(camera, on);
                 }
-                self.consult(consensus::Input::Vote(m), now, out);
+                let own_words = own_words(m, trust);
+                self.consult(consensus::Input::Vote(own_words.as_ref().unwrap_or(m)), now, out);
             }
             Message::Alert(m)
                 if !neighbours.may_concern(m.position.point())
@@ -166,4 +169,21 @@ impl Engine {
             }
         }
     }
+}
+
+/// The message without the votes that it reports of cameras that sign: only they can sign their votes. None where it
+/// reports no such vote.
+fn own_words(m: &ConsensusMessage, trust: &Trust) -> Option<ConsensusMessage> {
+    let counts = |camera: &CameraId| Some(camera) == m.camera_id.as_ref() || !trust.is_pinned(camera);
+    let votes = || m.votes.iter().flat_map(|votes| votes.iter());
+    if m.confirming_cameras.iter().all(counts) && votes().all(|(camera, _)| counts(camera)) {
+        return None;
+    }
+    let confirming = m.confirming_cameras.iter().filter(|camera| counts(camera)).cloned();
+    let left = votes().filter(|(camera, _)| counts(camera)).map(|(camera, vote)| (camera.clone(), *vote));
+    Some(ConsensusMessage {
+        confirming_cameras: List::cut(confirming),
+        votes: m.votes.as_ref().map(|_| Map::cut(left)),
+        ..m.clone()
+    })
 }

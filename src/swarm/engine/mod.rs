@@ -32,7 +32,8 @@ use super::presence;
 use super::publish::{self, Publisher, event_message};
 use super::surroundings::Surroundings;
 use super::topic::{Family, Prefix};
-use super::trust::signature::{PublicKey, Signer};
+use super::trust::pins::PinnedKey;
+use super::trust::signature::Signer;
 use super::trust::{self, Trust};
 use super::wire::MILLIS_MAX;
 use crate::base::Time;
@@ -296,7 +297,7 @@ impl Engine {
     }
 
     /// Signs from now on, if there is a key, and believes the keys of other cameras that were seen before.
-    pub fn remember(&mut self, signer: Option<Signer>, pins: BTreeMap<CameraId, PublicKey>) {
+    pub fn remember(&mut self, signer: Option<Signer>, pins: BTreeMap<CameraId, PinnedKey>) {
         self.trust.remember(signer, pins);
     }
 
@@ -384,6 +385,7 @@ impl Engine {
             Input::Tick => {
                 let Self { peers, counters, changes, .. } = self;
                 peers.sweep(&mut Arrival { now, counters, changes });
+                self.trust.sweep(now);
                 self.subscribe(out);
                 self.fusion.step(epoch_ms(now));
                 self.compare_cameras(now, out);
@@ -515,7 +517,7 @@ impl Engine {
             // Tracks at places where nothing is would only pull others along.
             participants::Change::Contradicted => self.fusion.mute(&camera, true),
             participants::Change::Counts => {
-                // MERGE: self.trust.prove(&camera);
+                self.prove(&camera, out);
                 if !self.trust.is_muted(&camera) {
                     self.fusion.mute(&camera, false);
                 }
@@ -591,9 +593,26 @@ impl Engine {
         match change {
             trust::Change::Muted => self.fusion.mute(&camera, true),
             trust::Change::Heard => self.fusion.mute(&camera, false),
-            trust::Change::Pinned(_) | trust::Change::Rotated(_) => {}
+            trust::Change::Pinned(_) => self.forget(&camera),
+            trust::Change::Rotated(_) | trust::Change::Proven(_) => {}
         }
         out.push(Action::Trust { camera, change });
+    }
+
+    /// Forgets all that was learned in a camera's name: it was not signed, so that anyone may have sent it.
+    fn forget(&mut self, camera: &CameraId) {
+        self.peers.forget(camera);
+        self.trust.forget(camera);
+        self.fusion.forget(camera);
+        self.consensus.forget_camera(camera);
+        self.participants.forget(camera);
+    }
+
+    /// Notes that the tracks of a camera agree with what is seen, so that no newcomer evicts its key.
+    pub fn prove(&mut self, camera: &CameraId, out: &mut Vec<Action>) {
+        if let Some(change) = self.trust.prove(camera) {
+            self.note_trust(camera.clone(), change, out);
+        }
     }
 
     /// What a large site changes about whom we listen to.

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{Action, Engine, epoch_ms, fuse, is_due};
 use crate::base::Time;
-use crate::model::{ContentType, Envelope, Scene, SceneTrack, Sighting};
+use crate::model::{ContentType, Envelope, MessageClass, Scene, SceneTrack, Sighting};
 use crate::swarm::codec::{self, Encode, EncodeError};
 use crate::swarm::encodings::Encoding;
 use crate::swarm::message::TrackMessage;
@@ -51,9 +51,20 @@ impl Engine {
             }
         }
         self.fusion.step(epoch_ms(now));
+        let first = out.len();
         for (message, priority) in words {
             self.send_track(message, priority, now, out);
         }
+        self.sign_tracks(out.get_mut(first..).unwrap_or_default(), now);
+    }
+
+    /// Signs the tracks among these actions together.
+    fn sign_tracks(&self, actions: &mut [Action], now: Time) {
+        let tracks = actions.iter_mut().filter_map(|action| match action {
+            Action::Send(envelope) if envelope.class == MessageClass::Track => Some(envelope),
+            _ => None,
+        });
+        self.trust.sign_tracks(tracks, now);
     }
 
     /// Publishes the last word of a track.
@@ -66,9 +77,12 @@ impl Engine {
         out: &mut Vec<Action>,
     ) {
         let message = track_message(&self.identity.camera, last, seen, time);
+        let first = out.len();
         self.send_track(TrackMessage { ended: true, ..message }, seen.map_or(0, priority), now, out);
+        self.sign_tracks(out.get_mut(first..).unwrap_or_default(), now);
     }
 
+    /// Publishes a track; its scene is signed as a whole.
     fn send_track(&mut self, mut message: TrackMessage, priority: u8, now: Time, out: &mut Vec<Action>) {
         let (camera, track_id) = (&self.identity.camera, message.track_id.0);
         message.seq = Some(Count(self.seq + 1));
@@ -97,7 +111,7 @@ impl Engine {
         self.send(&message, topic, 0, now, out);
     }
 
-    /// Encodes and gives out a message; whether it leaves.
+    /// Encodes, signs and gives out a message; whether it leaves. Tracks are signed later, by the scene.
     pub(super) fn send<M: Encode>(
         &mut self,
         message: &M,
@@ -111,7 +125,9 @@ impl Engine {
                 self.counters.sent[M::FAMILY as usize] += 1;
                 let mut envelope = envelope(M::FAMILY, topic, &self.buffer, priority);
                 envelope.content_type = content_type;
-                self.sign(M::FAMILY, &mut envelope, now);
+                if M::FAMILY != Family::Track {
+                    self.sign(M::FAMILY, &mut envelope, now);
+                }
                 out.push(Action::Send(envelope));
                 true
             }

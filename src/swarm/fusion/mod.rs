@@ -351,13 +351,26 @@ impl Fusion {
         let (index, anew) = self.roster.hear(camera, now_ms)?;
         if anew {
             // The number was another's: nothing of that one may be taken for this one's.
-            self.inbox.retain(|(_, camera), _| *camera != index);
-            self.scans.retain(|(_, camera), _| *camera != index);
-            self.placed.retain(|(camera, _), _| *camera != index);
-            self.base.forget(index);
-            self.moments.iter_mut().for_each(|(_, table)| table.forget(index));
+            self.clear(index);
         }
         Some(index)
+    }
+
+    /// Forgets what another camera reported and how it was judged. A person that it alone reported stays until the
+    /// usual time without a report is over.
+    pub fn forget(&mut self, camera: &CameraId) {
+        if let Some(index) = self.roster.find(camera).filter(|index| !Roster::is_own(*index)) {
+            self.roster.forget(index);
+            self.clear(index);
+        }
+    }
+
+    fn clear(&mut self, index: u16) {
+        self.inbox.retain(|(_, camera), _| *camera != index);
+        self.scans.retain(|(_, camera), _| *camera != index);
+        self.placed.retain(|(camera, _), _| *camera != index);
+        self.base.forget(index);
+        self.moments.iter_mut().for_each(|(_, table)| table.forget(index));
     }
 
     /// Works in what was taken. What is older than the window becomes final; our own clock has a say in

@@ -132,6 +132,12 @@ impl Roster {
         camera
     }
 
+    /// Forgets all of a camera but its name and number.
+    pub(super) fn forget(&mut self, camera: u16) {
+        let known = &mut self.members[usize::from(camera)];
+        *known = member(&known.name, known.heard_ms);
+    }
+
     pub(super) fn set_footprint(&mut self, camera: u16, footprint: Option<&Polygon>) {
         let known = &mut self.members[usize::from(camera)].footprint;
         if known.as_ref() != footprint {

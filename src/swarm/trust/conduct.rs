@@ -4,13 +4,15 @@
 //! be, or whose claims the others deny again and again, is muted: heard, judged, and left out of fusion and
 //! votes, until it has behaved for a while. (Whose reports could be, but nobody else bears out, is muted by
 //! [`fusion`](crate::swarm::fusion).) Limits leave room for honest errors: the covariance that is claimed
-//! with a position counts for it, up to a bound.
+//! with a position counts for it, up to a bound. Rates, speeds and jumps are judged by the times inside the
+//! reports: a backlog that arrives in one burst is no lie ([`rate`](super::rate)).
 //!
 //! At most [`CAMERAS_MAX`] cameras and [`TRACKS_MAX`] tracks of each; the one not heard for longest goes.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::rate::Rate;
 use crate::base::Time;
 use crate::base::portable::exp;
 use crate::model::{CameraId, Class, Point, Polygon};
@@ -26,8 +28,6 @@ const OTHER_MPS_MAX: f64 = 60.0;
 const SLACK_M: f64 = 3.0;
 /// Errors that are claimed excuse at most this, metres.
 const EXCUSE_MAX_M: f64 = 5.0;
-/// Reports of one camera in a second: twice 50 tracks at 10 Hz.
-const REPORTS_PER_S_MAX: u32 = 1_000;
 /// How much one report moves the part that can't be.
 const GAIN: f64 = 0.02;
 /// Muted above this part, heard again below the other, and not before [`MUTED_MIN`] has passed.
@@ -74,8 +74,8 @@ struct Record {
     /// Where each track was last, and when by its camera's clock.
     tracks: BTreeMap<u32, (u64, Point)>,
     heard: Time,
-    /// Reports in the second that began then.
-    second: (Time, u32),
+    /// How much it reports.
+    rate: Rate,
     /// The part of its reports that can't be; the older ones fade.
     impossible: f64,
     /// Claims of it that the others denied, fading, and when that was reckoned.
@@ -113,6 +113,11 @@ impl Conduct {
         record.weigh(now);
     }
 
+    /// Forgets all that a camera did.
+    pub(super) fn forget(&mut self, camera: &CameraId) {
+        self.cameras.remove(camera);
+    }
+
     /// Since when a camera is muted.
     pub(super) fn muted(&self, camera: &CameraId) -> Option<Time> {
         self.cameras.get(camera)?.muted
@@ -134,7 +139,7 @@ impl Conduct {
         let record = self.cameras.entry(camera.clone()).or_insert_with(|| Record {
             tracks: BTreeMap::new(),
             heard: now,
-            second: (now, 0),
+            rate: Rate::new(now),
             impossible: 0.0,
             denied: (0.0, now),
             muted: None,
@@ -146,9 +151,7 @@ impl Conduct {
 
 impl Record {
     fn fault(&mut self, m: &TrackMessage, footprint: Option<&Polygon>, now: Time) -> Option<Fault> {
-        let (since, count) = self.second;
-        self.second = if now.since(since) >= Duration::from_secs(1) { (now, 1) } else { (since, count + 1) };
-        if self.second.1 > REPORTS_PER_S_MAX {
+        if self.rate.exceeds(m.timestamp.0, now) {
             return Some(Fault::Rate);
         }
         let at = Point::new(m.global_position.x.0, m.global_position.y.0);
@@ -241,7 +244,27 @@ mod tests {
         assert_eq!(judge(&report(2, 5.0, 14.0, 300), 300), Some(Fault::Speed));
         assert_eq!(judge(&report(3, 30.0, 1.0, 400), 400), Some(Fault::Footprint));
         let flood = (0..2_000).filter_map(|n| judge(&report(4, 5.0, 0.0, 5_000), 5_000 + n / 3));
-        assert!(flood.into_iter().all(|fault| fault == Fault::Rate));
+        assert_eq!(flood.collect::<Vec<_>>(), [Fault::Rate; 1_000]);
+    }
+
+    /// When a camera is muted, milliseconds: it reports for 20 s; `times` give capture and arrival of each report.
+    fn muted_ms(times: impl Iterator<Item = (u64, u64)>) -> Option<u64> {
+        let (mut conduct, camera) = (Conduct::default(), CameraId::parse("a").unwrap());
+        let mut muted = times.filter_map(|(captured_ms, arrived_ms)| {
+            conduct.judge(&report(1 + captured_ms as u32 % 50, 5.0, 1.0, captured_ms), None, at(arrived_ms));
+            conduct.muted(&camera).map(|_| arrived_ms)
+        });
+        muted.next()
+    }
+
+    #[test]
+    fn the_backlog_after_a_second_and_a_half_of_silence_does_not_mute_and_a_flood_does_within_two_seconds() {
+        let backlog = (0..10_000).map(|n| n * 2).map(|ms| (ms, if ms < 5_000 { ms } else { ms.max(6_500) }));
+        assert_eq!(muted_ms(backlog), None);
+        let flood = (0..60_000).map(|n| (n / 3, n / 3));
+        assert!(muted_ms(flood).is_some_and(|ms| ms < 2_000));
+        let spread = (0..60_000).map(|n| (n * 7_919 % 60_000, n / 3));
+        assert!(muted_ms(spread).is_some_and(|ms| ms < 10_000), "times that are spread over a minute");
     }
 
     #[test]

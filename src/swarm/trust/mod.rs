@@ -5,8 +5,9 @@
 //! - A camera that signs introduces its key in its presence. The first key that is seen stays (it is
 //!   *pinned*), unless the configuration names the right one; another one is only taken when the key before
 //!   it has signed for it. From then on nothing that is not signed with it is taken in that camera's name.
-//! - Tracks are the bulk of the traffic and are signed only on demand ([`Options::tracks`]); events, votes,
-//!   weights and presence always are.
+//! - Events, votes, weights and presence are signed one by one, the tracks of a scene together ([`batch`]), so
+//!   that all families can be signed and verified. Without [`Options::tracks`] tracks are neither signed nor
+//!   verified: then an unsigned track counts in the name of a camera that signs.
 //! - A signature names its time. Tracks older than [`TRACK_AGE_MAX`], everything else older than
 //!   [`AGE_MAX`], and presence older than the last one are a replay. Within that time a copy changes nothing:
 //!   events and votes are joined as sets, tracks are numbered. A retained presence may be old.
@@ -14,16 +15,24 @@
 //! Whether signed or not, what a camera reports is checked against what can be, and who says too much that
 //! can't be, or claims what all others deny, is muted for a while.
 //!
-//! Pure. At most [`PINS_MAX`] keys; when there are so many, a new camera is not introduced, so that nobody
-//! pushes out a key that is known. Not here: making and storing keys (`app`).
+//! An unsigned message or one of a foreign key in the name of a camera that signs is refused before any other part
+//! takes it in. What was learned in that name before its key was pinned is forgotten by the engine
+//! ([`Change::Pinned`]).
+//!
+//! Pure. The table of keys is bounded, and a flood of newcomers evicts only its own ([`pins`]). Not here: making and
+//! storing keys (`app`).
 
+mod batch;
 pub mod conduct;
+pub mod pins;
+mod rate;
 pub mod signature;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use conduct::{Conduct, Fault};
+use pins::{PinnedKey, Pins};
 use signature::{Announcement, PROPERTY, PublicKey, Signature, Signer};
 
 use super::codec::Reason;
@@ -31,12 +40,8 @@ use super::message::{Message, Presence, TrackMessage};
 use super::open::sender;
 use super::topic::Family;
 use crate::base::Time;
-use crate::model::{CameraId, Delivery, Polygon};
+use crate::model::{CameraId, Delivery, Envelope, Polygon};
 
-/// Keys that are remembered.
-pub const PINS_MAX: usize = 4_096;
-/// A camera whose key is younger is new: nothing but agreement with what is seen speaks for it.
-const PIN_NEW: Duration = Duration::from_hours(1);
 /// How old a signed track may be.
 pub const TRACK_AGE_MAX: Duration = Duration::from_secs(10);
 /// How old anything else that is signed may be: as long as others keep an event.
@@ -47,7 +52,7 @@ pub const AHEAD_MAX: Duration = Duration::from_mins(1);
 /// Whom to believe.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
-    /// Sign tracks too, and believe only signed ones of who signs.
+    /// Sign tracks too, and accept only signed tracks of cameras that sign. `require` implies it.
     pub tracks: bool,
     /// Believe nobody who does not sign.
     pub require: bool,
@@ -75,6 +80,8 @@ pub enum Change {
     Pinned(PublicKey),
     /// A camera has another key, for which the one before has signed.
     Rotated(PublicKey),
+    /// Other cameras corroborated the camera of this key.
+    Proven(PublicKey),
     /// Nothing it says counts for a while.
     Muted,
     /// What it says counts again.
@@ -88,6 +95,10 @@ pub struct Counters {
     pub verified: u64,
     /// Signed messages of cameras whose key is not known yet.
     pub unverified: u64,
+    /// Signatures of batches that were verified; the other messages of a batch need none.
+    pub batches: u64,
+    /// Keys of other cameras that made room for newer ones, or expired.
+    pub evicted_pins: u64,
     /// Reports that can't be, by fault.
     pub impossible: [u64; Fault::ALL.len()],
 }
@@ -107,11 +118,7 @@ pub(super) struct Judgement {
 #[derive(Debug, Clone)]
 pub struct Trust {
     options: Options,
-    pins: BTreeMap<CameraId, PublicKey>,
-    /// When each camera's last presence was signed, milliseconds since the epoch.
-    present_ms: BTreeMap<CameraId, u64>,
-    /// When each key was pinned; none for those that were known at the start.
-    pinned_at: BTreeMap<CameraId, Time>,
+    pins: Pins,
     signer: Option<Signer>,
     conduct: Conduct,
     counters: Counters,
@@ -120,31 +127,49 @@ pub struct Trust {
 impl Trust {
     pub(super) fn new(options: Options) -> Self {
         Self {
-            pins: options.keys.clone(),
+            pins: Pins::new(&options.keys),
             options,
-            present_ms: BTreeMap::new(),
-            pinned_at: BTreeMap::new(),
             signer: None,
             conduct: Conduct::default(),
             counters: Counters::default(),
         }
     }
 
-    /// Signs from now on, and believes the keys that were pinned before; those of the options stand.
-    pub(super) fn remember(&mut self, signer: Option<Signer>, pins: BTreeMap<CameraId, PublicKey>) {
+    /// Signs from now on, and accepts the keys that were stored before; those of the options stand.
+    pub(super) fn remember(&mut self, signer: Option<Signer>, pins: BTreeMap<CameraId, PinnedKey>) {
         self.signer = signer;
-        self.pins = pins.into_iter().take(PINS_MAX).collect();
-        self.pins.extend(self.options.keys.clone());
+        self.pins = Pins::new(&self.options.keys);
+        self.pins.restore(pins);
     }
 
-    /// The keys that are believed.
-    pub fn pins(&self) -> &BTreeMap<CameraId, PublicKey> {
-        &self.pins
+    /// The keys of other cameras, as they are to be stored.
+    pub fn pins(&self) -> BTreeMap<CameraId, PinnedKey> {
+        self.pins.stored()
+    }
+
+    /// Whether a camera's key is known: nothing that it did not sign counts in its name.
+    pub fn is_pinned(&self, camera: &CameraId) -> bool {
+        self.pins.get(camera).is_some()
+    }
+
+    /// Marks the key of a camera as proven, since other cameras corroborated its tracks or votes; what changes.
+    pub(super) fn prove(&mut self, camera: &CameraId) -> Option<Change> {
+        self.pins.prove(camera).map(Change::Proven)
+    }
+
+    /// Lets keys expire; wanted about once a second.
+    pub(super) fn sweep(&mut self, now: Time) {
+        self.pins.sweep(now);
+    }
+
+    /// Forgets how a camera behaved so far.
+    pub(super) fn forget(&mut self, camera: &CameraId) {
+        self.conduct.forget(camera);
     }
 
     /// What was counted.
     pub fn counters(&self) -> Counters {
-        self.counters
+        Counters { evicted_pins: self.pins.evicted, ..self.counters }
     }
 
     /// Whether nothing that a camera says counts, by its conduct.
@@ -174,8 +199,20 @@ impl Trust {
         Some((PROPERTY.to_owned(), signer.sign(topic, now.epoch_ms, payload)))
     }
 
+    /// Signs the tracks of a scene together, if tracks are signed.
+    pub(super) fn sign_tracks<'a>(&self, tracks: impl Iterator<Item = &'a mut Envelope>, now: Time) {
+        let Some(signer) = self.signer.as_ref().filter(|_| self.is_signed(Family::Track)) else { return };
+        let mut tracks: Vec<_> = tracks.collect();
+        let messages: Vec<(&str, &[u8])> =
+            tracks.iter().map(|track| (&*track.topic, &*track.payload)).collect();
+        let values = signer.sign_all(now.epoch_ms, &messages);
+        for (track, value) in tracks.iter_mut().zip(values) {
+            track.user_properties.push((PROPERTY.to_owned(), value));
+        }
+    }
+
     fn is_signed(&self, family: Family) -> bool {
-        family != Family::Track || self.options.tracks
+        family != Family::Track || self.options.tracks || self.options.require
     }
 
     /// Whether a message comes from who it says, and is not an old one.
@@ -206,23 +243,51 @@ impl Trust {
             self.counters.unverified += 1;
             return Ok(None);
         };
-        if !key.verifies(&signature, &delivery.topic, &delivery.payload) {
-            return Err((Reason::BadSignature, "is of another key or message"));
-        }
-        self.check_time(camera, message, family, signature, delivery.retained, now)?;
+        self.check_signature(camera, key, &signature, delivery)?;
+        self.check_time(camera, message, family, &signature, delivery.retained, now)?;
         self.counters.verified += 1;
-        if let Some(change) = change {
-            self.pins.insert(camera.clone(), key);
-            if matches!(change, Change::Pinned(_)) {
-                self.pinned_at.insert(camera.clone(), now);
-            }
+        if change.is_some() {
+            self.pins.pin(camera, key, now);
+        }
+        self.pins.heard(camera, now);
+        if is_news(message)
+            && let Some(pin) = self.pins.get_mut(camera)
+        {
+            pin.presence_ms = signature.at_ms;
         }
         Ok(change.map(|change| (camera.clone(), change)))
     }
 
+    /// Whether a message was signed with a key. The signature of a batch is verified once.
+    fn check_signature(
+        &mut self,
+        camera: &CameraId,
+        key: PublicKey,
+        signature: &Signature,
+        delivery: &Delivery,
+    ) -> Result<(), Refusal> {
+        const WRONG: Refusal = (Reason::BadSignature, "is of another key or message");
+        let Some(root) = signature.root(&delivery.topic, &delivery.payload) else {
+            let is_right = key.verifies(signature, &delivery.topic, &delivery.payload);
+            return if is_right { Ok(()) } else { Err(WRONG) };
+        };
+        let pin = self.pins.get_mut(camera).filter(|pin| pin.key == key);
+        if pin.as_ref().is_some_and(|pin| pin.knows(&root)) {
+            return Ok(());
+        }
+        if !key.verifies_root(signature, &root) {
+            return Err(WRONG);
+        }
+        self.counters.batches += 1;
+        if let Some(pin) = pin {
+            pin.keep(root);
+        }
+        Ok(())
+    }
+
     /// The key that a message must be signed with, and what changes if it is.
     fn key(&self, camera: &CameraId, message: &Message, signed: bool) -> Result<Known, Refusal> {
-        let pinned = self.pins.get(camera).copied();
+        let pinned = self.pins.get(camera).map(|pin| pin.key);
         let Message::Status(status) = message else { return Ok((pinned, None)) };
         let Some(text) = status.public_key.as_ref().filter(|_| signed) else { return Ok((pinned, None)) };
         let told =
@@ -233,19 +298,17 @@ impl Trust {
                 Ok((Some(told.key), Some(Change::Rotated(told.key))))
             }
             Some(_) => Err((Reason::ForeignKey, "another key than before, which has not signed for it")),
-            None if self.options.pin_first && self.pins.len() < PINS_MAX => {
-                Ok((Some(told.key), Some(Change::Pinned(told.key))))
-            }
+            None if self.options.pin_first => Ok((Some(told.key), Some(Change::Pinned(told.key)))),
             None => Ok((None, None)),
         }
     }
 
     fn check_time(
-        &mut self,
+        &self,
         camera: &CameraId,
         message: &Message,
         family: Family,
-        signature: Signature,
+        signature: &Signature,
         retained: bool,
         now: Time,
     ) -> Result<(), Refusal> {
@@ -258,29 +321,21 @@ impl Trust {
         {
             return Err((Reason::Replayed, "is signed long ago"));
         }
-        // A will is signed when the camera connects: it is older than what it ends, and is judged by its boot.
-        if family == Family::Status && !is_goodbye(message) {
-            let last_ms = self.present_ms.get(camera).copied().unwrap_or(0);
-            if signature.at_ms < last_ms {
-                return Err((Reason::Replayed, "is older than the last"));
-            }
-            if self.present_ms.len() >= PINS_MAX && !self.present_ms.contains_key(camera) {
-                self.present_ms.pop_first();
-            }
-            self.present_ms.insert(camera.clone(), signature.at_ms);
+        if is_news(message) && self.pins.get(camera).is_some_and(|pin| signature.at_ms < pin.presence_ms) {
+            return Err((Reason::Replayed, "is older than the last"));
         }
         Ok(())
     }
 
     /// Whether the configuration names a camera's key.
     pub(super) fn is_named(&self, camera: &CameraId) -> bool {
-        self.options.keys.contains_key(camera)
+        self.pins.is_configured(camera)
     }
 
     /// Whether signatures are required and a camera's key was pinned a short while ago: any client can introduce
     /// itself with a key of its own.
     pub(super) fn is_new(&self, camera: &CameraId, now: Time) -> bool {
-        self.options.require && self.pinned_at.get(camera).is_some_and(|at| now.since(*at) < PIN_NEW)
+        self.options.require && self.pins.is_new(camera, now)
     }
 
     /// Judges a camera's report.
@@ -306,6 +361,12 @@ fn changed(before: bool, after: bool) -> Option<Change> {
         (true, false) => Some(Change::Heard),
         _ => None,
     }
+}
+
+/// Whether it is a presence that has to be newer than the last. A will is not: it is signed when the camera connects,
+/// and is judged by its boot.
+fn is_news(message: &Message) -> bool {
+    matches!(message, Message::Status(status) if status.state == Presence::Online)
 }
 
 fn is_goodbye(message: &Message) -> bool {

@@ -9,8 +9,15 @@
 //! implementation to keep up to date, and it cross-builds. Signing is deterministic, so this is still pure;
 //! only making a key needs randomness, and that happens elsewhere.
 //!
+//! A message on its own is signed itself (version 1). The tracks of one scene are signed together (version 2):
+//! the signature is that of the root of a tree over them, and each carries its place and its path ([`batch`]).
+//! Both versions are read.
+//!
 //! ```text
 //! property   omnisight-signature: 1 MILLISECONDS BASE64(64 bytes)
+//!            omnisight-signature: 2 MILLISECONDS BASE64(64 bytes) INDEX COUNT BASE64(path, 16 bytes per node)
+//! signed     1: "omnisight swarm message 1" 0x00 topic 0x00 milliseconds payload
+//!            2: "omnisight swarm batch 2" 0x00 milliseconds (u64) count (u32, both big-endian) root
 //! key        ed25519:BASE64(32 bytes)
 //! rotated    ed25519:NEW ed25519:OLD BASE64(signature of the new key by the old one)
 //! ```
@@ -22,14 +29,19 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 
+use super::batch::{self, BATCH_MAX, DEPTH_MAX, NODE_BYTES, Node, Path, Tree};
 use crate::base::ErrorKind;
 use crate::model::CameraId;
 
 /// The name of the user property.
 pub const PROPERTY: &str = "omnisight-signature";
-/// What every signed text begins with: of a message, and of a key by its predecessor.
+/// What every signed text begins with: of a message, of a batch, and of a key by its predecessor.
 const MESSAGE: &[u8] = b"omnisight swarm message 1\0";
+const BATCH: &[u8] = b"omnisight swarm batch 2\0";
 const ROTATION: &[u8] = b"omnisight swarm key 1\0";
+
+/// Bytes of the longest property value that is read: version 2 with the deepest path and 20 digits of time.
+const VALUE_BYTES_MAX: usize = 2 + 21 + 87 + 5 + 5 + (DEPTH_MAX * NODE_BYTES).div_ceil(3) * 4;
 
 /// A camera's public key.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -41,6 +53,16 @@ pub struct Signature {
     /// When the message was signed.
     pub at_ms: u64,
     bytes: [u8; 64],
+    /// The place of the message in its batch; none of a message that is signed itself.
+    path: Option<Path>,
+}
+
+/// A batch as its signature names it: a message with the same belongs to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Root {
+    at_ms: u64,
+    count: u32,
+    node: Node,
 }
 
 /// A key as a camera announces it, with the word of the key before it.
@@ -101,6 +123,31 @@ impl Signer {
         let signature = self.pair.sign(&signed_text(topic, at_ms, payload));
         format!("1 {at_ms} {}", STANDARD_NO_PAD.encode(signature))
     }
+
+    /// The values of the user properties of messages (topic and payload of each) that are signed together now,
+    /// in their order.
+    pub fn sign_all(&self, at_ms: u64, messages: &[(&str, &[u8])]) -> Vec<String> {
+        messages.chunks(BATCH_MAX).flat_map(|batch| self.sign_batch(at_ms, batch)).collect()
+    }
+
+    fn sign_batch(&self, at_ms: u64, messages: &[(&str, &[u8])]) -> Vec<String> {
+        if let [(topic, payload)] = messages {
+            return vec![self.sign(topic, at_ms, payload)];
+        }
+        let leaves = messages.iter().map(|(topic, payload)| batch::leaf(topic, at_ms, payload)).collect();
+        let tree = Tree::new(leaves);
+        let (Some(node), Ok(count)) = (tree.root(), u32::try_from(messages.len())) else { return Vec::new() };
+        let signature = self.pair.sign(&Root { at_ms, count, node }.signed_text());
+        let begin = format!("2 {at_ms} {}", STANDARD_NO_PAD.encode(signature));
+        let value = |i| format!("{begin} {i} {count} {}", STANDARD_NO_PAD.encode(tree.path(i)));
+        (0..messages.len()).map(value).collect()
+    }
+}
+
+impl Root {
+    fn signed_text(&self) -> Vec<u8> {
+        [BATCH, &self.at_ms.to_be_bytes(), &self.count.to_be_bytes(), &self.node].concat()
+    }
 }
 
 impl fmt::Debug for Signer {
@@ -117,7 +164,16 @@ impl PublicKey {
 
     /// Whether the owner of this key signed the message.
     pub fn verifies(&self, signature: &Signature, topic: &str, payload: &[u8]) -> bool {
-        self.has_signed(&signed_text(topic, signature.at_ms, payload), &signature.bytes)
+        let text = match signature.root(topic, payload) {
+            Some(root) => root.signed_text(),
+            None => signed_text(topic, signature.at_ms, payload),
+        };
+        self.has_signed(&text, &signature.bytes)
+    }
+
+    /// Whether the owner of this key signed the batch with this root.
+    pub(super) fn verifies_root(&self, signature: &Signature, root: &Root) -> bool {
+        self.has_signed(&root.signed_text(), &signature.bytes)
     }
 
     fn has_signed(&self, text: &[u8], signature: &[u8]) -> bool {
@@ -128,12 +184,27 @@ impl PublicKey {
 impl Signature {
     /// Reads the value of the user property.
     pub fn parse(text: &str) -> Option<Self> {
-        let mut parts = text.split(' ');
-        let (version, at_ms, bytes) = (parts.next()?, parts.next()?, parts.next()?);
-        if version != "1" || parts.next().is_some() {
+        if text.len() > VALUE_BYTES_MAX {
             return None;
         }
-        Some(Self { at_ms: at_ms.parse().ok()?, bytes: decoded(bytes)? })
+        let mut parts = text.split(' ');
+        let (version, at_ms, bytes) = (parts.next()?, parts.next()?, parts.next()?);
+        let path = match (version, parts.next(), parts.next(), parts.next(), parts.next()) {
+            ("1", None, ..) => None,
+            ("2", Some(index), Some(count), Some(nodes), None) => {
+                let nodes = STANDARD_NO_PAD.decode(nodes).ok()?;
+                Some(Path::new(index.parse().ok()?, count.parse().ok()?, &nodes)?)
+            }
+            _ => return None,
+        };
+        Some(Self { at_ms: at_ms.parse().ok()?, bytes: decoded(bytes)?, path })
+    }
+
+    /// The batch that a message with this signature belongs to; none of a message that is signed itself.
+    pub(super) fn root(&self, topic: &str, payload: &[u8]) -> Option<Root> {
+        let path = self.path.as_ref()?;
+        let node = path.root(batch::leaf(topic, self.at_ms, payload));
+        Some(Root { at_ms: self.at_ms, count: path.count(), node })
     }
 }
 
@@ -197,5 +268,89 @@ impl fmt::Display for Announcement {
             Some((key, word)) => write!(f, " {key} {}", STANDARD_NO_PAD.encode(word)),
             None => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use ring::rand::SystemRandom;
+
+    use super::*;
+
+    fn signer() -> (Signer, PublicKey) {
+        let pkcs8 = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
+        let signer = Signer::new(&CameraId::parse("a").unwrap(), pkcs8.as_ref(), None).unwrap();
+        let key = signer.announcement.key;
+        (signer, key)
+    }
+
+    fn messages() -> impl Strategy<Value = Vec<(String, Vec<u8>)>> {
+        let message = ("[a-z]{1,8}/[a-z0-9]{1,4}", proptest::collection::vec(any::<u8>(), 0..40));
+        proptest::collection::vec(message, 1..70)
+    }
+
+    fn borrowed(messages: &[(String, Vec<u8>)]) -> Vec<(&str, &[u8])> {
+        messages.iter().map(|(topic, payload)| (topic.as_str(), payload.as_slice())).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        #[test]
+        fn messages_that_are_signed_together_verify_each_by_itself(
+            messages in messages(), at_ms in any::<u64>(),
+        ) {
+            let (signer, key) = signer();
+            let values = signer.sign_all(at_ms, &borrowed(&messages));
+            prop_assert_eq!(values.len(), messages.len());
+            for (value, (topic, payload)) in values.iter().zip(&messages) {
+                prop_assert!(value.len() <= VALUE_BYTES_MAX);
+                let signature = Signature::parse(value).unwrap();
+                prop_assert_eq!(signature.at_ms, at_ms);
+                prop_assert!(key.verifies(&signature, topic, payload));
+            }
+        }
+
+        #[test]
+        fn one_flipped_bit_of_a_batch_message_or_of_its_property_is_rejected(
+            messages in messages(), at_ms in 0..1_u64 << 42, which in any::<prop::sample::Index>(),
+            at in any::<prop::sample::Index>(), bit in 0..7_u32, part in 0..3_u8,
+        ) {
+            let (signer, key) = signer();
+            let i = which.index(messages.len());
+            let mut value = signer.sign_all(at_ms, &borrowed(&messages)).swap_remove(i).into_bytes();
+            let (topic, payload) = messages[i].clone();
+            let (mut topic, mut payload) = (topic.into_bytes(), payload);
+            let bytes = match part {
+                0 => &mut value,
+                1 => &mut topic,
+                _ => &mut payload,
+            };
+            prop_assume!(!bytes.is_empty());
+            let at = at.index(bytes.len());
+            bytes[at] ^= 1 << bit;
+            let value = String::from_utf8(value).unwrap();
+            let topic = String::from_utf8(topic).unwrap();
+            let accepted = Signature::parse(&value).is_some_and(|s| key.verifies(&s, &topic, &payload));
+            prop_assert!(!accepted, "{}", value);
+        }
+
+        #[test]
+        fn no_text_in_the_place_of_a_property_makes_the_reader_fail(
+            text in "[12] [0-9]{1,22} [A-Za-z0-9+/]{0,90} [0-9]{0,12} [0-9]{0,12} [A-Za-z0-9+/]{0,300}",
+        ) {
+            let (_, key) = signer();
+            prop_assert!(!Signature::parse(&text).is_some_and(|s| key.verifies(&s, "t", b"p")));
+        }
+    }
+
+    #[test]
+    fn a_message_on_its_own_is_signed_as_version_1_and_several_as_version_2() {
+        let (signer, _) = signer();
+        let one: (&str, &[u8]) = ("t", b"p");
+        assert_eq!(signer.sign_all(5, &[one]), [signer.sign("t", 5, b"p")]);
+        assert!(signer.sign_all(5, &[one, one]).iter().all(|value| value.starts_with("2 5 ")));
+        assert!(signer.sign_all(5, &[]).is_empty());
     }
 }
