@@ -110,8 +110,12 @@ impl Consensus {
         let Some(case) = self.cases.get_mut(&id) else { return };
         let Some(known) = &mut case.alert else { return };
         if record.publisher != *site.own() {
+            if is_there(&record.publisher) {
+                known.due = None;
+                return;
+            }
             let due = *known.due.get_or_insert(now);
-            let Some(turn) = turn.filter(|_| !is_there(&record.publisher)) else { return };
+            let Some(turn) = turn else { return };
             if now.since(due) < TAKEOVER * (turn + 1) {
                 return;
             }
