@@ -22,9 +22,9 @@ use crate::{attack_time, run, tally};
 
 /// Alarms may differ from the baseline by this part ...
 const WITHIN: f64 = 0.1;
-/// ... and by this number: two honest sites differ by as much in a short run, since the frames of their cameras fall
-/// at different times.
-pub(crate) const NOISE: f64 = 2.0;
+/// ... and in a short run by this number: two honest sites had 19 and 16 alarms in 60 s, 30 and 33 in 120 s, 36 and 33 in
+/// 150 s (`two_honest_sites_have_the_same_alarms`), since the frames of their cameras fall at different times.
+const NOISE: f64 = 4.0;
 /// The strangers are there for this long before anything is measured.
 pub(crate) const SETTLE_S: f64 = 6.0;
 /// A camera repeats its presence.
