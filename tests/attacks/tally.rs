@@ -2,10 +2,12 @@
 //!
 //! An outcome on the wire is an event in the state `confirmed`; one in `retracted` or `expired` that names the
 //! `claims` it joins; or a consensus message with an `outcome`. An event `retracted` or `expired` without `claims` may
-//! be a claim that its camera withdrew before there was an outcome; where a build never names claims, as the older one,
-//! it counts as outcome.
+//! be a claim that its camera withdrew before there was an outcome: it need not be logged, but if it is, then by all.
+//! Where a build never names claims, as the older one, it counts as outcome.
 
 use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::json;
 
 use crate::site::CAMERAS;
 use crate::table::Row;
@@ -46,15 +48,28 @@ pub(crate) fn logged(log: &str) -> Vec<Logged> {
     log.lines().filter_map(line).collect()
 }
 
-/// The outcomes on the wire: time, key and state of each message.
-pub(crate) fn outcomes(record: &Record) -> Vec<(u64, String, String)> {
+/// A message on the wire that states what came of an incident.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    at_ms: u64,
+    key: String,
+    state: String,
+    /// It is no claim that its camera merely withdrew.
+    is_sure: bool,
+}
+
+/// The outcomes on the wire, events before votes.
+pub(crate) fn outcomes(record: &Record) -> Vec<Outcome> {
     let names_claims = record.events.iter().chain(&record.votes).any(|m| m.claims().next().is_some());
     let event = |m: &Seen| {
         let state = m.text("state").filter(|state| OUTCOMES.contains(state))?;
-        let counts = state == "confirmed" || !names_claims || m.claims().next().is_some();
-        counts.then_some((m.at_ms, m.key()?, state.to_owned()))
+        let is_sure = state == "confirmed" || !names_claims || m.claims().next().is_some();
+        Some(Outcome { at_ms: m.at_ms, key: m.key()?, state: state.to_owned(), is_sure })
     };
-    let vote = |m: &Seen| Some((m.at_ms, m.key()?, m.text("outcome")?.to_owned()));
+    let vote = |m: &Seen| {
+        let state = m.text("outcome")?.to_owned();
+        Some(Outcome { at_ms: m.at_ms, key: m.key()?, state, is_sure: true })
+    };
     record.events.iter().filter_map(event).chain(record.votes.iter().filter_map(vote)).collect()
 }
 
@@ -102,14 +117,15 @@ pub(crate) fn agreement(
     [from, until]: [u64; 2],
 ) -> Agreement {
     let mut first = BTreeMap::<&str, u64>::new();
-    let wire = outcomes(record);
-    let on_wire: BTreeSet<&str> =
-        wire.iter().filter(|(.., s)| s == state).map(|(_, key, _)| key.as_str()).collect();
+    let wire: Vec<Outcome> = outcomes(record).into_iter().filter(|outcome| outcome.state == state).collect();
+    let on_wire: BTreeSet<&str> = wire.iter().map(|outcome| outcome.key.as_str()).collect();
+    let sure: BTreeSet<&str> =
+        wire.iter().filter(|o| o.is_sure).map(|outcome| outcome.key.as_str()).collect();
     let mut by = BTreeMap::<&str, Vec<&str>>::new();
     for line in lines.iter().filter(|line| line.state == state) {
         by.entry(&line.key).or_default().push(&line.camera);
     }
-    let mentions = wire.iter().filter(|(.., s)| s == state).map(|(at, key, _)| (*at, key.as_str()));
+    let mentions = wire.iter().map(|outcome| (outcome.at_ms, outcome.key.as_str()));
     let logged = lines.iter().filter(|t| t.state == state).map(|t| (t.at_ms, t.key.as_str()));
     for (at_ms, key) in mentions.chain(logged) {
         let first = first.entry(key).or_insert(at_ms);
@@ -119,6 +135,9 @@ pub(crate) fn agreement(
     for (key, at_ms) in first.into_iter().filter(|(_, at_ms)| (from..until).contains(at_ms)) {
         let by_cameras = by.get(key).map(Vec::as_slice).unwrap_or_default();
         let cameras: BTreeSet<&str> = by_cameras.iter().copied().collect();
+        if cameras.is_empty() && !sure.contains(key) {
+            continue;
+        }
         let mut fault = |count: fn(&mut Agreement) -> &mut usize| {
             *count(&mut found) += 1;
             found.faults.push(format!("{key} {state} at {at_ms}: logged by {by_cameras:?}"));
@@ -202,7 +221,7 @@ pub(crate) fn alerts(record: &Record, [from, until]: [u64; 2]) -> Alerts {
         let Some(key) = m.key() else { continue };
         m.claims().for_each(|claim| incidents.join(&key, claim));
     }
-    for (at_ms, key, state) in outcomes(record) {
+    for Outcome { at_ms, key, state, .. } in outcomes(record) {
         let root = incidents.root(&key);
         first.entry(root.clone()).and_modify(|at| *at = at_ms.min(*at)).or_insert(at_ms);
         if state == "confirmed" {
@@ -306,6 +325,71 @@ fn a_site_event_line_is_read_with_its_time_key_and_state() {
     assert_eq!(lines.len(), 1);
     assert_eq!((lines[0].camera.as_str(), lines[0].key.as_str()), ("cam0", "cam2/1796027363441/1"));
     assert_eq!((lines[0].state.as_str(), lines[0].at_ms % 60_000), ("confirmed", 27_630));
+}
+
+fn seen(at_ms: u64, value: serde_json::Value) -> Seen {
+    Seen { at_ms, topic: String::new(), value }
+}
+
+fn lines(key: &str, cameras: &[&str]) -> Vec<Logged> {
+    let line = |camera: &&str| Logged {
+        at_ms: 20,
+        camera: (*camera).to_owned(),
+        key: key.to_owned(),
+        state: "confirmed".to_owned(),
+    };
+    cameras.iter().map(line).collect()
+}
+
+#[test]
+fn an_outcome_that_a_camera_does_not_log_or_logs_twice_or_that_is_not_on_the_wire_is_a_difference() {
+    let keys = ["cam0/1/1", "cam0/1/2", "cam0/1/3", "cam0/1/4"];
+    let confirmed = keys.map(|key| seen(10, json!({ "key": key, "state": "confirmed" })));
+    let late = seen(95, json!({ "key": "cam0/1/9", "state": "confirmed" }));
+    let record = Record { events: confirmed.into_iter().chain([late]).collect(), ..Record::default() };
+    let logged = [
+        lines(keys[0], &CAMERAS),
+        lines(keys[1], &["cam0", "cam1"]),
+        lines(keys[2], &["cam0", "cam1", "cam2", "cam1"]),
+        lines("cam1/1/8", &CAMERAS),
+    ];
+    let found = agreement(&record, &logged.concat(), "confirmed", [0, 90]);
+    assert_eq!((found.wire, found.by_one, found.by_all), (4, 3, 2));
+    assert_eq!((found.by_none, found.by_some, found.twice, found.not_on_wire), (1, 1, 1, 1));
+    assert_eq!((found.differences(), found.faults.len()), (4, 4));
+}
+
+#[test]
+fn a_claim_that_its_camera_withdraws_need_not_be_logged_where_outcomes_name_their_claims() {
+    let outcome = json!({ "key": "cam0/1/1", "state": "confirmed", "claims": ["cam0/1/1"] });
+    let withdrawn = json!({ "key": "cam0/1/2", "state": "retracted" });
+    let record = Record { events: vec![seen(10, outcome), seen(10, withdrawn)], ..Record::default() };
+    assert_eq!(agreement(&record, &[], "retracted", [0, 90]).differences(), 0);
+    assert_eq!(agreement(&record, &[], "confirmed", [0, 90]).by_none, 1);
+}
+
+#[test]
+fn the_alerts_of_claims_that_an_outcome_connects_are_of_one_incident() {
+    let outcome = json!({ "key": "cam0/1/1", "state": "confirmed", "claims": ["cam0/1/1", "cam1/1/1"] });
+    let alert = |key: &str, state: &str, by: &str| {
+        seen(12, json!({ "key": key, "state": state, "published_by": by }))
+    };
+    let first = alert("cam0/1/1", "happening", "cam0");
+    let occurred = seen(9, json!({ "key": "cam1/1/1", "state": "occurred" }));
+    let with =
+        |alerts: Vec<Seen>, events: Vec<Seen>| alerts_of(&Record { alerts, events, ..Record::default() });
+    let alerts_and = |more: Option<Seen>| [first.clone()].into_iter().chain(more).collect::<Vec<_>>();
+    let both = || vec![occurred.clone(), seen(10, outcome.clone())];
+    assert_eq!(with(alerts_and(None), both()).faults, Vec::<String>::new());
+    assert_eq!(with(alerts_and(Some(alert("cam1/1/1", "happening", "cam0"))), both()).two_keys, 1);
+    assert_eq!(with(alerts_and(Some(alert("cam0/1/1", "over", "cam1"))), both()).two_speakers, 1);
+    assert_eq!(with(alerts_and(Some(alert("cam0/1/1", "forecast", "cam0"))), both()).out_of_order, 1);
+    assert_eq!(with(alerts_and(None), vec![seen(10, outcome.clone())]).only_forecast, 1);
+    assert_eq!(with(vec![], both()).without_alert, 1);
+}
+
+fn alerts_of(record: &Record) -> Alerts {
+    alerts(record, [0, 90])
 }
 
 #[test]
