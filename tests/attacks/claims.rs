@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use rand::RngExt;
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg64Mcg;
 use serde_json::{Value, json};
 
 use crate::site::{DOCK_M, Site};
@@ -155,15 +156,14 @@ fn place(record: &Record, about: About, kind: u64, claims: &[Claim]) -> Option<[
         (About::Standing, TRESPASSING) => {
             record.persons().map(|track| track.at_m).filter(|at_m| in_dock(*at_m) > 0.3).find(is_fresh)
         }
-        (About::Standing, _) => standing().find(is_fresh),
         (About::Empty, TRESPASSING) => {
-            let middle = [(DOCK_M[0][0] + DOCK_M[1][0]) / 2.0, (DOCK_M[0][1] + DOCK_M[1][1]) / 2.0];
+            let middle = [0, 1].map(|axis| f64::midpoint(DOCK_M[0][axis], DOCK_M[1][axis]));
             Some(middle).filter(|at_m| is_fresh(at_m) && is_empty(record, *at_m))
         }
         (About::Empty, _) => empty_place(record).filter(is_fresh),
         (About::NoRule, TRESPASSING) => standing().filter(|at_m| in_dock(*at_m) < -3.0).find(is_fresh),
         (About::NoRule, CROWD) => standing().filter(|at_m| is_alone(record, *at_m)).find(is_fresh),
-        (About::NoRule, _) => standing().find(is_fresh),
+        (About::Standing | About::NoRule, _) => standing().find(is_fresh),
     }
 }
 
@@ -188,7 +188,8 @@ fn is_empty(record: &Record, at_m: [f64; 2]) -> bool {
 
 /// The emptiest of some places on the plaza that at least two cameras see, if nothing is there.
 fn empty_place(record: &Record) -> Option<[f64; 2]> {
-    let (mut rng, now) = (rand::rng(), now_ms());
+    let now = now_ms();
+    let mut rng = Pcg64Mcg::seed_from_u64(now);
     let places = (0..60).map(|_| [rng.random_range(-10.0..10.0), rng.random_range(-6.0..9.0)]);
     let seen = places.filter(|at_m| record.viewers(*at_m) >= 2);
     let apart = seen.map(|at_m| (record.nearest_m(at_m, [now - AROUND_MS, now]), at_m));

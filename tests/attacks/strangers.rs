@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use omnisight::model::CameraId;
 use omnisight::swarm::trust::signature::{PROPERTY, Signer};
-use rand::RngExt;
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg64Mcg;
 use ring::rand::SystemRandom;
 use ring::signature::Ed25519KeyPair;
 use serde_json::json;
@@ -183,7 +184,8 @@ async fn talk(port: u16, until: Instant) {
     let (client, mut claims) = listener(port, "talkers").await;
     let boot_ms = now_ms();
     let names: Vec<String> = (0..TALKERS).map(|n| format!("a-{n:03}")).collect();
-    let mut places: Vec<[f64; 2]> = names.iter().map(|_| anywhere()).collect();
+    let mut rng = Pcg64Mcg::seed_from_u64(300);
+    let mut places: Vec<[f64; 2]> = names.iter().map(|_| anywhere(&mut rng)).collect();
     let mut every = interval(Duration::from_secs(1));
     for round in 0.. {
         if !timeout_at(until, every.tick()).await {
@@ -197,7 +199,7 @@ async fn talk(port: u16, until: Instant) {
             // A person that stands somewhere; every 20 s another one.
             let person = round / 20;
             if round % 20 == 0 {
-                places[n] = anywhere();
+                places[n] = anywhere(&mut rng);
             }
             let report = track(camera, person as u32 + 1, round + 1, places[n], [0.0, 0.0], now_ms());
             client.publish(Message::new(&format!("tracks/{camera}/{}", person + 1), &report)).await;
@@ -213,7 +215,7 @@ async fn talk(port: u16, until: Instant) {
 /// One sender that introduces new cameras all the time; each denies what was claimed last.
 async fn use_many_names(port: u16, until: Instant) {
     let (client, mut claims) = listener(port, "many-names").await;
-    let mut last = None;
+    let (mut last, mut rng) = (None, Pcg64Mcg::seed_from_u64(1));
     let mut every = interval(Duration::from_secs(1));
     for first in (0..NAMES_MAX).step_by(NAMES_PER_S) {
         if !timeout_at(until, every.tick()).await {
@@ -225,7 +227,7 @@ async fn use_many_names(port: u16, until: Instant) {
         for camera in (first..first + NAMES_PER_S).map(|n| format!("a-name-{n:04}")) {
             let status = presence(&camera, now_ms(), &PLAZA_M);
             client.publish(Message::new(&format!("status/{camera}"), &status)).await;
-            let report = track(&camera, 1, 1, anywhere(), [0.0, 0.0], now_ms());
+            let report = track(&camera, 1, 1, anywhere(&mut rng), [0.0, 0.0], now_ms());
             client.publish(Message::new(&format!("tracks/{camera}/1"), &report)).await;
             if let Some(key) = &last {
                 client.publish(vote(&camera, key, false)).await;
@@ -252,8 +254,7 @@ pub(crate) async fn listener(port: u16, id: &str) -> (Client, mpsc::Receiver<Str
     (client, claims)
 }
 
-fn anywhere() -> [f64; 2] {
-    let mut rng = rand::rng();
+fn anywhere(rng: &mut Pcg64Mcg) -> [f64; 2] {
     [rng.random_range(-10.0..10.0), rng.random_range(-6.0..8.0)]
 }
 

@@ -377,7 +377,7 @@ fn the_alerts_of_claims_that_an_outcome_connects_are_of_one_incident() {
     let first = alert("cam0/1/1", "happening", "cam0");
     let occurred = seen(9, json!({ "key": "cam1/1/1", "state": "occurred" }));
     let with =
-        |alerts: Vec<Seen>, events: Vec<Seen>| alerts_of(&Record { alerts, events, ..Record::default() });
+        |alerts: Vec<Seen>, events: Vec<Seen>| alerts_of(&Record { events, alerts, ..Record::default() });
     let alerts_and = |more: Option<Seen>| [first.clone()].into_iter().chain(more).collect::<Vec<_>>();
     let both = || vec![occurred.clone(), seen(10, outcome.clone())];
     assert_eq!(with(alerts_and(None), both()).faults, Vec::<String>::new());
