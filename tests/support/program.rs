@@ -15,9 +15,13 @@ use super::DEADLINE;
 /// Between two looks at a process.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
-/// A command that runs the program, without what the environment of the tests would tell it.
+/// Names another binary under test, so that two builds run through the same tests.
+const BINARY: &str = "OMNISIGHT_BIN";
+
+/// A command that runs the program without the variables of the test environment.
 pub fn omnisight(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_omnisight"));
+    let built = || env!("CARGO_BIN_EXE_omnisight").into();
+    let mut command = Command::new(std::env::var_os(BINARY).unwrap_or_else(built));
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("OMNISIGHT_") {
             command.env_remove(name);
