@@ -278,7 +278,12 @@ impl Camera {
                 Action::Subscribe { filter, .. } => self.listen(&filter, true),
                 Action::Unsubscribe { filter, .. } => self.listen(&filter, false),
                 Action::Site(event) => self.told.push(*event),
-                Action::Peer { .. } | Action::Trust { .. } | Action::Refused(_) | Action::Unsendable(_) => {}
+                Action::Peer { .. }
+                | Action::Trust { .. }
+                | Action::Clock { .. }
+                | Action::AdoptTime { .. }
+                | Action::Refused(_)
+                | Action::Unsendable(_) => {}
             }
         }
         self.actions = actions;

@@ -101,13 +101,24 @@ pub(super) struct Judgement {
     pub(super) change: Option<Change>,
 }
 
+/// What is known of the clocks when a message is checked.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Clocks {
+    /// What the sender's clock is ahead of ours, milliseconds; 0 where it is not known.
+    pub(super) ahead_ms: i64,
+    /// When the presence of ours left that the message echoes, on our monotonic clock, nanoseconds. Such a message is
+    /// fresh whatever its clock shows.
+    pub(super) echo_ns: Option<u64>,
+}
+
 /// What is known of the other cameras' keys and conduct.
 #[derive(Debug, Clone)]
 pub struct Trust {
     options: Options,
     pins: BTreeMap<CameraId, PublicKey>,
-    /// When each camera's last presence was signed, milliseconds since the epoch.
-    present_ms: BTreeMap<CameraId, u64>,
+    /// When each camera's last presence was signed, milliseconds since the epoch on its clock, and when the presence of
+    /// ours left that it echoed, nanoseconds.
+    present: BTreeMap<CameraId, (u64, u64)>,
     signer: Option<Signer>,
     conduct: Conduct,
     counters: Counters,
@@ -118,7 +129,7 @@ impl Trust {
         Self {
             pins: options.keys.clone(),
             options,
-            present_ms: BTreeMap::new(),
+            present: BTreeMap::new(),
             signer: None,
             conduct: Conduct::default(),
             counters: Counters::default(),
@@ -179,6 +190,7 @@ impl Trust {
         message: &Message,
         family: Family,
         delivery: &Delivery,
+        clocks: Clocks,
         now: Time,
     ) -> Result<Option<(CameraId, Change)>, Refusal> {
         let Some(camera) = sender(message) else {
@@ -204,7 +216,7 @@ impl Trust {
         if !key.verifies(&signature, &delivery.topic, &delivery.payload) {
             return Err((Reason::BadSignature, "is of another key or message"));
         }
-        self.check_time(camera, message, family, signature, delivery.retained, now)?;
+        self.check_time(camera, message, family, signature, delivery.retained, clocks, now)?;
         self.counters.verified += 1;
         if change.is_some() {
             self.pins.insert(camera.clone(), key);
@@ -232,6 +244,7 @@ impl Trust {
         }
     }
 
+    #[expect(clippy::too_many_arguments, reason = "all of it decides")]
     fn check_time(
         &mut self,
         camera: &CameraId,
@@ -239,27 +252,33 @@ impl Trust {
         family: Family,
         signature: Signature,
         retained: bool,
+        clocks: Clocks,
         now: Time,
     ) -> Result<(), Refusal> {
         let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let age_max = if family == Family::Track { TRACK_AGE_MAX } else { AGE_MAX };
-        if signature.at_ms > now.epoch_ms.saturating_add(millis(AHEAD_MAX)) {
-            return Err((Reason::Replayed, "is signed in the future"));
+        // On our clock.
+        let signed_ms = signature.at_ms.saturating_add_signed(clocks.ahead_ms.saturating_neg());
+        let is_fresh = clocks.echo_ns.is_some();
+        if !is_fresh && signed_ms > now.epoch_ms.saturating_add(millis(AHEAD_MAX)) {
+            return Err((Reason::Replayed, "is signed in the future: one of the two clocks is off"));
         }
-        if !retained && signature.at_ms.saturating_add(millis(age_max)) < now.epoch_ms && !is_goodbye(message)
-        {
-            return Err((Reason::Replayed, "is signed long ago"));
+        let may_be_old = retained || is_fresh || is_goodbye(message);
+        if !may_be_old && signed_ms.saturating_add(millis(age_max)) < now.epoch_ms {
+            return Err((Reason::Replayed, "is signed long ago: a replay, or one of the two clocks is off"));
         }
         // A will is signed when the camera connects: it is older than what it ends, and is judged by its boot.
         if family == Family::Status && !is_goodbye(message) {
-            let last_ms = self.present_ms.get(camera).copied().unwrap_or(0);
-            if signature.at_ms < last_ms {
+            let (last_ms, last_echo_ns) = self.present.get(camera).copied().unwrap_or_default();
+            let echo_ns = clocks.echo_ns.unwrap_or(last_echo_ns);
+            // A clock that was put back signs earlier than before; a newer echo shows that it is no replay.
+            if signature.at_ms < last_ms && echo_ns <= last_echo_ns {
                 return Err((Reason::Replayed, "is older than the last"));
             }
-            if self.present_ms.len() >= PINS_MAX && !self.present_ms.contains_key(camera) {
-                self.present_ms.pop_first();
+            if self.present.len() >= PINS_MAX && !self.present.contains_key(camera) {
+                self.present.pop_first();
             }
-            self.present_ms.insert(camera.clone(), signature.at_ms);
+            self.present.insert(camera.clone(), (signature.at_ms, echo_ns.max(last_echo_ns)));
         }
         Ok(())
     }
