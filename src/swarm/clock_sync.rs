@@ -327,11 +327,20 @@ impl ClockSync {
         }
     }
 
+    /// Echoes once more what was echoed before: our clock was stepped, and the next presence shows by how much.
+    pub(super) fn stepped(&mut self) {
+        for peer in self.peers.values_mut() {
+            // No timestamp is so late.
+            peer.echoed_ms = peer.echoed_ms.map(|_| u64::MAX);
+        }
+    }
+
     /// Whether a presence is to leave now although the usual one is not due; counts it as one that does.
     pub(super) fn leaves_early(&mut self, wanted: impl Fn(&CameraId) -> bool, now: Time) -> bool {
         let waits = self.peers.iter().any(|(camera, peer)| peer.waits(now) && wanted(camera));
-        let last = self.sent.back().copied();
-        waits && last.is_none_or(|last| now.since(last) >= EARLY_EVERY) && self.may_leave_early(now)
+        // Before the first presence there is no connection.
+        let is_free = self.sent.back().is_some_and(|last| now.since(*last) >= EARLY_EVERY);
+        waits && is_free && self.may_leave_early(now)
     }
 
     /// Takes one of the few presences that may leave early, if one is left.

@@ -23,7 +23,7 @@ const STEP_MS: i64 = 50;
 const TABLE_STEP_MS: i64 = 1_000;
 
 impl Engine {
-    /// Whether another camera has a say on what is right: it is there and known, a report of it was taken, and it is not
+    /// Whether another camera has a say on what is right: it is there and known, a report of it arrived, and it is not
     /// muted. A camera that only sends presence has none.
     pub(super) fn counts(&self, camera: &CameraId) -> bool {
         let is_known = |camera| {
@@ -68,6 +68,7 @@ impl Engine {
             if step_ms.saturating_abs() > TABLE_STEP_MS {
                 self.fusion.clock_stepped(step_ms);
             }
+            self.clocks.stepped();
             self.tell_clocks(now);
             // The others learn of it at once.
             if self.last_status.is_some() && self.clocks.may_leave_early(now) {
@@ -123,7 +124,6 @@ impl Engine {
         }
         let is_due = self.last_status.is_none_or(|last| now.since(last) >= self.options.status_interval);
         let hears = |camera: &CameraId| self.neighbours.hears(camera.as_str());
-        // Nothing leaves early before the first presence: there is no connection yet.
         let is_early = !is_due && self.clocks.leaves_early(hears, now);
         if is_due || is_early {
             self.send_status(now, out);

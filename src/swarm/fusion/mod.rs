@@ -343,7 +343,6 @@ impl Fusion {
         if known.is_none() {
             self.roster.arrived(index, sight.captured_ms, now_ms);
         }
-        self.roster.reported(index);
         let sights = self.inbox.entry((sight.captured_ms, index)).or_default();
         self.counters.count(insert(sights, sight));
     }
@@ -590,7 +589,7 @@ impl Fusion {
         self.roster.names().into_iter()
     }
 
-    /// Whether a report of a camera was ever taken: understood, and of the present.
+    /// Whether a usable report of a camera ever arrived. (Its times may be off: it has a say on whose clock is.)
     pub fn has_reported(&self, camera: &CameraId) -> bool {
         self.roster.find(camera).is_some_and(|index| self.roster.has_reported(index))
     }

@@ -48,8 +48,6 @@ struct Member {
     ahead_ms: i64,
     /// The same against our own clock, as measured by exchange.
     offset_ms: Option<i64>,
-    /// One of its reports was taken.
-    reported: bool,
     /// Whether it has a say on our own clock.
     counts: bool,
 }
@@ -182,14 +180,9 @@ impl Roster {
         self.members[usize::from(camera)].counts = counts;
     }
 
-    /// Notes that a report of a camera was taken.
-    pub(super) fn reported(&mut self, camera: u16) {
-        self.members[usize::from(camera)].reported = true;
-    }
-
-    /// Whether a report of a camera was ever taken.
+    /// Whether a report of a camera ever arrived.
     pub(super) fn has_reported(&self, camera: u16) -> bool {
-        self.members[usize::from(camera)].reported
+        self.members[usize::from(camera)].fastest.is_some()
     }
 
     /// Our own clock was stepped forward by so much, milliseconds.
@@ -258,7 +251,6 @@ fn member(name: &CameraId, now_ms: i64) -> Member {
         fastest: None,
         ahead_ms: 0,
         offset_ms: None,
-        reported: false,
         counts: true,
     }
 }
