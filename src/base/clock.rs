@@ -228,7 +228,11 @@ mod tests {
         inner.0.store(present_ms + 7, Ordering::Relaxed);
         assert_eq!(clock.now().epoch_ms, (present_ms + 7).unsigned_abs());
         clock.adopt_ahead_ms(-300_000);
-        assert_eq!(clock.now().epoch_ms, (present_ms + 7).unsigned_abs(), "a clock that is set is left alone");
+        assert_eq!(
+            clock.now().epoch_ms,
+            (present_ms + 7).unsigned_abs(),
+            "a clock that is set is left alone"
+        );
         clock.set_ahead_ms(7);
         assert_eq!(clock.now().epoch_ms, present_ms.unsigned_abs());
     }

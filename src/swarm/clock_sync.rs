@@ -266,7 +266,8 @@ impl ClockSync {
     /// Notes a presence that is to be echoed, and nothing else of it: of a camera whose messages are refused because
     /// the clocks differ too much the offset must be measured first. One that was taken lately stays.
     pub(super) fn note_refused(&mut self, m: &StatusMessage, now: Time) {
-        let is_known = self.peers.get(&m.camera_id).is_some_and(|peer| now.since(peer.heard) < ECHO_WITHIN / 2);
+        let is_known =
+            self.peers.get(&m.camera_id).is_some_and(|peer| now.since(peer.heard) < ECHO_WITHIN / 2);
         if !is_known {
             self.note_heard(&m.camera_id, m.boot.0, m.timestamp.0, now);
         }
@@ -274,7 +275,8 @@ impl ClockSync {
 
     fn note_heard(&mut self, camera: &CameraId, boot_ms: u64, sent_ms: u64, now: Time) {
         if self.peers.len() >= PEERS_MAX && !self.peers.contains_key(camera) {
-            let stalest = self.peers.iter().min_by_key(|(_, peer)| peer.heard).map(|(camera, _)| camera.clone());
+            let stalest =
+                self.peers.iter().min_by_key(|(_, peer)| peer.heard).map(|(camera, _)| camera.clone());
             stalest.and_then(|stalest| self.peers.remove(&stalest));
         }
         let peer = self.peers.entry(camera.clone()).or_insert_with(|| PeerClock {
@@ -366,7 +368,8 @@ impl ClockSync {
         offsets.sort_unstable_by_key(|offset| (offset.offset_ms, offset.error_ms));
         let middle = offsets.get(offsets.len() / 2).filter(|_| offsets.len() >= JURY_MIN);
         let own = middle.and_then(|middle| {
-            let agrees = |o: &&ClockOffset| o.offset_ms.abs_diff(middle.offset_ms) <= REPORTED_MS.unsigned_abs();
+            let agrees =
+                |o: &&ClockOffset| o.offset_ms.abs_diff(middle.offset_ms) <= REPORTED_MS.unsigned_abs();
             let agreeing = offsets.iter().filter(agrees).count();
             (2 * agreeing > offsets.len()).then_some((middle.offset_ms.saturating_neg(), middle.error_ms))
         });
@@ -395,9 +398,8 @@ impl ClockSync {
         let mut due = Vec::new();
         for (camera, peer) in &mut self.peers {
             let Some(offset) = peer.offset(now) else { continue };
-            let (reported_ms, is_early) = peer
-                .reported
-                .map_or((0, false), |(offset_ms, at)| (offset_ms, now.since(at) < REPORT_EVERY));
+            let (reported_ms, is_early) =
+                peer.reported.map_or((0, false), |(offset_ms, at)| (offset_ms, now.since(at) < REPORT_EVERY));
             let changed_ms = offset.offset_ms.saturating_sub(reported_ms).saturating_abs();
             if changed_ms.saturating_sub(offset.error_ms) > REPORTED_MS
                 && !is_early
@@ -432,7 +434,9 @@ impl ClockSync {
             let mut offsets: Vec<(i64, i64)> =
                 plausible.map(|(_, offset)| (offset.offset_ms, offset.error_ms)).collect();
             offsets.sort_unstable();
-            offsets.get(offsets.len() / 2).map(|(offset_ms, error_ms)| (offset_ms.saturating_neg(), *error_ms))
+            offsets
+                .get(offsets.len() / 2)
+                .map(|(offset_ms, error_ms)| (offset_ms.saturating_neg(), *error_ms))
         };
         of(false).or_else(|| if unset_for >= ADOPT_ALONE { of(true) } else { None })
     }

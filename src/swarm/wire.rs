@@ -169,7 +169,11 @@ impl Visitor<'_> for OffsetVisitor {
     }
 
     fn visit_i64<E: de::Error>(self, v: i64) -> Result<i64, E> {
-        if v.unsigned_abs() <= COUNT_MAX { Ok(v) } else { Err(E::invalid_value(Unexpected::Signed(v), &self)) }
+        if v.unsigned_abs() <= COUNT_MAX {
+            Ok(v)
+        } else {
+            Err(E::invalid_value(Unexpected::Signed(v), &self))
+        }
     }
 
     fn visit_f64<E: de::Error>(self, v: f64) -> Result<i64, E> {
@@ -194,7 +198,10 @@ impl Serialize for Offset {
         if self.0.unsigned_abs() <= COUNT_MAX {
             s.serialize_i64(self.0)
         } else {
-            Err(ser::Error::custom(format_args!("{} is not an integer from -{COUNT_MAX} to {COUNT_MAX}", self.0)))
+            Err(ser::Error::custom(format_args!(
+                "{} is not an integer from -{COUNT_MAX} to {COUNT_MAX}",
+                self.0
+            )))
         }
     }
 }

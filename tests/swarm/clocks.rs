@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 
 use omnisight::base::Time;
-use omnisight::model::{
-    Delivery, Envelope, Event, EventState, Point, SceneTrack, Severity, Transition,
-};
+use omnisight::model::{Delivery, Envelope, Event, EventState, Point, SceneTrack, Severity, Transition};
 use omnisight::swarm::codec::Reason;
 use omnisight::swarm::trust::{self, signature::Signer};
 use omnisight::swarm::{Action, ClockMeasured, Engine, Input, Options};
@@ -182,7 +180,8 @@ impl Cam {
 
     fn sent_between(&self, from_ms: u64, until_ms: u64) -> impl Iterator<Item = (u64, &Envelope)> {
         let within = self.done.iter().filter(move |(at_ms, _)| (from_ms..until_ms).contains(at_ms));
-        within.filter_map(|(at_ms, action)| if let Action::Send(e) = action { Some((*at_ms, e)) } else { None })
+        within
+            .filter_map(|(at_ms, action)| if let Action::Send(e) = action { Some((*at_ms, e)) } else { None })
     }
 
     fn presences(&self) -> impl Iterator<Item = (u64, serde_json::Value)> {
@@ -200,7 +199,9 @@ impl Cam {
     /// When it told its surfaces of a confirmed incident.
     fn confirmed(&self) -> Vec<(u64, String)> {
         let told = self.done.iter().filter_map(|(at_ms, action)| match action {
-            Action::Site(event) if event.state == EventState::Confirmed => Some((*at_ms, event.key.to_string())),
+            Action::Site(event) if event.state == EventState::Confirmed => {
+                Some((*at_ms, event.key.to_string()))
+            }
             _ => None,
         });
         told.collect()
@@ -231,7 +232,9 @@ fn live(cams: &mut [Cam], from_ms: u64, until_ms: u64, mut meanwhile: impl FnMut
                 .iter()
                 .enumerate()
                 .filter(|(of, _)| *of != to)
-                .flat_map(|(_, cam)| cam.sent_between(now_ms.saturating_sub(LINK_MS), now_ms.saturating_sub(LINK_MS) + STEP_MS))
+                .flat_map(|(_, cam)| {
+                    cam.sent_between(now_ms.saturating_sub(LINK_MS), now_ms.saturating_sub(LINK_MS) + STEP_MS)
+                })
                 .map(|(_, e)| Delivery { user_properties: e.user_properties.clone(), ..delivered(e) })
                 .collect();
             for delivery in arriving.iter().filter(|_| now_ms >= LINK_MS) {
@@ -294,7 +297,8 @@ fn two_cameras_with_right_clocks_know_it_and_speak_early_no_more_than_once_each(
 }
 
 #[test]
-fn a_camera_in_1970_holds_its_events_takes_the_time_of_its_peer_and_publishes_them_restamped_in_their_order() {
+fn a_camera_in_1970_holds_its_events_takes_the_time_of_its_peer_and_publishes_them_restamped_in_their_order()
+{
     let since_1970_ms = START_MS.cast_signed() - 20_000;
     let mut cams = [Cam::new("a", 0), Cam::new("b", -since_1970_ms)];
     let mut was_unsynced = false;
@@ -359,7 +363,11 @@ fn five_made_up_clocks_set_no_mode_on_honest_cameras_and_change_no_alarm() {
             // Each echoes what it heard of both, as if five minutes later.
             let heard: Vec<_> = cams
                 .iter()
-                .filter_map(|cam| cam.presences().last().map(|(_, m)| format!("\"{}\":[{},{}]", cam.name, m["timestamp"], START_MS + now_ms + 299_990)))
+                .filter_map(|cam| {
+                    cam.presences().last().map(|(_, m)| {
+                        format!("\"{}\":[{},{}]", cam.name, m["timestamp"], START_MS + now_ms + 299_990)
+                    })
+                })
                 .collect();
             for n in 1..=5 {
                 let at_ms = START_MS + now_ms + 300_000;
@@ -384,7 +392,8 @@ fn five_made_up_clocks_set_no_mode_on_honest_cameras_and_change_no_alarm() {
 
 #[test]
 fn a_camera_that_signs_is_taken_whatever_its_clock_shows_once_it_has_answered_a_presence_of_ours() {
-    let keys = ["a", "b"].map(|_| Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap().as_ref().to_vec());
+    let keys =
+        ["a", "b"].map(|_| Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap().as_ref().to_vec());
     let signer = |n: usize| Signer::new(&camera(["a", "b"][n]), &keys[n], None).unwrap();
     let strict = || trust::Options { require: true, ..trust::Options::default() };
     for ahead_ms in [300_000, -300_000, 86_400_000, -86_400_000, 20_000 - START_MS.cast_signed()] {

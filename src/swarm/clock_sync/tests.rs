@@ -51,8 +51,13 @@ impl Cam {
     }
 }
 
-fn presence(id: &CameraId, timestamp_ms: u64, heard: Option<Map<CameraId, [Millis; 2], HEARD_MAX>>) -> StatusMessage {
-    let clock = ClockStatus { offset_ms: Real(0.0), error_ms: None, source: Name::cut("none"), heard, off: None };
+fn presence(
+    id: &CameraId,
+    timestamp_ms: u64,
+    heard: Option<Map<CameraId, [Millis; 2], HEARD_MAX>>,
+) -> StatusMessage {
+    let clock =
+        ClockStatus { offset_ms: Real(0.0), error_ms: None, source: Name::cut("none"), heard, off: None };
     StatusMessage {
         camera_id: id.clone(),
         state: Presence::Online,
@@ -352,7 +357,11 @@ fn an_offset_is_reported_once_and_again_when_it_changes_but_not_sooner_than_afte
     let end_ms = exchange(&mut a, &mut b, 0, [10, 20, 10]);
     let reported = |a: &mut Cam, at_ms| {
         let now = a.time(at_ms);
-        a.sync.reports(now).into_iter().map(|(camera, offset)| (camera.to_string(), offset.offset_ms)).collect::<Vec<_>>()
+        a.sync
+            .reports(now)
+            .into_iter()
+            .map(|(camera, offset)| (camera.to_string(), offset.offset_ms))
+            .collect::<Vec<_>>()
     };
     assert_eq!(reported(&mut a, end_ms), [("b".to_owned(), -300_000)]);
     assert_eq!(reported(&mut a, 3_000_000), []);

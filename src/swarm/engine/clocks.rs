@@ -27,7 +27,9 @@ impl Engine {
     /// muted. A camera that only sends presence has none.
     pub(super) fn counts(&self, camera: &CameraId) -> bool {
         let is_known = |camera| {
-            self.peers.get(camera).is_some_and(|peer| peer.state == PeerState::Online && peer.status.is_some())
+            self.peers
+                .get(camera)
+                .is_some_and(|peer| peer.state == PeerState::Online && peer.status.is_some())
         };
         *camera != self.identity.camera
             && is_known(camera)
@@ -40,7 +42,9 @@ impl Engine {
     /// else by the majority of the cameras that count. Of two clocks that differ both may be wrong.
     pub fn is_unsynced(&self, now: Time) -> bool {
         let error_ms = presence::clock_error_ms(self.clock, &self.fusion, self.adopted, now);
-        !now.is_set() || error_ms.is_some_and(|error_ms| error_ms > presence::UNSYNCED_MS) || self.is_outvoted()
+        !now.is_set()
+            || error_ms.is_some_and(|error_ms| error_ms > presence::UNSYNCED_MS)
+            || self.is_outvoted()
     }
 
     fn is_outvoted(&self) -> bool {

@@ -155,7 +155,8 @@ impl Engine {
             }
             Message::Event(m) => {
                 // On our own clock.
-                let ahead_ms = fusion.ahead_ms(&m.camera_id).saturating_sub(fusion.ahead_ms(&identity.camera));
+                let ahead_ms =
+                    fusion.ahead_ms(&m.camera_id).saturating_sub(fusion.ahead_ms(&identity.camera));
                 peers.event(m, ahead_ms, on);
                 self.consult(consensus::Input::Event(m), now, out);
             }

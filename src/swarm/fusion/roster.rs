@@ -67,7 +67,12 @@ pub(super) struct Roster {
 impl Roster {
     /// Our own camera alone.
     pub(super) fn new(own: &CameraId) -> Self {
-        Self { members: vec![member(own, 0)], fingerprints: vec![own.fingerprint()], own: None, own_measured: None }
+        Self {
+            members: vec![member(own, 0)],
+            fingerprints: vec![own.fingerprint()],
+            own: None,
+            own_measured: None,
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -189,11 +194,11 @@ impl Roster {
     pub(super) fn clock_stepped(&mut self, by_ms: i64) {
         for m in &mut self.members {
             m.heard_ms = m.heard_ms.saturating_add(by_ms);
-            m.fastest =
-                m.fastest.map(|(least, at)| (least.saturating_add(by_ms), at.saturating_add(by_ms)));
+            m.fastest = m.fastest.map(|(least, at)| (least.saturating_add(by_ms), at.saturating_add(by_ms)));
             m.offset_ms = m.offset_ms.map(|offset_ms| offset_ms.saturating_sub(by_ms));
         }
-        self.own_measured = self.own_measured.map(|(ahead_ms, error_ms)| (ahead_ms.saturating_add(by_ms), error_ms));
+        self.own_measured =
+            self.own_measured.map(|(ahead_ms, error_ms)| (ahead_ms.saturating_add(by_ms), error_ms));
     }
 
     /// Tells the clocks anew from what was measured and arrived so far.
@@ -209,7 +214,11 @@ impl Roster {
         let way_ms = middle(self.ways(), 1);
         let of_all = || {
             let all_ms = middle(self.leasts(|_| true), 3)?;
-            Some(if all_ms.saturating_sub(WAY_MS.0).saturating_abs() < OWN_DOUBT_MS { all_ms } else { WAY_MS.0 })
+            Some(if all_ms.saturating_sub(WAY_MS.0).saturating_abs() < OWN_DOUBT_MS {
+                all_ms
+            } else {
+                WAY_MS.0
+            })
         };
         let median = median.or_else(of_all);
         self.members[0].ahead_ms = own_ms;
