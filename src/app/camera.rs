@@ -89,8 +89,9 @@ impl Camera {
     ) -> Result<Self, Error> {
         let id = config.camera.id;
         let stop = CancellationToken::new();
-        let (clock, clock_measured) = right_time(&id, config.time_server, clock, parts, &stop);
-        let clock = &clock;
+        let wall_clock = Arc::new(CorrectedClock::new(Arc::clone(clock)));
+        let clock_measured = right_time(&id, config.time_server, &wall_clock, parts, &stop);
+        let clock: &Arc<dyn Clock> = &(Arc::clone(&wall_clock) as Arc<dyn Clock>);
         let now = clock.now();
         let store = Store::open(&config.state_dir, now);
         let ground = config.perception.ground.clone();
@@ -202,6 +203,7 @@ impl Camera {
             counters: Arc::clone(&counters),
             store,
             clock: Arc::clone(clock),
+            wall_clock,
             report: report_out,
             modes,
             fleet: fleet_transitions,
@@ -400,20 +402,20 @@ fn swarm_engine(
     engine
 }
 
-/// The clock that the camera goes by: put right by a time server, if there is one, and what that says.
+/// Corrects the camera's clock by a time server, if there is one; what that measures.
 fn right_time(
     id: &CameraId,
     server: Option<TimeServer>,
-    clock: &Arc<dyn Clock>,
+    clock: &Arc<CorrectedClock>,
     parts: &mut Supervisor,
     stop: &CancellationToken,
-) -> (Arc<dyn Clock>, watch::Receiver<Option<swarm::ClockMeasured>>) {
+) -> watch::Receiver<Option<swarm::ClockMeasured>> {
     let (measured_out, measured) = watch::channel(None);
-    let Some(server) = server else { return (Arc::clone(clock), measured) };
-    let corrected = Arc::new(CorrectedClock::new(Arc::clone(clock)));
-    let task = time_sync::run(id.clone(), server, Arc::clone(&corrected), measured_out, stop.clone());
-    parts.spawn(format!("time {id}"), task);
-    (corrected, measured)
+    if let Some(server) = server {
+        let task = time_sync::run(id.clone(), server, Arc::clone(clock), measured_out, stop.clone());
+        parts.spawn(format!("time {id}"), task);
+    }
+    measured
 }
 
 fn join_swarm(

@@ -40,7 +40,9 @@ pub(super) const SIGNING_OFF: &str = "signing_off";
 /// The camera was told to rest, and sees nothing.
 pub(super) const PAUSED: &str = "paused";
 
-/// The clock is more than a quarter of a second off, or may be: times are corrected before they are fused.
+/// The clock was never set, or is or may be more than a quarter of a second off, by the time server or by the majority of
+/// the cameras that count: times are corrected before they are used. The log and `clock.off` in the presence name the
+/// cameras that differ, and by how much.
 pub(super) const CLOCK_UNSYNCED: &str = "clock_unsynced";
 
 /// Another camera does not answer votes: it is not asked until it does. The log and the counters

@@ -16,7 +16,7 @@ use super::camera::GOODBYE_WITHIN;
 use super::links::{Links, NamedStatus, take};
 use super::modes;
 use super::signing::Keys;
-use crate::base::Clock;
+use crate::base::{Clock, CorrectedClock};
 use crate::capture::Capture;
 use crate::config::BrokerLink;
 use crate::discovery::Standing;
@@ -77,6 +77,8 @@ pub(super) struct Surface {
     pub(super) counters: Arc<pipeline::Counters>,
     pub(super) store: Store,
     pub(super) clock: Arc<dyn Clock>,
+    /// The same clock, to be corrected.
+    pub(super) wall_clock: Arc<CorrectedClock>,
     pub(super) report: watch::Sender<SurfaceReport>,
     /// Modes that others know of.
     pub(super) modes: watch::Receiver<Vec<&'static str>>,
@@ -192,6 +194,19 @@ impl Surface {
                     let is_kept =
                         matches!(change, Change::Pinned(_) | Change::Rotated(_) | Change::Proven(_));
                     self.pins_changed |= is_kept;
+                }
+                Action::Clock { camera, offset_ms, error_ms } => {
+                    tracing::warn!(
+                        camera = %self.camera, peer = %camera, offset_ms, error_ms,
+                        "peer clock offset changed, times of this peer are corrected by it"
+                    );
+                }
+                Action::AdoptTime { ahead_ms, error_ms } => {
+                    self.wall_clock.adopt_ahead_ms(ahead_ms);
+                    tracing::warn!(
+                        camera = %self.camera, ahead_ms, error_ms,
+                        "clock was not set, adopted the time of the peers"
+                    );
                 }
                 Action::Refused(error) => {
                     tracing::debug!(camera = %self.camera, %error, "message refused");
@@ -344,6 +359,12 @@ impl Surface {
         // What still arrives has somewhere to go until the link is closed.
         let Some(Swarm { mut engine, links }) = self.swarm.take() else { return };
         let Some(open) = take(&links.open) else { return };
+        if engine.held_events() > 0 {
+            tracing::warn!(
+                camera = %self.camera, events = engine.held_events(),
+                "clock was never set, dropped the events that waited for it"
+            );
+        }
         let farewell = engine.farewell(self.clock.now()).ok();
         let (statuses, outbox) = open.close(farewell, GOODBYE_WITHIN).await;
         drop(links);

@@ -8,6 +8,10 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+/// A clock that shows an earlier time was never set: 2023-01-01T00:00:00Z, milliseconds since the epoch. The first
+/// version of this program is younger; a clock without a battery starts in 1970, 2000 or at its firmware's date.
+pub const SET_FROM_MS: u64 = 1_672_531_200_000;
+
 /// One instant on both clocks.
 ///
 /// Order and differences follow the monotonic clock alone, so a step of the wall clock never makes
@@ -21,6 +25,26 @@ pub struct Time {
 }
 
 impl Time {
+    /// Whether the wall clock shows a time that can be the present ([`SET_FROM_MS`]).
+    pub fn is_set(self) -> bool {
+        self.epoch_ms >= SET_FROM_MS
+    }
+
+    /// What the epoch is ahead of the monotonic clock, milliseconds: a change of it is a step of the wall clock.
+    pub fn base_ms(self) -> i64 {
+        i64::try_from(self.epoch_ms)
+            .unwrap_or(i64::MAX)
+            .saturating_sub(i64::try_from(self.mono_ns / 1_000_000).unwrap_or(i64::MAX))
+    }
+
+    /// The same instant as the wall clock of `now` shows it: for a time that was taken before the clock was set.
+    #[must_use]
+    pub fn restamped(self, now: Self) -> Self {
+        let away_ns = i128::from(self.mono_ns) - i128::from(now.mono_ns);
+        let away_ms = i64::try_from(away_ns.div_euclid(1_000_000)).unwrap_or(0);
+        Self { epoch_ms: now.epoch_ms.saturating_add_signed(away_ms), ..self }
+    }
+
     /// The time that has passed since `earlier`; zero when `earlier` is in fact later.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.mono_ns.saturating_sub(earlier.mono_ns))
@@ -94,28 +118,45 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock whose wall time is put right by what was measured of it; its intervals stay as they are.
+/// A clock whose wall time is corrected by what was measured of it; its intervals stay as they are.
+///
+/// What was measured while the inner clock was never set ([`Time::is_set`]) holds only as long as it is not: once the
+/// system sets it, a correction by decades would be wrong by decades.
 pub struct CorrectedClock {
     inner: Arc<dyn Clock>,
-    ahead_ms: AtomicI64,
+    /// While the inner clock is set, and while it is not, milliseconds.
+    ahead_ms: [AtomicI64; 2],
 }
 
 impl CorrectedClock {
     /// A clock that is taken as right until somebody knows better.
     pub fn new(inner: Arc<dyn Clock>) -> Self {
-        Self { inner, ahead_ms: AtomicI64::new(0) }
+        Self { inner, ahead_ms: [AtomicI64::new(0), AtomicI64::new(0)] }
     }
 
     /// How far the inner clock is ahead, milliseconds; taken off from now on.
     pub fn set_ahead_ms(&self, ahead_ms: i64) {
-        self.ahead_ms.store(ahead_ms, Ordering::Relaxed);
+        self.correction(self.inner.now()).store(ahead_ms, Ordering::Relaxed);
+    }
+
+    /// How far the corrected clock is ahead, milliseconds, where the inner one was never set; taken off from now on.
+    /// A clock that is set by now is left alone.
+    pub fn adopt_ahead_ms(&self, ahead_ms: i64) {
+        let inner = self.inner.now();
+        if !inner.is_set() {
+            self.correction(inner).fetch_add(ahead_ms, Ordering::Relaxed);
+        }
+    }
+
+    fn correction(&self, inner: Time) -> &AtomicI64 {
+        &self.ahead_ms[usize::from(!inner.is_set())]
     }
 }
 
 impl Clock for CorrectedClock {
     fn now(&self) -> Time {
         let now = self.inner.now();
-        let ahead_ms = self.ahead_ms.load(Ordering::Relaxed);
+        let ahead_ms = self.correction(now).load(Ordering::Relaxed);
         Time { epoch_ms: now.epoch_ms.saturating_add_signed(ahead_ms.saturating_neg()), ..now }
     }
 }
@@ -156,5 +197,43 @@ mod tests {
         assert_eq!(after.since(before), Duration::from_millis(1500));
         assert!(after > before);
         assert!((before.seconds_from(after) + 1.5).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_time_from_before_the_clock_was_set_is_restamped_by_the_monotonic_clock() {
+        let now = Time { mono_ns: 60_000_000_000, epoch_ms: SET_FROM_MS + 5_000_000 };
+        let earlier = Time { mono_ns: 50_000_000_000, epoch_ms: 50_000 };
+        let later = Time { mono_ns: 64_000_000_000, epoch_ms: 64_000 };
+        assert_eq!(earlier.restamped(now), Time { epoch_ms: now.epoch_ms - 10_000, ..earlier });
+        assert_eq!(later.restamped(now), Time { epoch_ms: now.epoch_ms + 4_000, ..later });
+        assert!(!earlier.is_set() && earlier.restamped(now).is_set());
+    }
+
+    /// A clock whose wall time a test steps.
+    struct Stepped(AtomicI64);
+
+    impl Clock for Stepped {
+        fn now(&self) -> Time {
+            Time { mono_ns: 1, epoch_ms: self.0.load(Ordering::Relaxed).unsigned_abs() }
+        }
+    }
+
+    #[test]
+    fn a_correction_of_a_clock_that_was_never_set_ends_when_the_system_sets_it() {
+        let inner = Arc::new(Stepped(AtomicI64::new(20_000)));
+        let clock = CorrectedClock::new(Arc::clone(&inner) as Arc<dyn Clock>);
+        let present_ms = SET_FROM_MS.cast_signed() + 1_000_000;
+        clock.adopt_ahead_ms(20_000 - present_ms);
+        assert_eq!(clock.now().epoch_ms, present_ms.unsigned_abs());
+        inner.0.store(present_ms + 7, Ordering::Relaxed);
+        assert_eq!(clock.now().epoch_ms, (present_ms + 7).unsigned_abs());
+        clock.adopt_ahead_ms(-300_000);
+        assert_eq!(
+            clock.now().epoch_ms,
+            (present_ms + 7).unsigned_abs(),
+            "a clock that is set is left alone"
+        );
+        clock.set_ahead_ms(7);
+        assert_eq!(clock.now().epoch_ms, present_ms.unsigned_abs());
     }
 }

@@ -18,7 +18,7 @@ mod url;
 
 pub use assignment::{Assignment, Pair};
 pub use backoff::{Backoff, BackoffOptions};
-pub use clock::{Clock, CorrectedClock, ManualClock, SystemClock, Time};
+pub use clock::{Clock, CorrectedClock, ManualClock, SET_FROM_MS, SystemClock, Time};
 pub use error::ErrorKind;
 pub use file::{Readers, replace_file};
 pub use hash::fnv1a;

@@ -283,6 +283,8 @@ impl Camera {
                 Action::Peer { .. }
                 | Action::Participant { .. }
                 | Action::Trust { .. }
+                | Action::Clock { .. }
+                | Action::AdoptTime { .. }
                 | Action::Refused(_)
                 | Action::Unsendable(_) => {}
             }

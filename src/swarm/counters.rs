@@ -49,6 +49,10 @@ pub struct Counters {
     pub no_ground: u64,
     /// Messages of ours that broke the contract, and did not leave.
     pub unsendable: u64,
+    /// Events of ours that were held because the clock was never set.
+    pub events_held: u64,
+    /// Those of them that gave way to more severe or newer ones, and never left.
+    pub held_evicted: u64,
 }
 
 impl Counters {
@@ -76,6 +80,8 @@ impl Counters {
             ("over_limit", self.over_limit),
             ("no_ground", self.no_ground),
             ("unsendable", self.unsendable),
+            ("events_held", self.events_held),
+            ("held_evicted", self.held_evicted),
         ];
         families("sent", &self.sent)
             .chain(families("received", &self.received))

@@ -12,7 +12,7 @@ use serde::de::Deserializer;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::bounded::{List, Map, Object, Reals, Text};
-use super::wire::{self, Count, Fraction, Id, Millis, Real, Utc, Weight};
+use super::wire::{self, Count, Fraction, Id, Millis, Offset, Real, Utc, Weight};
 use crate::model::{Behaviors, CameraId, Class, EventState, EventType, Point, Severity};
 
 /// Tracks that one event may name.
@@ -39,6 +39,10 @@ pub const FOOTPRINT_MAX: usize = 64;
 pub const MODES_MAX: usize = 16;
 /// Counters in one status message.
 pub const COUNTERS_MAX: usize = 256;
+/// Cameras whose last presence one status message echoes: as many as a small site has.
+pub const HEARD_MAX: usize = 32;
+/// Cameras with another clock that one status message names.
+pub const OFF_MAX: usize = 16;
 
 /// A short text: a version, a mode, a counter's or a zone's name.
 pub type Name = Text<128>;
@@ -414,6 +418,13 @@ pub struct ClockStatus {
     pub error_ms: Option<Real>,
     /// Who measured it; `none` when nobody did.
     pub source: Name,
+    /// The last presence of other cameras: its timestamp there, and the time of its arrival here. The exchange by
+    /// which clock offsets are measured (`clock_sync`).
+    #[serde(default, deserialize_with = "wire::some", skip_serializing_if = "Option::is_none")]
+    pub heard: Option<Map<CameraId, [Millis; 2], HEARD_MAX>>,
+    /// The cameras whose clocks are known to differ by more than 250 ms: what each is ahead, milliseconds.
+    #[serde(default, deserialize_with = "wire::some", skip_serializing_if = "Option::is_none")]
+    pub off: Option<Map<CameraId, Offset, OFF_MAX>>,
 }
 
 /// Presence. A will carries only the keys up to `timestamp`.

@@ -4,8 +4,9 @@
 //! and keys. [`message`] is their vocabulary, [`wire`] and [`bounded`] the
 //! values they are made of, [`codec`] turns them into bytes and back, [`topic`] names the places, `neighbours`
 //! decides whose tracks are listened to, [`peers`] is the bounded table of the other cameras, [`fusion`] the
-//! one of the people on the site, [`consensus`] the one of what happens there, [`alert`] puts an incident into the words
-//! of operators, [`trust`] says whom to believe,
+//! one of the people on the site, `clock_sync` measures the offsets of their clocks, [`consensus`] the one of what
+//! happens there, `participants` the cameras that vote on it, [`alert`] puts an incident into the words of operators,
+//! [`trust`] says whom to believe,
 //! and [`Engine`] puts them
 //! together.
 //!
@@ -22,6 +23,7 @@
 
 pub mod alert;
 pub mod bounded;
+mod clock_sync;
 pub mod codec;
 pub mod consensus;
 mod counters;
@@ -42,6 +44,7 @@ pub mod topic;
 pub mod trust;
 pub mod wire;
 
+pub use clock_sync::{ClockCounters, ClockOffset, ClockSync};
 pub use counters::Counters;
 pub use encodings::Encoding;
 pub use engine::{Action, ClockMeasured, Engine, Ground, Identity, Input, Options, Tuning};

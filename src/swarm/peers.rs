@@ -15,8 +15,9 @@
 //! heard longest ago goes, and is counted: cameras offline before silent before online.
 //!
 //! Ages are measured from arrival on our own monotonic clock; a peer's timestamps are compared with
-//! each other, and once with our wall clock: an event that is older than `event_keep` when it arrives
-//! (a broker that kept our session hands over what it queued meanwhile) is not taken, and counted. A new boot forgets the camera's tracks and numbering; ended events outlive it by key.
+//! each other, and once with our wall clock (corrected by the clock offset that is known): an event that is older than
+//! `event_keep` when it arrives (a broker that kept our session hands over what it queued meanwhile) is not taken, and
+//! counted. A new boot forgets the camera's tracks and numbering; ended events outlive it by key.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -459,10 +460,11 @@ impl Peers {
             put(&mut self.by_name, |p| &mut p.tracks, &m.camera_id, m.track_id.0, track, limits);
     }
 
-    /// Takes an event message.
-    pub(super) fn event(&mut self, m: &EventMessage, on: &mut Arrival<'_>) {
+    /// Takes an event message of a camera whose clock is ahead of ours by so much, milliseconds.
+    pub(super) fn event(&mut self, m: &EventMessage, ahead_ms: i64, on: &mut Arrival<'_>) {
         let keep_ms = u64::try_from(self.options.event_keep.as_millis()).unwrap_or(u64::MAX);
-        if m.timestamp.0 < on.now.epoch_ms.saturating_sub(keep_ms) {
+        let told_ms = m.timestamp.0.saturating_add_signed(ahead_ms.saturating_neg());
+        if told_ms < on.now.epoch_ms.saturating_sub(keep_ms) {
             on.counters.stale_events += 1;
             return;
         }

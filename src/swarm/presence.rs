@@ -4,19 +4,20 @@
 //! is told anew with each message. Nothing is claimed that was not measured.
 
 use super::bounded::{List, Map, Reals, Text};
+use super::clock_sync::ClockSync;
 use super::consensus::Consensus;
 use super::counters::Counters;
 use super::encodings::MSGPACK;
 use super::fusion::{self, Fusion};
-use super::message::{ClockStatus, GroundKind, Name, Presence, StatusMessage};
+use super::message::{ClockStatus, GroundKind, HEARD_MAX, Name, OFF_MAX, Presence, StatusMessage};
 use super::participants::Participants;
 use super::publish::millis;
 use super::trust::Trust;
 use super::trust::conduct::Fault;
-use super::wire::{COUNT_MAX, Count, Millis, Real};
+use super::wire::{COUNT_MAX, Count, Millis, Offset, REAL_MAX, Real};
 use super::{ClockMeasured, Ground, Identity};
 use crate::base::Time;
-use crate::model::Polygon;
+use crate::model::{CameraId, Polygon};
 
 /// Times that are farther off are corrected before they are fused, milliseconds.
 pub(super) const UNSYNCED_MS: f64 = 250.0;
@@ -37,6 +38,13 @@ pub(super) struct Told<'a> {
     pub(super) trust: &'a Trust,
     pub(super) participants: &'a Participants,
     pub(super) clock: Option<ClockMeasured>,
+    /// What our clock was ahead when it took the peers' time, and how far that may be off, milliseconds.
+    pub(super) adopted: Option<(i64, i64)>,
+    pub(super) clocks: &'a ClockSync,
+    /// The presences of others that this one echoes.
+    pub(super) heard: Map<CameraId, [Millis; 2], HEARD_MAX>,
+    /// The cameras whose clocks differ from ours.
+    pub(super) off: Option<Map<CameraId, Offset, OFF_MAX>>,
 }
 
 /// The goodbye, which is also the will.
@@ -66,6 +74,8 @@ pub(super) fn online(told: &Told<'_>, now: Time) -> StatusMessage {
     let site = fusion_counters(told.fusion).into_iter().map(|(name, n)| (Name::cut(name), n));
     let agreed = told.consensus.counters().entries();
     let agreed = agreed.map(|(name, n)| (Name::cut(&format!("consensus_{name}")), n));
+    let clocks = told.clocks.counters().entries();
+    let clocks = clocks.map(|(name, n)| (Name::cut(&format!("clock_{name}")), n));
     let trusted = trust_counters(told).map(|(name, n)| (Name::cut(&name), n));
     let unresponsive = told.participants.unresponsive().take(NAMED_MAX);
     let unresponsive = unresponsive.map(|camera| (Name::cut(&format!("swarm_unresponsive_{camera}")), 1));
@@ -73,6 +83,7 @@ pub(super) fn online(told: &Told<'_>, now: Time) -> StatusMessage {
         .chain(own)
         .chain(site)
         .chain(agreed)
+        .chain(clocks)
         .chain(trusted)
         .chain(unresponsive)
         .filter(|(_, n)| *n > 0)
@@ -92,24 +103,35 @@ pub(super) fn online(told: &Told<'_>, now: Time) -> StatusMessage {
 
 /// What is told of our clock. What was not measured is not claimed.
 fn clock(told: &Told<'_>, now: Time) -> ClockStatus {
-    let source = match (told.clock, told.fusion.own_clock()) {
+    let source = match (told.clock, told.fusion.own_clock().or(told.adopted)) {
         (Some(_), _) => "sntp",
         (None, Some(_)) => "peers",
         (None, None) => "none",
     };
+    // A clock that was never set is off by more than a real of the contract holds.
+    let real = |v: f64| Real(v.clamp(-REAL_MAX, REAL_MAX));
+    let adopted_ms = || told.adopted.filter(|_| now.is_set()).map(|(ahead_ms, _)| -(ahead_ms as f64));
+    let offset_ms = told.clock.map(|measured| measured.offset_ms).or_else(adopted_ms);
     ClockStatus {
-        offset_ms: Real(told.clock.map_or(0.0, |measured| measured.offset_ms)),
-        error_ms: clock_error_ms(told.clock, told.fusion, now).map(Real),
+        offset_ms: real(offset_ms.unwrap_or(0.0)),
+        error_ms: clock_error_ms(told.clock, told.fusion, told.adopted, now).map(real),
         source: Name::cut(source),
+        heard: Some(told.heard.clone()).filter(|heard| !heard.is_empty()),
+        off: told.off.clone(),
     }
 }
 
-/// How far our times may be off, milliseconds: a time server's word, which ages, else what the others'
-/// messages show; none where nobody knows.
-pub(super) fn clock_error_ms(clock: Option<ClockMeasured>, fusion: &Fusion, now: Time) -> Option<f64> {
+/// How far our times may be off, milliseconds: by the time server, whose answer ages, else by at least three other
+/// cameras, else by the peers whose time was taken; none where it was not measured.
+pub(super) fn clock_error_ms(
+    clock: Option<ClockMeasured>,
+    fusion: &Fusion,
+    adopted: Option<(i64, i64)>,
+    now: Time,
+) -> Option<f64> {
     let by_server = clock.map(|m| m.error_ms + DRIFT_MS_PER_S * now.since(m.at).as_secs_f64());
     let by_peers = || fusion.own_clock().map(|(ahead_ms, error_ms)| (ahead_ms.abs() + error_ms) as f64);
-    by_server.or_else(by_peers)
+    by_server.or_else(by_peers).or_else(|| adopted.map(|(_, error_ms)| error_ms as f64))
 }
 
 /// What is told of whom we believe; who is muted stands there by name.

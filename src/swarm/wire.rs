@@ -45,6 +45,10 @@ pub struct Utc(pub u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Count(pub u64);
 
+/// A signed whole number up to [`COUNT_MAX`]: a difference of two timestamps, milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Offset(pub i64);
+
 /// A finite real up to [`REAL_MAX`], three decimals on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Default)]
 pub struct Real(pub f64);
@@ -144,6 +148,67 @@ impl<'de> Deserialize<'de> for Count {
 impl Serialize for Count {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         put_integer(s, self.0, 0, COUNT_MAX)
+    }
+}
+
+impl Offset {
+    /// The number, cut to the range.
+    pub fn cut(v: i64) -> Self {
+        Self(v.clamp(-(COUNT_MAX as i64), COUNT_MAX as i64))
+    }
+}
+
+struct OffsetVisitor;
+
+impl Visitor<'_> for OffsetVisitor {
+    type Value = i64;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "an integer from -{COUNT_MAX} to {COUNT_MAX}")
+    }
+
+    fn visit_u64<E: de::Error>(self, v: u64) -> Result<i64, E> {
+        match i64::try_from(v) {
+            Ok(v) => self.visit_i64(v),
+            Err(_) => Err(E::invalid_value(Unexpected::Unsigned(v), &self)),
+        }
+    }
+
+    fn visit_i64<E: de::Error>(self, v: i64) -> Result<i64, E> {
+        if v.unsigned_abs() <= COUNT_MAX {
+            Ok(v)
+        } else {
+            Err(E::invalid_value(Unexpected::Signed(v), &self))
+        }
+    }
+
+    fn visit_f64<E: de::Error>(self, v: f64) -> Result<i64, E> {
+        if v.fract() != 0.0 {
+            Err(E::invalid_type(Unexpected::Float(v), &self))
+        } else if v.abs() <= COUNT_MAX as f64 {
+            Ok(v as i64)
+        } else {
+            Err(E::invalid_value(Unexpected::Float(v), &self))
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Offset {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        d.deserialize_i64(OffsetVisitor).map(Self)
+    }
+}
+
+impl Serialize for Offset {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        if self.0.unsigned_abs() <= COUNT_MAX {
+            s.serialize_i64(self.0)
+        } else {
+            Err(ser::Error::custom(format_args!(
+                "{} is not an integer from -{COUNT_MAX} to {COUNT_MAX}",
+                self.0
+            )))
+        }
     }
 }
 

@@ -1,9 +1,18 @@
 //! Clocks that are off: told, and put right before anything is fused.
 
-use omnisight::model::{Point, SceneTrack};
-use omnisight::swarm::{ClockMeasured, Engine, Input};
+use std::collections::BTreeMap;
 
-use crate::scenes::{START_MS, at, engine, handle, json, raw, scene, seen, sent};
+use omnisight::base::Time;
+use omnisight::model::{Delivery, Envelope, Event, EventState, Point, SceneTrack, Severity, Transition};
+use omnisight::swarm::codec::Reason;
+use omnisight::swarm::trust::{self, signature::Signer};
+use omnisight::swarm::{Action, ClockMeasured, Engine, Input, Options};
+use ring::rand::SystemRandom;
+use ring::signature::Ed25519KeyPair;
+
+use crate::scenes::{
+    START_MS, at, camera, delivered, engine, engine_with, event, handle, json, raw, scene, seen, sent,
+};
 
 const PEERS: [&str; 3] = ["p", "q", "r"];
 /// From a frame to its arrival, milliseconds.
@@ -96,4 +105,333 @@ fn a_time_servers_word_stands_before_the_others_and_ages() {
     assert_eq!(told, serde_json::json!({"offset_ms": -120.0, "error_ms": 8.0, "source": "sntp"}));
     assert!(!own.is_unsynced(at(now_ms + 60_000)));
     assert!(own.is_unsynced(at(now_ms + 3_600_000)), "nobody has asked for an hour");
+}
+
+// Cameras that talk to each other, each by its own clock.
+
+/// From one camera to another, milliseconds.
+const LINK_MS: u64 = 20;
+/// One step of the site.
+const STEP_MS: u64 = 20;
+
+struct Cam {
+    engine: Engine,
+    name: &'static str,
+    ahead_ms: i64,
+    /// What it was told to do, each with the true time.
+    done: Vec<(u64, Action)>,
+    /// Whether its clock may be corrected by the peers' time.
+    adopts: bool,
+}
+
+impl Cam {
+    fn new(name: &'static str, ahead_ms: i64) -> Self {
+        Self::with(name, ahead_ms, trust::Options::default(), None)
+    }
+
+    fn with(name: &'static str, ahead_ms: i64, trust: trust::Options, signer: Option<Signer>) -> Self {
+        let options = Options { trust, ..Options::default() };
+        let boot_ms = START_MS.saturating_add_signed(ahead_ms);
+        let mut engine = engine_with(name, boot_ms, options);
+        engine.remember(signer, BTreeMap::new());
+        Self { engine, name, ahead_ms, done: Vec::new(), adopts: true }
+    }
+
+    fn time(&self, true_ms: u64) -> Time {
+        let epoch_ms = (START_MS + true_ms).saturating_add_signed(self.ahead_ms);
+        Time { mono_ns: 1_000_000_000 * u64::from(self.name.as_bytes()[0]) + true_ms * 1_000_000, epoch_ms }
+    }
+
+    fn does(&mut self, input: Input<'_>, true_ms: u64) {
+        let mut out = Vec::new();
+        self.engine.handle(input, self.time(true_ms), &mut out);
+        for action in &out {
+            if let Action::AdoptTime { ahead_ms, .. } = action
+                && self.adopts
+            {
+                self.ahead_ms -= ahead_ms;
+            }
+        }
+        self.done.extend(out.into_iter().map(|action| (true_ms, action)));
+    }
+
+    /// It sees the man at (3, 3).
+    fn looks(&mut self, true_ms: u64) {
+        let time = self.time(true_ms);
+        let mut seen = scene(self.name, true_ms, vec![own_sight()]);
+        seen.time = time;
+        seen.tracks.iter_mut().for_each(|track| track.track.last_seen = time);
+        self.does(Input::Scene(&seen), true_ms);
+    }
+
+    /// It sees him do something.
+    fn raises(&mut self, id: u32, true_ms: u64) {
+        let time = self.time(true_ms);
+        let happens = Event {
+            position_m: Point::new(3.0, 3.0),
+            tracks: vec![1],
+            probability: 0.9,
+            time,
+            predicted_time: time,
+            ..event(id, EventState::Occurred, Severity::High, 0)
+        };
+        self.does(Input::Transition(&Transition::Event(happens)), true_ms);
+    }
+
+    fn sent_between(&self, from_ms: u64, until_ms: u64) -> impl Iterator<Item = (u64, &Envelope)> {
+        let within = self.done.iter().filter(move |(at_ms, _)| (from_ms..until_ms).contains(at_ms));
+        within
+            .filter_map(|(at_ms, action)| if let Action::Send(e) = action { Some((*at_ms, e)) } else { None })
+    }
+
+    fn presences(&self) -> impl Iterator<Item = (u64, serde_json::Value)> {
+        let sent = self.sent_between(0, u64::MAX).filter(|(_, e)| e.topic.contains("/status/"));
+        sent.map(|(at_ms, e)| (at_ms, json(e)))
+    }
+
+    fn own_events(&self) -> Vec<(u64, serde_json::Value)> {
+        let topic = format!("/events/{}/", self.name);
+        let sent = self.sent_between(0, u64::MAX).filter(|(_, e)| e.topic.contains(&topic));
+        let events = sent.map(|(at_ms, e)| (at_ms, json(e)));
+        events.filter(|(_, event)| event["state"] == "occurred").collect()
+    }
+
+    /// When it told its surfaces of a confirmed incident.
+    fn confirmed(&self) -> Vec<(u64, String)> {
+        let told = self.done.iter().filter_map(|(at_ms, action)| match action {
+            Action::Site(event) if event.state == EventState::Confirmed => {
+                Some((*at_ms, event.key.to_string()))
+            }
+            _ => None,
+        });
+        told.collect()
+    }
+
+    fn reported(&self) -> Vec<(String, i64)> {
+        let told = self.done.iter().filter_map(|(_, action)| match action {
+            Action::Clock { camera, offset_ms, .. } => Some((camera.to_string(), *offset_ms)),
+            _ => None,
+        });
+        told.collect()
+    }
+
+    fn ahead_of_us(&self, name: &str) -> i64 {
+        self.engine.fusion().ahead_ms(&camera(name))
+    }
+
+    fn is_unsynced(&self, true_ms: u64) -> bool {
+        self.engine.is_unsynced(self.time(true_ms))
+    }
+}
+
+/// Lets the cameras live from one true time to another; `meanwhile` may do more in each step.
+fn live(cams: &mut [Cam], from_ms: u64, until_ms: u64, mut meanwhile: impl FnMut(u64, &mut [Cam])) {
+    for now_ms in (from_ms..until_ms).step_by(STEP_MS as usize) {
+        for to in 0..cams.len() {
+            let arriving: Vec<_> = cams
+                .iter()
+                .enumerate()
+                .filter(|(of, _)| *of != to)
+                .flat_map(|(_, cam)| {
+                    cam.sent_between(now_ms.saturating_sub(LINK_MS), now_ms.saturating_sub(LINK_MS) + STEP_MS)
+                })
+                .map(|(_, e)| Delivery { user_properties: e.user_properties.clone(), ..delivered(e) })
+                .collect();
+            for delivery in arriving.iter().filter(|_| now_ms >= LINK_MS) {
+                cams[to].does(Input::Delivery(delivery), now_ms);
+            }
+        }
+        for (n, cam) in cams.iter_mut().enumerate() {
+            let phase_ms = now_ms + 340 * n as u64;
+            if now_ms == 0 {
+                cam.does(Input::Connected, now_ms);
+            }
+            if phase_ms % 100 == 0 {
+                cam.looks(now_ms);
+            }
+            if phase_ms % 1_000 == 0 {
+                cam.does(Input::Tick, now_ms);
+            }
+        }
+        meanwhile(now_ms, cams);
+    }
+}
+
+#[test]
+fn two_cameras_five_minutes_apart_agree_on_an_event_and_both_name_the_other_clock_and_how_far_it_is_off() {
+    for ahead_ms in [-300_000, 300_000, -7_200_000, 86_400_000] {
+        let mut cams = [Cam::new("a", 0), Cam::new("b", ahead_ms)];
+        live(&mut cams, 0, 3_500, |_, _| {});
+        assert_eq!((cams[0].ahead_of_us("b"), cams[1].ahead_of_us("a")), (ahead_ms, -ahead_ms), "within 3 s");
+        live(&mut cams, 3_500, 12_000, |now_ms, cams| {
+            if now_ms == 6_000 {
+                cams[0].raises(1, now_ms);
+            }
+            if now_ms == 8_000 {
+                cams[1].raises(1, now_ms);
+            }
+        });
+        let told = [cams[0].confirmed(), cams[1].confirmed()];
+        assert!(told.iter().all(|told| told.len() == 1 && told[0].0 < 9_000), "{ahead_ms}: {told:?}");
+        assert_eq!(told[0][0].1, told[1][0].1);
+        for (cam, other, offset_ms) in [(&cams[0], "b", ahead_ms), (&cams[1], "a", -ahead_ms)] {
+            assert!(cam.is_unsynced(12_000));
+            assert_eq!(cam.reported(), [(other.to_owned(), offset_ms)]);
+            let (_, last) = cam.presences().last().unwrap();
+            assert_eq!(last["clock"]["off"], serde_json::json!({other: offset_ms}));
+        }
+    }
+}
+
+#[test]
+fn two_cameras_with_right_clocks_know_it_and_speak_early_no_more_than_once_each() {
+    let mut cams = [Cam::new("a", 0), Cam::new("b", 3)];
+    live(&mut cams, 0, 9_000, |_, _| {});
+    for (cam, other) in [(&cams[0], "b"), (&cams[1], "a")] {
+        assert!(!cam.is_unsynced(9_000) && cam.reported().is_empty());
+        let offset = cam.engine.clocks().offset(&camera(other), cam.time(9_000)).unwrap();
+        assert!(offset.offset_ms.abs() <= 4 && offset.error_ms <= 50, "{offset:?}");
+        assert!(cam.presences().count() <= 3, "{}", cam.presences().count());
+        assert!(cam.presences().all(|(_, presence)| presence["clock"].get("off").is_none()));
+    }
+}
+
+#[test]
+fn a_camera_in_1970_holds_its_events_takes_the_time_of_its_peer_and_publishes_them_restamped_in_their_order()
+{
+    let since_1970_ms = START_MS.cast_signed() - 20_000;
+    let mut cams = [Cam::new("a", 0), Cam::new("b", -since_1970_ms)];
+    let mut was_unsynced = false;
+    live(&mut cams, 0, 15_000, |now_ms, cams| {
+        was_unsynced |= now_ms == 500 && cams[1].is_unsynced(now_ms);
+        match now_ms {
+            200 => cams[1].raises(1, now_ms),
+            400 => cams[1].raises(2, now_ms),
+            600 => cams[1].raises(3, now_ms),
+            10_000 => cams[1].raises(4, now_ms),
+            _ => {}
+        }
+    });
+    let b = &cams[1];
+    assert!(was_unsynced && !b.is_unsynced(15_000));
+    assert!(b.ahead_ms.abs() <= 25, "{}", b.ahead_ms);
+    let events = b.own_events();
+    let ids: Vec<_> = events.iter().map(|(_, event)| event["event_id"].as_u64().unwrap()).collect();
+    assert_eq!(ids, [1, 2, 3, 4]);
+    for ((sent_ms, event), raised_ms) in events.iter().zip([200, 400, 600, 10_000]) {
+        let off_ms = event["timestamp"].as_u64().unwrap().abs_diff(START_MS + raised_ms);
+        assert!(off_ms <= 30, "{event}");
+        assert!(event["predicted_time"].as_u64().unwrap().abs_diff(START_MS + raised_ms) <= 30, "{event}");
+        assert!(*sent_ms < 5_000 || raised_ms == 10_000, "{sent_ms}");
+        let key = event["key"].as_str().unwrap();
+        assert!(key.starts_with("b/20000/"), "the key keeps the boot of the presence: {key}");
+    }
+    assert!(b.presences().all(|(_, presence)| presence["boot"] == 20_000));
+    assert_eq!((b.engine.held_events(), b.engine.counters().events_held), (0, 3));
+    assert_eq!(cams[0].ahead_of_us("b"), 0, "the other has noticed");
+    let keys = cams.each_ref().map(|cam| cam.confirmed().into_iter().map(|(_, key)| key).collect::<Vec<_>>());
+    assert!(!keys[0].is_empty() && keys[0] == keys[1], "{keys:?}");
+}
+
+#[test]
+fn of_more_events_than_are_held_the_least_severe_and_oldest_go_and_the_rest_keep_its_order() {
+    let mut cam = Cam::new("b", -(START_MS.cast_signed() - 20_000));
+    for id in 1..=300_u32 {
+        let severity = if id % 2 == 0 { Severity::High } else { Severity::Medium };
+        let time = cam.time(u64::from(id));
+        let happens = Event { time, predicted_time: time, ..event(id, EventState::Occurred, severity, 0) };
+        cam.does(Input::Transition(&Transition::Event(happens)), u64::from(id));
+    }
+    assert_eq!((cam.engine.held_events(), cam.engine.counters().held_evicted), (256, 44));
+    assert!(cam.own_events().is_empty());
+    // The system sets its clock.
+    cam.ahead_ms = 0;
+    cam.does(Input::Tick, 1_000);
+    let ids: Vec<_> = cam.own_events().iter().map(|(_, event)| event["event_id"].as_u64().unwrap()).collect();
+    assert!(ids.len() == 256 && ids.is_sorted());
+    assert!(ids[..44].iter().all(|id| id % 2 == 0) && ids.contains(&89) && !ids.contains(&87), "{ids:?}");
+}
+
+#[test]
+fn five_made_up_clocks_set_no_mode_on_honest_cameras_and_change_no_alarm() {
+    let mut cams = [Cam::new("a", 0), Cam::new("b", 0)];
+    live(&mut cams, 0, 30_000, |now_ms, cams| {
+        if now_ms == 20_000 {
+            cams[0].raises(1, now_ms);
+        }
+        if now_ms % 1_000 == 500 {
+            // Each echoes what it heard of both, as if five minutes later.
+            let heard: Vec<_> = cams
+                .iter()
+                .filter_map(|cam| {
+                    cam.presences().last().map(|(_, m)| {
+                        format!("\"{}\":[{},{}]", cam.name, m["timestamp"], START_MS + now_ms + 299_990)
+                    })
+                })
+                .collect();
+            for n in 1..=5 {
+                let at_ms = START_MS + now_ms + 300_000;
+                let payload = format!(
+                    r#"{{"camera_id":"x{n}","state":"online","version":"1","boot":1,"timestamp":{at_ms},"ground":"calibrated","footprint":[[0.0,0.0],[8.0,0.0],[8.0,6.0],[0.0,6.0]],"modes":["paused"],"clock":{{"offset_ms":0.0,"error_ms":1.0,"source":"sntp","heard":{{{}}}}}}}"#,
+                    heard.join(",")
+                );
+                let delivery = raw(&format!("status/x{n}"), &payload);
+                cams.iter_mut().for_each(|cam| cam.does(Input::Delivery(&delivery), now_ms));
+            }
+        }
+        assert!(cams.iter().all(|cam| !cam.is_unsynced(now_ms)), "{now_ms}");
+    });
+    for (cam, other) in [(&cams[0], "b"), (&cams[1], "a")] {
+        assert_eq!(cam.ahead_of_us(other), 0);
+        assert_eq!(cam.ahead_of_us(cam.name), 0, "our own reports stay as they are");
+        assert!(cam.ahead_of_us("x1") > 290_000, "they are known for what they are");
+        assert_eq!(cam.confirmed().len(), 1);
+        assert!(cam.presences().count() <= 14, "{}", cam.presences().count());
+    }
+}
+
+#[test]
+fn a_camera_that_signs_is_taken_whatever_its_clock_shows_once_it_has_answered_a_presence_of_ours() {
+    let keys =
+        ["a", "b"].map(|_| Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap().as_ref().to_vec());
+    let signer = |n: usize| Signer::new(&camera(["a", "b"][n]), &keys[n], None).unwrap();
+    let strict = || trust::Options { require: true, ..trust::Options::default() };
+    for ahead_ms in [300_000, -300_000, 86_400_000, -86_400_000, 20_000 - START_MS.cast_signed()] {
+        let mut cams = [
+            Cam::with("a", 0, strict(), Some(signer(0))),
+            Cam::with("b", ahead_ms, strict(), Some(signer(1))),
+        ];
+        cams[1].adopts = false;
+        live(&mut cams, 0, 8_000, |now_ms, cams| {
+            if now_ms == 6_000 {
+                cams[0].raises(1, now_ms);
+            }
+        });
+        assert_eq!((cams[0].ahead_of_us("b"), cams[1].ahead_of_us("a")), (ahead_ms, -ahead_ms));
+        assert_eq!(cams[1].engine.peers().events().count(), 1, "{ahead_ms}");
+        // What was recorded then is a replay later.
+        let old: Vec<_> = cams[1]
+            .sent_between(0, 8_000)
+            .filter(|(_, e)| e.topic.contains("/status/"))
+            .map(|(_, e)| Delivery { user_properties: e.user_properties.clone(), ..delivered(e) })
+            .collect();
+        let before = cams[0].engine.counters().refused[Reason::Replayed as usize];
+        cams[0].does(Input::Delivery(&old[0]), 700_000);
+        assert_eq!(cams[0].engine.counters().refused[Reason::Replayed as usize], before + 1);
+    }
+}
+
+#[test]
+fn when_a_clock_is_set_back_while_running_the_table_goes_on_at_once_and_the_others_follow() {
+    let mut cams = [Cam::new("a", 0), Cam::new("b", 300_000)];
+    live(&mut cams, 0, 8_000, |_, _| {});
+    cams[1].ahead_ms = 0;
+    live(&mut cams, 8_000, 11_000, |_, _| {});
+    assert_eq!((cams[0].ahead_of_us("b"), cams[1].ahead_of_us("a")), (0, 0));
+    for cam in &cams {
+        let people = cam.engine.fusion().at((START_MS + 11_000) as i64);
+        let [man] = &people[..] else { panic!("{}: {people:#?}", cam.name) };
+        assert_eq!(man.seen_by.len(), 2, "{}: {man:#?}", cam.name);
+        assert!(!cam.is_unsynced(11_000));
+    }
 }

@@ -8,7 +8,7 @@ use omnisight::swarm::message::{
     Intervention, Message, ModelName, Name, Position, Presence, Rule, StatusMessage, TrackMessage, Velocity,
     Verdict, WeightsMessage,
 };
-use omnisight::swarm::wire::{COUNT_MAX, Count, Fraction, Id, MILLIS_MAX, Millis, Real, Utc, Weight};
+use omnisight::swarm::wire::{COUNT_MAX, Count, Fraction, Id, MILLIS_MAX, Millis, Offset, Real, Utc, Weight};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -370,11 +370,12 @@ fn alert() -> impl Strategy<Value = AlertMessage> {
 
 fn status() -> impl Strategy<Value = StatusMessage> {
     let corner = (real(), real()).prop_map(|(x, y)| Reals([x.0, y.0]));
-    let clock = (real(), maybe(real()), name()).prop_map(|(offset_ms, error_ms, source)| ClockStatus {
-        offset_ms,
-        error_ms,
-        source,
-    });
+    let heard = proptest::collection::btree_map(camera(), [millis(), millis()], 0..4).prop_map(Map::cut);
+    let offset = any::<i64>().prop_map(Offset::cut);
+    let off = proptest::collection::btree_map(camera(), offset, 0..4).prop_map(Map::cut);
+    let clock = (real(), maybe(real()), name(), maybe(heard), maybe(off)).prop_map(
+        |(offset_ms, error_ms, source, heard, off)| ClockStatus { offset_ms, error_ms, source, heard, off },
+    );
     let counters = proptest::collection::btree_map(name(), count(), 0..6).prop_map(Map::cut);
     let kinds = vec![GroundKind::Calibrated, GroundKind::Nominal];
     let head = (camera(), any::<bool>(), name(), millis(), millis(), list(name()));

@@ -219,8 +219,10 @@ impl Index {
                 bytes: living.place.bytes,
                 put_ms: living.put_ms,
                 deadline: living.expiry.map(|expiry| {
-                    // A clock that went back counts as no time at all.
-                    let age = Duration::from_millis(now.epoch_ms.saturating_sub(living.put_ms));
+                    // A clock that went back counts as no time at all, and so does one that was never set then.
+                    let put = Time { epoch_ms: living.put_ms, ..now };
+                    let put_ms = if now.is_set() && !put.is_set() { now.epoch_ms } else { living.put_ms };
+                    let age = Duration::from_millis(now.epoch_ms.saturating_sub(put_ms));
                     now + expiry.saturating_sub(age)
                 }),
                 place: Some(living.place),

@@ -23,6 +23,8 @@ const SAMPLES_MAX: usize = 4_096;
 const SAMPLE_EVERY_MS: u64 = 400;
 /// Sights so near in time are of the same moment: twice the sampling, and clocks that differ.
 const MOMENT_MS: u64 = 1_000;
+/// A clock that goes back by more was stepped, milliseconds: frames never overtake one another by so much.
+const STEP_MS: u64 = 1_000;
 /// Who stands this near to the place may be who it is about: two cameras' errors on the ground.
 const REACH_M: f64 = 2.0;
 /// Who is the same person by the site's table is it up to this distance.
@@ -154,6 +156,11 @@ impl Witness {
         let ways = scene.tracks.iter().filter(|t| !t.forecast.points.is_empty());
         self.ways.extend(ways.map(|t| (t.track.id, t.forecast.points.clone())));
         let at_ms = scene.time.epoch_ms;
+        if self.looked_ms.back().is_some_and(|last| at_ms.saturating_add(STEP_MS) < *last) {
+            // The clock was stepped back: what was seen before lies in the future, and nothing would be noted until then.
+            self.looked_ms.clear();
+            self.samples.clear();
+        }
         if self.looked_ms.back().is_some_and(|last| at_ms < last.saturating_add(SAMPLE_EVERY_MS)) {
             return;
         }

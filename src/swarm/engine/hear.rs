@@ -4,13 +4,13 @@ use super::{Action, Engine, fuse, is_due, watch};
 use crate::base::Time;
 use crate::model::{CameraId, Delivery};
 use crate::swarm::bounded::{List, Map};
-use crate::swarm::codec::DecodeError;
+use crate::swarm::codec::{DecodeError, Reason};
 use crate::swarm::consensus;
-use crate::swarm::message::{ConsensusMessage, Message};
+use crate::swarm::message::{ConsensusMessage, Message, Presence};
 use crate::swarm::open;
 use crate::swarm::peers::Arrival;
 use crate::swarm::topic::Family;
-use crate::swarm::trust::Trust;
+use crate::swarm::trust::{self, Trust};
 
 impl Engine {
     /// Counts a message that was refused.
@@ -66,15 +66,36 @@ impl Engine {
         out: &mut Vec<Action>,
     ) -> Result<(), DecodeError> {
         let family = open::family(message);
-        let change = self.trust.verify(message, family, delivery, now);
+        let published = match message {
+            Message::Status(m) if m.state == Presence::Online && !delivery.retained => Some(&**m),
+            _ => None,
+        };
+        // Only a signature bears a time that is checked here.
+        let signer = open::sender(message).filter(|_| !delivery.user_properties.is_empty());
+        let offset = signer.and_then(|camera| self.clocks.offset(camera, now));
+        let clocks = trust::Clocks {
+            ahead_ms: offset.map_or(0, |offset| offset.offset_ms),
+            echo_ns: published.and_then(|m| self.clocks.echo_ns(m, &self.identity.camera)),
+        };
         let topic = delivery.topic.as_str();
-        let change =
-            change.map_err(|(reason, detail)| DecodeError::new(reason, topic, "signature", detail))?;
+        let change = match self.trust.verify(message, family, delivery, clocks, now) {
+            Ok(change) => change,
+            Err((reason, detail)) => {
+                if let Some(m) = published.filter(|_| reason == Reason::Replayed) {
+                    self.clocks.note_refused(m, now);
+                }
+                return Err(DecodeError::new(reason, topic, "signature", detail));
+            }
+        };
         if let Some((camera, change)) = change {
             self.note_trust(camera, change, out);
         }
         self.counters.received[family as usize] += 1;
         self.message(message, now, out);
+        // On a large site the presence of cameras far away is not kept, and neither are their clocks.
+        if let Some(m) = published.filter(|m| self.peers.get(&m.camera_id).is_some()) {
+            self.exchange(m, now);
+        }
         Ok(())
     }
 
@@ -134,7 +155,10 @@ impl Engine {
                 on.counters.far_events += 1;
             }
             Message::Event(m) => {
-                peers.event(m, on);
+                // On our own clock.
+                let ahead_ms =
+                    fusion.ahead_ms(&m.camera_id).saturating_sub(fusion.ahead_ms(&identity.camera));
+                peers.event(m, ahead_ms, on);
                 self.consult(consensus::Input::Event(m), now, out);
             }
             Message::Status(m) if !neighbours.cares(m, peers) => on.counters.far_presence += 1,

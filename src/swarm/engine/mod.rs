@@ -9,8 +9,9 @@
 //! Presence leaves on every connection, on every change of the degraded modes, and every
 //! `status_interval`. Our own events go into the agreement of the cameras ([`consensus`]) as they leave, and
 //! what comes of it leaves from here. Our own tracks go into the fused table in the words in which they leave, so that we
-//! fuse what everybody else does. What comes in is in `hear`, what leaves in `say`. Nothing here knows of sockets, files or the wall clock.
+//! fuse what everybody else does. What comes in is in `hear`, what leaves in `say`, what concerns times in `clocks`. Nothing here knows of sockets, files or the wall clock.
 
+mod clocks;
 mod hear;
 mod say;
 
@@ -18,6 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::alert;
+use super::clock_sync::{ClockSync, ClockVerdict};
 use super::codec::{DecodeError, EncodeError, Reason};
 use super::consensus::{self, Consensus, SiteEvent};
 use super::counters::Counters;
@@ -28,8 +30,7 @@ use super::neighbours::{self, Neighbours};
 use super::open::Opened;
 use super::participants::{self, Participants};
 use super::peers::{self, Arrival, PeerChange, PeerState, Peers};
-use super::presence;
-use super::publish::{self, Publisher, event_message};
+use super::publish::{self, Publisher};
 use super::surroundings::Surroundings;
 use super::topic::{Family, Prefix};
 use super::trust::pins::PinnedKey;
@@ -38,7 +39,7 @@ use super::trust::{self, Trust};
 use super::wire::MILLIS_MAX;
 use crate::base::Time;
 use crate::model::{
-    CameraId, Delivery, Envelope, EventState, MessageClass, Point, Polygon, Qos, Scene, Transition,
+    CameraId, Delivery, Envelope, Event, EventState, MessageClass, Point, Polygon, Qos, Scene, Transition,
 };
 
 /// Tracks that were heard of within this time are compared with those of our newest scene, if that is as new.
@@ -220,6 +221,22 @@ pub enum Action {
         /// What changed.
         change: trust::Change,
     },
+    /// The clock of another camera differs from ours by another amount than was reported before; for the log.
+    Clock {
+        /// Which.
+        camera: CameraId,
+        /// What it is ahead of ours, milliseconds; negative where it is behind.
+        offset_ms: i64,
+        /// How far that may be off, milliseconds.
+        error_ms: i64,
+    },
+    /// Our own clock was never set, and other cameras show the time: correct the clock that passes in the times.
+    AdoptTime {
+        /// What our clock is ahead of theirs, milliseconds: negative.
+        ahead_ms: i64,
+        /// How far that may be off, milliseconds.
+        error_ms: i64,
+    },
     /// A message was refused, for the log: the first in a minute for this reason. How many there were
     /// since the start stands in [`Counters::refused`].
     Refused(DecodeError),
@@ -248,6 +265,16 @@ pub struct Engine {
     seq: u64,
     last_status: Option<Time>,
     clock: Option<ClockMeasured>,
+    clocks: ClockSync,
+    clock_verdict: ClockVerdict,
+    /// What our epoch was ahead of our monotonic clock with the last input, milliseconds.
+    base_ms: Option<i64>,
+    /// Since when our clock was never set.
+    unset_since: Option<Time>,
+    /// What our clock was ahead when it took the peers' time, and how far that may be off, milliseconds.
+    adopted: Option<(i64, i64)>,
+    /// Events that wait for a time, in their order.
+    held: Vec<Event>,
     /// When a refused message was last named, by reason; one of ours, by family.
     refused_named: [Option<Time>; Reason::ALL.len()],
     unsendable_named: [Option<Time>; Family::ALL.len()],
@@ -287,6 +314,12 @@ impl Engine {
             seq: 0,
             last_status: None,
             clock: None,
+            clocks: ClockSync::default(),
+            clock_verdict: ClockVerdict::default(),
+            base_ms: None,
+            unset_since: None,
+            adopted: None,
+            held: Vec::new(),
             refused_named: [None; Reason::ALL.len()],
             unsendable_named: [None; Family::ALL.len()],
             buffer: Vec::new(),
@@ -306,13 +339,6 @@ impl Engine {
         self.clock = Some(measured);
     }
 
-    /// Whether our clock is, or may be, more than [`presence::UNSYNCED_MS`] off: by the time server's word,
-    /// else by what arrives from the others.
-    pub fn is_unsynced(&self, now: Time) -> bool {
-        presence::clock_error_ms(self.clock, &self.fusion, now)
-            .is_some_and(|error_ms| error_ms > presence::UNSYNCED_MS)
-    }
-
     /// Goes by other limits from now on. What is known of others, and was published, stays.
     pub fn tune(&mut self, tuning: Tuning) {
         self.publisher.set_options(tuning.publish);
@@ -327,17 +353,10 @@ impl Engine {
 
     /// Takes one input; what is to be done is added to `out`.
     pub fn handle(&mut self, input: Input<'_>, now: Time, out: &mut Vec<Action>) {
+        self.note_time(now, out);
         match input {
             Input::Scene(scene) => self.scene(scene, now, out),
-            Input::Transition(Transition::Event(event)) => {
-                if self.publisher.admit(event) {
-                    let message = event_message(&self.identity.camera, self.identity.boot_ms(), event);
-                    let topic = self.options.prefix.event(&self.identity.camera, event.id);
-                    if self.send(&message, topic, event.severity.number(), now, out) {
-                        self.consult(consensus::Input::Event(&message), now, out);
-                    }
-                }
-            }
+            Input::Transition(Transition::Event(event)) => self.own_event(event.clone(), now, out),
             // Receivers get the end with the incident's alert.
             Input::Transition(Transition::EventOver { id, .. }) => {
                 self.consult(consensus::Input::Over { event_id: *id }, now, out);
@@ -391,9 +410,7 @@ impl Engine {
                 self.compare_cameras(now, out);
                 self.compare_views(now);
                 self.consult(consensus::Input::Tick, now, out);
-                if self.last_status.is_none_or(|last| now.since(last) >= self.options.status_interval) {
-                    self.send_status(now, out);
-                }
+                self.tick_clocks(now, out);
             }
         }
         for (camera, change) in self.changes.drain(..) {

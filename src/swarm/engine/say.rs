@@ -93,6 +93,7 @@ impl Engine {
 
     pub(super) fn send_status(&mut self, now: Time, out: &mut Vec<Action>) {
         self.last_status = Some(now);
+        let heard = self.clocks.echoes(|camera| self.neighbours.hears(camera.as_str()), now);
         let message = presence::online(
             &presence::Told {
                 identity: &self.identity,
@@ -104,11 +105,17 @@ impl Engine {
                 trust: &self.trust,
                 participants: &self.participants,
                 clock: self.clock,
+                adopted: self.adopted,
+                clocks: &self.clocks,
+                heard: heard.clone(),
+                off: self.clocks.off(&|camera| self.counts(camera), now),
             },
             now,
         );
         let topic = self.options.prefix.status(&self.identity.camera);
-        self.send(&message, topic, 0, now, out);
+        if self.send(&message, topic, 0, now, out) {
+            self.clocks.sent(&heard, now);
+        }
     }
 
     /// Encodes, signs and gives out a message; whether it leaves. Tracks are signed later, by the scene.

@@ -146,6 +146,11 @@ impl Hall {
         (self.crowded_out, self.handed_over) = (other.crowded_out, other.handed_over);
     }
 
+    /// Forgets all that wait; what was counted stays.
+    pub(super) fn clear(&mut self) {
+        self.waiting.clear();
+    }
+
     /// Whether somebody of the table should wait here; if so they do.
     pub(super) fn takes(&mut self, person: &Person, roster: &Roster, pace: Pace, now_ms: i64) -> bool {
         if !person.confirmed || now_ms - person.seen_ms <= pace.stretched_ms(HIDDEN_AFTER_MS) {

@@ -566,6 +566,61 @@ impl Fusion {
         self.roster.own_clock()
     }
 
+    /// Notes that a camera is there, so that its clock has a place.
+    pub fn note(&mut self, camera: &CameraId, now_ms: i64) {
+        self.hear(camera, now_ms);
+    }
+
+    /// Takes what a camera's clock is ahead of ours, milliseconds, as measured by request and response; it stands before
+    /// what arrivals show.
+    pub fn set_offset(&mut self, camera: &CameraId, offset_ms: Option<i64>) {
+        if let Some(index) = self.roster.find(camera) {
+            self.roster.set_offset(index, offset_ms);
+        }
+    }
+
+    /// Takes what our own clock is ahead of the cameras that count, and how far that may be off, milliseconds, as
+    /// measured by request and response; none while fewer than three were measured.
+    pub fn set_own_clock(&mut self, own: Option<(i64, i64)>) {
+        self.roster.set_own(own);
+    }
+
+    /// Sets whether the arrivals of a camera's messages have a say on our own clock; they have by default.
+    pub fn set_counts(&mut self, camera: &CameraId, counts: bool) {
+        if let Some(index) = self.roster.find(camera) {
+            self.roster.set_counts(index, counts);
+        }
+    }
+
+    /// Applies what was measured of the clocks, without a step.
+    pub fn tell_clocks(&mut self) {
+        self.roster.tell_clocks();
+    }
+
+    /// The cameras that are known here, our own included.
+    pub fn names(&self) -> impl Iterator<Item = &CameraId> {
+        self.roster.names().into_iter()
+    }
+
+    /// Whether a usable report of a camera ever arrived. (Its times may be off: it has a say on whose clock is.)
+    pub fn has_reported(&self, camera: &CameraId) -> bool {
+        self.roster.find(camera).is_some_and(|index| self.roster.has_reported(index))
+    }
+
+    /// Our own clock was stepped forward by so much, milliseconds (negative: back). The table begins anew, without
+    /// anybody: all times in it are on the old clock. What is known of the cameras stays.
+    pub fn clock_stepped(&mut self, by_ms: i64) {
+        self.roster.clock_stepped(by_ms);
+        let mut table = self.table().clone();
+        table.clock_stepped(by_ms);
+        self.base = table;
+        self.moments.clear();
+        self.inbox.clear();
+        self.scans.clear();
+        self.placed.clear();
+        (self.final_ms, self.newest_ms) = (i64::MIN, i64::MIN);
+    }
+
     /// The persons that other cameras which count see at this time (milliseconds since the epoch on our clock): where,
     /// and whether our own camera sees them too.
     pub fn seen_by_others<'a>(

@@ -3,10 +3,16 @@
 //! At most [`CAMERAS_MAX`]; when it is full, the one that was silent for longest, and for at least
 //! [`FORGET_MS`], makes room. So a flood of made-up cameras never pushes out one that is heard.
 //!
-//! Clocks are told from arrivals. A message can't arrive before it was sent, and of many some travel
+//! **Clocks.** The offset of a camera is measured by request and response (`clock_sync`) where the camera takes part
+//! in that, and is relative to our own clock. [`Roster::set_offset`] takes it; one below [`CLOCK_DOUBT_MS`] is no
+//! offset. Our own clock is the reference, unless the caller finds that at least three cameras that count agree on
+//! another ([`Roster::set_own`]).
+//!
+//! Without an exchange (cameras of other programs) the arrivals decide. A message can't arrive before it was sent, and of many some travel
 //! fast: the least `arrival - capture` of a camera is its fastest way less what its clock is ahead. All
 //! cameras of a site have much the same fastest way, so a camera's least, against the median of all
-//! others' leasts, tells its clock. That median itself tells ours: it is the fastest way plus what we are
+//! others' leasts, tells its clock; where the offset of some cameras is measured, their leasts and offsets give the
+//! fastest way itself, and one of them is enough. That median itself tells ours: it is the fastest way plus what we are
 //! ahead of them all. Our own reports are put right by it when it is far off (then ours is the odd one out),
 //! and what we publish is not: cameras that all followed each other would never come to rest.
 //! Differences below [`CLOCK_DOUBT_MS`] may be the network's and are left alone.
@@ -40,6 +46,10 @@ struct Member {
     fastest: Option<(i64, i64)>,
     /// What its clock is ahead of the site's, milliseconds.
     ahead_ms: i64,
+    /// The same against our own clock, as measured by exchange.
+    offset_ms: Option<i64>,
+    /// Whether it has a say on our own clock.
+    counts: bool,
 }
 
 /// The cameras by index. The first is our own.
@@ -48,14 +58,21 @@ pub(super) struct Roster {
     members: Vec<Member>,
     /// Of each member's name: looked through before any name is compared.
     fingerprints: Vec<u32>,
-    /// What our own clock is ahead of the median of the others, as far as their messages tell.
-    own: Option<i64>,
+    /// What our own clock is ahead of the median of the others, and how far that may be off.
+    own: Option<(i64, i64)>,
+    /// The same, as measured by exchange.
+    own_measured: Option<(i64, i64)>,
 }
 
 impl Roster {
     /// Our own camera alone.
     pub(super) fn new(own: &CameraId) -> Self {
-        Self { members: vec![member(own, 0)], fingerprints: vec![own.fingerprint()], own: None }
+        Self {
+            members: vec![member(own, 0)],
+            fingerprints: vec![own.fingerprint()],
+            own: None,
+            own_measured: None,
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -85,7 +102,7 @@ impl Roster {
 
     /// What our own clock is ahead of the others', and how far that may be off; none without three others.
     pub(super) fn own_clock(&self) -> Option<(i64, i64)> {
-        self.own.map(|ahead_ms| (ahead_ms, WAY_MS.1))
+        self.own
     }
 
     pub(super) fn covers(&self, camera: u16, at: Point) -> bool {
@@ -159,19 +176,79 @@ impl Roster {
         }
     }
 
-    /// Tells the clocks anew from what arrived so far.
-    pub(super) fn tell_clocks(&mut self) {
-        let mut leasts: Vec<i64> = self.members[1..].iter().filter_map(|m| m.fastest.map(|f| f.0)).collect();
-        leasts.sort_unstable();
-        // Two clocks that differ do not say which of them is off.
-        let Some(&median) = leasts.get(leasts.len() / 2).filter(|_| leasts.len() >= 3) else { return };
-        let own_ms = median - WAY_MS.0;
-        self.members[0].ahead_ms = if own_ms.abs() < OWN_DOUBT_MS { 0 } else { own_ms };
-        self.own = Some(own_ms);
-        for m in &mut self.members[1..] {
-            let ahead_ms = m.fastest.map_or(0, |(least, _)| median - least);
-            m.ahead_ms = if ahead_ms.abs() < CLOCK_DOUBT_MS { 0 } else { ahead_ms };
+    /// Sets what a camera's clock is ahead of ours, as measured by exchange.
+    pub(super) fn set_offset(&mut self, camera: u16, offset_ms: Option<i64>) {
+        self.members[usize::from(camera)].offset_ms = offset_ms;
+    }
+
+    /// Sets what our own clock is ahead of the cameras that count, and how far that may be off, as measured by exchange.
+    pub(super) fn set_own(&mut self, own: Option<(i64, i64)>) {
+        self.own_measured = own;
+    }
+
+    /// Sets whether a camera has a say on our own clock.
+    pub(super) fn set_counts(&mut self, camera: u16, counts: bool) {
+        self.members[usize::from(camera)].counts = counts;
+    }
+
+    /// Whether a report of a camera ever arrived.
+    pub(super) fn has_reported(&self, camera: u16) -> bool {
+        self.members[usize::from(camera)].fastest.is_some()
+    }
+
+    /// Our own clock was stepped forward by so much, milliseconds.
+    pub(super) fn clock_stepped(&mut self, by_ms: i64) {
+        for m in &mut self.members {
+            m.heard_ms = m.heard_ms.saturating_add(by_ms);
+            m.fastest = m.fastest.map(|(least, at)| (least.saturating_add(by_ms), at.saturating_add(by_ms)));
+            m.offset_ms = m.offset_ms.map(|offset_ms| offset_ms.saturating_sub(by_ms));
         }
+        self.own_measured =
+            self.own_measured.map(|(ahead_ms, error_ms)| (ahead_ms.saturating_add(by_ms), error_ms));
+    }
+
+    /// Tells the clocks anew from what was measured and arrived so far.
+    pub(super) fn tell_clocks(&mut self) {
+        // Two clocks that differ do not say which of them is off.
+        let median = middle(self.leasts(|m| m.counts), 3);
+        let by_arrivals = || median.map(|median| (median.saturating_sub(WAY_MS.0), WAY_MS.1));
+        self.own = self.own_measured.or_else(by_arrivals);
+        let own_ms = self.own.map_or(0, |(own_ms, _)| own_ms);
+        let own_ms = if own_ms.saturating_abs() < OWN_DOUBT_MS { 0 } else { own_ms };
+        // The fastest way on our clock. Of the arrivals alone its sum with what we are ahead is known; where those that
+        // do not count show that we are far off, our clock stays the reference.
+        let way_ms = middle(self.ways(), 1);
+        let of_all = || {
+            let all_ms = middle(self.leasts(|_| true), 3)?;
+            Some(if all_ms.saturating_sub(WAY_MS.0).saturating_abs() < OWN_DOUBT_MS {
+                all_ms
+            } else {
+                WAY_MS.0
+            })
+        };
+        let median = median.or_else(of_all);
+        self.members[0].ahead_ms = own_ms;
+        for m in &mut self.members[1..] {
+            let by_arrivals = || {
+                let (least, _) = m.fastest?;
+                let by_way = || way_ms.map(|way_ms| way_ms.saturating_sub(least).saturating_add(own_ms));
+                by_way().or_else(|| median.map(|median| median.saturating_sub(least)))
+            };
+            let by_exchange = m.offset_ms.map(|offset_ms| offset_ms.saturating_add(own_ms));
+            let Some(ahead_ms) = by_exchange.or_else(by_arrivals) else { continue };
+            m.ahead_ms = if ahead_ms.saturating_abs() < CLOCK_DOUBT_MS { 0 } else { ahead_ms };
+        }
+    }
+
+    /// The leasts of the others.
+    fn leasts(&self, of: impl Fn(&Member) -> bool) -> Vec<i64> {
+        self.members[1..].iter().filter(|m| of(m)).filter_map(|m| m.fastest.map(|(least, _)| least)).collect()
+    }
+
+    /// What the fastest message took of each camera that counts and whose offset is measured.
+    fn ways(&self) -> Vec<i64> {
+        let counting = self.members[1..].iter().filter(|m| m.counts);
+        counting.filter_map(|m| Some(m.fastest?.0.saturating_add(m.offset_ms?))).collect()
     }
 
     /// The cameras' names, for whoever looks at all of them.
@@ -181,5 +258,20 @@ impl Roster {
 }
 
 fn member(name: &CameraId, now_ms: i64) -> Member {
-    Member { name: name.clone(), footprint: None, muted: false, heard_ms: now_ms, fastest: None, ahead_ms: 0 }
+    Member {
+        name: name.clone(),
+        footprint: None,
+        muted: false,
+        heard_ms: now_ms,
+        fastest: None,
+        ahead_ms: 0,
+        offset_ms: None,
+        counts: true,
+    }
+}
+
+/// The median of at least so many.
+fn middle(mut values: Vec<i64>, of_at_least: usize) -> Option<i64> {
+    values.sort_unstable();
+    values.get(values.len() / 2).copied().filter(|_| values.len() >= of_at_least)
 }

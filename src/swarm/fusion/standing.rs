@@ -104,6 +104,14 @@ impl Default for Standing {
 }
 
 impl Standing {
+    /// The clock that all times here are on was stepped forward by so much, milliseconds.
+    pub(super) fn clock_stepped(&mut self, by_ms: i64) {
+        if self.has_reported() {
+            self.scanned_ms = self.scanned_ms.saturating_add(by_ms);
+        }
+        self.muted_ms = self.muted_ms.map(|since_ms| since_ms.saturating_add(by_ms));
+    }
+
     /// Whether it ever reported; of who has not nothing is known.
     pub(super) fn has_reported(&self) -> bool {
         self.scanned_ms != i64::MIN

@@ -96,6 +96,15 @@ struct Evidence {
 }
 
 impl Table {
+    /// The clock that all times here are on was stepped forward by so much, milliseconds. Nobody of before is found
+    /// by their time again; what is known of the cameras stays.
+    pub(super) fn clock_stepped(&mut self, by_ms: i64) {
+        self.people.clear();
+        self.hall.clear();
+        self.standing.iter_mut().for_each(|standing| standing.clock_stepped(by_ms));
+        self.at_ms = self.at_ms.saturating_add(by_ms);
+    }
+
     /// Takes over everything of another, and keeps what memory it has.
     pub(super) fn become_copy_of(&mut self, other: &Self) {
         self.people.truncate(other.people.len());

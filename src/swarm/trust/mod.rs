@@ -114,6 +114,16 @@ pub(super) struct Judgement {
     pub(super) change: Option<Change>,
 }
 
+/// What is known of the clocks when a message is checked.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Clocks {
+    /// What the sender's clock is ahead of ours, milliseconds; 0 where it is not known.
+    pub(super) ahead_ms: i64,
+    /// When the presence of ours left that the message echoes, on our monotonic clock, nanoseconds. Such a message is
+    /// fresh whatever its clock shows.
+    pub(super) echo_ns: Option<u64>,
+}
+
 /// What is known of the other cameras' keys and conduct.
 #[derive(Debug, Clone)]
 pub struct Trust {
@@ -221,6 +231,7 @@ impl Trust {
         message: &Message,
         family: Family,
         delivery: &Delivery,
+        clocks: Clocks,
         now: Time,
     ) -> Result<Option<(CameraId, Change)>, Refusal> {
         let Some(camera) = sender(message) else {
@@ -244,7 +255,7 @@ impl Trust {
             return Ok(None);
         };
         self.check_signature(camera, key, &signature, delivery)?;
-        self.check_time(camera, message, family, &signature, delivery.retained, now)?;
+        self.check_time(camera, message, family, &signature, delivery.retained, clocks, now)?;
         self.counters.verified += 1;
         if change.is_some() {
             self.pins.pin(camera, key, now);
@@ -254,6 +265,7 @@ impl Trust {
             && let Some(pin) = self.pins.get_mut(camera)
         {
             pin.presence_ms = signature.at_ms;
+            pin.echo_ns = clocks.echo_ns.unwrap_or(0).max(pin.echo_ns);
         }
         Ok(change.map(|change| (camera.clone(), change)))
     }
@@ -303,6 +315,7 @@ impl Trust {
         }
     }
 
+    #[expect(clippy::too_many_arguments, reason = "all of it decides")]
     fn check_time(
         &self,
         camera: &CameraId,
@@ -310,18 +323,26 @@ impl Trust {
         family: Family,
         signature: &Signature,
         retained: bool,
+        clocks: Clocks,
         now: Time,
     ) -> Result<(), Refusal> {
         let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let age_max = if family == Family::Track { TRACK_AGE_MAX } else { AGE_MAX };
-        if signature.at_ms > now.epoch_ms.saturating_add(millis(AHEAD_MAX)) {
-            return Err((Reason::Replayed, "is signed in the future"));
+        // On our clock.
+        let signed_ms = signature.at_ms.saturating_add_signed(clocks.ahead_ms.saturating_neg());
+        let is_fresh = clocks.echo_ns.is_some();
+        if !is_fresh && signed_ms > now.epoch_ms.saturating_add(millis(AHEAD_MAX)) {
+            return Err((Reason::Replayed, "is signed in the future: one of the two clocks is off"));
         }
-        if !retained && signature.at_ms.saturating_add(millis(age_max)) < now.epoch_ms && !is_goodbye(message)
-        {
-            return Err((Reason::Replayed, "is signed long ago"));
+        let may_be_old = retained || is_fresh || is_goodbye(message);
+        if !may_be_old && signed_ms.saturating_add(millis(age_max)) < now.epoch_ms {
+            return Err((Reason::Replayed, "is signed long ago: a replay, or one of the two clocks is off"));
         }
-        if is_news(message) && self.pins.get(camera).is_some_and(|pin| signature.at_ms < pin.presence_ms) {
+        // A clock that was set back signs earlier than before; a newer echo shows that it is no replay.
+        let is_older = |pin: &pins::Pin| {
+            signature.at_ms < pin.presence_ms && clocks.echo_ns.is_none_or(|echo_ns| echo_ns <= pin.echo_ns)
+        };
+        if is_news(message) && self.pins.get(camera).is_some_and(is_older) {
             return Err((Reason::Replayed, "is older than the last"));
         }
         Ok(())

@@ -54,13 +54,15 @@ pub(super) struct Pin {
     heard: Option<Time>,
     /// When the last presence was signed, milliseconds since the epoch.
     pub(super) presence_ms: u64,
+    /// When the newest presence of ours left that one of its presences echoed, nanoseconds on our monotonic clock.
+    pub(super) echo_ns: u64,
     /// Batches whose signature was verified, the newest last.
     roots: VecDeque<Root>,
 }
 
 impl Pin {
     fn new(key: PublicKey, standing: Standing) -> Self {
-        Self { key, standing, since: None, heard: None, presence_ms: 0, roots: VecDeque::new() }
+        Self { key, standing, since: None, heard: None, presence_ms: 0, echo_ns: 0, roots: VecDeque::new() }
     }
 
     /// Whether the signature of this batch was verified lately.
