@@ -2,9 +2,7 @@
 //! retracted, through the prediction's and the swarm's engines with their defaults.
 
 use omnisight::base::CountingIds;
-use omnisight::model::{
-    Behavior, Behaviors, MessageClass, Point, Polygon, SceneTrack, Transition, Zone, ZoneKind,
-};
+use omnisight::model::{Behavior, Behaviors, MessageClass, Point, Polygon, SceneTrack, Zone, ZoneKind};
 use omnisight::predict;
 use omnisight::swarm::Input;
 use serde_json::Value;
@@ -62,12 +60,12 @@ fn person(id: u32, position: (f64, f64)) -> SceneTrack {
 fn messages(kind: u64, seconds: u64, scene: impl Fn(f64) -> Vec<SceneTrack>) -> Vec<Value> {
     let mut predictor = predict::Engine::new(predict::Options::default(), zones());
     let mut camera = engine("a");
-    let (mut ids, mut events, mut messages) = (CountingIds::default(), Vec::new(), Vec::new());
+    let (mut ids, mut transitions, mut messages) = (CountingIds::default(), Vec::new(), Vec::new());
     for frame in 0..=seconds * FPS {
         let ms = frame * 1_000 / FPS;
-        predictor.step(&mut scene(ms as f64 / 1_000.0), &[], at(ms), &mut ids, &mut events);
-        for event in events.drain(..) {
-            let actions = handle(&mut camera, Input::Transition(&Transition::Event(event)), ms);
+        predictor.step(&mut scene(ms as f64 / 1_000.0), &[], at(ms), &mut ids, &mut transitions);
+        for transition in transitions.drain(..) {
+            let actions = handle(&mut camera, Input::Transition(&transition), ms);
             let events = sent(&actions).into_iter().filter(|e| e.class == MessageClass::Event);
             for message in
                 events.map(json).filter(|m| !["confirmed", "expired"].contains(&m["state"].as_str().unwrap()))
