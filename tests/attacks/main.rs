@@ -7,7 +7,7 @@
 //!
 //! | variable | meaning | default |
 //! |---|---|---|
-//! | `OMNISIGHT_BIN` | binary under test | of this build |
+//! | `OMNISIGHT_BIN` | binary under test; with it the picture has its default size | of this build, with a small picture |
 //! | `OMNISIGHT_ATTACK_SECONDS` | measured time of each attack | 40 |
 //! | `OMNISIGHT_SOAK_MINUTES` | length of the soak on a site of its own | the baseline of the attacks |
 //! | `OMNISIGHT_ATTACKS_TABLE` | file to which each row is appended, as a line of JSON | none |
