@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use omnisight::base::Time;
 use omnisight::model::{Delivery, EventState, Severity, Transition};
-use omnisight::swarm::consensus::{CLAIMS_MAX, ORPHANS_MAX};
+use omnisight::swarm::consensus::CLAIMS_MAX;
 use omnisight::swarm::{Action, Counters, Engine, Input, Opened, Options, topic::Prefix};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
@@ -172,7 +172,7 @@ fn a_hundred_thousand_unknown_cameras_stay_within_the_bound() {
             let ms = i / 10;
             handle(&mut engine, Input::Delivery(&status_json(&name, "online", 1, ms)), ms);
             handle(&mut engine, Input::Delivery(&track_json(&name, 1, Some(1), ms)), ms);
-            if i % 50 == 0 {
+            if i % 25 == 0 {
                 handle(&mut engine, Input::Delivery(&event_json(&name, 1, ms)), ms);
             }
             if i % 1_000 == 0 {
@@ -184,7 +184,7 @@ fn a_hundred_thousand_unknown_cameras_stay_within_the_bound() {
     assert!(u64::try_from(taken.bytes_current).unwrap() < ENGINE_BYTES_MAX, "{} bytes", taken.bytes_current);
     // So many make it a large site, on which tracks of strangers are not even read.
     assert!(counted(&engine, "far_tracks") > 90_000);
-    assert!(agreed(&engine, "claims_evicted") >= 2_000 - CLAIMS_MAX as u64);
+    assert!(agreed(&engine, "claims_evicted") >= 4_000 - CLAIMS_MAX as u64);
 }
 
 #[test]
@@ -197,9 +197,10 @@ fn votes_on_events_that_never_were_are_bounded_and_counted() {
         );
         handle(&mut engine, Input::Delivery(&raw(&format!("consensus/{id}"), &payload)), 10);
     }
-    assert_eq!(agreed(&engine, "votes_over_limit"), 2_000 - ORPHANS_MAX as u64);
+    // Only the votes of a camera that counts wait for their event, and they are bounded by ORPHANS_MAX.
+    assert_eq!(agreed(&engine, "votes_unknown"), 2_000);
     handle(&mut engine, Input::Tick, 120_000);
-    assert_eq!(agreed(&engine, "votes_orphaned"), ORPHANS_MAX as u64);
+    assert_eq!((agreed(&engine, "votes_orphaned"), agreed(&engine, "votes_over_limit")), (0, 0));
     assert!(engine.consensus().is_empty());
 }
 

@@ -173,7 +173,7 @@ fn an_event_and_a_vote_of_before_their_last_keys_are_read_and_those_keys_are_abs
         // The array's head says how many elements follow; the last ones are an empty list, or three nils.
         let gone = if n == 1 { 1 } else { 3 };
         let last = bytes.split_off(bytes.len() - gone);
-        assert_eq!(last, if n == 1 { vec![0x90] } else { vec![0xc0, 0xc0] });
+        assert_eq!(last, if n == 1 { vec![0x90] } else { vec![0xc0; 3] });
         match bytes[0] {
             0xdc => bytes[2] -= gone as u8,
             _ => bytes[0] -= gone as u8,

@@ -148,6 +148,7 @@ impl Consensus {
         // Of each place, the claims that have joined none yet: each is asked no more once it has.
         let mut left: BTreeMap<Place, Vec<(&ClaimId, &Case)>> = BTreeMap::new();
         let mut found: Vec<&ClaimId> = vec![first];
+        let mut known: BTreeSet<&ClaimId> = found.iter().copied().collect();
         let mut next = 0;
         while let Some(&at) = found.get(next) {
             next += 1;
@@ -163,7 +164,7 @@ impl Consensus {
                     let joins =
                         other.claim.is_same(&case.claim, [&other.subjects, &case.subjects], one_camera)
                             && (one_camera || (at_shares && site.shares_ground(&other_id.0)));
-                    if joins && !found.contains(other_id) {
+                    if joins && known.insert(other_id) {
                         found.push(other_id);
                     }
                     !joins
@@ -171,7 +172,7 @@ impl Consensus {
             }
             for other in case.joined.iter().filter(|other| counts(&other.0)) {
                 if let Some((other, _)) = self.cases.get_key_value(other)
-                    && !found.contains(&other)
+                    && known.insert(other)
                 {
                     found.push(other);
                 }

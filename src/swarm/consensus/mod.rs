@@ -89,7 +89,7 @@ pub const ORPHANS_MAX: usize = 256;
 pub const KEEP: Duration = Duration::from_mins(5);
 /// A claim with an open alert is kept so long.
 const ALERT_KEEP: Duration = Duration::from_hours(1);
-/// Claims that one outcome joins.
+/// Claims that are joined with one for good.
 const JOINED_MAX: usize = 64;
 /// Votes wait so long for the event they are about.
 const ORPHAN_KEEP: Duration = Duration::from_mins(1);
@@ -560,9 +560,10 @@ impl Consensus {
     fn join(&mut self, id: &ClaimId, others: &[ClaimId]) {
         for other in others {
             let may_join = match (self.cases.get(id), self.cases.get(other)) {
+                (Some(a), _) if a.joined.len() >= JOINED_MAX => false,
                 (Some(a), Some(b)) => a.claim.may_join(&b.claim),
                 // It is on its way; judged when it comes.
-                (Some(a), None) => a.joined.len() < JOINED_MAX,
+                (Some(_), None) => true,
                 (None, _) => false,
             };
             if !may_join {
