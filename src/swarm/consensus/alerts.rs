@@ -23,6 +23,10 @@ use crate::swarm::message::{AlertMessage, AlertState};
 /// event of tracks that it does not see.
 const FOREIGN_OVER: Duration = Duration::from_mins(1);
 
+/// What several cameras can see is announced by two of them at the same moment now and then. An alert waits so long for
+/// the announcement of another camera, so that one of them opens it.
+const OPEN_AFTER: Duration = Duration::from_secs(1);
+
 /// The alert of an incident, as it was last published.
 #[derive(Debug, Clone)]
 pub(super) struct Record {
@@ -31,6 +35,8 @@ pub(super) struct Record {
     severity: Severity,
     first_ms: u64,
     publisher: CameraId,
+    /// When it was opened.
+    opened: Time,
     /// Since when a change waits for a publisher that is gone.
     due: Option<Time>,
 }
@@ -59,6 +65,7 @@ impl Consensus {
                 severity: Severity::None,
                 first_ms,
                 publisher: site.own().clone(),
+                opened: now,
                 due: None,
             });
         }
@@ -78,6 +85,7 @@ impl Consensus {
             severity: m.severity,
             first_ms,
             publisher: m.published_by.clone(),
+            opened: now,
             due: None,
         });
     }
@@ -95,6 +103,21 @@ impl Consensus {
         else {
             return;
         };
+        if record.state.is_none() && incident.tally.asked > 1 {
+            // Another camera announced it too, and its claim gives the key: it opens the alert.
+            let first = incident.members.first().filter(|first| first.0 != *site.own());
+            let is_announced =
+                first.and_then(|id| self.cases.get(id)).is_some_and(|case| case.claim.told.confirmed);
+            if is_announced && first.is_some_and(|id| site.is_present(&id.0) && !site.is_muted(&id.0)) {
+                if let Some(case) = self.cases.get_mut(&id) {
+                    case.alert = None;
+                }
+                return;
+            }
+            if now.since(record.opened) < OPEN_AFTER {
+                return;
+            }
+        }
         let state = self.next_state(&record, incident, now);
         let severities =
             incident.members.iter().filter_map(|id| Some(self.cases.get(id)?.claim.latest.severity));

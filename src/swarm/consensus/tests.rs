@@ -268,6 +268,7 @@ fn two_of_three_confirm_and_the_third_is_not_waited_for() {
     // What comes later changes nothing, and nothing is said twice.
     assert_eq!(a.vote(&vote("c", "a", 1, Word::Deny), 300), []);
     assert_eq!(a.vote(&vote("b", "a", 1, Word::confirm(0.9)), 400), []);
+    assert_eq!(alerts(&a.tick(1_300)), [AlertState::Happening]);
     assert_eq!(a.tick(4_000), []);
     assert_eq!(a.consensus.counters().votes_repeated, 1);
     let event = &a.events(4_000)[0];
@@ -817,7 +818,9 @@ fn a_killed_publisher_leaves_its_alert_to_the_next_camera() {
     b.event(&claim("b", 1, OCCURRED, 5.0, 0), 0);
     let mut a = Member::new("a", &["a", "b"]);
     a.event(&claim("a", 1, OCCURRED, 5.0, 0), 0);
-    let actions = a.event(&claim("b", 1, OCCURRED, 5.0, 0), 300);
+    let mut actions = a.event(&claim("b", 1, OCCURRED, 5.0, 0), 300);
+    assert_eq!(alerts(&actions), [], "another camera may be announcing it");
+    actions.extend(a.tick(1_400));
     let Some(Action::Alert(opened)) = actions.iter().find(|x| matches!(x, Action::Alert(_))) else {
         panic!()
     };
