@@ -55,7 +55,7 @@ const RESOLUTION_US: i64 = 2_000;
 /// How fast two clocks drift apart, microseconds per second: 100 parts in a million, as for [`presence`](super::presence).
 const DRIFT_US_PER_S: i64 = 100;
 /// A presence that arrived so long ago is not echoed any more: it has left the sender's memory.
-const ECHO_WITHIN: Duration = Duration::from_secs(60);
+const ECHO_WITHIN: Duration = Duration::from_mins(1);
 /// Early presences at once, the time after which one more may leave, and the least time between two.
 const EARLY_BURST: u32 = 8;
 const EARLY_REFILL: Duration = Duration::from_secs(10);

@@ -479,6 +479,7 @@ pub(super) fn outcome<'de, D: Deserializer<'de>>(d: D) -> Result<Option<EventSta
 
 /// Writes an outcome; rejects a state that is none.
 #[expect(clippy::ref_option, reason = "the signature is serde's")]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde calls")]
 pub(super) fn put_outcome<S: Serializer>(v: &Option<EventState>, s: S) -> Result<S::Ok, S::Error> {
     match v {
         Some(state) if !is_outcome(*state) => Err(ser::Error::custom("the state is not an outcome")),

@@ -24,6 +24,7 @@ const GROUND_M: [[f64; 2]; 4] = [[50.0, -20.0], [90.0, -20.0], [90.0, 20.0], [50
 const WALKS_MPS: f64 = 1.2;
 
 #[test]
+#[ignore = "minutes of real cameras, see main.rs"]
 fn a_camera_whose_backlog_arrives_at_once_is_not_muted() {
     run(async {
         let site = Site::start("burst", "").await;

@@ -15,8 +15,11 @@
 //!
 //! ```text
 //! OMNISIGHT_BIN=target/release/omnisight OMNISIGHT_ATTACK_SECONDS=300 OMNISIGHT_SOAK_MINUTES=30 \
-//!     cargo test --test attacks -- --test-threads 1
+//!     cargo test --test attacks -- --ignored --test-threads 1
 //! ```
+//!
+//! The scenarios are ignored by default: they compare numbers of alarms over minutes, and a busy machine decides such a
+//! comparison. `cargo test` runs the tests of the harness alone.
 //!
 //! Invariants: traffic goes to the loopback address only; every loop has a bound in count or time; the harness reads
 //! JSON and log lines, not the structs of the library, so that it measures older builds too. Comparisons use a baseline

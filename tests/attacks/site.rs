@@ -17,7 +17,7 @@ pub(crate) const CAMERAS: [&str; 3] = ["cam0", "cam1", "cam2"];
 /// The forbidden zone of the plaza: lowest and highest corner, meters.
 pub(crate) const DOCK_M: [[f64; 2]; 2] = [[0.8, 0.6], [4.0, 3.8]];
 /// A site starts, and a camera stops, within this time.
-const READY_WITHIN: Duration = Duration::from_secs(180);
+const READY_WITHIN: Duration = Duration::from_mins(3);
 const STOP_WITHIN: Duration = Duration::from_secs(30);
 /// Picture of the cameras of a build for tests, which draws the plaza about fifty times as slowly as a release.
 const SMALL_PICTURE: &str = "width = 240\nheight = 180\n";

@@ -65,6 +65,7 @@ async fn alone(time: Duration) -> Soak {
 }
 
 #[test]
+#[ignore = "minutes of real cameras, see main.rs"]
 fn every_outcome_on_the_wire_is_logged_once_by_every_camera_and_every_logged_one_is_on_the_wire() {
     let Some(soak) = soak() else { return };
     assert!(soak.agreements[0].1.wire > 0, "no outcome at all");
@@ -74,6 +75,7 @@ fn every_outcome_on_the_wire_is_logged_once_by_every_camera_and_every_logged_one
 }
 
 #[test]
+#[ignore = "minutes of real cameras, see main.rs"]
 fn each_confirmed_incident_has_one_alert_from_one_camera_whose_states_are_in_order() {
     let Some(soak) = soak() else { return };
     assert!(soak.alerts.keys > 0, "no alert at all");

@@ -281,6 +281,7 @@ fn two_honest_sites_have_the_same_alarms() {
 }
 
 #[test]
+#[ignore = "minutes of real cameras, see main.rs"]
 fn two_cameras_that_only_send_presence_do_not_change_the_alarms() {
     let Some(Campaign { baseline, silent, .. }) = campaign() else { return };
     silent.row("two silent", baseline).print();
@@ -288,6 +289,7 @@ fn two_cameras_that_only_send_presence_do_not_change_the_alarms() {
 }
 
 #[test]
+#[ignore = "minutes of real cameras, see main.rs"]
 fn six_cameras_that_sign_and_only_send_presence_do_not_change_the_alarms() {
     let Some(Campaign { baseline, signed, .. }) = campaign() else { return };
     signed.row("six signed, silent", baseline).print();
@@ -295,6 +297,7 @@ fn six_cameras_that_sign_and_only_send_presence_do_not_change_the_alarms() {
 }
 
 #[test]
+#[ignore = "minutes of real cameras, see main.rs"]
 fn three_hundred_cameras_that_deny_everything_do_not_change_the_alarms() {
     let Some(Campaign { baseline, talkers, .. }) = campaign() else { return };
     talkers.row("300 talkers", baseline).print();

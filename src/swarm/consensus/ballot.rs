@@ -98,8 +98,11 @@ impl Ballot {
 
     /// Removes every word of a camera; returns whether there was any.
     pub(super) fn forget(&mut self, camera: &CameraId) -> bool {
-        let all = [&mut self.firsthand, &mut self.told, &mut self.strangers];
-        all.into_iter().fold(false, |any, words| words.remove(camera).is_some() || any)
+        let before = self.len();
+        for words in [&mut self.firsthand, &mut self.told, &mut self.strangers] {
+            words.remove(camera);
+        }
+        self.len() < before
     }
 
     /// Takes in all of another ballot on the same event.

@@ -15,6 +15,9 @@ use super::{
 use crate::base::Time;
 use crate::model::{CameraId, EventState};
 
+/// Claims of one incident; a flood of claims at one place makes several incidents, each of bounded cost.
+const MEMBERS_MAX: usize = 64;
+
 /// An incident as it stands.
 pub(super) struct Incident {
     /// Its claims, the one that gives the key first.
@@ -150,7 +153,9 @@ impl Consensus {
         let mut found: Vec<&ClaimId> = vec![first];
         let mut known: BTreeSet<&ClaimId> = found.iter().copied().collect();
         let mut next = 0;
-        while let Some(&at) = found.get(next) {
+        while let Some(&at) = found.get(next)
+            && found.len() < MEMBERS_MAX
+        {
             next += 1;
             let Some(case) = self.cases.get(at) else { continue };
             let at_shares = site.shares_ground(&at.0);
@@ -161,9 +166,9 @@ impl Consensus {
                 });
                 others.retain(|(other_id, other)| {
                     let one_camera = other_id.0 == at.0;
-                    let joins =
-                        other.claim.is_same(&case.claim, [&other.subjects, &case.subjects], one_camera)
-                            && (one_camera || (at_shares && site.shares_ground(&other_id.0)));
+                    let joins = found.len() < MEMBERS_MAX
+                        && other.claim.is_same(&case.claim, [&other.subjects, &case.subjects], one_camera)
+                        && (one_camera || (at_shares && site.shares_ground(&other_id.0)));
                     if joins && known.insert(other_id) {
                         found.push(other_id);
                     }

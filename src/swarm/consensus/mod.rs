@@ -308,6 +308,7 @@ impl Counters {
 type ClaimId = (CameraId, u32);
 
 /// A claim, and what this camera alone notes about it.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, noted once")]
 #[derive(Debug, Clone)]
 struct Case {
     claim: Claim,
@@ -497,7 +498,7 @@ impl Consensus {
         let is_claim = matches!(m.state, None | Some(EventState::Predicted | EventState::Occurred));
         let orphan = self.orphans.remove(&id).unwrap_or_default();
         claim.ballots = orphan.ballots;
-        let listed = self.listed(m, &id, site);
+        let listed = listed(m, &id, site);
         if let Some(case) = self.cases.get_mut(&id) {
             case.heard = now;
             let happens_now = claim.occurred && !case.claim.occurred;
@@ -545,15 +546,6 @@ impl Consensus {
         self.join(&id, &listed);
         self.join_back(&id);
         Some(id)
-    }
-
-    /// The claims that an outcome names as one incident with this one, if its publisher may.
-    fn listed(&self, m: &EventMessage, id: &ClaimId, site: &dyn Site) -> Vec<ClaimId> {
-        if site.standing(&m.camera_id) == Standing::Stranger {
-            return Vec::new();
-        }
-        let named = m.claims.iter();
-        named.map(|key| (key.camera.clone(), key.event_id)).filter(|other| other != id).collect()
     }
 
     /// Joins claims for good.
@@ -641,16 +633,13 @@ impl Consensus {
             return None;
         }
         let Self { cases, orphans, counters, options, .. } = self;
-        let (ballots, published) = match cases.get_mut(&id) {
-            Some(case) => {
-                case.heard = now;
-                (&mut case.claim.ballots, &mut case.published)
-            }
-            None => {
-                let orphan = orphans.entry(id.clone()).or_default();
-                orphan.heard = now;
-                (&mut orphan.ballots, &mut orphan.published)
-            }
+        let (ballots, published) = if let Some(case) = cases.get_mut(&id) {
+            case.heard = now;
+            (&mut case.claim.ballots, &mut case.published)
+        } else {
+            let orphan = orphans.entry(id.clone()).or_default();
+            orphan.heard = now;
+            (&mut orphan.ballots, &mut orphan.published)
         };
         let mut new = false;
         if let Some(state) = m.outcome.filter(|_| sender.is_some_and(|s| counts(s) && !site.is_muted(s))) {
@@ -777,6 +766,15 @@ impl Consensus {
             }
         }
     }
+}
+
+/// The claims that an outcome names as one incident with this one, if its publisher may.
+fn listed(m: &EventMessage, id: &ClaimId, site: &dyn Site) -> Vec<ClaimId> {
+    if site.standing(&m.camera_id) == Standing::Stranger {
+        return Vec::new();
+    }
+    let named = m.claims.iter();
+    named.map(|key| (key.camera.clone(), key.event_id)).filter(|other| other != id).collect()
 }
 
 fn millis(duration: Duration) -> u64 {

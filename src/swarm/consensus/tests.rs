@@ -679,12 +679,12 @@ impl Trio {
                 }
                 Action::Site(_) | Action::Answered(_) | Action::Missed(_) => continue,
             };
-            self.send(to, sent, ms, delay_ms);
+            self.send(to, &sent, ms, delay_ms);
         }
     }
 
-    fn send(&mut self, from: usize, sent: Wire, ms: u64, delay_ms: u64) {
-        match &sent {
+    fn send(&mut self, from: usize, sent: &Wire, ms: u64, delay_ms: u64) {
+        match sent {
             Wire::Event(m) => {
                 let state = m.state.filter(|s| !matches!(s, EventState::Predicted | EventState::Occurred));
                 self.wire.extend(state.map(|state| (m.key.as_ref().unwrap().to_string(), state)));
@@ -701,7 +701,7 @@ impl Trio {
 
     /// A camera raises an event, as its own engine would.
     fn raise(&mut self, by: usize, m: &EventMessage, ms: u64, delay_ms: u64) {
-        self.send(by, Wire::Event(m.clone()), ms, delay_ms);
+        self.send(by, &Wire::Event(m.clone()), ms, delay_ms);
         self.input(by, Input::Event(m), ms, delay_ms);
     }
 

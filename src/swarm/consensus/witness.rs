@@ -272,8 +272,6 @@ impl Witness {
         let has_rule = match asked.kind {
             EventType::Loitering | EventType::Collision => true,
             EventType::Trespassing => rules.zone_at(asked.place_m).is_some(),
-            // The flags are a rule for what happens; nothing forecasts them.
-            EventType::SuspiciousBehavior => false,
             _ => false,
         };
         // Whoever is expected can't be seen at the place yet: the present position decides whether this camera should
