@@ -246,10 +246,10 @@ fn live(cams: &mut [Cam], from_ms: u64, until_ms: u64, mut meanwhile: impl FnMut
             if now_ms == 0 {
                 cam.does(Input::Connected, now_ms);
             }
-            if phase_ms % 100 == 0 {
+            if phase_ms.is_multiple_of(100) {
                 cam.looks(now_ms);
             }
-            if phase_ms % 1_000 == 0 {
+            if phase_ms.is_multiple_of(1_000) {
                 cam.does(Input::Tick, now_ms);
             }
         }
@@ -376,7 +376,9 @@ fn five_made_up_clocks_set_no_mode_on_honest_cameras_and_change_no_alarm() {
                     heard.join(",")
                 );
                 let delivery = raw(&format!("status/x{n}"), &payload);
-                cams.iter_mut().for_each(|cam| cam.does(Input::Delivery(&delivery), now_ms));
+                for cam in cams.iter_mut() {
+                    cam.does(Input::Delivery(&delivery), now_ms);
+                }
             }
         }
         assert!(cams.iter().all(|cam| !cam.is_unsynced(now_ms)), "{now_ms}");
