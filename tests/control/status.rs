@@ -133,7 +133,9 @@ async fn another_writer_on_the_shared_status_is_counted_sets_no_mode_and_never_t
         // The two topics come over two connections: asked until the other has brought it.
         let reply = loop {
             let reply = ear.ask("{\"command\":\"status\"}").await;
-            if reply["result"]["shared_status_foreign"] == 1 {
+            // The data connection may still be on its way up.
+            let is_up = reply["result"]["modes"][0] != "broker_down";
+            if reply["result"]["shared_status_foreign"] == 1 && is_up {
                 break reply;
             }
             // Below the limit of commands a second.
