@@ -63,6 +63,9 @@ async fn a_camera_that_was_cut_off_comes_to_the_same_event_when_it_is_back() {
     observer.meets(&["gate", "hall", "yard"]).await;
     yard.says("peer=hall").await;
     yard.says("peer=gate").await;
+    // Its vote alone would decide before it has seen that the others see what it sees.
+    yard.says("its votes count camera=yard peer=hall").await;
+    yard.says("its votes count camera=yard peer=gate").await;
     proxy.set(Conditions { arrivals: Arrivals::Close, ..Conditions::default() });
     proxy.cut_connections();
     let key = observer.alarm().await.key.unwrap().to_string();
