@@ -180,6 +180,8 @@ pub struct Peer {
     pub tracks: BTreeMap<u32, RemoteTrack>,
     /// Its events by boot (0 from the reference system) and number.
     pub events: BTreeMap<(u64, u32), RemoteEvent>,
+    /// Its tracks agree with ours: a flood of names does not evict it.
+    counts: bool,
     sequence: Sequence,
     /// Newest timestamp of its tracks.
     newest_ms: u64,
@@ -199,6 +201,7 @@ impl Peer {
             footprint: None,
             tracks: BTreeMap::new(),
             events: BTreeMap::new(),
+            counts: false,
             sequence: Sequence::default(),
             newest_ms: 0,
             recent: VecDeque::new(),
@@ -502,6 +505,13 @@ impl Peers {
             put(&mut self.by_name, |p| &mut p.events, &m.camera_id, key, event, limits);
     }
 
+    /// Sets whether the tracks of a camera agree with ours.
+    pub(super) fn set_counts(&mut self, camera: &CameraId, counts: bool) {
+        if let Some(peer) = self.by_name.get_mut(camera) {
+            peer.counts = counts;
+        }
+    }
+
     /// Notes that a camera was heard with a message that is not kept here.
     pub(super) fn sign_of_life(&mut self, camera: &CameraId, on: &mut Arrival<'_>) {
         self.revived(camera, on);
@@ -537,7 +547,8 @@ impl Peers {
     /// The camera, heard just now, with room made for it if it is new.
     fn heard(&mut self, camera: &CameraId, on: &mut Arrival<'_>) -> &mut Peer {
         if self.by_name.len() >= self.options.peers_max.max(1) && !self.by_name.contains_key(camera) {
-            let stalest = self.by_name.iter().min_by_key(|(_, p)| (p.state, p.heard)).map(|(c, _)| c.clone());
+            let stalest =
+                self.by_name.iter().min_by_key(|(_, p)| (p.counts, p.state, p.heard)).map(|(c, _)| c.clone());
             if let Some((gone, mut peer)) = stalest.and_then(|c| self.by_name.remove_entry(&c)) {
                 self.names = Names::of(self.by_name.keys());
                 on.counters.evicted_peers += 1;

@@ -172,7 +172,7 @@ fn a_hundred_thousand_unknown_cameras_stay_within_the_bound() {
             let ms = i / 10;
             handle(&mut engine, Input::Delivery(&status_json(&name, "online", 1, ms)), ms);
             handle(&mut engine, Input::Delivery(&track_json(&name, 1, Some(1), ms)), ms);
-            if i % 25 == 0 {
+            if i % 40 == 0 {
                 handle(&mut engine, Input::Delivery(&event_json(&name, 1, ms)), ms);
             }
             if i % 1_000 == 0 {
@@ -184,7 +184,7 @@ fn a_hundred_thousand_unknown_cameras_stay_within_the_bound() {
     assert!(u64::try_from(taken.bytes_current).unwrap() < ENGINE_BYTES_MAX, "{} bytes", taken.bytes_current);
     // So many make it a large site, on which tracks of strangers are not even read.
     assert!(counted(&engine, "far_tracks") > 90_000);
-    assert!(agreed(&engine, "claims_evicted") >= 4_000 - CLAIMS_MAX as u64);
+    assert!(agreed(&engine, "claims_evicted") >= 2_500 - CLAIMS_MAX as u64);
 }
 
 #[test]

@@ -532,8 +532,12 @@ impl Engine {
     fn note_participant(&mut self, camera: CameraId, change: participants::Change, out: &mut Vec<Action>) {
         match change {
             // Tracks at places where nothing is would only pull others along.
-            participants::Change::Contradicted => self.fusion.mute(&camera, true),
+            participants::Change::Contradicted => {
+                self.peers.set_counts(&camera, false);
+                self.fusion.mute(&camera, true);
+            }
             participants::Change::Counts => {
+                self.peers.set_counts(&camera, true);
                 self.prove(&camera, out);
                 if !self.trust.is_muted(&camera) {
                     self.fusion.mute(&camera, false);
