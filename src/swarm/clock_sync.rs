@@ -29,7 +29,7 @@
 //! second and [`EARLY_BURST`] at once, one more with each [`EARLY_REFILL`]. Two cameras that meet know their offset
 //! within three seconds.
 //!
-//! Does not belong here: who counts (`engine`), what the offset corrects (`fusion`, `consensus`, `peers`), time
+//! Does not belong here: which cameras count (`engine`), what the offset corrects (`fusion`, `consensus`, `peers`), time
 //! servers (`app`). Pure. Bounds: [`PEERS_MAX`] cameras, of which the one not heard for longest makes room.
 
 use std::collections::{BTreeMap, VecDeque};

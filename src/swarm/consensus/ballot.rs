@@ -123,7 +123,7 @@ impl Ballot {
         self.firsthand.get(camera).copied()
     }
 
-    /// A camera's word: its own, also while it did not count yet, else, if they are counted, as it was told.
+    /// A camera's word: its own, also while it did not count yet, else, if they are counted, as another camera reports it.
     pub fn word(&self, camera: &CameraId, count_told: bool) -> Option<Word> {
         let own = self.firsthand.get(camera).max(self.strangers.get(camera));
         own.or_else(|| self.told.get(camera).filter(|_| count_told)).copied()
@@ -134,7 +134,7 @@ impl Ballot {
         self.strangers.iter().map(|(camera, word)| (camera, *word))
     }
 
-    /// Everybody's word: their own, else, if they are counted, as it was told.
+    /// Everybody's word: their own, else, if they are counted, as another camera reports it.
     pub fn words(&self, count_told: bool) -> impl Iterator<Item = (&CameraId, Word)> {
         let told =
             self.told.iter().filter(move |(camera, _)| count_told && !self.firsthand.contains_key(*camera));

@@ -258,7 +258,7 @@ impl Consensus {
         self.site_event(incident, key, state)
     }
 
-    /// What surfaces are told of one key of an incident.
+    /// The report of one key of an incident to the surfaces.
     pub(super) fn site_event(
         &self,
         incident: &Incident,

@@ -99,7 +99,7 @@ const AHEAD_MAX_MS: u64 = 60_000;
 const HOLD: Duration = Duration::from_secs(1);
 /// A forecast has not come true when its time passed so long ago and no camera claims the fact.
 pub const LAPSE: Duration = Duration::from_secs(3);
-/// Who publishes decides so long before the timeout, so that the outcome is out in time.
+/// The publisher decides so long before the timeout, so that the outcome is out in time.
 const DECIDE_EARLY: Duration = Duration::from_millis(200);
 /// A camera looks for an answer for so long after the timeout.
 const VOTE_LATE: Duration = Duration::from_secs(2);
@@ -350,7 +350,7 @@ impl Case {
     /// Whether time alone may change something about it: its votes, its turn to publish, its forecast, its alert.
     /// `now_ms` is the site's time.
     fn is_open(&self, options: &Options, now: Time, now_ms: u64) -> bool {
-        // Long enough for everybody's turn to speak, and for who is gone to be known as such.
+        // Long enough for the turn of every publisher, and for the absence of one to show.
         let within = options.timeout + 8 * TAKEOVER;
         let lapsed_ms = self.claim.expected_ms().saturating_add(millis(LAPSE + 2 * TAKEOVER));
         self.is_new

@@ -274,7 +274,7 @@ impl Witness {
             EventType::Trespassing => rules.zone_at(asked.place_m).is_some(),
             _ => false,
         };
-        // Whoever is expected can't be seen at the place yet: the present position decides whether this camera should
+        // The subject is not at the place yet: its present position decides whether this camera should
         // see the subject.
         let Some(subject_m) = asked.subject_m else { return abstain(Reason::UnknownSubject) };
         let nearest = self
