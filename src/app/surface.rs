@@ -418,6 +418,9 @@ fn log_participant(camera: &CameraId, peer: &CameraId, change: Participation) {
         Participation::Counts => {
             tracing::info!(%camera, %peer, "tracks of a camera agree with ours, its votes count");
         }
+        Participation::Doubted => {
+            tracing::warn!(%camera, %peer, "tracks of a camera no longer agree with ours, its votes do not count");
+        }
         Participation::Contradicted => {
             tracing::warn!(%camera, %peer, "tracks of a camera do not agree with ours, they are left out");
         }

@@ -180,8 +180,6 @@ pub struct Peer {
     pub tracks: BTreeMap<u32, RemoteTrack>,
     /// Its events by boot (0 from the reference system) and number.
     pub events: BTreeMap<(u64, u32), RemoteEvent>,
-    /// Its tracks agree with ours: a flood of names does not evict it.
-    counts: bool,
     sequence: Sequence,
     /// Newest timestamp of its tracks.
     newest_ms: u64,
@@ -201,7 +199,6 @@ impl Peer {
             footprint: None,
             tracks: BTreeMap::new(),
             events: BTreeMap::new(),
-            counts: false,
             sequence: Sequence::default(),
             newest_ms: 0,
             recent: VecDeque::new(),
@@ -297,6 +294,8 @@ pub(super) struct Arrival<'a> {
     pub(super) now: Time,
     pub(super) counters: &'a mut Counters,
     pub(super) changes: &'a mut Changes,
+    /// Whether a camera takes part in votes: a flood of names does not evict it.
+    pub(super) counts: &'a dyn Fn(&CameraId) -> bool,
 }
 
 /// The table.
@@ -505,13 +504,6 @@ impl Peers {
             put(&mut self.by_name, |p| &mut p.events, &m.camera_id, key, event, limits);
     }
 
-    /// Sets whether the tracks of a camera agree with ours.
-    pub(super) fn set_counts(&mut self, camera: &CameraId, counts: bool) {
-        if let Some(peer) = self.by_name.get_mut(camera) {
-            peer.counts = counts;
-        }
-    }
-
     /// Notes that a camera was heard with a message that is not kept here.
     pub(super) fn sign_of_life(&mut self, camera: &CameraId, on: &mut Arrival<'_>) {
         self.revived(camera, on);
@@ -547,8 +539,11 @@ impl Peers {
     /// The camera, heard just now, with room made for it if it is new.
     fn heard(&mut self, camera: &CameraId, on: &mut Arrival<'_>) -> &mut Peer {
         if self.by_name.len() >= self.options.peers_max.max(1) && !self.by_name.contains_key(camera) {
-            let stalest =
-                self.by_name.iter().min_by_key(|(_, p)| (p.counts, p.state, p.heard)).map(|(c, _)| c.clone());
+            let stalest = self
+                .by_name
+                .iter()
+                .min_by_key(|(c, p)| ((on.counts)(c), p.state, p.heard))
+                .map(|(c, _)| c.clone());
             if let Some((gone, mut peer)) = stalest.and_then(|c| self.by_name.remove_entry(&c)) {
                 self.names = Names::of(self.by_name.keys());
                 on.counters.evicted_peers += 1;

@@ -1,12 +1,12 @@
 //! What comes in: read, checked, and given to the parts that it concerns.
 
-use super::{Action, Engine, fuse, is_due, watch};
+use super::{Action, Engine, fuse, is_due};
 use crate::base::Time;
-use crate::model::{CameraId, Delivery};
+use crate::model::{CameraId, Delivery, Point};
 use crate::swarm::bounded::{List, Map};
 use crate::swarm::codec::{DecodeError, Reason};
 use crate::swarm::consensus;
-use crate::swarm::message::{ConsensusMessage, Message, Presence};
+use crate::swarm::message::{ConsensusMessage, Message, Presence, TrackMessage};
 use crate::swarm::open;
 use crate::swarm::peers::Arrival;
 use crate::swarm::topic::Family;
@@ -120,34 +120,30 @@ impl Engine {
     }
 
     fn message(&mut self, message: &Message, now: Time, out: &mut Vec<Action>) {
-        let Self {
-            peers, fusion, neighbours, readers, consensus, counters, changes, identity, trust, ..
-        } = self;
         let introduced = || {
-            let sender = open::sender(message).and_then(|camera| peers.get(camera));
+            let sender = open::sender(message).and_then(|camera| self.peers.get(camera));
             sender.is_some_and(|peer| peer.status.is_some())
         };
-        readers.hear(message, introduced, now);
-        let on = &mut Arrival { now, counters, changes };
+        self.readers.hear(message, introduced, now);
+        if let Message::Track(m) = message {
+            return self.track(m, now, out);
+        }
+        let Self {
+            peers,
+            fusion,
+            neighbours,
+            consensus,
+            counters,
+            changes,
+            identity,
+            trust,
+            participants,
+            ..
+        } = self;
+        let counts = |camera: &CameraId| trust.is_named(camera) || participants.counts(camera);
+        let on = &mut Arrival { now, counters, changes, counts: &counts };
         match message {
-            Message::Track(m) => {
-                let peer = peers.get(&m.camera_id);
-                // Who assumes a ground of its own shares no metres; of the reference system nobody says so.
-                let shares = peer.is_none_or(|p| p.status.is_none() || p.is_calibrated());
-                let judgement = trust.judge(m, peer.and_then(|p| p.footprint.as_ref()), now);
-                if judgement.can_be {
-                    peers.track(m, on);
-                    if identity.ground.calibrated && shares {
-                        fuse(fusion, m, now);
-                    }
-                }
-                if judgement.is_muted {
-                    fusion.mute(&m.camera_id, true);
-                }
-                if let Some(change) = judgement.change {
-                    self.note_trust(m.camera_id.clone(), change, out);
-                }
-            }
+            Message::Track(_) => {}
             Message::Event(m)
                 if !neighbours.may_concern(m.position.point())
                     && !consensus.knows(&m.camera_id, m.event_id.0) =>
@@ -164,7 +160,7 @@ impl Engine {
             Message::Status(m) if !neighbours.cares(m, peers) => on.counters.far_presence += 1,
             Message::Status(m) => {
                 peers.status(m, on);
-                watch(fusion, peers, &m.camera_id, now);
+                self.watch(&m.camera_id, now);
             }
             Message::Weights(m) => peers.sign_of_life(&m.camera_id, on),
             Message::Consensus(m)
@@ -191,6 +187,30 @@ impl Engine {
                 peers.sign_of_life(&m.published_by, on);
                 self.consult(consensus::Input::Alert(m), now, out);
             }
+        }
+    }
+
+    /// Takes a track, if it can be what it says.
+    fn track(&mut self, m: &TrackMessage, now: Time, out: &mut Vec<Action>) {
+        let is_believed =
+            self.believes(&m.camera_id, Point::new(m.global_position.x.0, m.global_position.y.0));
+        let Self { peers, fusion, counters, changes, identity, trust, participants, .. } = self;
+        let peer = peers.get(&m.camera_id);
+        // Who assumes a ground of its own shares no metres; of the reference system nobody says so.
+        let shares = peer.is_none_or(|p| p.status.is_none() || p.is_calibrated());
+        let judgement = trust.judge(m, peer.and_then(|p| p.footprint.as_ref()), now);
+        if judgement.can_be {
+            let counts = |camera: &CameraId| trust.is_named(camera) || participants.counts(camera);
+            peers.track(m, &mut Arrival { now, counters, changes, counts: &counts });
+            if identity.ground.calibrated && shares {
+                fuse(fusion, m, is_believed, now);
+            }
+        }
+        if judgement.is_muted {
+            fusion.mute(&m.camera_id, true);
+        }
+        if let Some(change) = judgement.change {
+            self.note_trust(m.camera_id.clone(), change, out);
         }
     }
 }

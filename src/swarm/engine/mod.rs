@@ -9,9 +9,11 @@
 //! Presence leaves on every connection, on every change of the degraded modes, and every
 //! `status_interval`. Our own events go into the agreement of the cameras ([`consensus`]) as they leave, and
 //! what comes of it leaves from here. Our own tracks go into the fused table in the words in which they leave, so that we
-//! fuse what everybody else does. What comes in is in `hear`, what leaves in `say`, what concerns times in `clocks`. Nothing here knows of sockets, files or the wall clock.
+//! fuse what everybody else does. What comes in is in `hear`, what leaves in `say`, what concerns times in `clocks`,
+//! and what the tracks of others are worth in `compare`. Nothing here knows of sockets, files or the wall clock.
 
 mod clocks;
+mod compare;
 mod hear;
 mod say;
 
@@ -29,7 +31,7 @@ use super::message::TrackMessage;
 use super::neighbours::{self, Neighbours};
 use super::open::Opened;
 use super::participants::{self, Participants};
-use super::peers::{self, Arrival, PeerChange, PeerState, Peers};
+use super::peers::{self, Arrival, PeerChange, Peers};
 use super::publish::{self, Publisher};
 use super::surroundings::Surroundings;
 use super::topic::{Family, Prefix};
@@ -42,11 +44,6 @@ use crate::model::{
     CameraId, Delivery, Envelope, Event, EventState, MessageClass, Point, Polygon, Qos, Scene, Transition,
 };
 
-/// Tracks that were heard of within this time are compared with those of our newest scene, if that is as new.
-const COMPARED_WITHIN: Duration = Duration::from_millis(1_500);
-const COMPARED_WITHIN_MS: u64 = 1_500;
-/// Two cameras' tracks of one person lie at most so far apart, meters: the error of both on the ground.
-const SAME_M: f64 = 2.0;
 /// Between two of one kind that are named for the log.
 const NAMED_INTERVAL: Duration = Duration::from_mins(1);
 
@@ -250,6 +247,8 @@ pub enum Action {
 pub struct Engine {
     options: Options,
     identity: Identity,
+    /// Places all over our footprint; none where it is not calibrated.
+    grid: Vec<Point>,
     publisher: Publisher,
     peers: Peers,
     fusion: Fusion,
@@ -304,6 +303,7 @@ impl Engine {
                 footprint.clone().filter(|_| *calibrated),
                 options.rules.clone(),
             ),
+            grid: footprint.as_ref().filter(|_| *calibrated).map(compare::grid).unwrap_or_default(),
             participants: Participants::default(),
             readers: Readers::default(),
             options,
@@ -403,7 +403,7 @@ impl Engine {
             }
             Input::Tick => {
                 let Self { peers, counters, changes, .. } = self;
-                peers.sweep(&mut Arrival { now, counters, changes });
+                peers.sweep(&mut Arrival { now, counters, changes, counts: &|_| true });
                 self.trust.sweep(now);
                 self.subscribe(out);
                 self.fusion.step(epoch_ms(now));
@@ -413,8 +413,8 @@ impl Engine {
                 self.tick_clocks(now, out);
             }
         }
-        for (camera, change) in self.changes.drain(..) {
-            watch(&mut self.fusion, &self.peers, &camera, now);
+        for (camera, change) in std::mem::take(&mut self.changes) {
+            self.watch(&camera, now);
             out.push(Action::Peer { camera, change });
         }
     }
@@ -489,65 +489,6 @@ impl Engine {
         self.consult(consensus::Input::Scene(scene), now, out);
     }
 
-    /// Learns where our view is blind.
-    fn compare_views(&mut self, now: Time) {
-        if !self.looks() {
-            return;
-        }
-        let participants = &self.participants;
-        let counts = |camera: &CameraId| participants.counts(camera);
-        for (at, seen) in self.fusion.seen_by_others(epoch_ms(now), counts) {
-            self.consensus.compare(at, seen);
-        }
-    }
-
-    /// Compares the tracks that other cameras report in our view with our own: what a camera is worth as a voter.
-    fn compare_cameras(&mut self, now: Time, out: &mut Vec<Action>) {
-        let (seen_ms, places) = self.consensus.own_places();
-        let places: Vec<Point> = places.collect();
-        let looks = self.looks() && now.epoch_ms.saturating_sub(seen_ms) <= COMPARED_WITHIN_MS;
-        let mut changes = Vec::new();
-        for (camera, peer) in self.peers.iter().filter(|(_, peer)| peer.looks()) {
-            let fresh = peer.tracks.values().filter(|t| now.since(t.heard) <= COMPARED_WITHIN);
-            if fresh.clone().next().is_none() {
-                continue;
-            }
-            let common = fresh.filter(|t| looks && peer.is_calibrated() && self.consensus.sees(t.position_m));
-            let (mut reported, mut agreeing) = (0, 0);
-            for track in common {
-                reported += 1;
-                agreeing += usize::from(places.iter().any(|p| p.distance(track.position_m) <= SAME_M));
-            }
-            changes.extend(
-                self.participants
-                    .compare(camera, reported, agreeing, now)
-                    .map(|change| (camera.clone(), change)),
-            );
-        }
-        for (camera, change) in changes {
-            self.note_participant(camera, change, out);
-        }
-    }
-
-    fn note_participant(&mut self, camera: CameraId, change: participants::Change, out: &mut Vec<Action>) {
-        match change {
-            // Tracks at places where nothing is would only pull others along.
-            participants::Change::Contradicted => {
-                self.peers.set_counts(&camera, false);
-                self.fusion.mute(&camera, true);
-            }
-            participants::Change::Counts => {
-                self.peers.set_counts(&camera, true);
-                self.prove(&camera, out);
-                if !self.trust.is_muted(&camera) {
-                    self.fusion.mute(&camera, false);
-                }
-            }
-            participants::Change::Unresponsive | participants::Change::Responsive => {}
-        }
-        out.push(Action::Participant { camera, change });
-    }
-
     fn looks(&self) -> bool {
         !self.modes.iter().any(|mode| peers::is_dead_view(mode))
     }
@@ -577,12 +518,12 @@ impl Engine {
                 }
                 consensus::Action::Answered(camera) => {
                     if let Some(change) = self.participants.answered(&camera, now) {
-                        self.note_participant(camera, change, out);
+                        self.note_participant(camera, change, now, out);
                     }
                 }
                 consensus::Action::Missed(camera) => {
                     if let Some(change) = self.participants.missed(&camera) {
-                        self.note_participant(camera, change, out);
+                        self.note_participant(camera, change, now, out);
                     }
                 }
                 consensus::Action::Site(event) => {
@@ -649,21 +590,9 @@ impl Engine {
     }
 }
 
-/// Tells the table which ground another camera watches.
-fn watch(fusion: &mut Fusion, peers: &Peers, camera: &CameraId, now: Time) {
-    // A view that is dead watches nothing; who is not there, neither.
-    match peers.get(camera) {
-        Some(peer) if peer.footprint.is_some() && peer.state == PeerState::Online => {
-            let watched = peer.footprint.as_ref().filter(|_| peer.looks());
-            fusion.set_footprint(camera, watched, epoch_ms(now));
-        }
-        _ => fusion.unset_footprint(camera),
-    }
-}
-
 /// Takes a track message into the table of the site. A track's end says when it was seen last, which was
 /// said before.
-fn fuse(fusion: &mut Fusion, m: &TrackMessage, now: Time) {
+fn fuse(fusion: &mut Fusion, m: &TrackMessage, is_believed: bool, now: Time) {
     let captured_ms = i64::try_from(m.timestamp.0).unwrap_or(i64::MAX);
     // The reference system claims no covariance: a metre.
     let cov_m2 = m.cov.map_or([1.0, 0.0, 1.0], |c| c.0);
@@ -675,6 +604,7 @@ fn fuse(fusion: &mut Fusion, m: &TrackMessage, now: Time) {
         confidence: m.confidence.0,
         captured_ms,
         global_id: m.global_id.map(|id| id.0),
+        is_believed,
     };
     if !m.ended {
         fusion.take(&m.camera_id, sight, epoch_ms(now));
