@@ -116,8 +116,43 @@ impl Consensus {
         let is_late = incident.tally.asked > 1
             && cases().any(|case| case.has(EventState::Expired) || case.has(EventState::Retracted));
         let turn = self.turn(incident, site);
-        let Some(case) = self.cases.get_mut(&at) else { return false };
-        let Some(turn) = turn.filter(|_| !is_published) else {
+        if is_published {
+            if let Some(case) = self.cases.get_mut(&at) {
+                case.decided = None;
+            }
+            self.answer(incident, turn, site, now, out);
+            return false;
+        }
+        let wait = if is_late { SETTLE } else { Duration::ZERO };
+        // Cameras that saw it at the same moment claim it too.
+        let gathers = incident.tally.asked > 1 && now.since(incident.first) < GATHER;
+        if !self.is_due(&at, state, turn, wait, now) || gathers {
+            return false;
+        }
+        match mine {
+            Some(mine) => self.announce_own(&mine, incident, site, now, out),
+            None => self.announce_for(&key, state, incident, site, now, out),
+        }
+        let others: Vec<ClaimId> = incident.members.iter().filter(|id| **id != at).cloned().collect();
+        self.join(&at, &others);
+        if state == EventState::Confirmed {
+            self.open_alert(&at, incident, site, now);
+        }
+        true
+    }
+
+    /// Whether it is this camera's turn to publish a state of a claim: since that state was reached, every publisher before
+    /// it had its time.
+    fn is_due(
+        &mut self,
+        id: &ClaimId,
+        state: EventState,
+        turn: Option<u32>,
+        wait: Duration,
+        now: Time,
+    ) -> bool {
+        let Some(case) = self.cases.get_mut(id) else { return false };
+        let Some(turn) = turn else {
             case.decided = None;
             return false;
         };
@@ -126,23 +161,34 @@ impl Consensus {
             _ => now,
         };
         case.decided = Some((state, since));
-        let wait = TAKEOVER * turn + if is_late { SETTLE } else { Duration::ZERO };
-        // Cameras that saw it at the same moment claim it too.
-        let gathers = incident.tally.asked > 1 && now.since(incident.first) < GATHER;
-        if gathers || now.since(since) < wait {
-            return false;
+        now.since(since) >= TAKEOVER * turn + wait
+    }
+
+    /// Publishes the outcome of a claim of a client that knows no votes, whose incident was published under another key:
+    /// the client knows its own key alone.
+    fn answer(
+        &mut self,
+        incident: &Incident,
+        turn: Option<u32>,
+        site: &dyn Site,
+        now: Time,
+        out: &mut Vec<Action>,
+    ) {
+        let published = incident.members.iter().filter_map(|id| self.cases.get(id));
+        let Some(state) =
+            DECIDED.into_iter().rev().find(|state| published.clone().any(|case| case.has(*state)))
+        else {
+            return;
+        };
+        let waits = |id: &&ClaimId| {
+            let case = self.cases.get(*id);
+            site.standing(&id.0) == Standing::Stranger
+                && case.is_some_and(|case| !case.is_decided() && !case.claim.is_retracted())
+        };
+        let Some(id) = incident.members.iter().find(waits).cloned() else { return };
+        if self.is_due(&id, state, turn, Duration::ZERO, now) {
+            self.announce_for(&id, state, incident, site, now, out);
         }
-        case.decided = None;
-        match mine {
-            Some(mine) => self.announce_own(&mine, incident, site, now, out),
-            None => self.announce_for(&key, incident, site, now, out),
-        }
-        let others: Vec<ClaimId> = incident.members.iter().filter(|id| **id != at).cloned().collect();
-        self.join(&at, &others);
-        if state == EventState::Confirmed {
-            self.open_alert(&at, incident, site, now);
-        }
-        true
     }
 
     fn announce_own(
@@ -157,6 +203,7 @@ impl Consensus {
             incident.members.iter().filter_map(|id| Some(self.cases.get(id)?.claim.key(&id.0, id.1)));
         let claims: Vec<EventKey> = claims.collect();
         let Some(case) = self.cases.get_mut(mine) else { return };
+        case.decided = None;
         let event = outcome(&case.message, incident, claims, &self.options, now);
         case.claim.merge(&Claim::new(&event, site.ahead_ms(site.own())));
         out.push(Action::Event(Box::new(event)));
@@ -165,7 +212,7 @@ impl Consensus {
         members.sort_by_cached_key(|id| self.rank(id, site));
         let key = members.first().and_then(|id| Some((id, self.cases.get(id)?)));
         let key = key.map(|((camera, event_id), case)| case.claim.key(camera, *event_id));
-        let aggregate = key.map(|key| self.aggregate(site.own(), key, incident, now));
+        let aggregate = key.map(|key| self.aggregate(site.own(), key, incident, incident.state, now));
         out.extend(aggregate.map(|aggregate| Action::Vote(Box::new(aggregate))));
     }
 
@@ -173,16 +220,18 @@ impl Consensus {
     fn announce_for(
         &mut self,
         key: &ClaimId,
+        state: EventState,
         incident: &Incident,
         site: &dyn Site,
         now: Time,
         out: &mut Vec<Action>,
     ) {
         let Some(case) = self.cases.get_mut(key) else { return };
-        case.published.set(incident.state);
+        case.published.set(state);
+        case.decided = None;
         let name = case.claim.key(&key.0, key.1);
-        let aggregate = self.aggregate(site.own(), name, incident, now);
-        out.push(Action::Vote(Box::new(ConsensusMessage { outcome: Some(incident.state), ..aggregate })));
+        let aggregate = self.aggregate(site.own(), name, incident, state, now);
+        out.push(Action::Vote(Box::new(ConsensusMessage { outcome: Some(state), ..aggregate })));
     }
 
     /// How many cameras publish before this one: claimants in the order of their first claims, then viewers by name.
@@ -216,7 +265,14 @@ impl Consensus {
         publishers.iter().position(|camera| *camera == site.own()).and_then(|turn| u32::try_from(turn).ok())
     }
 
-    fn aggregate(&self, own: &CameraId, key: EventKey, incident: &Incident, now: Time) -> ConsensusMessage {
+    fn aggregate(
+        &self,
+        own: &CameraId,
+        key: EventKey,
+        incident: &Incident,
+        state: EventState,
+        now: Time,
+    ) -> ConsensusMessage {
         let words = || incident.words.words(self.options.count_told);
         let confirming = words().filter(|(_, word)| matches!(word, Word::Confirm(_)));
         let confirming: List<_, _> = List::cut(confirming.map(|(camera, _)| camera.clone()));
@@ -230,7 +286,7 @@ impl Consensus {
             timestamp: millis(now),
             camera_id: Some(own.clone()),
             key: Some(key),
-            verdict: match incident.state {
+            verdict: match state {
                 EventState::Confirmed => Some(Verdict::Confirm),
                 EventState::Retracted => Some(Verdict::Deny),
                 EventState::Predicted | EventState::Occurred | EventState::Expired => None,

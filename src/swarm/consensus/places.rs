@@ -38,6 +38,11 @@ impl Places {
         }
     }
 
+    /// The claims of one place.
+    pub(super) fn at(&self, place: Place) -> impl Iterator<Item = &ClaimId> {
+        self.claims.get(&place).into_iter().flatten()
+    }
+
     /// A place and those next to it, with their claims.
     pub(super) fn around(&self, (kind, x, y): Place) -> impl Iterator<Item = (&Place, &BTreeSet<ClaimId>)> {
         let rows = (-1..=1).map(move |dx| x.saturating_add(dx));

@@ -529,6 +529,18 @@ fn a_flood_of_events_stays_within_its_bound_and_pushes_out_its_own_alone() {
 }
 
 #[test]
+fn a_flood_of_events_of_cameras_that_do_not_count_evicts_no_claim_of_one_that_does() {
+    let mut a = Member::new("a", &["a", "b"]);
+    a.event(&claim("b", 1, OCCURRED, 5.0, 0), 0);
+    for n in 0..3_000 {
+        let far = f64::from(n % 100) * 30.0;
+        a.event(&claim(&format!("x{n}"), 1, OCCURRED, if n < 500 { 5.0 } else { far }, 1), 1);
+        assert!(n >= 500 || a.consensus.len() <= 1 + UNPROVEN_AT_PLACE_MAX);
+    }
+    assert!(a.consensus.knows(&camera("b"), 1) && a.consensus.len() <= 1 + UNPROVEN_MAX);
+}
+
+#[test]
 fn events_of_yesterday_of_1970_and_of_tomorrow_are_refused_and_counted() {
     let mut a = Member::new("a", &["a", "b"]);
     for ms in [0, START_MS - 86_400_000, START_MS + 86_400_000] {
@@ -978,6 +990,23 @@ fn the_event_of_a_client_that_knows_no_votes_gets_an_outcome_in_time() {
         assert_eq!(published(&actions), [("reference/0/1".to_owned(), state)]);
         assert_eq!(outcomes(&actions), [("reference/0/1".to_owned(), state)]);
     }
+}
+
+#[test]
+fn the_event_of_a_client_that_knows_no_votes_gets_the_outcome_of_the_incident_that_it_joins() {
+    let mut b = Member::new("b", &["b", "c"]);
+    b.sees(&[(3, 5.0)], 0);
+    let mut actions = b.event(&claim("b", 1, OCCURRED, 5.0, 0), 0);
+    actions.extend(b.vote(&vote("c", "b", 1, Word::confirm(0.9)), 300));
+    actions.extend(b.tick(1_000));
+    assert_eq!(announced(&actions), [EventState::Confirmed]);
+    let mut m = claim("reference", 1, OCCURRED, 5.1, 2_000);
+    (m.key, m.state, m.tracks) = (None, None, List::default());
+    let mut answers = b.event(&m, 2_000);
+    answers.extend((2_100..4_900).step_by(400).flat_map(|ms| b.tick(ms)));
+    assert_eq!(published(&answers), [("reference/0/1".to_owned(), EventState::Confirmed)]);
+    let alerts = actions.iter().chain(&answers).filter(|a| matches!(a, Action::Alert(_)));
+    assert_eq!(alerts.count(), 1, "one incident, one alert");
 }
 
 #[test]
