@@ -66,14 +66,14 @@ pub use witness::Rules;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use ballot::{Ballot, Tally, Word};
+use ballot::{Ballot, Tally};
 use claim::{Claim, Outcomes};
 use places::Places;
 use view::View;
 use witness::Witness;
 
 use super::alert::Incident as Alert;
-use super::message::{AlertMessage, ConsensusMessage, EventKey, EventMessage, Verdict};
+use super::message::{AlertMessage, ConsensusMessage, EventKey, EventMessage};
 use super::participants::Standing;
 use crate::base::Time;
 use crate::model::{CameraId, Class, EventState, EventType, Point, Polygon, Scene, Severity};

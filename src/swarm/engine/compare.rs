@@ -12,8 +12,8 @@ use crate::swarm::participants::{self, Compared};
 use crate::swarm::peers::{Peer, PeerState};
 
 /// Tracks that were heard of within this time are compared with those of our newest scene, if that is as new.
-const COMPARED_WITHIN: Duration = Duration::from_millis(1_500);
-const COMPARED_WITHIN_MS: u64 = 1_500;
+const COMPARED_WITHIN: Duration = Duration::from_millis(700);
+const COMPARED_WITHIN_MS: u64 = 700;
 /// Two cameras' tracks of one person lie at most so far apart, meters: the error of both on the ground.
 const SAME_M: f64 = 2.0;
 /// Points of a grid over our footprint, in each direction.
