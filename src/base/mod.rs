@@ -25,4 +25,6 @@ pub use hash::fnv1a;
 pub use ids::{CountingIds, IdSource};
 pub use secret::Secret;
 pub use timestamp::{parse_timestamp, rfc3339};
-pub use url::without_url_secrets;
+pub use url::{
+    StreamUrl, UrlSecrets, ascii_host, encode_url_component, line_without_url_secrets, without_url_secrets,
+};
