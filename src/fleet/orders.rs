@@ -241,8 +241,7 @@ mod tests {
     #[test]
     fn an_answer_names_every_fault_in_the_servers_words() {
         let ignored = vec!["recording_duration: this camera keeps no video".to_owned()];
-        let question =
-            Question { original_message_id: None, command: "update_config".to_owned(), ignored };
+        let question = Question { original_message_id: None, command: "update_config".to_owned(), ignored };
         let reply = Reply {
             id: None,
             command: None,
