@@ -30,7 +30,7 @@ use std::path::{Path, PathBuf};
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::rand::{SecureRandom, SystemRandom};
 
-use crate::base::{ErrorKind, Readers, Secret, replace_file};
+use crate::base::{ErrorKind, Readers, Secret, replace_file, without_mark};
 
 /// Longest value of a secret, in bytes.
 pub const VALUE_BYTES_MAX: usize = 1024;
@@ -189,7 +189,8 @@ impl Places {
 
 /// A value as it comes from a file or from standard input: one line, its end left out.
 pub fn value(bytes: &[u8]) -> Result<Secret, Error> {
-    let text = std::str::from_utf8(bytes).map_err(|_| Error::Value)?;
+    let text = without_mark(bytes).map_err(|_| Error::Value)?;
+    let text = std::str::from_utf8(text).map_err(|_| Error::Value)?;
     let line = text.strip_suffix('\n').map_or(text, |line| line.strip_suffix('\r').unwrap_or(line));
     if line.is_empty() || line.len() > VALUE_BYTES_MAX || line.contains(['\n', '\r', '\0']) {
         return Err(Error::Value);
@@ -521,6 +522,7 @@ mod tests {
     #[test]
     fn a_value_is_one_line_that_is_not_empty() {
         assert_eq!(value(b"a b\r\n").unwrap().reveal(), "a b");
+        assert_eq!(value("\u{feff}a\n".as_bytes()).unwrap().reveal(), "a");
         assert_eq!(value("grün".as_bytes()).unwrap().reveal(), "grün");
         for wrong in [&b""[..], b"\n", b"a\nb", b"a\n\n", b"\xff", b"a\0", &[b'a'; VALUE_BYTES_MAX + 1]] {
             assert!(value(wrong).is_err(), "{wrong:?}");

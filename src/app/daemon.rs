@@ -161,7 +161,7 @@ async fn supervise(
     let mut cameras = [camera];
     let stopped = stop(
         &mut cameras,
-        parts,
+        vec![parts],
         finding,
         #[cfg(feature = "broker")]
         broker,
@@ -196,7 +196,7 @@ fn renew_access(broker: Option<&Broker>, finding: Option<&Finding>, reload: Opti
 /// the deadline; a second signal forces.
 pub(super) async fn stop(
     cameras: &mut [Camera],
-    parts: Supervisor,
+    parts: Vec<Supervisor>,
     finding: Option<Finding>,
     #[cfg(feature = "broker")] broker: Option<Broker>,
     signals: &mut StopSignals,
@@ -205,7 +205,10 @@ pub(super) async fn stop(
         for camera in cameras.iter() {
             camera.stop();
         }
-        let panicked = parts.join_all().await;
+        let mut panicked = None;
+        for parts in parts {
+            panicked = panicked.or(parts.join_all().await);
+        }
         for camera in cameras.iter_mut() {
             camera.say_goodbye_if_owed().await;
         }
@@ -351,7 +354,7 @@ mod tests {
     use crate::base::SystemClock;
     use crate::capture::synthetic;
     use crate::link::{self, Deliveries};
-    use crate::model::{CameraId, Qos, Size};
+    use crate::model::{Qos, Size};
 
     /// Waits for a presence message that says `state`.
     async fn hears(heard: &mut Deliveries, state: &str) {
@@ -382,8 +385,8 @@ mod tests {
         let state = tempfile::tempdir().unwrap();
         let simulated =
             synthetic::Options { size: Size { width: 96, height: 72 }, ..synthetic::Options::default() };
-        let id = CameraId::parse("a").unwrap();
-        let config = demo::camera_config(simulated, id, address, Vec::new(), &state).unwrap();
+        let file = demo::write_config(&simulated, "a", address, state.path()).unwrap();
+        let config = demo::reload_of(file).unwrap().config().clone();
         let mut parts = Supervisor::default();
         let camera = Camera::start(config, &clock, &mut parts, false).unwrap();
         hears(&mut heard, "online").await;

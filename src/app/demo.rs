@@ -1,24 +1,31 @@
 //! Several simulated cameras over one plaza, and a broker for them, in one process.
 //!
-//! Every camera is a whole instance of the daemon: its own threads, state folder and connection. They
-//! know of each other by MQTT alone. The plaza is a function of its seed and the time, so all see the
-//! same people without a word between them. State lives in a temporary folder that goes with the demo.
+//! Every camera is a whole instance of the daemon, started from a configuration file of its own: its own threads,
+//! state folder, connections, control plane and fleet contract. They know of each other by MQTT alone. The plaza is a
+//! function of its seed and the time, so all see the same people without a message between them. Files and state
+//! live in a temporary folder that goes with the demo.
+//!
+//! A camera that is told to stop stays away and the others go on; one that is told to restart starts again.
 
+use std::fmt::Write;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::future::select_all;
 use tempfile::TempDir;
 
 use super::daemon::{self, StopSignals};
-use super::{Camera, Error, Report};
+use super::reload::{Load, Reload, load_with_settings};
+use super::{Camera, Error, Report, Request};
 use crate::base::Clock;
 use crate::broker::{self, Broker};
-use crate::capture::{self, synthetic};
-use crate::config::{self, Config};
-use crate::model::{CameraId, Polygon, Zone, ZoneKind};
-use crate::supervisor::Supervisor;
-use crate::{link, pipeline, swarm};
+use crate::capture::synthetic;
+use crate::config;
+use crate::link;
+use crate::model::{Polygon, Zone, ZoneKind};
+use crate::supervisor::{End, Supervisor};
 
 /// What is shown.
 #[derive(Debug, Clone)]
@@ -36,15 +43,25 @@ pub struct Options {
 /// A running demo.
 pub struct Demo {
     cameras: Vec<Camera>,
+    /// What belongs to each of the cameras.
+    crews: Vec<Crew>,
+    keep_sights: bool,
+    clock: Arc<dyn Clock>,
     broker: Option<Broker>,
     address: SocketAddr,
-    parts: Supervisor,
     signals: StopSignals,
     started: Instant,
     /// Messages sent and received at the last line, and when that was.
     last: (u64, Instant),
     zones: Vec<Zone>,
     _state: TempDir,
+}
+
+/// What one camera runs by.
+struct Crew {
+    reload: Reload,
+    parts: Supervisor,
+    is_stopped: bool,
 }
 
 /// Why [`Demo::wait`] came back.
@@ -58,39 +75,52 @@ pub enum Wake {
     Failed(Error),
 }
 
+/// What a running demo waits for; a camera by its index.
+enum Happened {
+    Wake(Wake),
+    Request(Request, usize),
+    Ended(String, End, usize),
+}
+
 impl Demo {
     /// Starts the broker and the cameras on the present tokio runtime.
     pub async fn start(options: &Options, clock: &Arc<dyn Clock>) -> Result<Self, Error> {
         let signals = StopSignals::new()?;
         let state = TempDir::with_prefix("omnisight-demo-")?;
         let listen = SocketAddr::from(([127, 0, 0, 1], options.port));
+        let defaults = broker::Options::default();
+        // For the data, commands, the shared status and the fleet server.
+        let max_clients = defaults.max_clients + 4 * options.cameras as usize;
         let broker =
-            broker::start(broker::Options { listen, allow_anonymous: true, ..Default::default() }).await?;
+            broker::start(broker::Options { listen, allow_anonymous: true, max_clients, ..defaults }).await?;
         let address = broker.local_addr();
-        let zones: Vec<Zone> = dock().into_iter().collect();
-        let mut parts = Supervisor::default();
-        let mut cameras = Vec::new();
+        let (mut cameras, mut crews) = (Vec::new(), Vec::new());
         for index in 0..options.cameras {
-            let Ok(id) = CameraId::parse(&format!("plaza-{}", index + 1)) else { continue };
             let simulated = synthetic::Options {
                 seed: options.seed,
                 cameras: options.cameras,
                 index,
                 ..synthetic::Options::default()
             };
-            let config = camera_config(simulated, id, address, zones.clone(), &state)?;
-            cameras.push(Camera::start(config, clock, &mut parts, options.keep_sights)?);
+            let name = format!("plaza-{}", index + 1);
+            let file = write_config(&simulated, &name, address, state.path())?;
+            let reload = reload_of(file)?;
+            let mut parts = Supervisor::default();
+            cameras.push(Camera::start(reload.config().clone(), clock, &mut parts, options.keep_sights)?);
+            crews.push(Crew { reload, parts, is_stopped: false });
         }
         let now = Instant::now();
         Ok(Self {
             cameras,
+            crews,
+            keep_sights: options.keep_sights,
+            clock: Arc::clone(clock),
             broker: Some(broker),
             address,
-            parts,
             signals,
             started: now,
             last: (0, now),
-            zones,
+            zones: dock().into_iter().collect(),
             _state: state,
         })
     }
@@ -110,18 +140,67 @@ impl Demo {
         &self.zones
     }
 
-    /// Waits for the time to pass, a signal, or a failure.
+    /// Waits for the time to pass, a signal, or a failure, and does meanwhile what the cameras are told.
     pub async fn wait(&mut self, time: Duration) -> Wake {
-        tokio::select! {
-            () = tokio::time::sleep(time) => Wake::Elapsed,
-            () = self.signals.next() => Wake::Signal,
-            error = daemon::broker_failure(&mut self.broker) => Wake::Failed(error),
-            (part, end) = self.parts.next_end() => {
-                let camera = self.cameras.iter().find(|c| part.ends_with(c.id().as_str()));
-                let judged = camera.map_or(Ok(()), |c| daemon::judge(part.clone(), end, c));
-                Wake::Failed(judged.err().unwrap_or(Error::Ended { part }))
+        let end = tokio::time::sleep(time);
+        tokio::pin!(end);
+        loop {
+            match self.next(&mut end).await {
+                Happened::Wake(wake) => return wake,
+                Happened::Ended(part, end, index) => return Wake::Failed(self.failure(part, end, index)),
+                Happened::Request(request, index) => {
+                    if let Err(error) = self.obey(request, index).await {
+                        return Wake::Failed(error);
+                    }
+                    if self.crews.iter().all(|crew| crew.is_stopped) {
+                        return Wake::Signal;
+                    }
+                }
             }
         }
+    }
+
+    async fn next(&mut self, end: impl Future<Output = ()>) -> Happened {
+        let requests = self.cameras.iter_mut().map(|camera| Box::pin(camera.request()));
+        let ends = self.crews.iter_mut().map(|crew| Box::pin(crew.parts.next_end()));
+        tokio::select! {
+            () = end => Happened::Wake(Wake::Elapsed),
+            () = self.signals.next() => Happened::Wake(Wake::Signal),
+            error = daemon::broker_failure(&mut self.broker) => Happened::Wake(Wake::Failed(error)),
+            (request, index, _) = select_all(requests) => Happened::Request(request, index),
+            ((part, end), index, _) = select_all(ends) => Happened::Ended(part, end, index),
+        }
+    }
+
+    fn failure(&self, part: String, end: End, index: usize) -> Error {
+        let judged =
+            self.cameras.get(index).map_or(Ok(()), |camera| daemon::judge(part.clone(), end, camera));
+        judged.err().unwrap_or(Error::Ended { part })
+    }
+
+    /// Does what the camera of this index is told.
+    async fn obey(&mut self, request: Request, index: usize) -> Result<(), Error> {
+        let (Some(camera), Some(crew)) = (self.cameras.get_mut(index), self.crews.get_mut(index)) else {
+            return Ok(());
+        };
+        match request {
+            Request::Reload(job) => {
+                job.finish(Some(crew.reload.reload_outcome(camera)));
+                camera.relink(crew.reload.config());
+            }
+            Request::Set(settings, job) => job.finish(Some(crew.reload.set(settings, camera))),
+            Request::Stop | Request::Restart => {
+                let parts = std::mem::take(&mut crew.parts);
+                daemon::stop(std::slice::from_mut(camera), vec![parts], None, None, &mut self.signals)
+                    .await?;
+                crew.is_stopped = matches!(request, Request::Stop);
+                if !crew.is_stopped {
+                    let config = crew.reload.config().clone();
+                    *camera = Camera::start(config, &self.clock, &mut crew.parts, self.keep_sights)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn reports(&self) -> Vec<Report> {
@@ -149,7 +228,7 @@ impl Demo {
 
     /// Stops everything in order; what was done, one line a camera and one for all.
     pub async fn stop(mut self) -> (Vec<String>, Result<(), Error>) {
-        let parts = std::mem::take(&mut self.parts);
+        let parts = self.crews.iter_mut().map(|crew| std::mem::take(&mut crew.parts)).collect();
         let stopped =
             daemon::stop(&mut self.cameras, parts, None, self.broker.take(), &mut self.signals).await;
         let reports = self.reports();
@@ -172,39 +251,43 @@ fn dock() -> Option<Zone> {
     Some(Zone { name: "dock".to_owned(), kind: ZoneKind::Forbidden, border_m })
 }
 
-pub(super) fn camera_config(
-    simulated: synthetic::Options,
-    id: CameraId,
+/// Writes the configuration of a simulated camera into the folder; its path.
+pub(super) fn write_config(
+    simulated: &synthetic::Options,
+    name: &str,
     broker: SocketAddr,
-    zones: Vec<Zone>,
-    state: &TempDir,
-) -> Result<Config, Error> {
-    let ground = synthetic::ground_plane(simulated.cameras, simulated.index, simulated.size)?;
-    let state_dir = state.path().join(id.as_str());
-    Ok(Config {
-        state_dir: state_dir.clone(),
-        camera: config::Camera { name: id.to_string(), id, site: Some("plaza".to_owned()) },
-        capture: capture::Options::new(capture::Kind::Synthetic(simulated)),
-        perception: pipeline::Options { zones, ..pipeline::Options::new(ground) },
-        swarm: Some(swarm::Options::default()),
-        signing: config::Signing::default(),
-        time_server: None,
-        // One broker, many cameras: nobody to give orders to.
-        control: None,
-        fleet: None,
-        links: vec![config::BrokerLink {
-            options: link::Options {
-                host: broker.ip().to_string(),
-                port: broker.port(),
-                ..Default::default()
-            },
-            carries: link::Carries::default(),
-        }],
-        discovery: None,
-        outbox: link::OutboxOptions::new(state_dir.join("outbox")),
-        broker: None,
-        log: config::raw::Log::default(),
-    })
+    folder: &Path,
+) -> Result<PathBuf, Error> {
+    let synthetic::Options { seed, cameras, index, size, fps, .. } = simulated;
+    // The fleet server takes letters, digits and underscores.
+    let fleet_name = name.replace('-', "_");
+    let state = folder.join(name);
+    let corners: Vec<[f64; 2]> = synthetic::DOCK_M.iter().map(|corner| [corner.x, corner.y]).collect();
+    let mut text = format!("camera = {{ id = {name:?}, site = \"plaza\" }}\n");
+    // Formatting into a text never fails.
+    let _ = write!(
+        text,
+        "capture = {{ kind = \"synthetic\", seed = {seed}, cameras = {cameras}, view = {index}, \
+         width = {}, height = {}, fps = {fps:?}, plates = true }}\n\
+         state = {{ dir = {state:?} }}\n\
+         discovery = {{ enabled = false }}\n\
+         control = {{ frames = true }}\n\
+         fleet = {{ enabled = true, camera_id = {fleet_name:?} }}\n\
+         broker_link = [{{ url = \"mqtt://{broker}\" }}]\n\
+         zone = [{{ name = \"dock\", kind = \"forbidden\", points_m = {corners:?} }}]\n",
+        size.width, size.height,
+    );
+    let file = folder.join(format!("{name}.toml"));
+    std::fs::write(&file, text)?;
+    Ok(file)
+}
+
+/// The configuration of a file, the environment left out, and how to read it again.
+pub(super) fn reload_of(file: PathBuf) -> Result<Reload, Error> {
+    let load: Load = Box::new(move |settings| config::load_with(Some(&file), std::iter::empty(), settings));
+    let (loaded, settings, _) = load_with_settings(&load)?;
+    // The log is that of the whole demo.
+    Ok(Reload::new(loaded, settings, load, Box::new(|_| {})))
 }
 
 fn link_counters(report: &Report) -> link::Counters {

@@ -37,8 +37,7 @@ pub use surface::SurfaceReport;
 use crate::base::ErrorKind;
 #[cfg(feature = "broker")]
 use crate::broker;
-use crate::model::CalibrationError;
-use crate::{discovery, inference, link, swarm};
+use crate::{config, discovery, inference, link, swarm};
 
 /// Why the daemon does not run, or no longer.
 #[derive(Debug, thiserror::Error)]
@@ -57,9 +56,9 @@ pub enum Error {
     /// The site's broker can't be looked for.
     #[error(transparent)]
     Discovery(#[from] discovery::Error),
-    /// A simulated camera has no ground under it.
-    #[error("simulated camera: its plane {0}")]
-    Plane(#[from] CalibrationError),
+    /// A configuration that is made here has faults.
+    #[error(transparent)]
+    Config(#[from] config::Faults),
     /// The presence message can't be made.
     #[error("presence: {0}")]
     Presence(#[from] swarm::codec::EncodeError),
@@ -102,10 +101,11 @@ impl Error {
             Self::Detector { source, .. } => source.kind(),
             Self::Link(error) => error.kind(),
             Self::Discovery(error) => error.kind(),
+            Self::Config(faults) => faults.kind(),
             #[cfg(feature = "broker")]
             Self::Broker(error) => error.kind(),
             Self::System(_) => ErrorKind::Unavailable,
-            Self::Plane(_) | Self::Presence(_) | Self::Panicked { .. } | Self::Ended { .. } => ErrorKind::Bug,
+            Self::Presence(_) | Self::Panicked { .. } | Self::Ended { .. } => ErrorKind::Bug,
             Self::Forced | Self::LeftBehind { .. } => ErrorKind::Failed,
         }
     }

@@ -7,13 +7,15 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::num::NonZeroU32;
 use std::path::Path;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ring::{digest, pbkdf2};
+
+use crate::base::without_mark;
 
 /// A larger file is not read: a thousand users need a fifth of it.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -117,15 +119,14 @@ pub(super) fn same(expected: &[u8], given: &[u8]) -> bool {
 
 /// A file of the broker as text.
 pub(super) fn text(path: &Path) -> Result<String, String> {
-    let mut text = String::new();
-    let read = File::open(path).and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text));
-    match read {
-        Ok(bytes) if bytes as u64 > FILE_BYTES_MAX => {
-            Err(format!("the file is larger than {FILE_BYTES_MAX} bytes"))
-        }
-        Ok(_) => Ok(text),
-        Err(error) => Err(format!("the file can't be read: {error}")),
+    let unreadable = |error: io::Error| format!("the file can't be read: {error}");
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes));
+    if read.map_err(unreadable)? as u64 > FILE_BYTES_MAX {
+        return Err(format!("the file is larger than {FILE_BYTES_MAX} bytes"));
     }
+    let text = str::from_utf8(without_mark(&bytes).map_err(unreadable)?);
+    text.map(str::to_owned).map_err(|_| "the file is not UTF-8 text: save it as UTF-8".to_owned())
 }
 
 #[cfg(test)]

@@ -15,9 +15,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync
 use std::thread;
 use std::time::Duration;
 
-use super::program::{Hidden, Program, poll_until};
+use super::program::{Program, Speech, poll_until};
 use super::{Error, FrameSource, Next, exchange_image, offset_at, y4m};
-use crate::base::{Clock, Time, without_url_secrets};
+use crate::base::{Clock, Time, UrlSecrets, without_url_secrets};
 use crate::model::{CameraId, Frame, Image};
 
 /// Finished pictures on their way from the reader thread; it is at work on one more.
@@ -91,24 +91,20 @@ impl Source {
         let program = options.argv.first().ok_or(Error::NoProgram)?.clone();
         let name = Name { program, what: "capture command".into() };
         // Programs like to repeat their arguments when they complain.
-        let hide = |word: &String| {
-            let instead = without_url_secrets(word);
-            (instead != *word).then(|| Hidden { secret: word.clone(), instead })
-        };
-        let hidden = options.argv.iter().filter_map(hide).collect();
-        Self::start_as(name, options, hidden, camera, clock)
+        let secrets = UrlSecrets::of(options.argv.iter().map(String::as_str));
+        Self::start_as(name, options, Speech { secrets, ..Speech::default() }, camera, clock)
     }
 
-    /// Starts the program under another name, and keeps secrets out of what it says.
+    /// Starts the program under another name.
     pub(super) fn start_as(
         name: Name,
         options: &Options,
-        hidden: Vec<Hidden>,
+        speech: Speech,
         camera: &CameraId,
         clock: &Arc<dyn Clock>,
     ) -> Result<Self, Error> {
         let start_error = |source| Error::Start { program: name.program.clone(), source };
-        let (program, stdout) = Program::start(&options.argv, hidden).map_err(start_error)?;
+        let (program, stdout) = Program::start(&options.argv, speech).map_err(start_error)?;
         let (spare, spares) = sync_channel(PICTURES_MAX + 1);
         for _ in 0..=PICTURES_MAX {
             // The channel has room for all of them.
@@ -187,6 +183,7 @@ impl Source {
                 self.ended = Some(Ok(()));
                 Ok(Next::End)
             }
+            _ if is_login_rejected(&last_words) => Err(Error::LoginRejected { what, last_words }),
             _ => Err(Error::Ended { program, what, status, last_words }),
         }
     }
@@ -237,6 +234,21 @@ impl Drop for Source {
             );
         }
     }
+}
+
+/// Whether the last words of ffmpeg or GStreamer are about a login.
+fn is_login_rejected(last_words: &str) -> bool {
+    let words = last_words.to_ascii_lowercase();
+    [
+        "401 unauthorized",
+        "401 (unauthorized)",
+        "unauthorized (401)",
+        "not authorized",
+        "403 forbidden",
+        "403 (forbidden)",
+    ]
+    .iter()
+    .any(|sign| words.contains(sign))
 }
 
 /// The reader thread: ends with the stream, or when nobody wants its pictures any more.

@@ -8,7 +8,7 @@ use super::{replay, synthetic, y4m};
 use crate::base::ErrorKind;
 
 /// Why there are no frames. The messages name the file or program and, where there is one, the
-/// position; they never hold a URL's user name, password or query.
+/// position; of a URL they hold scheme, host and port.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file can't be opened or read.
@@ -41,6 +41,41 @@ pub enum Error {
     FfmpegMissing {
         /// What should have been read.
         input: String,
+    },
+    /// The URL names no host that can be looked up.
+    #[error("{url}: {reason}")]
+    Url {
+        /// What of it may be shown.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A folder without pictures.
+    #[error("{}: the folder holds no pictures ({endings}): name a folder that does, or a video file", folder.display())]
+    NoPictures {
+        /// The folder.
+        folder: PathBuf,
+        /// The endings of pictures that are read.
+        endings: String,
+    },
+    /// Pictures have no times of their own.
+    #[error(
+        "{}: the pictures of a folder have no frame rate: set capture.fps, or for replay --fps or frameRate in a seqinfo.ini",
+        folder.display()
+    )]
+    PicturesWithoutRate {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// The camera does not accept the login.
+    #[error(
+        "{what}: the camera rejects the user name or password, or forbids this stream: correct them in the configuration or with `omnisight secret set`{last_words}"
+    )]
+    LoginRejected {
+        /// What was read.
+        what: String,
+        /// `: ` and the last lines that the program wrote to its standard error.
+        last_words: String,
     },
     /// A program ended, and should not have.
     #[error("{what}: `{program}` ended with {status}{last_words}")]
@@ -94,12 +129,22 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether trying again soon would only add to the failed logins that a camera counts.
+    pub fn is_login_rejected(&self) -> bool {
+        matches!(self, Self::LoginRejected { .. })
+    }
+
     /// What a machine should make of it.
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::File { .. } | Self::Start { .. } | Self::FfmpegMissing { .. } => ErrorKind::Unavailable,
-            Self::EmptyFile { .. } | Self::NoRate { .. } | Self::NoDetections { .. } => ErrorKind::BadInput,
-            Self::NoProgram => ErrorKind::Config,
+            Self::EmptyFile { .. }
+            | Self::NoRate { .. }
+            | Self::NoDetections { .. }
+            | Self::NoPictures { .. }
+            | Self::PicturesWithoutRate { .. } => ErrorKind::BadInput,
+            Self::NoProgram | Self::Url { .. } => ErrorKind::Config,
+            Self::LoginRejected { .. } => ErrorKind::Unavailable,
             Self::Ended { .. } => ErrorKind::Failed,
             Self::Stream { source, .. } => source.kind(),
             Self::Synthetic(source) => source.kind(),

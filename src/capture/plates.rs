@@ -1,10 +1,11 @@
 //! What a reader of plates left behind beside the detections of a recording:
 //!
 //! ```text
-//! frame,left,top,width,height,confidence,text     frame counts from 1, lengths in pixels, confidence 0..1
+//! frame,left,top,width,height,confidence,text     lengths in pixels, confidence 0..1
 //! ```
 //!
-//! The text may hold commas. A file with a row that can't be used is refused with its line: such files are
+//! Frames count as those of the detections do, from 1 or from 0. The text may hold commas; columns may be
+//! parted by tabs instead. A file with a row that can't be used is refused with its line: such files are
 //! made by programs, and a plate that is left out silently is worse than none. At most [`ROWS_MAX`] rows.
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
 use super::Error;
+use crate::base::skip_mark;
 use crate::model::{Attribute, BBox, Plate, Reading};
 
 /// Most rows, about 200 bytes each.
@@ -22,7 +24,7 @@ const ROW_BYTES_MAX: u64 = 1_024;
 /// Columns before the text.
 const NUMBERS: usize = 6;
 
-/// The readings by frame, counted from 1.
+/// The readings by the number of the frame.
 pub(super) type Plates = BTreeMap<u32, Vec<Reading>>;
 
 /// Reads the whole file.
@@ -33,6 +35,7 @@ pub(super) fn open(path: &Path) -> Result<Plates, Error> {
 
 fn parse(mut input: impl BufRead) -> io::Result<Plates> {
     let (mut plates, mut line) = (Plates::new(), String::new());
+    skip_mark(&mut input)?;
     for number in 1.. {
         line.clear();
         if input.by_ref().take(ROW_BYTES_MAX).read_line(&mut line)? == 0 {
@@ -53,8 +56,10 @@ fn parse(mut input: impl BufRead) -> io::Result<Plates> {
 }
 
 fn row(line: &str) -> Option<(u32, Reading)> {
-    let mut columns = line.splitn(NUMBERS + 1, ',');
-    let frame = columns.next()?.trim().parse().ok().filter(|frame| *frame > 0)?;
+    let comma = line.find(',').unwrap_or(line.len());
+    let separator = if line[..comma].contains('\t') { '\t' } else { ',' };
+    let mut columns = line.splitn(NUMBERS + 1, separator);
+    let frame = columns.next()?.trim().parse().ok()?;
     let mut numbers = [0.0_f64; NUMBERS - 1];
     for number in &mut numbers {
         *number = columns.next()?.trim().parse().ok().filter(|number: &f64| number.is_finite())?;
@@ -85,8 +90,15 @@ mod tests {
     }
 
     #[test]
+    fn a_mark_tabs_and_a_frame_0_are_read() {
+        let plates = parse("\u{feff}0\t10\t20\t30\t8\t0.9\tAB, 1\n".as_bytes()).unwrap();
+        let Attribute::Plate(plate) = &plates[&0][0].attribute;
+        assert_eq!(plate.text, "AB, 1");
+    }
+
+    #[test]
     fn a_row_that_cannot_be_used_refuses_the_file_with_its_line() {
-        for bad in ["0,1,1,1,1,1,A", "1,1,1,1,1,2,A", "1,1,1,1,1,1,", "1,1,1", "1,1,nan,1,1,1,A"] {
+        for bad in ["-1,1,1,1,1,1,A", "1,1,1,1,1,2,A", "1,1,1,1,1,1,", "1,1,1", "1,1,nan,1,1,1,A"] {
             let error = parse(format!("1,1,1,1,1,1,A\n{bad}\n").as_bytes()).unwrap_err();
             assert!(error.to_string().starts_with("line 2: not frame,"), "{bad}: {error}");
         }

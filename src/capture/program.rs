@@ -1,18 +1,20 @@
 //! A program that writes to us: started, listened to, and ended with all that it started.
 //!
 //! It runs in a process group of its own, so that the children of a wrapper script end with it. Its
-//! standard input is empty, its standard output is the caller's, and of its standard error the last
-//! lines are kept for the message that says why it ended. Dropping a [`Program`] asks it to end
+//! standard input is the caller's text or empty, its standard output is the caller's, and of its standard
+//! error the last lines are kept for the message that says why it ended. Dropping a [`Program`] asks it to end
 //! (SIGTERM), insists after [`END_PATIENCE`] (SIGKILL), and reaps it: no zombie and no orphan stays.
 
 use std::collections::VecDeque;
-use std::io::{self, BufRead, BufReader, Read};
+use std::ffi::OsStr;
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use crate::base::UrlSecrets;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
 /// How long a program may take to end when it is asked to.
@@ -23,8 +25,9 @@ const WORDS_PATIENCE: Duration = Duration::from_millis(200);
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
 /// Last lines of standard error that are kept: programs like to end with advice after the reason.
 const STDERR_LINES_MAX: usize = 2;
-/// Longest line of standard error that is read as one, in bytes.
-const STDERR_LINE_BYTES_MAX: usize = 4096;
+/// Longest line of standard error that is read as one, in bytes. A URL of 4096 characters has room in it, percent-encoded
+/// too: half of it in the next line would not be recognised.
+const STDERR_LINE_BYTES_MAX: usize = 65_536;
 /// Characters of such a line that are kept.
 const STDERR_LINE_CHARS_MAX: usize = 400;
 
@@ -38,18 +41,37 @@ pub(super) struct Program {
 }
 
 impl Program {
-    /// Starts `argv` without a shell. The words in `hidden` are replaced in what it says.
-    pub(super) fn start(argv: &[String], hidden: Vec<Hidden>) -> io::Result<(Self, ChildStdout)> {
+    /// Starts `argv` without a shell.
+    pub(super) fn start(argv: &[String], speech: Speech) -> io::Result<(Self, ChildStdout)> {
         let (program, arguments) = argv.split_first().ok_or(io::ErrorKind::InvalidInput)?;
-        let mut child = Command::new(program)
+        let Speech { stdin: text, secrets, is_ours } = speech;
+        let mut command = Command::new(program);
+        command
             .args(arguments)
-            .stdin(Stdio::null())
+            .stdin(if text.is_some() { Stdio::piped() } else { Stdio::null() })
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .process_group(0)
-            .spawn()?;
-        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        let stderr = match Tail::follow(stderr, program.clone(), hidden) {
+            .process_group(0);
+        if is_ours {
+            for (name, _) in std::env::vars_os().filter(|(name, _)| is_setting(name)) {
+                command.env_remove(name);
+            }
+        }
+        let mut child = command.spawn()?;
+        let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let given = match (stdin, text) {
+            // A thread of its own: the program may read late, and the pipe has little room.
+            (Some(mut stdin), Some(text)) => thread::Builder::new()
+                .name("capture-stdin".into())
+                .spawn(move || {
+                    // A program that ends before it has read all of it says why itself.
+                    let _ = stdin.write_all(text.as_bytes());
+                })
+                .map(|_| ()),
+            _ => Ok(()),
+        };
+        let stderr = given.and_then(|()| Tail::follow(stderr, program.clone(), secrets));
+        let stderr = match stderr {
             Ok(tail) => tail,
             Err(error) => {
                 let _ = child.kill();
@@ -131,11 +153,21 @@ pub(super) fn poll_until(patience: Duration, mut done: impl FnMut() -> bool) -> 
     }
 }
 
-/// Something that must not be repeated, and what to say instead.
-#[derive(Clone)]
-pub(super) struct Hidden {
-    pub(super) secret: String,
-    pub(super) instead: String,
+/// What is said to a program, and what of its own words must not be repeated.
+#[derive(Default)]
+pub(super) struct Speech {
+    /// What it reads from its standard input.
+    pub(super) stdin: Option<String>,
+    /// These are taken out of what it says.
+    pub(super) secrets: UrlSecrets,
+    /// Whether it is a tool of ours, which needs none of our settings; a program that the configuration
+    /// names may use them.
+    pub(super) is_ours: bool,
+}
+
+/// Whether a variable sets a key of the configuration: it may hold a secret.
+fn is_setting(name: &OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(b"OMNISIGHT_")
 }
 
 /// The last lines of a stream, kept by a thread that ends with it.
@@ -149,18 +181,15 @@ impl Tail {
     fn follow(
         stream: Option<impl Read + Send + 'static>,
         program: String,
-        hidden: Vec<Hidden>,
+        secrets: UrlSecrets,
     ) -> io::Result<Self> {
         let lines = Arc::new(Mutex::new(VecDeque::with_capacity(STDERR_LINES_MAX)));
         let kept = Arc::clone(&lines);
         let thread = thread::Builder::new().name("capture-stderr".into()).spawn(move || {
             let Some(stream) = stream else { return };
             let mut input = BufReader::new(stream);
-            while let Some(mut line) = read_line(&mut input) {
-                for Hidden { secret, instead } in &hidden {
-                    line = line.replace(secret, instead);
-                }
-                let line: String = line.chars().take(STDERR_LINE_CHARS_MAX).collect();
+            while let Some(line) = read_line(&mut input) {
+                let line: String = secrets.hide(&line).chars().take(STDERR_LINE_CHARS_MAX).collect();
                 tracing::debug!(program, line, "capture program");
                 let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
                 if kept.len() == STDERR_LINES_MAX {

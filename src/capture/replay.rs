@@ -1,16 +1,19 @@
 //! Recorded detections as frames: the MOTChallenge rows that a detector left behind.
 //!
 //! ```text
-//! frame,id,left,top,width,height,score[,...]     frame counts from 1, lengths in pixels
+//! frame,id,left,top,width,height,score[,...]     frame counts from 1, or from 0; lengths in pixels
 //! ```
+//!
+//! A file with a row of frame 0 counts from 0. A file whose boxes all lie within 0..1 holds fractions of the
+//! picture, which become pixels of it. Both are logged. Columns are parted by commas, semicolons or tabs.
 //!
 //! Every row becomes a person, the only class of these data sets, or a vehicle where that is set; the id and whatever follows the
 //! score are not used. Scores within 0..1 stay as they are. A file with a score outside (the ACF
 //! detections of MOT15 reach 139, others are log odds, or -1 for "none") holds no probabilities: its
 //! scores become parts of its greatest, what is below zero becomes zero, and where none is above zero all
 //! rows count as sure. What such a score is worth the tracker learns. Frames without rows are empty
-//! frames; rows may come in any order and keep their order within a frame. Spaces, CRLF, blank lines and
-//! a missing last line end are fine.
+//! frames; rows may come in any order and keep their order within a frame. Spaces, CRLF, blank lines, lines
+//! that begin with `#`, a byte order mark and a missing last line end are fine.
 //!
 //! A row that can't be used is skipped, counted, and the first few are named with their line
 //! ([`Faults`]); only a file without any usable row is refused. [`FRAME_MAX`] and [`GAP_FRAMES_MAX`]
@@ -27,7 +30,7 @@ use std::time::Duration;
 
 use super::plates::{self, Plates};
 use super::{Error, FrameSource, Next, offset_at};
-use crate::base::{Clock, Time};
+use crate::base::{Clock, Time, skip_mark};
 use crate::model::{BBox, CameraId, Class, Content, Detection, Frame, Size};
 
 /// Last frame number: four days at 25 frames/s.
@@ -44,6 +47,8 @@ pub const COORDINATE_PX_MAX: f64 = 1e6;
 const FAULTS_NAMED_MAX: usize = 5;
 /// Columns a row must have.
 const COLUMNS: usize = 7;
+/// An edge of a box that is a fraction of the picture lies within this: detectors look a little beyond the border.
+const FRACTION_MAX: f64 = 1.5;
 
 /// What to replay, and what the rows don't say.
 #[derive(Debug, Clone, PartialEq)]
@@ -81,8 +86,8 @@ pub enum FaultKind {
     /// Beyond [`COORDINATE_PX_MAX`].
     #[error("the box lies more than 1000000 pixels away")]
     FarAway,
-    /// Not a whole number within 1..=[`FRAME_MAX`].
-    #[error("the frame is not a whole number from 1 to 10000000")]
+    /// Not a whole number within 0..=[`FRAME_MAX`].
+    #[error("the frame is not a whole number from 0 to 10000000")]
     FrameNumber,
     /// More than [`GAP_FRAMES_MAX`] frames without rows lie before it.
     #[error("more than 100000 empty frames lie before the frame")]
@@ -129,14 +134,45 @@ impl fmt::Display for Faults {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Rows {
     detections: Vec<Detection>,
-    /// Per frame, from frame 1: which of the detections are its own.
+    /// Per frame, from the first number on: which of the detections are its own.
     frames: Vec<Range<usize>>,
+    /// The first frame's number is 0, not 1.
+    count_from_0: bool,
 }
 
 impl Rows {
     /// Frames up to the last one with a detection.
     pub fn frame_count(&self) -> usize {
         self.frames.len()
+    }
+
+    /// Whether the first frame's number is 0, not 1.
+    pub fn counts_from_0(&self) -> bool {
+        self.count_from_0
+    }
+
+    /// Takes the numbers as counted from 0, as those of another file of the recording are.
+    pub fn count_from_0(&mut self) {
+        if !self.count_from_0 {
+            self.frames.insert(0, 0..0);
+            self.count_from_0 = true;
+        }
+    }
+
+    /// Makes pixels of boxes that are fractions of a picture of this size; whether they were.
+    pub fn scale_fractions(&mut self, size: Size) -> bool {
+        let is_fraction = |d: &Detection| {
+            let b = &d.bbox;
+            [b.left, b.top, b.right(), b.bottom()].iter().all(|edge| edge.abs() <= FRACTION_MAX)
+        };
+        let are_fractions = !self.detections.is_empty() && self.detections.iter().all(is_fraction);
+        if are_fractions {
+            let (w, h) = (f64::from(size.width), f64::from(size.height));
+            for Detection { bbox: b, .. } in &mut self.detections {
+                *b = BBox::new(b.left * w, b.top * h, b.width * w, b.height * h);
+            }
+        }
+        are_fractions
     }
 
     /// The detections of a frame, counted from 0; empty beyond the last.
@@ -149,6 +185,7 @@ impl Rows {
 pub fn parse_rows(mut input: impl BufRead) -> io::Result<(Rows, Faults)> {
     let (mut rows, mut faults) = (Vec::new(), Faults::default());
     let (mut bytes, mut line) = (Vec::with_capacity(ROW_BYTES_MAX + 1), 0);
+    skip_mark(&mut input)?;
     loop {
         bytes.clear();
         let read = input.by_ref().take(ROW_BYTES_MAX as u64 + 1).read_until(b'\n', &mut bytes)?;
@@ -159,8 +196,8 @@ pub fn parse_rows(mut input: impl BufRead) -> io::Result<(Rows, Faults)> {
         if read > ROW_BYTES_MAX && bytes.last() != Some(&b'\n') {
             input.skip_until(b'\n')?;
             faults.add(line, FaultKind::Long);
-        } else if bytes.trim_ascii().is_empty() {
-            // A blank line says nothing wrong.
+        } else if matches!(bytes.trim_ascii(), [] | [b'#', ..]) {
+            // A blank line and a comment say nothing wrong.
         } else if rows.len() == ROWS_MAX {
             faults.add(line, FaultKind::TooMany);
         } else {
@@ -183,8 +220,10 @@ pub fn parse_rows(mut input: impl BufRead) -> io::Result<(Rows, Faults)> {
 
 /// Rows in the order of their frames, put together by frame.
 fn group(rows: &[(u32, u64, Detection)], faults: &mut Faults) -> Rows {
-    let mut grouped = Rows::default();
+    let count_from_0 = rows.first().is_some_and(|(frame, ..)| *frame == 0);
+    let mut grouped = Rows { count_from_0, ..Rows::default() };
     for &(frame, line, detection) in rows {
+        let frame = frame + u32::from(count_from_0);
         if frame as usize > grouped.frames.len() + 1 + GAP_FRAMES_MAX as usize {
             faults.add(line, FaultKind::Gap);
             continue;
@@ -201,7 +240,8 @@ fn group(rows: &[(u32, u64, Detection)], faults: &mut Faults) -> Rows {
 
 fn parse_row(bytes: &[u8]) -> Result<(u32, Detection), FaultKind> {
     let mut numbers = [0.0; COLUMNS];
-    let mut columns = bytes.split(|&b| b == b',');
+    let separator = [b',', b';'].into_iter().find(|sign| bytes.contains(sign)).unwrap_or(b'\t');
+    let mut columns = bytes.split(|&b| b == separator);
     for (i, number) in numbers.iter_mut().enumerate() {
         let column = columns.next().ok_or(FaultKind::Short)?.trim_ascii();
         let parsed = str::from_utf8(column).ok().and_then(|text| text.parse::<f64>().ok());
@@ -211,7 +251,7 @@ fn parse_row(bytes: &[u8]) -> Result<(u32, Detection), FaultKind> {
         }
     }
     let [frame, _, left, top, width, height, score] = numbers;
-    if frame.fract() != 0.0 || !(1.0..=f64::from(FRAME_MAX)).contains(&frame) {
+    if frame.fract() != 0.0 || !(0.0..=f64::from(FRAME_MAX)).contains(&frame) {
         return Err(FaultKind::FrameNumber);
     }
     if width <= 0.0 || height <= 0.0 {
@@ -259,12 +299,23 @@ impl Source {
         if faults.count > 0 {
             tracing::warn!(%camera, path = %path.display(), skipped = faults.count, "rows of detections{faults}");
         }
+        if rows.scale_fractions(options.size) {
+            let Size { width, height } = options.size;
+            tracing::warn!(%camera, path = %path.display(), "boxes are fractions, read as of a picture of {width}x{height} pixels");
+        }
+        let plates = options.plates.as_deref().map(plates::open).transpose()?.unwrap_or_default();
+        if plates.contains_key(&0) {
+            rows.count_from_0();
+        }
+        if rows.counts_from_0() {
+            tracing::warn!(%camera, path = %path.display(), "frames count from 0, frame 0 becomes the first");
+        }
         Ok(Self {
             camera: camera.clone(),
             size: options.size,
             rate_hz: options.rate_hz,
             start: clock.now(),
-            plates: options.plates.as_deref().map(plates::open).transpose()?.unwrap_or_default(),
+            plates,
             rows,
             faults,
             next: 0,
@@ -302,7 +353,8 @@ impl FrameSource for Source {
         }
         self.next += 1;
         frame.readings.clear();
-        let read = u32::try_from(self.next).ok().and_then(|frame| self.plates.get(&frame));
+        let number = self.next - usize::from(self.rows.counts_from_0());
+        let read = u32::try_from(number).ok().and_then(|frame| self.plates.get(&frame));
         frame.readings.extend(read.into_iter().flatten().cloned());
         Ok(Next::Frame)
     }
@@ -351,6 +403,37 @@ mod tests {
     }
 
     #[test]
+    fn frames_counted_from_0_begin_with_the_first_frame() {
+        let (mut rows, faults) = parse("1,-1,1,0,1,1,1\n0,-1,7,0,1,1,1\n");
+        assert_eq!((rows.frame_count(), faults.count, rows.of_frame(0)[0].bbox.left), (2, 0, 7.0));
+        rows.count_from_0();
+        assert_eq!(rows.frame_count(), 2);
+        let (mut other, _) = parse("1,-1,1,0,1,1,1\n");
+        other.count_from_0();
+        assert_eq!((other.of_frame(0).len(), other.of_frame(1).len()), (0, 1));
+    }
+
+    #[test]
+    fn boxes_that_are_fractions_become_pixels() {
+        let mut source = open("1,-1,0.25,0.5,0.125,0.25,0.9\n2,-1,0.95,0.5,0.1,0.25,0.9\n").unwrap();
+        let mut frame = Frame::empty(CameraId::parse("cam").unwrap());
+        source.next_frame(&mut frame, Duration::ZERO).unwrap();
+        let Content::Detections(found) = &frame.content else { panic!("no detections") };
+        assert_eq!(found[0].bbox, BBox::new(160.0, 240.0, 80.0, 120.0));
+        let (mut pixels, _) = parse("1,-1,0.5,0.5,0.5,0.5,1\n2,-1,10,10,20,40,1\n");
+        assert!(!pixels.scale_fractions(Size { width: 640, height: 480 }));
+    }
+
+    #[test]
+    fn a_mark_comments_tabs_and_semicolons_are_read() {
+        let (rows, faults) =
+            parse("\u{feff}1\t-1\t10\t20\t30\t40\t0.9\n# a comment\n2;-1;1;1;1;1;1\n3,\t-1,1,1,1,1,1\n");
+        assert_eq!((rows.frame_count(), faults.count, rows.of_frame(0)[0].bbox.left), (3, 0, 10.0));
+        let utf16 = parse_rows(&b"\xff\xfe1\0,\0"[..]).unwrap_err();
+        assert!(utf16.to_string().contains("save it as UTF-8"), "{utf16}");
+    }
+
+    #[test]
     fn rows_out_of_order_are_sorted_and_keep_their_order_within_a_frame() {
         let (rows, faults) = parse("2,-1,3,0,1,1,1\n1,-1,1,0,1,1,1\n2,-1,4,0,1,1,1\n1,-1,2,0,1,1,1\n");
         let lefts = |i| rows.of_frame(i).iter().map(|d| d.bbox.left).collect::<Vec<_>>();
@@ -383,7 +466,6 @@ mod tests {
             ("1,-1,1,1,-2,1,1", FaultKind::NoArea),
             ("1,-1,1,1,1,0,1", FaultKind::NoArea),
             ("1,-1,1e300,1,1,1,1", FaultKind::FarAway),
-            ("0,-1,1,1,1,1,1", FaultKind::FrameNumber),
             ("-1,-1,1,1,1,1,1", FaultKind::FrameNumber),
             ("1.5,-1,1,1,1,1,1", FaultKind::FrameNumber),
             ("4000000000,-1,1,1,1,1,1", FaultKind::FrameNumber),

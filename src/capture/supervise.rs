@@ -1,7 +1,8 @@
 //! The capture thread: keeps one source going and hands its frames to the slot.
 //!
 //! A source that fails to open, dies, or has no frame for `stall_after` is closed and opened again
-//! after a jittered, growing wait; [`Status`] says which and why, until a frame comes again. An
+//! after a jittered, growing wait; [`Status`] says which and why, until a frame comes again. A login that the
+//! camera rejects is tried again after minutes: cameras lock an address out after a few failed ones. An
 //! offline source that ends is done. [`Frame::seq`] counts on over restarts, and frame times never
 //! go back: a file that starts over goes on after its last frame.
 //!
@@ -20,7 +21,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use rand::SeedableRng;
+use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
 use super::rate::RateMeter;
@@ -33,6 +34,9 @@ use crate::model::{CameraId, Frame};
 const SOURCE_PATIENCE: Duration = Duration::from_millis(100);
 /// How long a dropped [`Capture`] waits for its thread: a program may need to be insisted upon.
 const STOP_PATIENCE: Duration = Duration::from_secs(3);
+/// How often the wait after a rejected login doubles, from the longest wait of the options on: at its default from
+/// 30-60 s to 8-16 min.
+const LOGIN_DOUBLINGS_MAX: u32 = 4;
 
 /// How the source is doing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -219,7 +223,8 @@ impl Worker {
     fn run(mut self, seed: u64) {
         let mut rng = Pcg64Mcg::seed_from_u64(seed);
         let mut backoff = Backoff::new(self.options.backoff);
-        let mut attempts = 0;
+        // Runs since the last frame that ended in a rejected login.
+        let (mut attempts, mut rejected) = (0, 0_u32);
         loop {
             if self.rest() == Gate::Closed {
                 break;
@@ -229,15 +234,22 @@ impl Worker {
                 Ok(source) => self.follow(source, &mut backoff),
                 Err(error) => RunEnd::Failed(error),
             };
+            let is_login_rejected = matches!(&end, RunEnd::Failed(error) if error.is_login_rejected());
             let (is_stall, reason) = match end {
                 RunEnd::Done => break,
                 RunEnd::Paused => continue,
                 RunEnd::Stalled(quiet) => (true, format!("no frame for {:.1} s", quiet.as_secs_f64())),
                 RunEnd::Failed(error) => (false, error.to_string()),
             };
-            let wait = backoff.failed(self.shared.clock.now(), &mut rng);
             let came_up = self.shared.tally().frames > frames_before;
             attempts = if came_up { 1 } else { attempts + 1 };
+            rejected =
+                if is_login_rejected && !came_up { rejected + 1 } else { u32::from(is_login_rejected) };
+            let mut wait = backoff.failed(self.shared.clock.now(), &mut rng);
+            if rejected > 0 {
+                let longest = self.options.backoff.max * (1 << (rejected - 1).min(LOGIN_DOUBLINGS_MAX));
+                wait = longest.mul_f64(rng.random_range(0.5..=1.0));
+            }
             self.report_restart(is_stall, reason, attempts, wait);
             if self.shared.slot.wait_closed(wait) {
                 break;
@@ -493,6 +505,15 @@ mod tests {
         assert!(reason.starts_with("can't start `/no/such/program`: No such file"), "{reason}");
         assert!(*attempts >= 3);
         assert_eq!(status.frames, 0);
+    }
+
+    #[test]
+    fn a_rejected_login_is_not_tried_again_at_once() {
+        let script = "echo 'Server returned 401 Unauthorized (authorization failed)' >&2; exit 1";
+        let capture = start(eager(shell(script, Timing::Live)));
+        wait_for(&capture, |status| matches!(status.state, State::Restarting { .. }));
+        thread::sleep(Duration::from_millis(200));
+        assert_eq!(capture.status().restarts, 1);
     }
 
     #[test]

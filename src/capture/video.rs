@@ -1,27 +1,35 @@
-//! Frames from a video file or a network stream, decoded by ffmpeg.
+//! Frames from a video file, a folder of pictures or a network stream, decoded by ffmpeg.
 //!
 //! ffmpeg runs as a [`command`] that writes YUV4MPEG2. A path is a file: offline, its frames at a
 //! constant rate, so that index by rate is their true time; when the rate is given, every frame once, in
-//! steps of that rate. A URL (`rtsp://`, `http://`, ...) is a live stream: stamped on arrival, never
-//! expected to end. A URL or a given rate needs ffmpeg 5.1 or newer.
+//! steps of that rate. A folder is a recording of its pictures in the order of their names, numbers by
+//! value, and needs a rate. A URL (`rtsp://`, `http://`, ...) is a live stream: stamped on arrival, never
+//! expected to end. A URL, a folder or a given rate needs ffmpeg 5.1 or newer.
 //!
-//! A URL's user name, password, query and fragment are secrets: they reach ffmpeg's command line and nothing
-//! else, neither `Debug` nor an error nor what ffmpeg says about them.
+//! User information, path and query of a URL are secrets. ffmpeg reads the URL from its standard input, as
+//! the only entry of a list (its demuxer `concat`), so that it is neither among the arguments of the process
+//! nor in a file. Neither `Debug` nor an error nor what ffmpeg says about it holds a secret.
 
 use std::fmt;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::Error;
 use super::command::{self, Name, Timing};
-use super::program::Hidden;
-use crate::base::{Clock, Secret, without_url_secrets};
+use super::program::Speech;
+use crate::base::{Clock, StreamUrl, UrlSecrets, without_url_secrets};
 use crate::model::{CameraId, Size};
 
 /// After this long without a byte ffmpeg itself gives up on a network stream.
 const NETWORK_TIMEOUT: Duration = Duration::from_secs(15);
+/// The endings of pictures in a folder.
+const PICTURES: [&str; 8] = ["jpg", "jpeg", "png", "bmp", "tif", "tiff", "webp", "ppm"];
+/// Most pictures of a folder: a day at 10 frames/s.
+const PICTURES_MAX: usize = 1_000_000;
+/// What a listed URL may lead to, beside its own scheme. Never a file.
+const PROTOCOLS: &str = "crypto,data,http,https,httpproxy,pipe,rtmp,rtmps,rtp,srtp,tcp,tls,udp";
 
 /// What to read, and in which shape.
 #[derive(Clone)]
@@ -30,8 +38,8 @@ pub struct Options {
     pub input: String,
     /// Scale the picture to this size, in pixels.
     pub size: Option<Size>,
-    /// Frames a second of a file, instead of what its header says: frame times follow it, no frame is
-    /// dropped or repeated. Positive and finite; without effect on a URL.
+    /// Frames a second of a file, instead of what its header says, or of a folder: frame times follow it, no
+    /// frame is dropped or repeated. Positive and finite; without effect on a URL.
     pub rate_hz: Option<f64>,
 }
 
@@ -43,7 +51,7 @@ impl Options {
 
     /// Whether the input is a stream, and not a file.
     pub fn is_live(&self) -> bool {
-        matches!(Input::of(&self.input), Input::Url { .. })
+        matches!(Input::of(&self.input), Input::Url(_))
     }
 }
 
@@ -58,46 +66,26 @@ impl fmt::Debug for Options {
 }
 
 /// The two kinds of input.
-#[derive(Debug, Clone, Copy, PartialEq)]
 enum Input<'a> {
     File(&'a str),
-    Url { url: &'a str, scheme: &'a str },
+    Url(StreamUrl<'a>),
 }
 
 impl<'a> Input<'a> {
     fn of(input: &'a str) -> Self {
-        match input.split_once("://") {
-            Some(("file", path)) => Self::File(path),
-            Some((scheme, _)) if scheme.chars().all(|c| c.is_ascii_alphanumeric() || c == '+') => {
-                Self::Url { url: input, scheme }
-            }
-            _ => Self::File(input),
+        match StreamUrl::parse(input) {
+            Some(url) if url.scheme() == "file" => Self::File(&input["file://".len()..]),
+            Some(url) => Self::Url(url),
+            None => Self::File(input),
         }
     }
 
     /// As it may be shown.
-    fn shown(self) -> String {
+    fn shown(&self) -> String {
         match self {
-            Self::File(path) => path.into(),
-            Self::Url { url, .. } => without_url_secrets(url),
+            Self::File(path) => without_url_secrets(path),
+            Self::Url(url) => url.shown(),
         }
-    }
-
-    /// The parts that must not be repeated.
-    fn hidden(self) -> Vec<Hidden> {
-        let Self::Url { url, scheme } = self else {
-            return Vec::new();
-        };
-        let mut hidden = vec![Hidden { secret: url.into(), instead: self.shown() }];
-        let rest = &url[scheme.len() + "://".len()..];
-        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-        if let Some((user, _)) = authority.rsplit_once('@') {
-            hidden.push(Hidden { secret: format!("{user}@"), instead: format!("{}@", Secret::HIDDEN) });
-        }
-        if let Some((_, query)) = rest.split_once(['?', '#']).filter(|(_, query)| !query.is_empty()) {
-            hidden.push(Hidden { secret: query.into(), instead: Secret::HIDDEN.into() });
-        }
-        hidden
     }
 }
 
@@ -113,16 +101,27 @@ fn open_with(
     clock: &Arc<dyn Clock>,
 ) -> Result<command::Source, Error> {
     let input = Input::of(&options.input);
-    let timing = match input {
-        Input::File(path) => {
-            check_file(Path::new(path))?;
-            Timing::Offline { rate_hz: options.rate_hz }
-        }
-        Input::Url { .. } => Timing::Live,
+    let Job { arguments, list, timing } = match &input {
+        Input::File(path) if Path::new(path).is_dir() => pictures(Path::new(path), options.rate_hz)?,
+        Input::File(path) => file(path, options.rate_hz)?,
+        Input::Url(url) => stream(url)?,
     };
-    let command = command::Options { argv: argv(ffmpeg, options, input), timing };
+    let mut argv: Vec<String> =
+        [ffmpeg, "-nostdin", "-hide_banner", "-loglevel", "error"].map(String::from).into();
+    argv.extend(arguments);
+    if let Some(Size { width, height }) = options.size {
+        argv.extend(["-vf".into(), format!("scale={width}:{height}")]);
+    }
+    if list.is_some() || options.rate_hz.is_some() {
+        // A live stream's nominal rate can be a wild guess (90 000), and would be filled up with copies; so
+        // would a file whose header lies.
+        argv.extend(["-fps_mode", "passthrough"].map(String::from));
+    }
+    argv.extend(["-map", "0:v:0", "-f", "yuv4mpegpipe", "-pix_fmt", "yuv420p", "pipe:1"].map(String::from));
+    let command = command::Options { argv, timing };
     let name = Name { program: "ffmpeg".into(), what: input.shown() };
-    command::Source::start_as(name, &command, input.hidden(), camera, clock).map_err(|error| match error {
+    let speech = Speech { stdin: list, secrets: UrlSecrets::of([options.input.as_str()]), is_ours: true };
+    command::Source::start_as(name, &command, speech, camera, clock).map_err(|error| match error {
         Error::Start { source, .. } if source.kind() == io::ErrorKind::NotFound => {
             Error::FfmpegMissing { input: input.shown() }
         }
@@ -130,50 +129,100 @@ fn open_with(
     })
 }
 
-/// Says what ffmpeg would only hint at.
-fn check_file(path: &Path) -> Result<(), Error> {
-    let refuse = |source| Error::File { path: path.into(), source };
-    let about = std::fs::metadata(path).map_err(refuse)?;
-    if about.is_dir() {
-        return Err(refuse(io::ErrorKind::IsADirectory.into()));
-    }
-    // A device or pipe has no length of its own.
-    if about.is_file() && about.len() == 0 {
-        return Err(Error::EmptyFile { path: path.into() });
-    }
-    Ok(())
+/// How ffmpeg gets its input.
+struct Job {
+    arguments: Vec<String>,
+    /// What it reads from its standard input.
+    list: Option<String>,
+    timing: Timing,
 }
 
-fn argv(ffmpeg: &str, options: &Options, input: Input<'_>) -> Vec<String> {
-    let mut argv: Vec<String> =
-        [ffmpeg, "-nostdin", "-hide_banner", "-loglevel", "error"].map(String::from).into();
-    let mut add = |words: &[&str]| argv.extend(words.iter().map(|&word| word.to_owned()));
+/// A file by its path.
+fn file(path: &str, rate_hz: Option<f64>) -> Result<Job, Error> {
+    let shown = || PathBuf::from(without_url_secrets(path));
+    let about = std::fs::metadata(path).map_err(|source| Error::File { path: shown(), source })?;
+    // A device or pipe has no length of its own.
+    if about.is_file() && about.len() == 0 {
+        return Err(Error::EmptyFile { path: shown() });
+    }
+    // The prefix keeps a name with a colon or a leading dash a name.
+    let arguments = vec!["-i".into(), format!("file:{path}")];
+    Ok(Job { arguments, list: None, timing: Timing::Offline { rate_hz } })
+}
 
-    let timeout_us = NETWORK_TIMEOUT.as_micros().to_string();
-    match input {
-        // The prefix keeps a name with a colon or a leading dash a name.
-        Input::File(path) => add(&["-i", &format!("file:{path}")]),
-        Input::Url { url, scheme } => {
-            match scheme {
-                "rtsp" | "rtsps" => add(&["-rtsp_transport", "tcp", "-timeout", &timeout_us]),
-                "http" | "https" => add(&["-rw_timeout", &timeout_us]),
-                _ => {}
-            }
-            // What came while ffmpeg looked at the stream is old by the time it would be shown.
-            add(&["-fflags", "nobuffer", "-i", url]);
+/// A live stream, named in a list.
+fn stream(url: &StreamUrl<'_>) -> Result<Job, Error> {
+    let encoded = url.encoded().map_err(|reason| Error::Url { url: url.shown(), reason })?;
+    let timeout_us = NETWORK_TIMEOUT.as_micros();
+    let options = match url.scheme() {
+        "rtsp" | "rtsps" => format!("option rtsp_transport tcp\noption timeout {timeout_us}\n"),
+        "http" | "https" => format!("option rw_timeout {timeout_us}\n"),
+        _ => String::new(),
+    };
+    let list = format!("ffconcat version 1.0\nfile {}\n{options}", quoted(&encoded));
+    // What came while ffmpeg looked at the stream is old by the time it would be shown.
+    let mut arguments = vec!["-fflags".into(), "nobuffer".into()];
+    arguments.extend(list_arguments(url.scheme()));
+    Ok(Job { arguments, list: Some(list), timing: Timing::Live })
+}
+
+/// The pictures of a folder, listed in the order of their names.
+fn pictures(folder: &Path, rate_hz: Option<f64>) -> Result<Job, Error> {
+    let refuse = |source| Error::File { path: folder.into(), source };
+    let folder = folder.canonicalize().map_err(refuse)?;
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(&folder).map_err(refuse)? {
+        let path = entry.map_err(refuse)?.path();
+        let extension = path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
+        if extension.is_some_and(|extension| PICTURES.contains(&extension.as_str())) {
+            names.extend(path.to_str().map(str::to_owned));
+        }
+        if names.len() > PICTURES_MAX {
+            return Err(refuse(io::Error::other(format!("more than {PICTURES_MAX} pictures"))));
         }
     }
+    if names.is_empty() {
+        return Err(Error::NoPictures { folder, endings: PICTURES.join(", ") });
+    }
+    let Some(rate) = rate_hz else { return Err(Error::PicturesWithoutRate { folder }) };
+    names.sort_by_cached_key(|name| natural_key(name));
+    let mut list = String::from("ffconcat version 1.0\n");
+    for name in &names {
+        // A percent sign in a name would otherwise begin a pattern.
+        let file = quoted(&format!("file:{name}"));
+        list += &format!("file {file}\noption pattern_type none\nduration {}\n", 1.0 / rate);
+    }
+    Ok(Job {
+        arguments: list_arguments("file"),
+        list: Some(list),
+        timing: Timing::Offline { rate_hz: Some(rate) },
+    })
+}
 
-    if let Some(Size { width, height }) = options.size {
-        add(&["-vf", &format!("scale={width}:{height}")]);
+/// The list on standard input, whose entries may use this scheme.
+fn list_arguments(scheme: &str) -> Vec<String> {
+    let protocols = format!("{PROTOCOLS},{scheme}");
+    let arguments = ["-f", "concat", "-safe", "0", "-protocol_whitelist", &protocols, "-i", "pipe:0"];
+    arguments.map(String::from).into()
+}
+
+/// A text within single quotes, as ffmpeg's lists have it.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+/// A key that sorts numbers in names by their value: `2.jpg` before `10.jpg`.
+fn natural_key(name: &str) -> Vec<(String, u64)> {
+    let is_digit = |c: char| c.is_ascii_digit();
+    let mut key = Vec::new();
+    let mut rest = name;
+    while !rest.is_empty() {
+        let (text, after) = rest.split_at(rest.find(is_digit).unwrap_or(rest.len()));
+        let (digits, after) = after.split_at(after.find(|c| !is_digit(c)).unwrap_or(after.len()));
+        key.push((text.to_owned(), digits.parse().unwrap_or(u64::MAX)));
+        rest = after;
     }
-    if matches!(input, Input::Url { .. }) || options.rate_hz.is_some() {
-        // A live stream's nominal rate can be a wild guess (90 000), and would be filled up with copies; so
-        // would a file whose header lies.
-        add(&["-fps_mode", "passthrough"]);
-    }
-    add(&["-map", "0:v:0", "-f", "yuv4mpegpipe", "-pix_fmt", "yuv420p", "pipe:1"]);
-    argv
+    key
 }
 
 #[cfg(test)]
@@ -259,12 +308,12 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_missing_a_folder_or_empty_is_named_without_ffmpeg() {
+    fn a_file_that_is_missing_or_empty_is_named_without_ffmpeg() {
         let folder = tempfile::tempdir().unwrap();
         let missing = start(&Options::new("/no/such/video.mp4")).unwrap_err();
         assert!(missing.to_string().starts_with("/no/such/video.mp4: No such file"), "{missing}");
-        let directory = start(&Options::new(folder.path().display().to_string())).unwrap_err();
-        assert!(matches!(directory, Error::File { .. }), "{directory}");
+        let login = start(&Options::new("rtsp:/me:pa55@host/video")).unwrap_err();
+        assert!(login.to_string().starts_with("***@host/video: No such file"), "{login}");
         let path = folder.path().join("empty.mp4");
         std::fs::write(&path, "").unwrap();
         let empty = start(&Options::new(path.display().to_string())).unwrap_err();
@@ -331,7 +380,7 @@ mod tests {
                 }
             }
         });
-        let options = Options::new(format!("http://me:pa55word@127.0.0.1:{port}/live.y4m?token=t0k3n"));
+        let options = Options::new(format!("http://me:pa55 w#/?rd@127.0.0.1:{port}/live.y4m?token=t0k3n"));
         let mut source = start(&options).unwrap();
         assert!(source.is_live());
         let (frames, end) = read_all(&mut source);
@@ -341,23 +390,102 @@ mod tests {
 
         let error = read_all(&mut start(&options).unwrap()).1.unwrap_err();
         for text in [error.to_string(), format!("{error:?} {options:?}")] {
-            assert!(text.contains(&format!("http://***@127.0.0.1:{port}/live.y4m?***")), "{text}");
-            assert!(!text.contains("pa55word") && !text.contains("t0k3n"), "{text}");
+            assert!(text.contains(&format!("http://***@127.0.0.1:{port}/***")), "{text}");
+            assert!(!["pa55", "t0k3n", "live"].iter().any(|secret| text.contains(secret)), "{text}");
         }
         assert!(error.to_string().contains("404"), "{error}");
+    }
+
+    /// The words and the standard input that ffmpeg gets for a URL, as a program in its place sees them.
+    fn given_to_ffmpeg(url: &str) -> (String, String) {
+        let folder = tempfile::tempdir().unwrap();
+        let fake = folder.path().join("ffmpeg");
+        let script = "#!/bin/sh\ntr '\\0' ' ' < /proc/$$/cmdline > \"$0.args\"\ncat > \"$0.stdin\"\n";
+        std::fs::write(&fake, script).unwrap();
+        let run = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&fake, run).unwrap();
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let camera = CameraId::parse("cam").unwrap();
+        let fake = fake.to_str().unwrap();
+        let mut source = open_with(fake, &Options::new(url), &camera, &clock).unwrap();
+        let _ = read_all(&mut source);
+        let read = |what: &str| std::fs::read_to_string(format!("{fake}.{what}")).unwrap();
+        (read("args"), read("stdin"))
+    }
+
+    #[test]
+    fn no_secret_of_a_url_is_among_the_arguments_of_ffmpeg() {
+        let (arguments, stdin) =
+            given_to_ffmpeg("RTSP://me:pa55 w'#rd@Tür.example:8554/user=me&password=kret9");
+        assert!(!["pa55", "kret9", "rtsp:"].iter().any(|secret| arguments.contains(secret)), "{arguments}");
+        let file = "file 'rtsp://me:pa55%20w%27%23rd@xn--tr-xka.example:8554/user=me&password=kret9'\n";
+        assert!(stdin.contains(file) && stdin.contains("option rtsp_transport tcp\n"), "{stdin}");
+        let (_, stdin) = given_to_ffmpeg("http://host/it's");
+        assert!(stdin.contains(r"file 'http://host/it'\''s'"), "{stdin}");
+    }
+
+    #[test]
+    fn a_folder_of_pictures_is_a_recording_in_the_order_of_its_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("it's %d");
+        std::fs::create_dir(&path).unwrap();
+        let options = |rate_hz| Options { rate_hz, ..Options::new(path.display().to_string()) };
+        let none = start(&options(Some(10.0))).unwrap_err();
+        assert!(none.to_string().contains("holds no pictures (jpg, jpeg, png"), "{none}");
+        for (number, level) in [(10, 200), (2, 100), (1, 50)] {
+            let mut picture = b"P6 16 16 255\n".to_vec();
+            picture.resize(picture.len() + 768, level);
+            std::fs::write(path.join(format!("{number}.ppm")), picture).unwrap();
+        }
+        std::fs::write(path.join("notes.txt"), "no picture").unwrap();
+        let rateless = start(&options(None)).unwrap_err();
+        assert!(rateless.to_string().contains("set capture.fps"), "{rateless}");
+        if !has_ffmpeg() {
+            return;
+        }
+        let (frames, end) = read_all(&mut start(&options(Some(10.0))).unwrap());
+        end.unwrap();
+        let light = |frame: &Frame| match &frame.content {
+            Content::Image(image) => image.luma()[0],
+            Content::Detections(_) => panic!("no image"),
+        };
+        assert_eq!(frames.iter().map(light).collect::<Vec<_>>(), [59, 102, 188]);
+        assert_eq!(frames[2].time.since(frames[0].time), Duration::from_millis(200));
+    }
+
+    #[test]
+    fn a_login_that_the_camera_rejects_is_named_as_one() {
+        if !has_ffmpeg() {
+            return;
+        }
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = server.local_addr().unwrap().port();
+        std::thread::spawn(move || {
+            for mut client in server.incoming().flatten() {
+                let mut lines = BufReader::new(client.try_clone().unwrap()).lines();
+                while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
+                let reply = "HTTP/1.0 401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"c\"\r\n\r\n";
+                let _ = client.write_all(reply.as_bytes());
+            }
+        });
+        let options = Options::new(format!("http://me:pa55@127.0.0.1:{port}/x"));
+        let error = read_all(&mut start(&options).unwrap()).1.unwrap_err();
+        assert!(error.is_login_rejected(), "{error:?}");
+        let text = error.to_string();
+        assert!(text.contains("rejects the user name or password") && !text.contains("pa55"), "{text}");
     }
 
     #[test]
     fn inputs_are_told_apart_and_shown_without_secrets() {
         for (input, shown) in [
             ("video.mp4", "video.mp4"),
-            ("C:/odd name://x", "C:/odd name://x"),
+            ("C:/odd name://x", "C:/odd name://***"),
             ("file:///tmp/a.mp4", "/tmp/a.mp4"),
-            ("rtsp://u:p@cam:554/s?x=1", "rtsp://***@cam:554/s?***"),
+            ("rtsp://u:p@cam:554/s?x=1", "rtsp://***@cam:554/***"),
         ] {
             assert_eq!(Input::of(input).shown(), shown);
             let is_url = input.starts_with("rtsp") || input.starts_with("http");
-            assert_eq!(matches!(Input::of(input), Input::Url { .. }), is_url, "{input}");
+            assert_eq!(matches!(Input::of(input), Input::Url(_)), is_url, "{input}");
         }
     }
 }

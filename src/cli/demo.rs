@@ -68,6 +68,9 @@ async fn watch(demo: &mut Demo, cameras: u32, arguments: &Arguments) -> Result<(
     watch_with("omnisight/swarm/#")?;
     say("or, for alerts only, with:")?;
     watch_with("omnisight/swarm/alerts/#")?;
+    say("Commands, and what a fleet server gets (its cameras are plaza_1, ...):")?;
+    say(&format!("  omnisight send status --camera plaza-1 --broker mqtt://{address}"))?;
+    watch_with("lprserver/#")?;
     let recorder = Recorder::start(demo);
     let mut screen = StatusLine::new();
     // A time beyond all clocks is no end at all.

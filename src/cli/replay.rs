@@ -1,5 +1,6 @@
 //! `omnisight replay`: a recording through the whole perception, as fast as it goes.
 
+#[cfg(test)]
 use std::fs;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -12,15 +13,15 @@ use nalgebra::Matrix3;
 use super::explain::Story;
 use super::output::{Output, failed};
 use super::{ConfigArguments, Error, load, log, say};
-use crate::base::{Clock, CountingIds, SystemClock, without_url_secrets};
+use crate::base::{Clock, CountingIds, SystemClock, read_text, without_url_secrets};
 use crate::capture::{self, FrameSource, Kind, Next, replay, video};
 use crate::config::raw::Calibration;
-use crate::model::{CameraId, Frame, GroundPlane, Scene, Size};
+use crate::model::{CameraId, Content, Frame, GroundPlane, Scene, Size};
 use crate::pipeline::{self, Perception};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// MOTChallenge detections (`.txt` or `.csv`), or a video that ffmpeg can read.
+    /// MOTChallenge detections (`.txt` or `.csv`), a video that ffmpeg can read, or a folder of pictures.
     input: PathBuf,
     /// Where the result goes: MOTChallenge rows in pixels of the input, frame 1 is the first.
     #[arg(long, value_name = "FILE")]
@@ -29,7 +30,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "WxH", value_parser = parse_size)]
     size: Option<Size>,
     /// Frames per second; without it from the camera file, then for detections from a `seqinfo.ini` beside
-    /// or above them, and for a video from the video itself.
+    /// or above them (of pictures: in their folder or above it), and for a video from the video itself.
     #[arg(long, value_name = "F", value_parser = parse_rate)]
     fps: Option<f64>,
     /// A camera's homography, picture size and rate, as JSON: {"homography", "width", "height", "fps"}.
@@ -122,7 +123,7 @@ fn options(arguments: &Arguments, log: &log::Arguments) -> Result<pipeline::Opti
 }
 
 fn read(path: &Path) -> Result<String, Error> {
-    fs::read_to_string(path).map_err(|source| failed(path, source))
+    read_text(path).map_err(|source| failed(path, source))
 }
 
 pub(super) fn read_camera(path: &Path) -> Result<CameraFile, Error> {
@@ -146,20 +147,49 @@ pub(super) fn ground_of(camera: &CameraFile, path: Option<&Path>) -> Result<Grou
         .map_err(|error| Error::BadInput(format!("{file}: the homography {error}")))
 }
 
-fn sequence_info(input: &Path) -> SequenceInfo {
-    let beside = input.parent().map(|dir| dir.join("seqinfo.ini"));
-    let above = input.parent().and_then(Path::parent).map(|dir| dir.join("seqinfo.ini"));
-    let text = [beside, above].into_iter().flatten().find_map(|path| fs::read_to_string(path).ok());
-    let text = text.unwrap_or_default();
-    let value = |key: &str| {
-        let pair = text.lines().filter_map(|line| line.split_once('=')).find(|(k, _)| k.trim() == key);
-        pair.map(|(_, value)| value.trim())
+/// Reads the `seqinfo.ini` beside or above the detections, or in or above a folder of pictures; nothing where there is none.
+fn sequence_info(input: &Path) -> Result<SequenceInfo, Error> {
+    let folder = if input.is_dir() { Some(input) } else { input.parent() };
+    let places = [folder, folder.and_then(Path::parent)].into_iter().flatten();
+    let Some(path) = places.map(|folder| folder.join("seqinfo.ini")).find(|path| path.exists()) else {
+        return Ok(SequenceInfo::default());
     };
-    let side = |key| value(key).and_then(|v| v.parse().ok()).filter(|&v: &u32| v > 0);
-    SequenceInfo {
-        rate_hz: value("frameRate").and_then(|v| parse_rate(v).ok()),
-        size: side("imWidth").zip(side("imHeight")).map(|(width, height)| Size { width, height }),
+    let fault = |line: usize, what: String| Error::BadInput(format!("{}:{line}: {what}", path.display()));
+    let (mut rate_hz, mut width, mut height) = (None, None, None);
+    for (line, text) in (1..).zip(read(&path)?.lines()) {
+        let Some((key, value)) = without_comment(text).split_once('=') else { continue };
+        let (key, value) = (key.trim(), value.trim());
+        let side = || {
+            let side = value.parse().ok().filter(|side: &u32| *side > 0);
+            side.ok_or_else(|| {
+                fault(line, format!("{key} = {value:?}: a side is a number of pixels from 1 up"))
+            })
+        };
+        match key.to_ascii_lowercase().as_str() {
+            "framerate" => {
+                let rate =
+                    parse_rate(value).map_err(|what| fault(line, format!("{key} = {value:?}: {what}")))?;
+                rate_hz = Some(rate);
+            }
+            "imwidth" => width = Some(side()?),
+            "imheight" => height = Some(side()?),
+            _ => {}
+        }
     }
+    let size = width.zip(height).map(|(width, height)| Size { width, height });
+    Ok(SequenceInfo { rate_hz, size })
+}
+
+/// A line of an INI file up to a comment: `#` or `;` at its begin or after white space.
+fn without_comment(line: &str) -> &str {
+    let mut before = ' ';
+    for (at, c) in line.char_indices() {
+        if matches!(c, '#' | ';') && before.is_whitespace() {
+            return &line[..at];
+        }
+        before = c;
+    }
+    line
 }
 
 /// An open recording.
@@ -174,6 +204,9 @@ impl Recording {
         let id = CameraId::parse("replay").map_err(|error| Error::BadInput(error.to_string()))?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         if is_video(&arguments.input) {
+            let in_folder =
+                if arguments.input.is_dir() { sequence_info(&arguments.input)?.rate_hz } else { None };
+            let rate_hz = rate_hz.or(in_folder);
             let options =
                 video::Options { rate_hz, ..video::Options::new(arguments.input.to_string_lossy()) };
             if arguments.size.is_some() {
@@ -187,7 +220,7 @@ impl Recording {
             let source = capture::open(&Kind::Video(options), &id, &clock)?;
             return Ok(Self { source, id, frames: None });
         }
-        let info = sequence_info(&arguments.input);
+        let info = sequence_info(&arguments.input)?;
         let input = arguments.input.display();
         let rate_hz = rate_hz.or(info.rate_hz).ok_or_else(|| {
             Error::Usage(format!(
@@ -227,8 +260,11 @@ impl Recording {
         let started = Instant::now();
         let mut frame = Frame::empty(self.id.clone());
         let mut transitions = Vec::new();
-        let mut frames = 0;
+        let (mut frames, mut detections) = (0, 0);
         while self.source.next_frame(&mut frame, Duration::MAX)? == Next::Frame {
+            if let Content::Detections(found) = &frame.content {
+                detections += found.len();
+            }
             let scene = perception.step(&frame, &mut transitions)?;
             transitions.clear();
             rows.write(&scene)?;
@@ -243,6 +279,14 @@ impl Recording {
         let busy = started.elapsed();
         bar.finish_and_clear();
         let written = rows.finish()?;
+        if written == 0 && detections > 0 {
+            let Size { width, height } = frame.size;
+            return Err(Error::BadInput(format!(
+                "{}: no track in {frames} frames with {detections} detections: columns 3 to 6 are left, top, width and \
+                 height in pixels of a picture of {width}x{height} (--size), column 7 the score",
+                arguments.input.display()
+            )));
+        }
         match arguments.explain {
             Some(id) if story.is_some_and(|s| !s.found()) => {
                 Err(Error::BadInput(format!("--explain {id}: no track of this recording has this id")))
@@ -332,6 +376,33 @@ mod tests {
     }
 
     #[test]
+    fn a_seqinfo_with_comments_tabs_and_a_mark_is_read_and_a_wrong_value_named_with_its_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let ini = folder.path().join("seqinfo.ini");
+        let text = "\u{feff}[Sequence]\r\n; all of it\nname=a;b # name\nframeRate\t=\t30 # frames a second\r\n\
+                    imwidth=640\t; px\nimHeight = 480 # px\n";
+        fs::write(&ini, text).unwrap();
+        for input in [folder.path().join("det.txt"), folder.path().to_owned()] {
+            let info = sequence_info(&input).unwrap();
+            assert_eq!((info.rate_hz, info.size), (Some(30.0), Some(Size { width: 640, height: 480 })));
+        }
+        fs::write(&ini, "[Sequence]\nframeRate=fast\n").unwrap();
+        let error = sequence_info(&folder.path().join("det.txt")).unwrap_err().to_string();
+        assert!(error.contains("seqinfo.ini:2: frameRate = \"fast\": a rate is a number"), "{error}");
+    }
+
+    #[test]
+    fn detections_without_a_track_are_no_success() {
+        let folder = tempfile::tempdir().unwrap();
+        let input = folder.path().join("det.txt");
+        let rows: Vec<_> = (1..=20).map(|n| format!("{n},-1,{},9000,20,40,0.9", 3000 * n)).collect();
+        fs::write(&input, rows.join("\n")).unwrap();
+        let error = replay(&arguments(&input, &folder.path().join("out.txt"))).unwrap_err();
+        assert!(error.to_string().contains("no track in 20 frames with 20 detections"), "{error}");
+        assert_ne!(error.kind().exit_code(), 0);
+    }
+
+    #[test]
     fn a_file_that_can_not_be_written_is_named_and_no_success() {
         let folder = tempfile::tempdir().unwrap();
         let input = detections(folder.path());
@@ -353,7 +424,7 @@ mod tests {
         assert!(sized.to_string().starts_with("--size is for detections"), "{sized}");
         let url = Path::new("rtsp://u:hunter2@host/x");
         let stream = replay(&Arguments { size: None, ..arguments(url, out) }).unwrap_err();
-        assert!(stream.to_string().starts_with("rtsp://***@host/x: a recording is a file"), "{stream}");
+        assert!(stream.to_string().starts_with("rtsp://***@host/***: a recording is a file"), "{stream}");
         assert_eq!([sized.kind().exit_code(), stream.kind().exit_code()], [64, 64]);
     }
 }

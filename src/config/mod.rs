@@ -36,6 +36,7 @@ pub use options::BrokerAlone;
 pub use options::{BrokerLink, Camera, Config, Discovery, Signing, TimeServer};
 pub use schema::schema;
 
+use crate::base::without_mark;
 use crate::control::Settings;
 use crate::link;
 use changes::Clear;
@@ -197,7 +198,8 @@ fn read(path: &Path) -> Result<String, String> {
     if bytes.len() as u64 > FILE_BYTES_MAX {
         return Err(format!("is larger than {FILE_BYTES_MAX} bytes"));
     }
-    String::from_utf8(bytes).map_err(|e| {
+    let text = without_mark(&bytes).map_err(|e| e.to_string())?.to_vec();
+    String::from_utf8(text).map_err(|e| {
         let valid = e.utf8_error().valid_up_to();
         let line = e.as_bytes()[..valid].split(|b| *b == b'\n').count();
         format!("is not UTF-8 text (line {line})")

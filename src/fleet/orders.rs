@@ -21,6 +21,9 @@ pub(super) struct Question {
     pub(super) original_message_id: Option<String>,
     /// The server's own word.
     pub(super) command: String,
+    /// What of an update is not served.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) ignored: Vec<String>,
 }
 
 impl Question {
@@ -49,14 +52,24 @@ pub(super) fn camera_order(inward: &Inward) -> Result<Request, Unread> {
             "start_camera" => Command::Resume,
             "get_status" | "test_connection" => Command::Status,
             "get_health" => Command::Health,
-            "update_config" => {
-                // With or without its envelope.
-                let data = parameters.get("config_data").and_then(Value::as_object).unwrap_or(parameters);
-                set(data)?
-            }
+            "update_config" => set(without_envelope(parameters))?,
             other => return Err(Rejection::UnknownCommand { word: other.to_owned(), nearest: None }),
         })
     })
+}
+
+/// The settings of an order, with or without the envelope of an update.
+fn without_envelope(parameters: &Map<String, Value>) -> &Map<String, Value> {
+    parameters.get("config_data").and_then(Value::as_object).unwrap_or(parameters)
+}
+
+/// What of an update, or of an order to update, the camera understands and does not serve.
+pub(super) fn ignored(inward: &Inward) -> Vec<String> {
+    let says = &inward.says;
+    let ordered = word(says).eq_ignore_ascii_case("update_config").then(|| says.get("parameters")).flatten();
+    let ordered = ordered.and_then(Value::as_object).map(without_envelope);
+    let data = ordered.or_else(|| says.get("config_data").and_then(Value::as_object));
+    data.map(|data| settings::from_update(data).ignored).unwrap_or_default()
 }
 
 /// An order to the whole system; denied unless it is allowed.
@@ -86,10 +99,10 @@ pub(super) fn update(inward: &Inward) -> Result<Request, Unread> {
 }
 
 fn set(data: &Map<String, Value>) -> Result<Command, Rejection> {
-    let asked = settings::from_update(data).into_iter().collect();
+    let settings::Asked { settings, ignored } = settings::from_update(data);
     // Its bounds are those of everybody's `set`.
-    match Command::parse("set", &asked)? {
-        Command::Set(settings) if settings.is_empty() => {
+    match Command::parse("set", &settings.into_iter().collect())? {
+        Command::Set(settings) if settings.is_empty() && ignored.is_empty() => {
             Err(Rejection::BadParameters("there is nothing in it that can be set".to_owned()))
         }
         command => Ok(command),
@@ -165,6 +178,9 @@ pub(super) fn result(question: &Question, reply: &Reply, timestamp: &str) -> Val
             }
         }
     }
+    if !question.ignored.is_empty() {
+        result.insert("ignored".to_owned(), json!(question.ignored));
+    }
     result.insert("success".to_owned(), json!(done));
     result.insert("message".to_owned(), json!(message));
     result.insert("timestamp".to_owned(), json!(timestamp));
@@ -224,7 +240,8 @@ mod tests {
 
     #[test]
     fn an_answer_names_every_fault_in_the_servers_words() {
-        let question = Question { original_message_id: None, command: "update_config".to_owned() };
+        let ignored = vec!["recording_duration: this camera keeps no video".to_owned()];
+        let question = Question { original_message_id: None, command: "update_config".to_owned(), ignored };
         let reply = Reply {
             id: None,
             command: None,
@@ -239,5 +256,6 @@ mod tests {
         let result = result(&question, &reply, "t");
         assert_eq!(result["faults"][0], "max_vehicles_per_frame: found 0, allowed: an integer");
         assert_eq!((result["success"].as_bool(), status(&reply)), (Some(false), Some("failed")));
+        assert_eq!(result["ignored"][0], "recording_duration: this camera keeps no video");
     }
 }

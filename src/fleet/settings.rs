@@ -3,7 +3,8 @@
 //! An update becomes settings of the one command `set`, which judges all of them together and names every
 //! fault; nothing is judged here. What has no counterpart keeps its name under `fleet.`, where the judge finds
 //! no such key and says so; a name with a point in it (`tracker.iou_min`) is a setting of ours already.
-//! `recording_duration` alone means nothing, as there are no recordings, and is left out.
+//! Keys that the camera understands and cannot serve (a recording, a notification channel other than MQTT) are no
+//! faults: the rest is applied without them, and each is named ([`Asked::ignored`]).
 
 use serde_json::{Map, Value, json};
 
@@ -23,13 +24,37 @@ const NAMES: [(&str, &str); 8] = [
 ];
 /// The object within an update.
 const NESTED: &str = "alert_settings";
-/// A key that says nothing by itself.
-const MEANINGLESS: &str = "recording_duration";
+/// The keys of a recording: whether there is one, and its length.
+const RECORDING: [&str; 2] = ["enable_recording", "recording_duration"];
+/// The key of the ways for alerts, and the one way there is.
+const CHANNELS: &str = "alert_settings.notification_channels";
+const CHANNEL: &str = "mqtt";
+/// Most keys and channels that are named as ignored.
+const IGNORED_MAX: usize = 16;
+/// As much of a foreign channel as is named, bytes.
+const CHANNEL_BYTES_MAX: usize = 64;
 
 /// What an update asks for.
-pub(super) fn from_update(config_data: &Map<String, Value>) -> Settings {
-    let mut settings = Settings::new();
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct Asked {
+    /// Settings to be judged and applied as a whole.
+    pub(super) settings: Settings,
+    /// What cannot be served, a sentence for each, in the server's names.
+    pub(super) ignored: Vec<String>,
+}
+
+/// Reads an update.
+pub(super) fn from_update(config_data: &Map<String, Value>) -> Asked {
+    let Asked { mut settings, mut ignored } = Asked::default();
     let mut take = |name: &str, value: &Value| {
+        let value = match (name, value) {
+            (CHANNELS, Value::Array(channels)) => &served(channels, &mut ignored),
+            // False is what is so.
+            (name, value) if name == RECORDING[1] || (name == RECORDING[0] && *value == json!(true)) => {
+                return ignored.push(format!("{name}: this camera keeps no video"));
+            }
+            (_, value) => value,
+        };
         let known = NAMES.iter().find(|(theirs, _)| *theirs == name);
         let key = match known {
             Some((_, ours)) => (*ours).to_owned(),
@@ -45,11 +70,31 @@ pub(super) fn from_update(config_data: &Map<String, Value>) -> Settings {
                     take(&format!("{NESTED}.{inner}"), value);
                 }
             }
-            _ if name == MEANINGLESS => {}
             _ => take(name, value),
         }
     }
-    settings
+    ignored.truncate(IGNORED_MAX);
+    Asked { settings, ignored }
+}
+
+/// The channels without those that the camera does not have; what is no channel stays, to be judged.
+fn served(channels: &[Value], ignored: &mut Vec<String>) -> Value {
+    let mut served: Vec<Value> = Vec::new();
+    for channel in channels {
+        let value = match channel.as_str() {
+            Some(name) if name.eq_ignore_ascii_case(CHANNEL) => json!(CHANNEL),
+            Some(name) => {
+                let name = &name[..name.floor_char_boundary(CHANNEL_BYTES_MAX)];
+                ignored.push(format!("{CHANNELS}: {name:?}: this camera alerts by {CHANNEL:?} alone"));
+                continue;
+            }
+            None => channel.clone(),
+        };
+        if !served.contains(&value) {
+            served.push(value);
+        }
+    }
+    Value::Array(served)
 }
 
 /// A sentence about our settings in the server's names.
@@ -70,7 +115,7 @@ pub(super) fn to_config(tuning: &Tuning) -> Value {
         "alert_settings": {
             "enable_alerts": tuning.alerts,
             "alert_confidence_threshold": tuning.alert_confidence_min,
-            "notification_channels": if tuning.alerts_by_mqtt { vec!["mqtt"] } else { vec![] },
+            "notification_channels": if tuning.alerts_by_mqtt { vec![CHANNEL] } else { vec![] },
         },
     })
 }
@@ -83,7 +128,8 @@ mod tests {
     fn every_key_of_an_update_becomes_a_setting_under_our_name_for_it() {
         let update = json!({"detection_interval": 1000, "recording_duration": 30, "colour": "red",
             "tracker.iou_min": 0.2, "alert_settings": {"enable_alerts": true, "loudness": 11}});
-        let settings = from_update(update.as_object().unwrap());
+        let Asked { settings, ignored } = from_update(update.as_object().unwrap());
+        assert_eq!(ignored, ["recording_duration: this camera keeps no video"]);
         let keys: Vec<&str> = settings.keys().map(String::as_str).collect();
         assert_eq!(
             keys,
@@ -98,6 +144,22 @@ mod tests {
     }
 
     #[test]
+    fn channels_and_recordings_that_cannot_be_served_are_left_out_and_named() {
+        // As the reference server sends it.
+        let update = json!({"confidence_threshold": 0.8, "enable_recording": true, "recording_duration": 30,
+            "alert_settings": {"notification_channels": ["websocket", "rest_api", "mqtt"]}});
+        let Asked { settings, ignored } = from_update(update.as_object().unwrap());
+        assert_eq!(settings["fleet.notification_channels"], json!(["mqtt"]));
+        assert_eq!((settings.len(), ignored.len()), (2, 4), "{settings:?} {ignored:?}");
+        for name in ["enable_recording", "recording_duration", "\"websocket\"", "\"rest_api\""] {
+            assert!(ignored.iter().any(|sentence| sentence.contains(name)), "{name}: {ignored:?}");
+        }
+        let only = json!({"alert_settings": {"notification_channels": ["email", 3]}});
+        let settings = from_update(only.as_object().unwrap()).settings;
+        assert_eq!(settings["fleet.notification_channels"], json!([3]), "what is no channel is a fault");
+    }
+
+    #[test]
     fn a_fault_is_told_in_the_servers_own_words() {
         let fault = "runtime setting: fleet.alert_confidence_min: found 1.5, allowed: a number from 0 to 1";
         assert_eq!(
@@ -109,8 +171,8 @@ mod tests {
     #[test]
     fn what_is_in_force_can_be_sent_back_as_an_update() {
         let config = to_config(&Tuning::default());
-        let settings = from_update(config.as_object().unwrap());
-        assert_eq!(settings.len(), NAMES.len());
+        let Asked { settings, ignored } = from_update(config.as_object().unwrap());
+        assert_eq!((settings.len(), ignored.len()), (NAMES.len(), 0));
         assert!(NAMES.iter().all(|(_, ours)| settings.contains_key(*ours)));
     }
 }

@@ -219,10 +219,10 @@ fn ones_own_configuration_coming_back_is_no_update_and_anything_else_is() {
 #[test]
 fn after_an_update_was_judged_what_is_in_force_is_told_again() {
     let mut fleet = fleet(Tuning::default());
-    let payload = r#"{"message_id":"u1","camera_id":"CAM001","config_data":{"confidence_threshold":7,"enable_recording":true}}"#;
+    let payload = r#"{"message_id":"u1","camera_id":"CAM001","config_data":{"confidence_threshold":7,"max_vehicles_per_frame":0}}"#;
     let out = deliver(&mut fleet, "cameras/CAM001/config/update", payload, 0);
     let [Action::Ask(asker, Ok(_))] = &out[..] else { panic!("{out:?}") };
-    let faults = json!({"faults": ["runtime setting: fleet.confidence_min: found 7, allowed: a number", "runtime setting: fleet.enable_recording: found true: no video is kept"]});
+    let faults = json!({"faults": ["runtime setting: fleet.confidence_min: found 7, allowed: a number", "runtime setting: fleet.vehicles_max: found 0, allowed: an integer"]});
     let outcome = crate::control::Outcome::Failed {
         error: "faults",
         detail: "2 faults; nothing was changed".to_owned(),
@@ -235,6 +235,32 @@ fn after_an_update_was_judged_what_is_in_force_is_told_again() {
     assert_eq!(told["result"]["faults"][0], "confidence_threshold: found 7, allowed: a number");
     assert_eq!(told["result"]["faults"].as_array().unwrap().len(), 2);
     assert_eq!(sent(&out, "CAM001/config")[0].1["config_data"]["confidence_threshold"], 0.5);
+}
+
+#[test]
+fn what_an_update_asks_for_and_the_camera_lacks_is_named_in_the_reply_and_the_rest_applied() {
+    let mut fleet = fleet(Tuning::default());
+    for (n, data) in [
+        r#"{"confidence_threshold":0.8,"enable_recording":true,"alert_settings":{"notification_channels":["email","mqtt"]}}"#,
+        r#"{"enable_recording":true,"alert_settings":{"notification_channels":["email"]}}"#,
+        r#"{"enable_recording":true}"#,
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let payload = format!(r#"{{"message_id":"u{n}","camera_id":"CAM001","config_data":{data}}}"#);
+        let out = deliver(&mut fleet, "cameras/CAM001/config/update", &payload, 0);
+        let [Action::Ask(asker, Ok(request))] = &out[..] else { panic!("{out:?}") };
+        let Command::Set(settings) = &request.command else { panic!("{request:?}") };
+        assert!(!settings.contains_key("fleet.enable_recording"), "{settings:?}");
+        let done = crate::control::Outcome::OK;
+        let reply = Reply::last(Some(format!("u{n}")), "set", done);
+        let out = handle(&mut fleet, Input::Reply(asker, &reply), 5);
+        let told = &sent(&out, "control/response")[0].1;
+        assert_eq!(told["status"], "executed");
+        let ignored = told["result"]["ignored"].to_string();
+        assert!(ignored.contains("enable_recording") && ignored.contains("email") == (n < 2), "{told}");
+    }
 }
 
 #[test]

@@ -25,6 +25,8 @@ use x509_cert::Certificate;
 use x509_cert::der::{Decode, Encode};
 use x509_cert::ext::pkix::BasicConstraints;
 
+use crate::base::without_mark;
+
 /// How long before the end of a certificate it is time to say so.
 pub const EXPIRY_WARNING: Duration = Duration::from_hours(30 * 24);
 /// A file of certificates or a key is not larger than this, in bytes.
@@ -349,7 +351,8 @@ fn read(file: &Path) -> Result<Vec<u8>, TlsFault> {
     if length > FILE_BYTES_MAX {
         return Err(unreadable(format!("{length} bytes are too many")));
     }
-    std::fs::read(file).map_err(|error| unreadable(error.to_string()))
+    let bytes = std::fs::read(file).map_err(|error| unreadable(error.to_string()))?;
+    without_mark(&bytes).map(<[u8]>::to_vec).map_err(|error| unreadable(error.to_string()))
 }
 
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsFault> {

@@ -11,6 +11,8 @@ pub enum Chroma {
     Mono,
     /// Half as many chroma columns and rows, rounded up.
     C420,
+    /// A quarter as many chroma columns, rounded up.
+    C411,
     /// Half as many chroma columns, rounded up.
     C422,
     /// As many chroma samples as luma samples.
@@ -24,6 +26,7 @@ impl Chroma {
         match self {
             Self::Mono => Size { width: 0, height: 0 },
             Self::C420 => Size { width: width.div_ceil(2), height: height.div_ceil(2) },
+            Self::C411 => Size { width: width.div_ceil(4), height },
             Self::C422 => Size { width: width.div_ceil(2), height },
             Self::C444 => luma,
         }

@@ -100,7 +100,9 @@ fn any_number_of_cameras_any_chroma_and_tracks_without_ground_are_drawn() {
         Polygon::new(vec![Point::new(0.0, 0.0), Point::new(2.0, 0.0), Point::new(0.0, 2.0)]).unwrap();
     let zones = [Zone { name: "dock".into(), kind: ZoneKind::Forbidden, border_m }];
     let map = GroundMap { zones: &zones, ..MAP };
-    for (n, chroma) in [Chroma::Mono, Chroma::C420, Chroma::C422, Chroma::C444].into_iter().enumerate() {
+    for (n, chroma) in
+        [Chroma::Mono, Chroma::C420, Chroma::C411, Chroma::C422, Chroma::C444].into_iter().enumerate()
+    {
         let image = gray(chroma);
         let scene = scene(at(1), None);
         let panel = CameraPanel { image: &image, scene: &scene, plane: &plane, trails: &trails };

@@ -43,6 +43,37 @@ async fn the_demo_prints_how_to_watch_it_its_status_and_a_summary() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_cameras_of_the_demo_take_commands_and_serve_a_fleet_server() {
+    let mut program = Program::start(&mut omnisight(&["demo", "--cameras", "2"]));
+    program.until("a status line", |program| program.out().contains("frames/s")).await;
+    let out = program.out();
+    let send = out.lines().find(|line| line.contains("omnisight send status")).unwrap();
+    let broker = send.rsplit(' ').next().unwrap();
+    let say = |words: &[&str]| {
+        let sent = Program::finish(&mut omnisight(&[words, &["--broker", broker]].concat()));
+        assert_eq!(sent.code, Some(0), "{words:?}: {sent:?}");
+        sent.out
+    };
+    assert!(say(&["send", "status", "--camera", "plaza-1"]).contains("running"));
+    say(&["send", "set", "tracker.iou_min=0.25", "--camera", "plaza-1"]);
+    assert!(say(&["send", "set", "--camera", "plaza-1"]).contains("0.25"));
+    say(&["send", "restart", "--camera", "plaza-1"]);
+    say(&["send", "stop", "--camera", "plaza-2"]);
+    if Mosquitto::installed() {
+        let port = broker.rsplit(':').next().unwrap();
+        let order = r#"{"message_id":"1","camera_id":"plaza_1","command":"get_status","parameters":{}}"#;
+        let ask = format!(
+            "mosquitto_pub -p {port} -q 2 -t lprserver/cameras/plaza_1/control -m '{order}' --repeat 20 --repeat-delay 0.3 &
+             mosquitto_sub -p {port} -q 2 -t lprserver/cameras/plaza_1/control/response -C 1 -W 10"
+        );
+        let answered = Program::finish(Command::new("sh").args(["-c", &ask]));
+        assert!(answered.out.contains(r#""status":"executed""#), "{answered:?}");
+    }
+    program.signal("INT");
+    assert_eq!(program.exit().await, Some(0), "{}", program.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_demo_ends_at_ctrl_c_with_its_summary() {
     let mut program = Program::start(&mut omnisight(&["demo", "--cameras", "1"]));
     program.until("a status line", |program| program.out().contains("frames/s")).await;

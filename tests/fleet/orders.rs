@@ -47,9 +47,9 @@ async fn an_update_with_ten_faults_changes_nothing_and_every_fault_is_named() {
         let (before, _) = config.hears("the defaults", |said| said["config_data"].is_object()).await;
         let update = json!({"message_id": "u2", "camera_id": "gate", "config_data": {
             "confidence_threshold": 1.5, "detection_interval": -1, "max_vehicles_per_frame": 0,
-            "image_quality": "superb", "enable_recording": true, "colour": "red", "tracker.iou_min": "wide",
+            "image_quality": "superb", "enable_recording": "yes", "colour": "red", "tracker.iou_min": "wide",
             "camera.id": "yard",
-            "alert_settings": {"enable_alerts": "yes", "alert_confidence_threshold": -1, "notification_channels": ["email"]}}});
+            "alert_settings": {"enable_alerts": "yes", "alert_confidence_threshold": -1, "notification_channels": [3]}}});
         config.0.send(event(UPDATE, &update.to_string()));
         let (answer, _) = response.hears("an answer", |said| said["original_message_id"] == "u2").await;
         assert_eq!((&answer["status"], &answer["result"]["success"]), (&json!("failed"), &json!(false)), "{answer}");

@@ -193,6 +193,10 @@ impl Site {
             let ahead_ms = if cameras.is_empty() { 0.0 } else { skew_ms * rng.random_range(-1.0..=1.0) };
             cameras.push(Camera::open(folder, &prefix, ahead_ms.round() as i64)?);
         }
+        // The frames of one recording have one numbering.
+        if cameras.iter().any(|camera| camera.rows.counts_from_0()) {
+            cameras.iter_mut().for_each(|camera| camera.rows.count_from_0());
+        }
         for _ in 0..arguments.liars.min(cameras.len() - 1) {
             let honest: Vec<usize> =
                 (1..cameras.len()).filter(|&i| cameras[i].lie_m == Point::default()).collect();
@@ -394,11 +398,14 @@ impl Camera {
         let rate_hz = about.fps.ok_or_else(|| bad("camera.json gives no fps".to_owned()))?;
         let path = folder.join("det.txt");
         let det = File::open(&path).map_err(|source| failed(&path, source))?;
-        let (rows, faults) = parse_rows(BufReader::new(det)).map_err(|source| failed(&path, source))?;
+        let (mut rows, faults) = parse_rows(BufReader::new(det)).map_err(|source| failed(&path, source))?;
         if faults.count > 0 {
             tracing::warn!(path = %path.display(), "rows of detections{faults}");
         }
         let (size, footprint) = (ground.size(), ground.footprint());
+        if rows.scale_fractions(size) {
+            tracing::warn!(path = %path.display(), "boxes are fractions, read as of the picture in camera.json");
+        }
         let ids = || Box::new(CountingIds::default());
         let identity = Identity {
             camera: id.clone(),

@@ -93,7 +93,9 @@ fn yes() -> bool {
 /// A file or stream that ffmpeg can read.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Video {
-    /// A path, or a URL such as `rtsp://192.168.1.20/stream1`.
+    /// The path of a video or of a folder of pictures, or a URL such as `rtsp://192.168.1.20/stream1`. A password in a
+    /// URL may hold any sign; `{secret:NAME}` stands for a secret of that name: a credential of systemd, or
+    /// `omnisight secret set`. Of a URL only scheme, host and port are ever shown.
     #[schemars(length(min = 1, max = 4096))]
     pub input: Masked,
     /// Scale the picture to this width in pixels (only together with height).
@@ -102,8 +104,8 @@ pub struct Video {
     /// Scale the picture to this height in pixels (only together with width).
     #[schemars(range(min = 16, max = 8192))]
     pub height: Option<u32>,
-    /// Frames per second of a file whose header lies or says nothing: its frames are spaced by it, none is
-    /// dropped or repeated. Not for a URL, which is live.
+    /// Frames per second of a file whose header lies or says nothing, or of a folder of pictures: frames are
+    /// spaced by it, none is dropped or repeated. Not for a URL, which is live.
     #[schemars(range(min = 0.01, max = 1000.0))]
     pub fps: Option<f64>,
 }

@@ -208,10 +208,82 @@ fn a_secret_is_in_no_debug_and_no_effective_configuration() {
     );
     let loaded = load_text(&content, &[]).unwrap();
     let shown = format!("{loaded:?}\n{}", effective(&loaded).unwrap());
-    assert!(!shown.contains("hunter") && shown.contains("rtsp://***@host/x?***"), "{shown}");
+    assert!(!shown.contains("hunter") && shown.contains("rtsp://***@host/***"), "{shown}");
     let broker = loaded.config.broker.unwrap();
     let passwords: Vec<_> = broker.users.iter().map(|(_, password)| password.reveal()).collect();
     assert_eq!(passwords, ["hunter2", "hunter3"]);
+}
+
+/// A camera with this stream.
+fn stream(input: &str) -> String {
+    format!("[camera]\nid = 'a'\n[capture]\nkind = 'video'\ninput = \"{input}\"\n")
+}
+
+#[test]
+fn the_secrets_of_a_stream_are_shown_wherever_they_stand_in_its_url_by_nothing() {
+    for input in [
+        "rtsp://127.0.0.1:554/user=admin&password=kret9&channel=1&stream=0.sdp",
+        "rtsps://host:7441/kret9token",
+        "rtsp://me:kret9 word#/?@host/x",
+        "rtsp://me:kret9 word",
+        "rtsp:/me:kret9@host/x",
+        "RTSP://host/live?key=kret9",
+    ] {
+        let loaded = load_text(&stream(input), &[]).unwrap();
+        let shown = format!("{loaded:?}\n{}", effective(&loaded).unwrap());
+        assert!(!shown.contains("kret9") && !shown.contains("word#"), "{input}: {shown}");
+        let found = faults(&format!("{}width = 0\npace = 'fast'\nfps = 'x'\n", stream(input)), &[]);
+        assert!(!found.concat().contains("kret9"), "{input}: {found:?}");
+    }
+}
+
+#[test]
+fn a_stream_takes_its_secrets_from_the_store_and_from_systemd() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = format!("[state]\ndir = {:?}\n", folder.path().join("state"));
+    let credentials = [("CREDENTIALS_DIRECTORY", folder.path().to_str().unwrap())];
+    std::fs::write(folder.path().join("gate"), "pa 55/w@rd%20\n").unwrap();
+    let content = stream("rtsp://me:{secret:gate}@host/x?key={secret:gate}") + &state;
+    let loaded = load_text(&content, &credentials).unwrap();
+    let crate::capture::Kind::Video(video) = &loaded.config.capture.kind else { panic!("no video") };
+    assert_eq!(video.input, "rtsp://me:pa%2055%2Fw%40rd%2520@host/x?key=pa%2055%2Fw%40rd%2520");
+    let shown = format!("{loaded:?}\n{}", effective(&loaded).unwrap());
+    assert!(!shown.contains("55"), "{shown}");
+    let missing = faults(&content, &[]);
+    assert!(
+        missing[0].contains("capture.input") && missing[0].contains("omnisight secret set gate"),
+        "{missing:?}"
+    );
+    let open = faults(&stream("rtsp://me:{secret:gate@host/x"), &[]);
+    assert!(open[0].contains("the closing brace is missing"), "{open:?}");
+}
+
+#[test]
+fn a_scheme_in_upper_case_and_an_international_host_name_are_a_broker() {
+    for (url, host, port) in [
+        ("MQTT://Broker.example", "Broker.example", 1883),
+        ("Mqtts://tür.example:1", "xn--tr-xka.example", 1),
+        ("WS://例え.テスト/mqtt", "xn--r8jz45g.xn--zckzah", 80),
+    ] {
+        let config = load_text(&with(&format!("[[broker_link]]\nurl = {url:?}\n")), &[]).unwrap().config;
+        let link = &config.links[0].options;
+        assert_eq!((link.host.as_str(), link.port), (host, port), "{url}");
+    }
+}
+
+#[test]
+fn a_byte_order_mark_is_skipped_and_another_encoding_named() {
+    let marked = format!("\u{feff}{MINIMAL}");
+    assert!(load_text(&marked, &[]).is_ok());
+    let password = file("\u{feff}hunter\r\n");
+    let link =
+        format!("[[broker_link]]\nurl = 'mqtt://h'\nusername = 'u'\npassword_file = {:?}\n", password.path);
+    let config = load_text(&with(&link), &[]).unwrap().config;
+    let login = config.links[0].options.credentials.as_ref().unwrap();
+    assert_eq!(login.password.as_ref().unwrap().reveal(), "hunter");
+    let utf16: Vec<u8> = marked.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let found = load(Some(&file(utf16).path), env(&[])).unwrap_err().to_string();
+    assert!(found.contains("the text is UTF-16: save it as UTF-8"), "{found}");
 }
 
 #[test]

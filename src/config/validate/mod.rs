@@ -29,6 +29,7 @@ use super::options::BrokerAlone;
 use super::options::{Camera, Config, Signing, TimeServer};
 use super::raw;
 use super::schema::quoted;
+use crate::base::StreamUrl;
 use crate::capture::{self, Kind, command, replay, synthetic, video};
 use crate::model::{CameraId, Point, Polygon, Size};
 use crate::swarm::trust::signature::PublicKey;
@@ -341,11 +342,12 @@ impl Validator<'_> {
                     (Some(_), None) => return self.missing("capture.height", together),
                     (None, Some(_)) => return self.missing("capture.width", together),
                 };
-                Kind::Video(video::Options {
-                    input: video.input.reveal().to_owned(),
-                    size,
-                    rate_hz: video.fps,
-                })
+                let key = "capture.input";
+                let input = self.with_secrets(key, video.input.reveal())?;
+                if let Some(Err(reason)) = StreamUrl::parse(&input).map(|url| url.encoded()) {
+                    return self.refuse(key, quoted(video.input.reveal()), reason);
+                }
+                Kind::Video(video::Options { input, size, rate_hz: video.fps })
             }
             raw::Source::Replay(r) => {
                 let size = Size { width: r.width, height: r.height };

@@ -1,4 +1,5 @@
-//! Where a password comes from: the text itself, a file, or a secret that is only named.
+//! Where a password comes from: the text itself, a file, or a secret that is only named; and the secrets that
+//! stand by name in a stream's URL: `rtsp://me:{secret:gate}@192.168.1.20/stream1`.
 //!
 //! It is read here (at most [`PASSWORD_FILE_BYTES_MAX`]), so that a missing one is a fault of the
 //! configuration and not a failed login in the middle of the night.
@@ -7,13 +8,16 @@ use std::io::Read;
 use std::path::Path;
 
 use super::{Checked, Validator};
-use crate::base::Secret;
+use crate::base::{Secret, encode_url_component, without_mark};
 use crate::config::raw;
 use crate::config::schema::quoted;
 use crate::secrets::{Places, SecretName, SecretStore};
 
 /// A password file's first line is the password; a larger file is none.
 const PASSWORD_FILE_BYTES_MAX: u64 = 4096;
+
+/// What a secret's name follows in a stream's URL.
+const SECRET_BEGIN: &str = "{secret:";
 
 /// The keys that a password may stand in, of which one may be set.
 pub(super) struct PasswordKeys<'a> {
@@ -58,6 +62,22 @@ impl Validator<'_> {
         }
     }
 
+    /// A stream's URL with the secrets that it names in their places, percent-encoded.
+    pub(super) fn with_secrets(&mut self, key: &str, text: &str) -> Checked<String> {
+        let mut filled = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once(SECRET_BEGIN) {
+            let Some((name, after)) = after.split_once('}') else {
+                let reason = "a secret by name is {secret:NAME}; the closing brace is missing";
+                return self.refuse(key, quoted(text), reason);
+            };
+            filled += before;
+            filled += &encode_url_component(self.named_secret(key, name)?.reveal());
+            rest = after;
+        }
+        Ok(filled + rest)
+    }
+
     fn named_secret(&mut self, key: &str, name: &str) -> Checked<Secret> {
         // Without a good state folder there is no store to look in, and that fault is noted.
         let state: raw::State = self.section("state")?;
@@ -69,13 +89,15 @@ impl Validator<'_> {
 }
 
 pub(super) fn read_password(file: &Path) -> Result<Secret, String> {
-    let mut text = String::new();
+    let unreadable = |e: std::io::Error| format!("the file can't be read: {e}");
+    let mut bytes = Vec::new();
     let limit = PASSWORD_FILE_BYTES_MAX + 1;
-    let read = std::fs::File::open(file).and_then(|f| f.take(limit).read_to_string(&mut text));
-    let bytes = read.map_err(|e| format!("the file can't be read: {e}"))?;
-    if bytes as u64 >= limit {
+    let read = std::fs::File::open(file).and_then(|f| f.take(limit).read_to_end(&mut bytes));
+    if read.map_err(unreadable)? as u64 >= limit {
         return Err(format!("the file is larger than {PASSWORD_FILE_BYTES_MAX} bytes"));
     }
+    let text = str::from_utf8(without_mark(&bytes).map_err(unreadable)?);
+    let text = text.map_err(|_| "the file is not UTF-8 text: save it as UTF-8")?;
     match text.lines().next().unwrap_or_default() {
         "" => Err("the first line of the file is empty".to_owned()),
         line => Ok(Secret::new(line.to_owned())),

@@ -2,6 +2,8 @@
 
 use std::net::Ipv6Addr;
 
+use crate::base::ascii_host;
+
 /// What a URL says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Address {
@@ -25,9 +27,11 @@ impl Address {
     }
 
     /// What it says, or what is wrong with it.
+    ///
+    /// The scheme may be in upper case; an international host name becomes its ASCII form.
     pub(super) fn parse(url: &str) -> Result<Self, &'static str> {
         let (scheme, rest) = url.split_once("://").ok_or(FORM)?;
-        let (secure, is_websocket, usual_port) = match scheme {
+        let (secure, is_websocket, usual_port) = match scheme.to_ascii_lowercase().as_str() {
             "mqtt" => (false, false, 1883),
             "mqtts" => (true, false, 8883),
             "ws" => (false, true, 80),
@@ -57,7 +61,8 @@ impl Address {
             }
         };
         let websocket = is_websocket.then(|| path.to_owned());
-        Ok(Self { host: host.to_owned(), port, secure, websocket })
+        let host = ascii_host(host).map_err(|_| "the host's name is none: correct it")?.into_owned();
+        Ok(Self { host, port, secure, websocket })
     }
 }
 
@@ -69,7 +74,7 @@ fn host_and_port(text: &str) -> Result<(&str, Option<&str>), &'static str> {
         return Ok((host, port));
     }
     let (host, port) = text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port)));
-    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    let legal = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_');
     if host.is_empty() || !host.chars().all(legal) {
         return Err(FORM);
     }

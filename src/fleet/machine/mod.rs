@@ -289,6 +289,7 @@ impl Fleet {
                 let question = Question {
                     original_message_id: inward.named.then_some(inward.message_id),
                     command: "calibrate".to_owned(),
+                    ignored: Vec::new(),
                 };
                 let why = "a camera is calibrated by [calibration] in its configuration file";
                 let result = json!({ "success": false, "message": why, "timestamp": rfc3339(now.epoch_ms) });
@@ -314,10 +315,11 @@ impl Fleet {
             Ok(inward) => Question {
                 original_message_id: inward.named.then(|| inward.message_id.clone()),
                 command: if word.is_empty() { orders::word(&inward.says) } else { word }.to_owned(),
+                ignored: orders::ignored(inward),
             },
             Err(Unread::Rejected { id, .. }) => {
                 self.counters.refused += 1;
-                Question { original_message_id: id.clone(), command: word.to_owned() }
+                Question { original_message_id: id.clone(), command: word.to_owned(), ignored: Vec::new() }
             }
             Err(Unread::TooLarge) => {
                 self.counters.refused += 1;

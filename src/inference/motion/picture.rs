@@ -115,6 +115,7 @@ impl Picture {
                 return;
             }
             Chroma::C420 => (2, 2),
+            Chroma::C411 => (4, 1),
             Chroma::C422 => (2, 1),
             Chroma::C444 => (1, 1),
         };

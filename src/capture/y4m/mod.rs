@@ -5,14 +5,18 @@
 //! ```
 //!
 //! Reads any `Read`, in whatever pieces it delivers, and decodes into a caller's [`Image`]: a frame
-//! costs no allocation once its buffer has the size. 8-bit 4:2:0, 4:2:2, 4:4:4 and luma only, odd
-//! sizes included; interlacing, aspect and `X` extensions are read over.
+//! costs no allocation once its buffer has the size. 4:2:0, 4:1:1, 4:2:2, 4:4:4 and luma only, of 8 to 16 bits,
+//! odd sizes included; [`format`] says what becomes of them. Aspect and other `X` extensions are read over.
+//! Whether the rows are padded shows behind the first frame, which a stream of such a size delivers only then.
 //!
 //! Memory is bounded by [`SIDE_PX_MAX`] and [`LINE_BYTES_MAX`], whatever the stream claims. An error
 //! names the byte where it was found; after one the stream can't be trusted and is not read on.
 
+mod format;
+
 use std::io::{self, BufRead, BufReader, Read};
 
+use self::format::{Format, Layout};
 use crate::base::ErrorKind;
 use crate::model::{Chroma, Image, Size};
 
@@ -23,6 +27,8 @@ pub const SIDE_PX_MAX: u32 = 8192;
 /// Bytes of a foreign stream that an error message shows.
 const SHOWN_BYTES_MAX: usize = 24;
 const MAGIC: &str = "YUV4MPEG2";
+/// What every frame begins with.
+const FRAME: &[u8] = b"FRAME";
 
 /// What is wrong with a stream; positions count bytes from 0.
 #[derive(Debug, thiserror::Error)]
@@ -79,7 +85,7 @@ pub enum Error {
     },
     /// A sampling or bit depth that is not supported.
     #[error(
-        "pixel format \"{0}\" is not supported: 8-bit 420, 420jpeg, 420mpeg2, 420paldv, 422, 444 and mono are"
+        "pixel format \"{0}\" is not supported: 420, 411, 422, 444 and mono are, and 420p10, 422p10, 444p10 and mono10 (9, 12, 14 and 16 too); for ffmpeg -pix_fmt yuv420p"
     )]
     PixelFormat(String),
     /// Something else stands where a frame should start.
@@ -149,8 +155,21 @@ pub struct Reader<R> {
     input: BufReader<R>,
     line: Vec<u8>,
     at: u64,
-    header: Option<Header>,
+    stream: Option<Stream>,
     frames: u64,
+    /// A frame whose bytes are not those of an [`Image`].
+    raw: Vec<u8>,
+    /// `FRAME` of the next frame is read already.
+    has_begun: bool,
+}
+
+/// What is known of the stream.
+#[derive(Debug, Clone, Copy)]
+struct Stream {
+    format: Format,
+    rate_hz: Option<f64>,
+    /// Unknown until the bytes behind the first frame show it.
+    layout: Option<Layout>,
 }
 
 impl<R: Read> Reader<R> {
@@ -160,15 +179,22 @@ impl<R: Read> Reader<R> {
             input: BufReader::new(input),
             line: Vec::with_capacity(LINE_BYTES_MAX + 1),
             at: 0,
-            header: None,
+            stream: None,
             frames: 0,
+            raw: Vec::new(),
+            has_begun: false,
         }
     }
 
     /// The stream header; the first call reads it.
     pub fn header(&mut self) -> Result<Header, Error> {
-        if let Some(header) = self.header {
-            return Ok(header);
+        let Stream { format: Format { size, chroma, .. }, rate_hz, .. } = self.stream()?;
+        Ok(Header { size, chroma, rate_hz })
+    }
+
+    fn stream(&mut self) -> Result<Stream, Error> {
+        if let Some(stream) = self.stream {
+            return Ok(stream);
         }
         let whole = self.read_line()?;
         if self.line.is_empty() && !whole {
@@ -181,42 +207,101 @@ impl<R: Read> Reader<R> {
             return Err(Error::NotY4m { found: shown(&self.line) });
         }
         self.require_whole(whole, 0)?;
-        let header = parse_header(&self.line[magic.len()..])?;
-        self.header = Some(header);
-        Ok(header)
+        let stream = parse_header(&self.line[magic.len()..])?;
+        self.stream = Some(stream);
+        Ok(stream)
     }
 
     /// Fills `image` with the next picture; false at the end of a whole stream.
     pub fn read_frame(&mut self, image: &mut Image) -> Result<bool, Error> {
-        let header = self.header()?;
-        let start = self.at;
+        let Stream { format, layout, .. } = self.stream()?;
+        let start = self.at - if self.has_begun { FRAME.len() as u64 } else { 0 };
         let whole = self.read_line()?;
         if self.line.is_empty() && !whole {
             return if self.frames == 0 { Err(Error::NoFrames) } else { Ok(false) };
         }
-        let is_frame = self.line.strip_prefix(b"FRAME").is_some_and(|rest| matches!(rest, [] | [b' ', ..]));
-        let may_be_cut = !whole && b"FRAME".starts_with(&self.line);
+        let is_frame = self.line.strip_prefix(FRAME).is_some_and(|rest| matches!(rest, [] | [b' ', ..]));
+        let may_be_cut = !whole && FRAME.starts_with(&self.line);
         if !is_frame && !may_be_cut {
             return Err(Error::NotAFrame { index: self.frames, at: start, found: shown(&self.line) });
         }
         self.require_whole(whole, start)?;
 
-        image.reset(header.size, header.chroma);
-        let expected = image.bytes().len();
-        let got = self.read_fully(image.bytes_mut())?;
+        image.reset(format.size, format.chroma);
+        match layout {
+            Some(layout) if format.is_image(layout) => self.fill(image.bytes_mut())?,
+            _ => {
+                // Taken out while it is filled.
+                let mut raw = std::mem::take(&mut self.raw);
+                let layout = match layout {
+                    Some(layout) => self.read_raw(layout, &mut raw).map(|()| layout),
+                    None => self.read_first(format, &mut raw),
+                };
+                self.raw = raw;
+                format.unpack(layout?, &self.raw, image);
+            }
+        }
+        format.normalize(image);
+        self.frames += 1;
+        Ok(true)
+    }
+
+    fn read_raw(&mut self, layout: Layout, raw: &mut Vec<u8>) -> Result<(), Error> {
+        raw.resize(layout.len(), 0);
+        self.fill(raw)
+    }
+
+    /// Reads the first frame, and finds by what follows it whether its rows are padded.
+    fn read_first(&mut self, format: Format, raw: &mut Vec<u8>) -> Result<Layout, Error> {
+        let packed = format.packed();
+        self.read_raw(packed, raw)?;
+        let mut found = packed;
+        if let Some(padded) = format.padded() {
+            let at = self.at;
+            let mut ahead = [0; FRAME.len()];
+            let got = self.read_fully(&mut ahead)?;
+            self.has_begun = got == FRAME.len() && ahead == FRAME;
+            if got > 0 && !self.has_begun {
+                let not_a_frame = Error::NotAFrame { index: 1, at, found: shown(&ahead[..got]) };
+                let begin = raw.len();
+                raw.resize(padded.len().max(begin + got), 0);
+                raw[begin..begin + got].copy_from_slice(&ahead[..got]);
+                let more = self.read_fully(&mut raw[begin + got..])?;
+                let is_whole = begin + got + more == padded.len();
+                let next = if is_whole { self.read_fully(&mut ahead)? } else { 0 };
+                self.has_begun = next == FRAME.len() && ahead == FRAME;
+                if !is_whole || (next > 0 && !self.has_begun) {
+                    return Err(not_a_frame);
+                }
+                found = padded;
+            }
+        }
+        if let Some(stream) = &mut self.stream {
+            stream.layout = Some(found);
+        }
+        Ok(found)
+    }
+
+    /// Fills the target with bytes of the frame.
+    fn fill(&mut self, target: &mut [u8]) -> Result<(), Error> {
+        let expected = target.len();
+        let got = self.read_fully(target)?;
         if got < expected {
             return Err(Error::HalfFrame { index: self.frames, at: self.at, got, expected });
         }
-        self.frames += 1;
-        Ok(true)
+        Ok(())
     }
 
     /// Puts the next line, without its end, into `self.line`; false when it has no end.
     fn read_line(&mut self) -> Result<bool, Error> {
         self.line.clear();
-        let limit = LINE_BYTES_MAX as u64 + 1;
+        if std::mem::take(&mut self.has_begun) {
+            self.line.extend_from_slice(FRAME);
+        }
+        let begun = self.line.len();
+        let limit = (LINE_BYTES_MAX + 1 - begun) as u64;
         let read = (&mut self.input).take(limit).read_until(b'\n', &mut self.line);
-        self.at += self.line.len() as u64;
+        self.at += (self.line.len() - begun) as u64;
         read.map_err(|source| Error::Read { at: self.at, source })?;
         let whole = self.line.last() == Some(&b'\n');
         if whole {
@@ -255,8 +340,10 @@ impl<R: Read> Reader<R> {
 }
 
 /// The parameters of the stream header, which starts at byte 0.
-fn parse_header(parameters: &[u8]) -> Result<Header, Error> {
-    let (mut width, mut height, mut rate_hz, mut chroma) = (None, None, None, Chroma::C420);
+fn parse_header(parameters: &[u8]) -> Result<Stream, Error> {
+    let (mut width, mut height, mut rate_hz) = (None, None, None);
+    let (mut chroma, mut bits, mut has_alpha) = (Chroma::C420, 8, false);
+    let (mut is_full_range, mut is_bottom_first) = (false, false);
     for token in parameters.split(|&b| b == b' ').filter(|t| !t.is_empty()) {
         let refuse = |expected| Error::Parameter { parameter: shown(token), at: 0, expected };
         let Ok(text) = str::from_utf8(token) else {
@@ -267,9 +354,15 @@ fn parse_header(parameters: &[u8]) -> Result<Header, Error> {
             "W" => width = Some(parse_number(value).ok_or_else(|| refuse("a number of pixels"))?),
             "H" => height = Some(parse_number(value).ok_or_else(|| refuse("a number of pixels"))?),
             "F" => rate_hz = Some(parse_rate(value).ok_or_else(|| refuse("a rate such as 30000:1001"))?),
-            "C" => chroma = parse_chroma(value).ok_or_else(|| Error::PixelFormat(shown(value.as_bytes())))?,
-            // Neither changes where a sample stands.
-            "I" | "A" | "X" => {}
+            "C" => {
+                let sampling = Format::parse_sampling(value);
+                (chroma, bits, has_alpha) =
+                    sampling.ok_or_else(|| Error::PixelFormat(shown(value.as_bytes())))?;
+            }
+            "I" => is_bottom_first = value == "b",
+            "X" => is_full_range |= value == "COLORRANGE=FULL",
+            // The shape of a pixel changes no sample.
+            "A" => {}
             _ => return Err(refuse("one of W, H, F, I, A, C, X")),
         }
     }
@@ -281,7 +374,10 @@ fn parse_header(parameters: &[u8]) -> Result<Header, Error> {
     if width > SIDE_PX_MAX || height > SIDE_PX_MAX {
         return Err(Error::TooLarge { width, height });
     }
-    Ok(Header { size: Size { width, height }, chroma, rate_hz: rate_hz.filter(|&hz| hz > 0.0) })
+    let size = Size { width, height };
+    let format = Format { size, chroma, bits, has_alpha, is_full_range, is_bottom_first };
+    let layout = format.padded().is_none().then(|| format.packed());
+    Ok(Stream { format, rate_hz: rate_hz.filter(|&hz| hz > 0.0), layout })
 }
 
 fn parse_number(text: &str) -> Option<u32> {
@@ -296,16 +392,6 @@ fn parse_rate(text: &str) -> Option<f64> {
         (0, _) => Some(0.0),
         (_, 0) => None,
         (num, den) => Some(f64::from(num) / f64::from(den)),
-    }
-}
-
-fn parse_chroma(text: &str) -> Option<Chroma> {
-    match text {
-        "420" | "420jpeg" | "420mpeg2" | "420paldv" => Some(Chroma::C420),
-        "422" => Some(Chroma::C422),
-        "444" => Some(Chroma::C444),
-        "mono" => Some(Chroma::Mono),
-        _ => None,
     }
 }
 
@@ -341,6 +427,12 @@ pub(super) mod tests {
         bytes: &'a [u8],
         lengths: std::iter::Cycle<std::vec::IntoIter<usize>>,
         interrupted: bool,
+    }
+
+    impl<'a> Pieces<'a> {
+        fn of(bytes: &'a [u8], lengths: Vec<usize>) -> Self {
+            Self { bytes, lengths: lengths.into_iter().cycle(), interrupted: false }
+        }
     }
 
     impl Read for Pieces<'_> {
@@ -384,6 +476,8 @@ pub(super) mod tests {
             (" C420mpeg2", Chroma::C420),
             (" C420paldv", Chroma::C420),
             (" C444", Chroma::C444),
+            (" C411", Chroma::C411),
+            (" C420p10", Chroma::C420),
             (" Cmono", Chroma::Mono),
         ] {
             let h = header(&format!("YUV4MPEG2 W2 H2 F0:0{c}\n"));
@@ -393,13 +487,93 @@ pub(super) mod tests {
 
     #[test]
     fn odd_sizes_have_chroma_planes_that_are_rounded_up() {
-        for (c, bytes) in [("420", 15 + 2 * 6), ("422", 15 + 2 * 9), ("444", 45), ("mono", 15)] {
+        for (c, bytes) in
+            [("420", 15 + 2 * 6), ("411", 15 + 2 * 6), ("422", 15 + 2 * 9), ("444", 45), ("mono", 15)]
+        {
             let data = stream(&format!("YUV4MPEG2 W5 H3 F25:1 C{c}"), bytes, 2);
             let (frames, end) = read_all(&data[..]);
             end.unwrap();
             let expected: Vec<Vec<u8>> = (0..2).map(|n| (0..bytes).map(|i| sample(n, i)).collect()).collect();
             assert_eq!(frames, expected, "{c}");
         }
+    }
+
+    #[test]
+    fn rows_that_gstreamer_pads_are_read_without_their_padding() {
+        // Bytes of a frame as y4menc of GStreamer 1.22.0 writes it.
+        for (c, width, height, i, bytes) in [
+            ("420", 322, 242, "p", 118_096),
+            ("420", 854, 480, "p", 616_320),
+            ("420", 321, 241, "p", 118_096),
+            ("420", 322, 242, "b", 118_424),
+            ("420", 320, 242, "b", 116_480),
+            ("420", 321, 243, "b", 119_072),
+            ("422", 322, 242, "p", 157_784),
+            ("422", 321, 241, "p", 157_132),
+            ("422", 321, 243, "b", 158_436),
+            ("411", 322, 242, "p", 119_064),
+            ("411", 854, 480, "p", 618_240),
+            ("411", 321, 243, "b", 119_556),
+            ("444", 322, 242, "p", 235_224),
+            ("444", 321, 241, "b", 234_252),
+        ] {
+            let header = format!("YUV4MPEG2 C{c} W{width} H{height} I{i} F10:1 A1:1");
+            let row = usize::next_multiple_of(width, 4);
+            for frames in [1, 3] {
+                let data = stream(&header, bytes, frames);
+                let (pictures, end) = read_all(Pieces::of(&data, vec![4096, 1, 70_000]));
+                end.unwrap();
+                assert_eq!(pictures.len(), frames, "{header}");
+                for (n, picture) in pictures.iter().enumerate() {
+                    let at = |x: usize, y: usize| sample(n, y * row + x);
+                    assert_eq!(picture[width * (height - 1)], at(0, height - 1), "{header}");
+                    assert_eq!(picture[width * height - 1], at(width - 1, height - 1), "{header}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn chroma_rows_begin_where_gstreamer_puts_them() {
+        // 6x2 with rows of 8: chroma 3x1 in rows of 4.
+        let (frames, end) = read_all(&stream("YUV4MPEG2 C420 W6 H2 Ip F1:1", 16 + 2 * 4, 2)[..]);
+        end.unwrap();
+        let wanted: Vec<u8> =
+            [0..6, 8..14, 16..19, 20..23].into_iter().flatten().map(|i| sample(1, i)).collect();
+        assert_eq!(frames[1], wanted);
+    }
+
+    #[test]
+    fn samples_of_more_bits_keep_their_highest_eight() {
+        for (c, bits, planes) in
+            [("420p10", 10, 24), ("mono16", 16, 16), ("444p12", 12, 48), ("422p9", 9, 32)]
+        {
+            let mut data = format!("YUV4MPEG2 W4 H4 F1:1 C{c}\n").into_bytes();
+            for n in 0..2 {
+                data.extend_from_slice(b"FRAME\n");
+                for i in 0..planes {
+                    let value = u16::from(sample(n, i)) << (bits - 8) | 1;
+                    data.extend_from_slice(&value.to_le_bytes());
+                }
+            }
+            let (frames, end) = read_all(&data[..]);
+            end.unwrap();
+            let wanted: Vec<u8> = (0..planes).map(|i| sample(1, i)).collect();
+            assert_eq!(frames[1], wanted, "{c}");
+        }
+    }
+
+    #[test]
+    fn alpha_is_read_over_and_full_range_becomes_video_range() {
+        let (frames, end) = read_all(&stream("YUV4MPEG2 W4 H4 F1:1 C444alpha", 64, 2)[..]);
+        end.unwrap();
+        assert_eq!(frames[1], (0..48).map(|i| sample(1, i)).collect::<Vec<_>>());
+        let gray = b"YUV4MPEG2 W3 H1 F10:1 Ip A1:1 Cmono XCOLORRANGE=FULL\nFRAME\n\x00\x80\xff";
+        assert_eq!(read_all(&gray[..]).0, [[16, 126, 235]]);
+        let color = b"YUV4MPEG2 W1 H1 C444 XCOLORRANGE=FULL\nFRAME\n\xff\x80\x00FRAME\n\x00\xff\x80";
+        assert_eq!(read_all(&color[..]).0, [[235, 128, 16], [16, 240, 128]]);
+        let video = b"YUV4MPEG2 W3 H1 Cmono XCOLORRANGE=LIMITED\nFRAME\n\x00\x80\xff";
+        assert_eq!(read_all(&video[..]).0, [[0, 128, 255]]);
     }
 
     #[test]
@@ -439,7 +613,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_pixel_format_that_is_not_supported_is_refused_by_its_name() {
-        for name in ["420p10", "411", "444alpha", "mono16", "422p12"] {
+        for name in ["420p8", "410", "p10", "mono8", "440p10", "rgb"] {
             let e = error_of(format!("YUV4MPEG2 W4 H4 C{name}\n").as_bytes());
             assert!(matches!(&e, Error::PixelFormat(n) if n == name), "{e}");
         }
