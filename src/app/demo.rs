@@ -169,7 +169,12 @@ impl Demo {
 /// The place on the plaza where nobody may be.
 fn dock() -> Option<Zone> {
     let border_m = Polygon::new(synthetic::DOCK_M.to_vec()).ok()?;
-    Some(Zone { name: "dock".to_owned(), kind: ZoneKind::Forbidden, border_m })
+    Some(Zone {
+        name: "dock".to_owned(),
+        kind: ZoneKind::Forbidden,
+        classes: Zone::CLASSES.to_vec(),
+        border_m,
+    })
 }
 
 pub(super) fn camera_config(
@@ -204,6 +209,7 @@ pub(super) fn camera_config(
         outbox: link::OutboxOptions::new(state_dir.join("outbox")),
         broker: None,
         log: config::raw::Log::default(),
+        notes: Vec::new(),
     })
 }
 

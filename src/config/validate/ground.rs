@@ -114,7 +114,12 @@ impl Validator<'_> {
                     self.not_allowed(&path, quoted(&raw.name), "a name that no other zone has");
             }
             if let Ok(border_m) = self.zone_border(&format!("zone.{i}"), raw, ground) {
-                zones.push(Zone { name: raw.name.clone(), kind: raw.kind, border_m });
+                zones.push(Zone {
+                    name: raw.name.clone(),
+                    kind: raw.kind,
+                    classes: raw.classes.clone(),
+                    border_m,
+                });
             }
         }
         if zones.len() < raws.len() || self.faults.touch("zone") { Err(Faulty) } else { Ok(zones) }
