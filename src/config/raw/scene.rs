@@ -112,6 +112,9 @@ pub struct Calibration {
     pub homography: Option<[[f64; 3]; 3]>,
     /// Accept a picture in which the horizon can be seen.
     pub allow_horizon: bool,
+    /// Accept a calibration although it fits to no camera that sees persons: units, heights and spread of the points
+    /// are not judged.
+    pub accept_doubtful: bool,
     /// Without points and homography the picture counts as a rectangle this many metres wide and deep (but not
     /// that of a simulated camera, which knows its calibration).
     #[schemars(range(min = 0.001, max = 100_000.0), extend("default" = Calibration::METERS_PER_UNIT))]

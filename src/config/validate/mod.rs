@@ -47,7 +47,8 @@ pub(super) fn validate(
     credentials: Option<&Path>,
     faults: &mut Faults,
 ) -> Checked<Config> {
-    let mut v = Validator { root, json, credentials: credentials.map(Path::to_owned), faults };
+    let mut v =
+        Validator { root, json, credentials: credentials.map(Path::to_owned), faults, notes: Vec::new() };
     // First every section, so that each fault is found; then the whole.
     let camera = v.section("camera").and_then(|c| v.camera(c));
     let capture = v.section("capture").and_then(|c| v.capture(c));
@@ -104,7 +105,7 @@ pub(super) fn validate(
     Ok(Config {
         camera: camera?,
         capture: capture?,
-        notes: notes(&perception),
+        notes: v.notes.drain(..).chain(notes(&perception)).collect(),
         perception,
         swarm: swarm?,
         signing: trust?.1,
@@ -132,7 +133,8 @@ pub(super) fn validate_broker(
     credentials: Option<&Path>,
     faults: &mut Faults,
 ) -> Checked<BrokerAlone> {
-    let mut v = Validator { root, json, credentials: credentials.map(Path::to_owned), faults };
+    let mut v =
+        Validator { root, json, credentials: credentials.map(Path::to_owned), faults, notes: Vec::new() };
     let state_dir = v.section("state").and_then(|s| v.state_dir(s));
     let broker = v.section("broker").and_then(|b: raw::Broker| {
         let asked_for = raw::Broker { enabled: true, ..b };
@@ -214,6 +216,8 @@ struct Validator<'a> {
     /// systemd's folder of credentials, if there is one.
     credentials: Option<PathBuf>,
     faults: &'a mut Faults,
+    /// What is not wrong, but worth a look.
+    notes: Vec<String>,
 }
 
 impl Validator<'_> {
