@@ -23,8 +23,8 @@ use crate::behavior::{self, Analyzer};
 use crate::capture::{Capture, Taken};
 use crate::inference::{self, Detector};
 use crate::model::{
-    Attribute, BBox, CameraId, Detection, Forecast, Frame, GroundPlane, Motion, Scene, SceneTrack, Sighting,
-    Track, Transition, Zone,
+    Attribute, BBox, Behaviors, CameraId, Detection, Forecast, Frame, GroundPlane, Motion, Scene, SceneTrack,
+    Sighting, Track, Transition, Zone,
 };
 use crate::predict;
 use crate::track::{self, Attributes, Tracker};
@@ -83,6 +83,22 @@ pub struct Tuning {
 }
 
 impl Options {
+    /// The rules that are on and need metres, which this ground does not have; none on a calibrated ground.
+    pub fn rules_without_metres(&self) -> Vec<&'static str> {
+        if self.ground.is_calibrated() {
+            return Vec::new();
+        }
+        let watched = self.behavior.watched;
+        let rules = [
+            (self.prediction.collision, "collision"),
+            (watched.contains(Behaviors::LOITERING), "loitering by distance"),
+            (watched.contains(Behaviors::RUNNING), "running"),
+            (watched.contains(Behaviors::SUSPICIOUS_MOVEMENT), "zigzag"),
+            (watched.contains(Behaviors::REPEATED_PASSES), "repeated passes"),
+        ];
+        rules.into_iter().filter_map(|(on, name)| on.then_some(name)).collect()
+    }
+
     /// What of them can be changed between two frames.
     pub fn tuning(&self) -> Tuning {
         let Self { tracker, behavior, prediction, zones, .. } = self.clone();
@@ -136,6 +152,7 @@ impl Perception {
         track_ids: Box<dyn IdSource + Send>,
         event_ids: Box<dyn IdSource + Send>,
     ) -> Result<Self, inference::Error> {
+        let metric = options.ground.is_calibrated();
         Ok(Self {
             detector: inference::open(&options.detector, &options.ground)?,
             crop: options.crop,
@@ -143,8 +160,8 @@ impl Perception {
             ground: options.ground,
             tracker: Tracker::new(options.tracker),
             tracker_options: options.tracker,
-            analyzer: Analyzer::new(options.behavior),
-            predictor: predict::Engine::new(options.prediction, options.zones),
+            analyzer: Analyzer::new(behavior::Options { metric, ..options.behavior }),
+            predictor: predict::Engine::new(predict::Options { metric, ..options.prediction }, options.zones),
             track_ids,
             event_ids,
             detections: Vec::new(),
@@ -160,8 +177,12 @@ impl Perception {
     /// Goes by other limits from the next frame on. What is followed, remembered and predicted stays.
     pub fn tune(&mut self, tuning: Tuning) {
         self.tracker.set_options(tuning.tracker);
-        self.analyzer.set_options(tuning.behavior);
-        self.predictor.set_options(tuning.prediction, tuning.zones);
+        let metric = self.ground.is_calibrated();
+        self.analyzer.set_options(behavior::Options { metric, ..tuning.behavior });
+        if self.predictor.zones() != tuning.zones {
+            self.analyzer.restart_stays();
+        }
+        self.predictor.set_options(predict::Options { metric, ..tuning.prediction }, tuning.zones);
     }
 
     /// Takes the next frame. What must not be skipped is added to `transitions`.
@@ -183,7 +204,11 @@ impl Perception {
         let mut tracks: Vec<SceneTrack> = self.tracker.tracks().iter().map(|t| self.place(t)).collect();
         for seen in &mut tracks {
             if let Some(ground) = &seen.ground {
-                seen.behavior = self.analyzer.observe(&seen.track, ground, now);
+                let here = |zone: &Zone| {
+                    zone.applies_to(seen.track.class) && zone.border_m.contains(ground.position)
+                };
+                let zone = self.predictor.zones().iter().position(here);
+                seen.behavior = self.analyzer.observe(&seen.track, ground, zone, now);
             }
         }
         let lapsed = self.tracker.lapsed().iter().filter_map(|id| self.unconfirmed.remove(id));

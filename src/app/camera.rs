@@ -99,6 +99,9 @@ impl Camera {
         let (track_ids, event_ids) = (store.track_ids(), store.event_ids());
         let crop = Arc::new(pipeline::Crop::new(config.perception.crop));
         let rules = rules(&config.perception);
+        for note in &config.notes {
+            tracing::warn!(camera = %id, "{note}");
+        }
         let perception = Perception::new(config.perception, Box::new(track_ids), Box::new(event_ids))
             .map_err(|source| Error::Detector { camera: id.to_string(), source })?;
         let keys = Keys::open(&config.state_dir, &id, config.signing, now);
@@ -216,6 +219,7 @@ impl Camera {
             keys,
             clock_measured,
             pins_changed: false,
+            calibrated: ground.is_calibrated(),
         };
         parts.spawn(format!("surface {id}"), task.run());
         Ok(Self {

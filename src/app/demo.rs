@@ -248,7 +248,12 @@ impl Demo {
 /// The place on the plaza where nobody may be.
 fn dock() -> Option<Zone> {
     let border_m = Polygon::new(synthetic::DOCK_M.to_vec()).ok()?;
-    Some(Zone { name: "dock".to_owned(), kind: ZoneKind::Forbidden, border_m })
+    Some(Zone {
+        name: "dock".to_owned(),
+        kind: ZoneKind::Forbidden,
+        classes: Zone::CLASSES.to_vec(),
+        border_m,
+    })
 }
 
 /// Writes the configuration of a simulated camera into the folder; its path.

@@ -297,7 +297,8 @@ impl FleetTask {
         let slow_network = modes.contains(&modes::LINK_SLOW);
         // Told by `camera`, and by the message's arriving at all.
         modes.retain(|mode| {
-            ![modes::BROKER_DOWN, modes::CAPTURE_DOWN, modes::CAPTURE_STALLED, modes::PAUSED].contains(mode)
+            let told = [modes::BROKER_DOWN, modes::CAPTURE_DOWN, modes::CAPTURE_STALLED];
+            !told.contains(mode) && !modes::CHOSEN.contains(mode)
         });
         let frames = self.setup.counters.frames.load(Ordering::Relaxed);
         let busy_us = self.setup.counters.busy_us.load(Ordering::Relaxed);

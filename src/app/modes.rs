@@ -49,6 +49,13 @@ pub(super) const CLOCK_UNSYNCED: &str = "clock_unsynced";
 /// `swarm_unresponsive_CAMERA` name it.
 pub(super) const CAMERA_UNRESPONSIVE: &str = "camera_unresponsive";
 
+/// The camera has no calibration, so its positions in metres are made up: the rules in metres are off, and it takes
+/// part in no votes. A choice, not a fault.
+pub(super) const UNCALIBRATED: &str = "uncalibrated";
+
+/// The modes that are no fault: what the camera was set up or told to do.
+pub(super) const CHOSEN: [&str; 2] = [PAUSED, UNCALIBRATED];
+
 /// The modes in force at this time, milliseconds since the epoch.
 pub(super) fn in_force(
     capture: &capture::State,

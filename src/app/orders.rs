@@ -681,8 +681,7 @@ impl Orders {
             None => report.links.iter().any(|(_, link)| link.state == link::State::Connected),
         };
         let works = recent || activity == Activity::Paused;
-        // To rest when told to is no fault.
-        let faultless = known.iter().all(|mode| *mode == modes::PAUSED);
+        let faultless = known.iter().all(|mode| modes::CHOSEN.contains(mode));
         let status = match (works, faultless && data_connected) {
             (true, true) => "healthy",
             (true, false) => "degraded",

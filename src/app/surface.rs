@@ -100,6 +100,8 @@ pub(super) struct Surface {
     pub(super) clock_measured: watch::Receiver<Option<swarm::ClockMeasured>>,
     /// Keys of others were pinned that are not kept yet.
     pub(super) pins_changed: bool,
+    /// The ground under the camera is measured.
+    pub(super) calibrated: bool,
 }
 
 impl Surface {
@@ -259,6 +261,7 @@ impl Surface {
                 modes.push(mode);
             }
         }
+        modes.extend((!self.calibrated).then_some(modes::UNCALIBRATED));
         modes.extend(self.rolled_back.load(Ordering::Relaxed).then_some(modes::CONFIG_ROLLED_BACK));
         modes.extend(self.keys.failed.then_some(modes::SIGNING_OFF));
         self.keep_pins();

@@ -5,8 +5,8 @@
 //! in steps of [`GROWTH`] as the track gets older. Each keeps its covariance, because "moved" means
 //! "moved by more than the noise".
 //!
-//! Samples are stored in single precision: a millimetre at 10 km from the origin, where a foot point is
-//! known to centimetres at best. Times are whole milliseconds, and told from the newest one.
+//! Samples are stored in single precision, from where the track began: a millimetre after 10 km, wherever the site's
+//! origin is. Times are whole milliseconds, and told from the newest one.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -106,6 +106,8 @@ impl Displacement {
 pub(super) struct History {
     samples: VecDeque<Stored>,
     newest: Time,
+    /// The first position, from which the others are stored, metres.
+    origin_m: Point,
 }
 
 impl History {
@@ -123,10 +125,14 @@ impl History {
         if self.samples.len() == self.samples.capacity() {
             self.samples.reserve_exact(GROWTH.min(SAMPLES_MAX - self.samples.len()));
         }
+        if self.samples.is_empty() {
+            self.origin_m = ground.position;
+        }
         self.newest = now;
+        let from_origin = ground.position - self.origin_m;
         self.samples.push_back(Stored {
             ms: low_ms(now),
-            position_m: [ground.position.x as f32, ground.position.y as f32],
+            position_m: [from_origin.x as f32, from_origin.y as f32],
             cov_m2: ground.position_cov().map(|c| c as f32),
         });
         true
@@ -147,7 +153,7 @@ impl History {
                 mono_ns: mono_ns.saturating_sub(ago_ms * 1_000_000),
                 epoch_ms: epoch_ms.saturating_sub(ago_ms),
             },
-            position_m: Point::new(x, y),
+            position_m: self.origin_m + Point::new(x, y),
             cov_m2: stored.cov_m2.map(f64::from),
         }
     }

@@ -7,7 +7,9 @@
 //! bounded rate and the rules look only when it took one. No rule believes the filter's momentary
 //! velocity; every speed is a displacement over time, and a displacement counts only as far as the
 //! position's covariance does not explain it. A flag that is set needs a little less to stay than it
-//! needed to come, so it does not flicker. A nominal ground plane is judged like a measured one.
+//! needed to come, so it does not flicker. A ground that is not calibrated has no metres: there the rules in metres are
+//! off, and a track loiters by its time in one zone (`place`). What never left the place where it appeared does not
+//! loiter.
 //!
 //! Not here: what follows from a behaviour (`predict`), who is told (`swarm`), image coordinates.
 //!
@@ -18,6 +20,7 @@
 mod history;
 mod loitering;
 mod passes;
+mod place;
 mod running;
 mod threat;
 mod zigzag;
@@ -29,6 +32,7 @@ use crate::model::{Behavior, Behaviors, Motion, Track};
 
 use history::History;
 pub use history::WINDOW_MAX_S;
+use place::{Origin, Stay};
 pub use threat::Weights;
 
 /// Tracks remembered at the same time: as many as a tracker follows, lost ones included, so that none
@@ -39,6 +43,10 @@ pub const TRACKS_MAX: usize = 1_000;
 /// The limits of the rules.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Options {
+    /// The rules that are on.
+    pub watched: Behaviors,
+    /// The ground is calibrated. Without calibration loitering is staying in one zone, and the other rules are off.
+    pub metric: bool,
     /// Loitering: how long, seconds.
     pub loitering_s: f64,
     /// Loitering: how far from the middle of all places in that time, metres.
@@ -70,6 +78,11 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
+            watched: Behaviors::LOITERING
+                | Behaviors::RUNNING
+                | Behaviors::SUSPICIOUS_MOVEMENT
+                | Behaviors::REPEATED_PASSES,
+            metric: true,
             loitering_s: 30.0,
             loitering_radius_m: 2.0,
             loitering_speed_mps: 0.5,
@@ -95,6 +108,8 @@ struct Memory {
     flags: Behaviors,
     still_since: Option<Time>,
     speed_mps: f64,
+    origin: Origin,
+    stay: Stay,
 }
 
 /// Judges every track of one camera.
@@ -124,11 +139,16 @@ impl Analyzer {
         self.options = options;
     }
 
-    /// Takes in where a track is now and tells how it behaves.
+    /// Forgets for how long each track has been in its zone, because there are other zones now.
+    pub fn restart_stays(&mut self) {
+        self.tracks.values_mut().for_each(|memory| memory.stay = Stay::default());
+    }
+
+    /// Takes in where a track is now, and in which zone, and returns how it behaves.
     ///
     /// Call it once per frame in which the track was seen. `now` is the capture of the frame; one
     /// that is not later than the last changes nothing.
-    pub fn observe(&mut self, track: &Track, ground: &Motion, now: Time) -> Behavior {
+    pub fn observe(&mut self, track: &Track, ground: &Motion, zone: Option<usize>, now: Time) -> Behavior {
         if !self.tracks.contains_key(&track.id) {
             self.make_room();
         }
@@ -138,10 +158,17 @@ impl Analyzer {
             flags: Behaviors::empty(),
             still_since: None,
             speed_mps: 0.0,
+            origin: Origin::new(track.bbox),
+            stay: Stay::default(),
         });
         memory.seen = memory.seen.max(now);
+        let stationary = memory.origin.is_kept(track.bbox, now);
+        let zone_s = if self.options.metric { 0.0 } else { memory.stay.seconds(zone, now) };
         if memory.history.take(ground, now) {
-            memory.judge(&self.options, &mut self.scratch);
+            memory.judge(&self.options, zone_s, &mut self.scratch);
+        }
+        if stationary {
+            memory.flags.remove(Behaviors::LOITERING);
         }
         let dwell_s = now.since(track.first_seen).as_secs_f64();
         Behavior {
@@ -150,6 +177,8 @@ impl Analyzer {
             dwell_s,
             speed_mps: memory.speed_mps,
             still_s: memory.still_since.map_or(0.0, |since| now.since(since).as_secs_f64()),
+            zone_s,
+            stationary,
         }
     }
 
@@ -186,13 +215,19 @@ impl Analyzer {
 }
 
 impl Memory {
-    fn judge(&mut self, options: &Options, scratch: &mut Scratch) {
+    fn judge(&mut self, options: &Options, zone_s: f64, scratch: &mut Scratch) {
         let was = |flag| self.flags.contains(flag);
         let history = &self.history;
         self.still_since =
             loitering::still_since(history, options, was(Behaviors::LOITERING), self.still_since);
         let still_s = self.still_since.map_or(0.0, |since| history.newest_time().since(since).as_secs_f64());
+        self.speed_mps = history.mean_speed_mps(history::SPEED_WINDOW_S);
         let mut flags = Behaviors::empty();
+        if !options.metric {
+            flags.set(Behaviors::LOITERING, zone_s >= options.loitering_s);
+            self.flags = flags & options.watched;
+            return;
+        }
         flags.set(Behaviors::LOITERING, still_s >= options.loitering_s);
         flags.set(Behaviors::RUNNING, running::holds(history, options, was(Behaviors::RUNNING)));
         flags.set(
@@ -203,8 +238,7 @@ impl Memory {
             Behaviors::REPEATED_PASSES,
             passes::holds(history, options, was(Behaviors::REPEATED_PASSES), &mut scratch.passes),
         );
-        self.speed_mps = history.mean_speed_mps(history::SPEED_WINDOW_S);
-        self.flags = flags;
+        self.flags = flags & options.watched;
     }
 }
 

@@ -60,7 +60,7 @@ fn play(
             let t = frame as f64 / fps as f64;
             let (x, y) = path(t);
             let ground = motion(x + noise.sample(&mut rng), y + noise.sample(&mut rng), sigma_m.max(0.05));
-            (t, analyzer.observe(&track(7), &ground, at(1000, frame * 1000 / fps)))
+            (t, analyzer.observe(&track(7), &ground, None, at(1000, frame * 1000 / fps)))
         })
         .collect()
 }
@@ -229,8 +229,8 @@ fn the_threat_score_adds_up_and_ends_at_one() {
 fn too_many_tracks_stay_within_the_bound_and_the_longest_unseen_goes_first() {
     let mut analyzer = Analyzer::new(Options::default());
     for id in 1..=1200 {
-        analyzer.observe(&track(id), &motion(0.0, 0.0, 0.1), at(1000, u64::from(id)));
-        analyzer.observe(&track(1), &motion(0.0, 0.0, 0.1), at(1000, u64::from(id)));
+        analyzer.observe(&track(id), &motion(0.0, 0.0, 0.1), None, at(1000, u64::from(id)));
+        analyzer.observe(&track(1), &motion(0.0, 0.0, 0.1), None, at(1000, u64::from(id)));
     }
     assert_eq!((analyzer.len(), analyzer.evicted()), (TRACKS_MAX, 1200 - TRACKS_MAX as u64));
     assert!(analyzer.tracks.contains_key(&1), "it was seen all the time");
@@ -243,8 +243,8 @@ fn in_a_crowd_of_hundreds_each_track_keeps_its_history() {
     let mut analyzer = Analyzer::new(Options::default());
     let mut loiter = 0;
     for frame in 0..=155 {
-        let all =
-            (1..=400).map(|id| analyzer.observe(&track(id), &motion(0.0, 0.0, 0.1), at(1000, frame * 200)));
+        let all = (1..=400)
+            .map(|id| analyzer.observe(&track(id), &motion(0.0, 0.0, 0.1), None, at(1000, frame * 200)));
         loiter = all.filter(|b| b.flags.contains(Behaviors::LOITERING)).count();
     }
     assert_eq!((loiter, analyzer.evicted()), (400, 0));
@@ -261,6 +261,52 @@ fn the_history_does_not_grow_with_frame_rate_or_life() {
     assert!(history.bytes() <= 8_000, "{} bytes", history.bytes());
 }
 
+/// The behaviour of a walker across the picture after `seconds`, at 10 frames/s, `mps` fast and always in zone 0.
+fn walked(options: Options, mps: f64, seconds: u64) -> Behavior {
+    let mut analyzer = Analyzer::new(options);
+    let mut last = Behavior::default();
+    for frame in 0..=seconds * 10 {
+        let ground = motion(0.1 * mps * frame as f64, 0.0, 0.05);
+        last = analyzer.observe(&track(1), &ground, Some(0), at(1000, frame * 100));
+    }
+    last
+}
+
+#[test]
+fn without_calibration_there_are_no_metres_to_run_through_and_loitering_is_staying_in_a_zone() {
+    assert_eq!(walked(Options::default(), 4.0, 40).flags, Behaviors::RUNNING);
+    let options = Options { metric: false, ..Options::default() };
+    assert_eq!(walked(options, 4.0, 29).flags, Behaviors::empty());
+    let staying = walked(options, 4.0, 40);
+    assert_eq!(staying.flags, Behaviors::LOITERING);
+    assert!((staying.zone_s - 40.0).abs() < 1e-6, "{staying:?}");
+}
+
+#[test]
+fn a_rule_that_is_off_sets_no_flag() {
+    let off = |flag| Options { watched: Options::default().watched - flag, ..Options::default() };
+    assert_eq!(walked(off(Behaviors::RUNNING), 4.0, 10).flags, Behaviors::empty());
+    assert_eq!(walked(Options::default(), 0.0, 40).flags, Behaviors::LOITERING);
+    assert_eq!(walked(off(Behaviors::LOITERING), 0.0, 40).flags, Behaviors::empty());
+}
+
+#[test]
+fn what_appeared_where_it_stands_does_not_loiter_and_who_walked_there_does() {
+    let stays = |walk_px: f64| {
+        let mut analyzer = Analyzer::new(Options::default());
+        let mut last = Behavior::default();
+        for frame in 0..=500_u32 {
+            let left = 100.0 + walk_px * f64::from(frame.min(20)) / 20.0;
+            let track = Track { bbox: BBox::new(left, 50.0, 20.0, 60.0), ..track(1) };
+            let now = at(1000, u64::from(frame) * 100);
+            last = analyzer.observe(&track, &motion(0.02 * left, 0.0, 0.05), None, now);
+        }
+        (last.stationary, last.flags)
+    };
+    assert_eq!(stays(0.0), (true, Behaviors::empty()));
+    assert_eq!(stays(40.0), (false, Behaviors::LOITERING));
+}
+
 proptest! {
     #[test]
     fn whatever_the_numbers_the_answer_is_finite_and_the_score_between_0_and_1(
@@ -272,7 +318,7 @@ proptest! {
             ms += dt;
             let mut ground = motion(x, y, 1.0);
             ground.cov[(0, 0)] = variance;
-            let b = analyzer.observe(&track(1), &ground, at(1000, ms));
+            let b = analyzer.observe(&track(1), &ground, None, at(1000, ms));
             prop_assert!((0.0..=1.0).contains(&b.threat));
             prop_assert!(b.speed_mps.is_finite() && b.still_s.is_finite() && b.dwell_s.is_finite());
         }

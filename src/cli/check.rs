@@ -1,4 +1,6 @@
 //! `omnisight check` and `omnisight schema`.
+//!
+//! What is not wrong but worth a look stands in comments above the effective configuration, which thus stays TOML.
 
 use std::io;
 
@@ -19,7 +21,8 @@ pub(super) fn check(arguments: &ConfigArguments, log: &log::Arguments) -> Result
         let what = "the effective configuration has no TOML form (an error of ours)".to_owned();
         Error::File { what, source: io::Error::other(error) }
     })?;
-    say(effective.trim_end())
+    let notes: String = loaded.config.notes.iter().map(|note| format!("# note: {note}\n")).collect();
+    say(&format!("{notes}{}", effective.trim_end()))
 }
 
 pub(super) fn schema(of: &Schema) -> Result<(), Error> {

@@ -40,6 +40,8 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// What is written to the log.
     pub log: raw::Log,
+    /// What is not wrong, but worth a look: one sentence each.
+    pub notes: Vec<String>,
 }
 
 /// A time server that is asked.

@@ -38,4 +38,8 @@ pub struct Behavior {
     pub speed_mps: f64,
     /// Seconds for which it has stayed within the loitering radius and speed, 0 when it does not.
     pub still_s: f64,
+    /// Seconds for which it has stayed in one zone, 0 outside; only where the ground is not calibrated.
+    pub zone_s: f64,
+    /// It has never left the place where it appeared, as an opened door or a thing put down.
+    pub stationary: bool,
 }

@@ -21,7 +21,9 @@ mod zone;
 
 pub use attribute::{Attribute, Plate, Reading};
 pub use behavior::{Behavior, Behaviors};
-pub use calibration::{CalibrationError, Correspondence, GroundPlane};
+pub use calibration::{
+    CalibrationError, Correspondence, Demands, GroundPlane, Outlook, Survey, survey_homography, survey_pairs,
+};
 pub use camera::{CameraId, CameraIdError};
 pub use detection::{Class, Detection};
 pub use envelope::{ContentType, Delivery, Envelope, Handling, Lane, MessageClass, Qos, SettledBy, Waiting};

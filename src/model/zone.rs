@@ -4,7 +4,7 @@
 //! stands in events and messages; its border is a valid polygon by its type. What a kind leads to is
 //! decided by the rules in `predict`.
 
-use super::Polygon;
+use super::{Class, Polygon};
 
 /// What a zone is for.
 #[derive(
@@ -26,6 +26,18 @@ pub struct Zone {
     pub name: String,
     /// What it is for.
     pub kind: ZoneKind,
+    /// Which classes of tracks its rules apply to.
+    pub classes: Vec<Class>,
     /// Its border, metres.
     pub border_m: Polygon,
+}
+
+impl Zone {
+    /// The classes of a zone that names none.
+    pub const CLASSES: [Class; 2] = [Class::Person, Class::Vehicle];
+
+    /// Whether its rules apply to tracks of this class.
+    pub fn applies_to(&self, class: Class) -> bool {
+        self.classes.contains(&class)
+    }
 }

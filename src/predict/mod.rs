@@ -40,6 +40,12 @@ pub struct Options {
     pub retract_below: f64,
     /// The same event of the same tracks does not come again within this time, seconds.
     pub cooldown_s: f64,
+    /// The ground is calibrated. Without calibration collisions are off, and loitering is staying in one zone.
+    pub metric: bool,
+    /// Trespassing is looked for.
+    pub trespassing: bool,
+    /// Collisions are looked for.
+    pub collision: bool,
     /// Loitering is staying for this long, seconds: the limit of the behaviour.
     pub loitering_s: f64,
     /// Nearer than this two tracks collide, metres from middle to middle.
@@ -58,6 +64,9 @@ impl Default for Options {
             predict_at: 0.6,
             retract_below: 0.3,
             cooldown_s: 30.0,
+            metric: true,
+            trespassing: true,
+            collision: true,
             loitering_s: 30.0,
             collision_m: 0.5,
             collision_mps: 1.0,

@@ -4,7 +4,7 @@
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use crate::model::ZoneKind;
+use crate::model::{Class, Zone as Place, ZoneKind};
 
 /// How objects are found in a frame.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -112,6 +112,9 @@ pub struct Calibration {
     pub homography: Option<[[f64; 3]; 3]>,
     /// Accept a picture in which the horizon can be seen.
     pub allow_horizon: bool,
+    /// Accept a calibration although it fits to no camera that sees persons: units, heights and spread of the points
+    /// are not judged.
+    pub accept_doubtful: bool,
     /// Without points and homography the picture counts as a rectangle this many metres wide and deep (but not
     /// that of a simulated camera, which knows its calibration).
     #[schemars(range(min = 0.001, max = 100_000.0), extend("default" = Calibration::METERS_PER_UNIT))]
@@ -143,6 +146,10 @@ pub struct Zone {
     /// What it is for.
     #[serde(default)]
     pub kind: ZoneKind,
+    /// The classes of tracks that its rules apply to.
+    #[serde(default = "Zone::default_classes")]
+    #[schemars(length(min = 1, max = 6))]
+    pub classes: Vec<Class>,
     /// Its corners in metres on the ground.
     #[schemars(length(min = 3, max = 64))]
     pub points_m: Option<Vec<[f64; 2]>>,
@@ -151,10 +158,25 @@ pub struct Zone {
     pub points_image: Option<Vec<Relative>>,
 }
 
-/// When a behaviour has a name.
+impl Zone {
+    fn default_classes() -> Vec<Class> {
+        Place::CLASSES.to_vec()
+    }
+}
+
+/// When a behaviour has a name. On a camera without calibration there are no metres: running, zigzag and repeated
+/// passes are off, and a person loiters who stays in one zone for `loitering_s`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Behavior {
+    /// Whether loitering is looked for.
+    pub loitering: bool,
+    /// Whether running is looked for.
+    pub running: bool,
+    /// Whether zigzag is looked for.
+    pub zigzag: bool,
+    /// Whether repeated passes are looked for.
+    pub repeated_passes: bool,
     /// Who stays this long in one place loiters.
     #[schemars(range(min = 1.0, max = 86_400.0))]
     pub loitering_s: f64,
@@ -190,6 +212,10 @@ pub struct Behavior {
 impl Default for Behavior {
     fn default() -> Self {
         Self {
+            loitering: true,
+            running: true,
+            zigzag: true,
+            repeated_passes: true,
             loitering_s: 30.0,
             loitering_radius_m: 2.0,
             loitering_speed_mps: 0.5,
@@ -226,6 +252,16 @@ pub struct Prediction {
     /// The same event of the same tracks does not come again within this time.
     #[schemars(range(min = 0.0, max = 86_400.0))]
     pub cooldown_s: f64,
+    /// Whether trespassing is looked for.
+    pub trespassing: bool,
+    /// Whether collisions are looked for; never on a camera without calibration.
+    pub collision: bool,
+    /// Tracks that come nearer than this collide, from middle to middle.
+    #[schemars(range(min = 0.1, max = 100.0))]
+    pub collision_m: f64,
+    /// Tracks that approach more slowly than this meet, but do not collide.
+    #[schemars(range(min = 0.1, max = 100.0))]
+    pub collision_mps: f64,
 }
 
 impl Default for Prediction {
@@ -237,6 +273,10 @@ impl Default for Prediction {
             predict_at: 0.6,
             retract_below: 0.3,
             cooldown_s: 30.0,
+            trespassing: true,
+            collision: true,
+            collision_m: 0.5,
+            collision_mps: 1.0,
         }
     }
 }

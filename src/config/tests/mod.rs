@@ -305,3 +305,25 @@ fn a_calibration_puts_zones_drawn_in_the_picture_on_the_ground() {
     let place = ground.to_ground(crate::model::Point::new(480.0, 360.0)).unwrap();
     assert!(place.distance(crate::model::Point::new(10.0, 0.0)) < 1e-9, "{place:?}");
 }
+
+#[test]
+fn a_camera_without_calibration_is_told_which_rules_are_off() {
+    let video = "[camera]\nid = 'a'\n[capture]\nkind = 'video'\ninput = 'a.mp4'\n";
+    let notes = |text: &str| load_text(text, &[]).unwrap().config.notes;
+    let [note] = &notes(video)[..] else { panic!() };
+    for off in ["no metres", "collision", "running", "zigzag", "passes", "loitering by distance"] {
+        assert!(note.contains(off), "{off}: {note}");
+    }
+    let some = notes(&format!("{video}[prediction]\ncollision = false\n[behavior]\nrunning = false\n"));
+    assert!(!some[0].contains("collision") && !some[0].contains("running"), "{some:?}");
+    assert!(notes(MINIMAL).is_empty(), "a simulated camera is calibrated");
+}
+
+#[test]
+fn a_zone_is_about_persons_and_vehicles_unless_it_names_other_classes() {
+    let zone = "[[zone]]\nname = 'a'\npoints_image = [[0, 0.5], [1, 0.5], [1, 1]]\n";
+    let zones = |text: &str| load_text(&with(text), &[]).unwrap().config.perception.zones;
+    assert_eq!(zones(zone)[0].classes, crate::model::Zone::CLASSES);
+    assert_eq!(zones(&format!("{zone}classes = ['animal']\n"))[0].classes, [crate::model::Class::Animal]);
+    assert!(load_text(&with(&format!("{zone}classes = ['persn']\n")), &[]).is_err());
+}

@@ -8,7 +8,9 @@ use super::{Checked, Faulty, Validator};
 use crate::capture::{Kind, synthetic};
 use crate::config::raw;
 use crate::config::schema::quoted;
-use crate::model::{Correspondence, GroundPlane, Point, Polygon, Size, Zone};
+use crate::model::{
+    Correspondence, Demands, GroundPlane, Point, Polygon, Size, Survey, Zone, survey_homography, survey_pairs,
+};
 
 /// The unit square stands for a picture of any size where only relative coordinates count.
 const UNIT: Size = Size { width: 1, height: 1 };
@@ -17,7 +19,7 @@ const UNIT: Size = Size { width: 1, height: 1 };
 pub(super) enum Calibration {
     /// Nothing was measured: metres across a picture, when they are set.
     Nominal(Option<f64>),
-    Measured(GroundPlane),
+    Measured(Survey),
 }
 
 impl Validator<'_> {
@@ -30,7 +32,10 @@ impl Validator<'_> {
             Kind::Command(_) => None,
         };
         match (calibration, source) {
-            (Calibration::Measured(plane), _) => Ok(size.map_or(plane.clone(), |size| plane.resized(size))),
+            (Calibration::Measured(Survey { plane, notes }), _) => {
+                self.notes.extend(notes.iter().map(|note| format!("calibration: {note}")));
+                Ok(size.map_or(plane.clone(), |size| plane.resized(size)))
+            }
             (Calibration::Nominal(Some(meters)), Kind::Synthetic(_)) => {
                 let reason = "a simulated camera knows its calibration; here it has no effect";
                 self.refuse("calibration.meters_per_unit", format!("{meters:?}"), reason)
@@ -69,17 +74,18 @@ impl Validator<'_> {
         let width = raw.image_width.map_or_else(|| self.missing("calibration.image_width", &allowed), Ok);
         let height = raw.image_height.map_or_else(|| self.missing("calibration.image_height", &allowed), Ok);
         let size = Size { width: width?, height: height? };
-        let plane = if let Some(h) = &raw.homography {
+        let demands = Demands { allow_horizon: raw.allow_horizon, accept_doubtful: raw.accept_doubtful };
+        let survey = if let Some(h) = &raw.homography {
             let matrix = Matrix3::from_fn(|row, column| h[row][column]);
-            GroundPlane::from_homography(matrix, size, raw.allow_horizon)
+            survey_homography(&matrix, size, demands)
         } else {
             let point = |p: [f64; 2]| Point::new(p[0], p[1]);
             let pair = |p: &raw::Pair| Correspondence { image_px: point(p.image), ground_m: point(p.ground) };
             let pairs: Vec<_> = raw.points.iter().flatten().map(pair).collect();
-            GroundPlane::from_pairs(&pairs, size, raw.allow_horizon)
+            survey_pairs(&pairs, size, demands)
         };
-        match plane {
-            Ok(plane) => Ok(Calibration::Measured(plane)),
+        match survey {
+            Ok(survey) => Ok(Calibration::Measured(survey)),
             Err(e) => self.refuse(path, found, format!("the calibration {e}")),
         }
     }
@@ -88,6 +94,7 @@ impl Validator<'_> {
         let set = [
             ("image_width", raw.image_width.map(|size| size.to_string())),
             ("image_height", raw.image_height.map(|size| size.to_string())),
+            ("accept_doubtful", raw.accept_doubtful.then(|| "true".to_owned())),
             ("allow_horizon", raw.allow_horizon.then(|| "true".to_owned())),
         ];
         // First all of them, so that each fault is found.
@@ -114,7 +121,12 @@ impl Validator<'_> {
                     self.not_allowed(&path, quoted(&raw.name), "a name that no other zone has");
             }
             if let Ok(border_m) = self.zone_border(&format!("zone.{i}"), raw, ground) {
-                zones.push(Zone { name: raw.name.clone(), kind: raw.kind, border_m });
+                zones.push(Zone {
+                    name: raw.name.clone(),
+                    kind: raw.kind,
+                    classes: raw.classes.clone(),
+                    border_m,
+                });
             }
         }
         if zones.len() < raws.len() || self.faults.touch("zone") { Err(Faulty) } else { Ok(zones) }

@@ -31,7 +31,7 @@ use super::raw;
 use super::schema::quoted;
 use crate::base::StreamUrl;
 use crate::capture::{self, Kind, command, replay, synthetic, video};
-use crate::model::{CameraId, Point, Polygon, Size};
+use crate::model::{Behaviors, CameraId, Point, Polygon, Size};
 use crate::swarm::trust::signature::PublicKey;
 use crate::{behavior, control, inference, link, pipeline, predict, swarm, track};
 
@@ -48,7 +48,8 @@ pub(super) fn validate(
     credentials: Option<&Path>,
     faults: &mut Faults,
 ) -> Checked<Config> {
-    let mut v = Validator { root, json, credentials: credentials.map(Path::to_owned), faults };
+    let mut v =
+        Validator { root, json, credentials: credentials.map(Path::to_owned), faults, notes: Vec::new() };
     // First every section, so that each fault is found; then the whole.
     let camera = v.section("camera").and_then(|c| v.camera(c));
     let capture = v.section("capture").and_then(|c| v.capture(c));
@@ -93,18 +94,20 @@ pub(super) fn validate(
     #[cfg(not(feature = "broker"))]
     broker?;
     let (detector, crop) = detector?;
+    let perception = pipeline::Options {
+        detector,
+        crop,
+        tracker: tracker.map(|t| tracker_options(&t))?,
+        behavior: behavior?,
+        prediction: prediction?,
+        zones: zones?,
+        ground: ground?,
+    };
     Ok(Config {
         camera: camera?,
         capture: capture?,
-        perception: pipeline::Options {
-            detector,
-            crop,
-            tracker: tracker.map(|t| tracker_options(&t))?,
-            behavior: behavior?,
-            prediction: prediction?,
-            zones: zones?,
-            ground: ground?,
-        },
+        notes: v.notes.drain(..).chain(notes(&perception)).collect(),
+        perception,
         swarm: swarm?,
         signing: trust?.1,
         time_server: clock.map(|clock| {
@@ -131,7 +134,8 @@ pub(super) fn validate_broker(
     credentials: Option<&Path>,
     faults: &mut Faults,
 ) -> Checked<BrokerAlone> {
-    let mut v = Validator { root, json, credentials: credentials.map(Path::to_owned), faults };
+    let mut v =
+        Validator { root, json, credentials: credentials.map(Path::to_owned), faults, notes: Vec::new() };
     let state_dir = v.section("state").and_then(|s| v.state_dir(s));
     let broker = v.section("broker").and_then(|b: raw::Broker| {
         let asked_for = raw::Broker { enabled: true, ..b };
@@ -139,6 +143,18 @@ pub(super) fn validate_broker(
     });
     let log = v.section("log");
     Ok(BrokerAlone { options: broker?.ok_or(Faulty)?, log: log? })
+}
+
+/// What an installer should know of a scene without faults.
+fn notes(perception: &pipeline::Options) -> Vec<String> {
+    let off = perception.rules_without_metres();
+    let uncalibrated = !perception.ground.is_calibrated();
+    let rules = if off.is_empty() { String::new() } else { format!(" (off: {})", off.join(", ")) };
+    let note = format!(
+        "calibration: the camera is not calibrated, so it has no metres: the rules in metres are off{rules}; \
+         zones in the picture work, and a person loiters by staying in one zone; set calibration.points"
+    );
+    uncalibrated.then_some(note).into_iter().collect()
 }
 
 fn tracker_options(raw: &raw::Tracker) -> track::Options {
@@ -174,7 +190,13 @@ fn outbox_options(raw: &raw::State) -> link::OutboxOptions {
 }
 
 fn behavior_options(raw: &raw::Behavior) -> behavior::Options {
+    let mut watched = Behaviors::empty();
+    watched.set(Behaviors::LOITERING, raw.loitering);
+    watched.set(Behaviors::RUNNING, raw.running);
+    watched.set(Behaviors::SUSPICIOUS_MOVEMENT, raw.zigzag);
+    watched.set(Behaviors::REPEATED_PASSES, raw.repeated_passes);
     behavior::Options {
+        watched,
         loitering_s: raw.loitering_s,
         loitering_radius_m: raw.loitering_radius_m,
         loitering_speed_mps: raw.loitering_speed_mps,
@@ -195,6 +217,8 @@ struct Validator<'a> {
     /// systemd's folder of credentials, if there is one.
     credentials: Option<PathBuf>,
     faults: &'a mut Faults,
+    /// What is not wrong, but worth a look.
+    notes: Vec<String>,
 }
 
 impl Validator<'_> {
@@ -408,6 +432,10 @@ impl Validator<'_> {
             retract_below: raw.retract_below,
             cooldown_s: raw.cooldown_s,
             loitering_s,
+            trespassing: raw.trespassing,
+            collision: raw.collision,
+            collision_m: raw.collision_m,
+            collision_mps: raw.collision_mps,
             ..predict::Options::default()
         })
     }

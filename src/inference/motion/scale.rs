@@ -126,7 +126,7 @@ impl Scale {
             let across = PERSON_M * px_per_metre * nearer.sqrt();
             ((foot.y - head.y).max(FROM_ABOVE * across), across, CORRECTION)
         } else {
-            let height = PERSON_M * px_per_metre * seen(ground, foot, px_per_metre)?;
+            let height = PERSON_M * px_per_metre * ground.upright_part(foot)?.max(FROM_ABOVE);
             (height, height, CORRECTION_ROUGH)
         };
         let [height, across] = [height, across].map(|px| (px / self.factor) as f32);
@@ -194,15 +194,6 @@ impl Scale {
         let slope = ((w * wxy - wx * wy) / det).max(0.0);
         Line { at: (wy - slope * wx) / w, slope, ..line }
     }
-}
-
-/// The part of a height that is seen from as far above as the ground's foreshortening tells.
-fn seen(ground: &GroundPlane, foot: Point, px_per_metre: f64) -> Option<f64> {
-    let [near, far] = [0.5, -0.5].map(|dy| ground.to_ground(foot + Point::new(0.0, dy)));
-    let along_m = near?.distance(far?);
-    // Sine of the angle below the horizon: a metre along the ground over a metre across.
-    let sine = (1.0 / (along_m * px_per_metre)).min(1.0);
-    Some((1.0 - sine * sine).sqrt().max(FROM_ABOVE))
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@
 //! is the mass of that distribution within the limit (the classic conjunction analysis, in one
 //! dimension: along w they meet for certain, only the moment is not).
 //!
+//! The rule is in metres, so it is off on a ground that is not calibrated.
+//!
 //! People meet all the time. Those who walk side by side, or stand and talk, do not close in: a
 //! closing speed is required, significant against the covariance of both velocities. It happens when
 //! the nearest point of their ways since the last frame lies within the limit, and that with
@@ -20,6 +22,9 @@ const CONTACT_MIN: f64 = 0.5;
 const TRACKS_MAX: usize = 200;
 
 pub(super) fn propose(view: &View<'_>, out: &mut Proposals) {
+    if !(view.options.collision && view.options.metric) {
+        return;
+    }
     for (i, (a, move_a)) in view.placed().take(TRACKS_MAX).enumerate() {
         for (b, move_b) in view.placed().take(TRACKS_MAX).skip(i + 1) {
             if let Some(approach) = Approach::of(view, move_a, move_b) {

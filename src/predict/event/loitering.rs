@@ -5,7 +5,9 @@
 //! stay. With the simplest of such laws (Pareto with exponent 1) the probability is s / L. It
 //! happens when the behaviour says so, which looks at radius, speed and time.
 //!
-//! Parked vehicles and parcels stay too; that is not loitering.
+//! A ground that is not calibrated has no radius in metres; there it is the time in one zone that counts.
+//!
+//! Only persons loiter: parked vehicles, parcels, open doors and what never moved stay too.
 
 use super::{Candidate, Key, Proposals, View};
 use crate::model::{Behaviors, Class, EventType, RuleTrace};
@@ -17,24 +19,26 @@ pub(super) fn propose(view: &View<'_>, out: &mut Proposals) {
     let limit_s = view.options.loitering_s;
     for (track, motion) in view.placed() {
         let behavior = &track.behavior;
-        if matches!(track.track.class, Class::Vehicle | Class::Package) {
+        if behavior.stationary || !matches!(track.track.class, Class::Person | Class::Face) {
             continue;
         }
+        let (measure, stay_s) =
+            if view.options.metric { ("still_s", behavior.still_s) } else { ("zone_s", behavior.zone_s) };
         let occurring = behavior.flags.contains(Behaviors::LOITERING);
-        if !occurring && behavior.still_s < limit_s * PART_MIN {
+        if !occurring && stay_s < limit_s * PART_MIN {
             continue;
         }
         out.push(Candidate {
             key: Key { kind: EventType::Loitering, tracks: vec![track.track.id], zone: None },
             position_m: motion.position,
-            probability: behavior.still_s / limit_s,
-            expected_in_s: limit_s - behavior.still_s,
+            probability: stay_s / limit_s,
+            expected_in_s: limit_s - stay_s,
             occurring,
             confirm_s: 0.0,
             trace: RuleTrace {
                 name: "loitering",
-                thresholds: vec![("still_s", limit_s)],
-                measured: vec![("still_s", behavior.still_s), ("speed_mps", behavior.speed_mps)],
+                thresholds: vec![(measure, limit_s)],
+                measured: vec![(measure, stay_s), ("speed_mps", behavior.speed_mps)],
             },
         });
     }

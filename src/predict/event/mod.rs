@@ -168,6 +168,11 @@ impl Engine {
         self.zones = zones;
     }
 
+    /// The named places.
+    pub fn zones(&self) -> &[Zone] {
+        &self.zones
+    }
+
     /// Takes one frame: fills in the forecasts of its tracks, puts the velocity that they start from in
     /// the place of the box's, and appends what began or changed to `out`.
     ///

@@ -50,7 +50,8 @@ fn scene_track(id: u32, position: Point, velocity: Point, sigma_m: f64, sigma_mp
 fn yard() -> Vec<Zone> {
     let corners = [(20.0, -10.0), (30.0, -10.0), (30.0, 10.0), (20.0, 10.0)];
     let corners = corners.iter().map(|&(x, y)| Point::new(x, y)).collect();
-    vec![Zone { name: "yard".into(), kind: ZoneKind::Forbidden, border_m: Polygon::new(corners).unwrap() }]
+    let border_m = Polygon::new(corners).unwrap();
+    vec![Zone { name: "yard".into(), kind: ZoneKind::Forbidden, classes: Zone::CLASSES.to_vec(), border_m }]
 }
 
 /// Plays frames and gives the changes of state; a prediction that comes again must be graver each time.
@@ -313,6 +314,46 @@ fn two_who_step_aside_in_time_are_retracted() {
         let [predicted, retracted] = &events[..] else { panic!("{fps} frames/s: {events:#?}") };
         assert_eq!((predicted.state, retracted.state), (EventState::Predicted, EventState::Retracted));
     }
+}
+
+/// The events of two who collide, and of one who walks into the yard, under these options.
+fn told(options: Options, mut change: impl FnMut(&mut SceneTrack)) -> Vec<EventType> {
+    let mut engine = Engine::new(options, yard());
+    let (mut ids, mut out) = (CountingIds::default(), Vec::new());
+    for frame in 0..=100 {
+        let t = f64::from(frame) * 0.1;
+        let mut tracks = head_on(t, 0.2, 100.0);
+        let (at, walk) = (Point::new(10.0 + 1.3 * t, 0.0), Point::new(1.3, 0.0));
+        tracks.push(scene_track(3, at, walk, 0.1, 0.1));
+        tracks.iter_mut().for_each(&mut change);
+        engine.step(&mut tracks, &[], at_ms(frame as u64 * 100), &mut ids, &mut out);
+    }
+    let occurred = events(out).into_iter().filter(|e| e.state == EventState::Occurred);
+    occurred.map(|e| e.kind).collect()
+}
+
+#[test]
+fn without_calibration_nothing_collides_and_zones_still_work() {
+    let both = [EventType::Collision, EventType::Trespassing];
+    assert_eq!(told(Options::default(), |_| {}), both);
+    assert_eq!(told(Options { metric: false, ..Options::default() }, |_| {}), both[1..]);
+}
+
+#[test]
+fn a_rule_that_is_off_raises_no_event_and_its_limits_are_options() {
+    let options = Options::default();
+    assert_eq!(told(Options { collision: false, ..options }, |_| {}), [EventType::Trespassing]);
+    assert_eq!(told(Options { trespassing: false, ..options }, |_| {}), [EventType::Collision]);
+    assert_eq!(told(Options { collision_mps: 9.0, ..options }, |_| {}), [EventType::Trespassing]);
+}
+
+#[test]
+fn what_never_moved_or_is_none_of_a_zones_classes_does_not_trespass() {
+    let options = Options::default();
+    let collision = [EventType::Collision];
+    assert_eq!(told(options, |track| track.behavior.stationary = true), collision);
+    assert_eq!(told(options, |track| track.track.class = Class::Unknown), collision);
+    assert_eq!(told(options, |track| track.track.class = Class::Animal), collision);
 }
 
 #[test]

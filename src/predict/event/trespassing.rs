@@ -7,6 +7,9 @@
 //! from the step in which it meets the zone. Somebody who passes along a border thus stays below one
 //! half however uncertain the forecast is.
 //!
+//! A zone names the classes of tracks that it is about, and what never left the place where it appeared did not
+//! enter.
+//!
 //! It happens when half of the mass of the present position is inside, for half a second: noise
 //! hops over a border, people walk over it.
 
@@ -24,6 +27,9 @@ const INSIDE_MIN: f64 = 0.5;
 const CONFIRM_S: f64 = 0.5;
 
 pub(super) fn propose(view: &View<'_>, out: &mut Proposals) {
+    if !view.options.trespassing {
+        return;
+    }
     let nodes = nodes();
     for (index, zone) in view.zones.iter().enumerate() {
         if zone.kind != ZoneKind::Forbidden {
@@ -31,6 +37,9 @@ pub(super) fn propose(view: &View<'_>, out: &mut Proposals) {
         }
         let bounds = Bounds::of(&zone.border_m);
         for (track, motion) in view.placed() {
+            if track.behavior.stationary || !zone.applies_to(track.track.class) {
+                continue;
+            }
             if let Some(entry) = entry(view, track, motion, zone, &bounds, &nodes) {
                 out.push(candidate(view, track, index, &entry));
             }
