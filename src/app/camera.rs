@@ -101,12 +101,13 @@ impl Camera {
         let rules = rules(&config.perception);
         let perception = Perception::new(config.perception, Box::new(track_ids), Box::new(event_ids))
             .map_err(|source| Error::Detector { camera: id.to_string(), source })?;
+        let known = link::Known::default();
         let keys = Keys::open(&config.state_dir, &id, config.signing, now);
         let (swarm, goodbye) = match config.swarm {
             Some(swarm) if !config.links.is_empty() => {
                 let swarm = swarm::Options { rules, ..swarm };
                 let engine = swarm_engine(swarm, &id, config.camera.site, seen, &store, &keys);
-                let (swarm, goodbye) = join_swarm(engine, &config.links, &config.outbox, &id, clock)?;
+                let (swarm, goodbye) = join_swarm(engine, &config.links, &config.outbox, &id, &known, clock)?;
                 (Some(swarm), Some(goodbye))
             }
             _ => (None, None),
@@ -153,6 +154,7 @@ impl Camera {
                 options,
                 boot_ms: store.boot_ms(),
                 link,
+                known: known.clone(),
                 wanted_links: wanted_links.subscribe(),
                 outbox: config.outbox.clone(),
                 tunings: fleet_tunings,
@@ -173,6 +175,7 @@ impl Camera {
                 camera: id.clone(),
                 options,
                 link,
+                known: known.clone(),
                 wanted_links: wanted_links.subscribe(),
                 router: swarm.as_ref().map(|swarm| swarm.links.router.clone()),
                 scenes: scenes.clone(),
@@ -423,10 +426,11 @@ fn join_swarm(
     links: &[BrokerLink],
     outbox: &OutboxOptions,
     id: &CameraId,
+    known: &link::Known,
     clock: &Arc<dyn Clock>,
 ) -> Result<(Swarm, Goodbye), Error> {
     let will = engine.will(clock.now())?;
-    let links = Links::start(links, outbox, id, &engine, &will, clock)?;
+    let links = Links::start(links, outbox, id, &engine, &will, known, clock)?;
     let goodbye = Goodbye { links: Arc::clone(&links.open), will };
     Ok((Swarm { engine, links }, goodbye))
 }

@@ -42,6 +42,8 @@ pub(super) struct Links {
     /// Which link is asked first for its next delivery.
     turn: usize,
     outbox: Outbox,
+    /// What the camera's connections have found out about brokers.
+    pub(super) known: link::Known,
     camera: CameraId,
     clock: Arc<dyn Clock>,
 }
@@ -76,6 +78,7 @@ impl Links {
         camera: &CameraId,
         engine: &Engine,
         will: &Envelope,
+        known: &link::Known,
         clock: &Arc<dyn Clock>,
     ) -> Result<Self, link::Error> {
         let names: Vec<_> = wanted.iter().map(|link| link.options.name.as_str()).collect();
@@ -90,6 +93,7 @@ impl Links {
             connected,
             turn: 0,
             outbox,
+            known: known.clone(),
             camera: camera.clone(),
             clock: Arc::clone(clock),
         };
@@ -117,6 +121,7 @@ impl Links {
                 .map(|(_, filter, qos)| (filter, qos))
                 .collect(),
             rows: self.outbox.rows(&options.name),
+            known: self.known.clone(),
         };
         let (handle, deliveries) = link::spawn(options, client, Arc::clone(&self.clock))?;
         let name: Arc<str> = options.name.as_str().into();

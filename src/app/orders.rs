@@ -112,6 +112,7 @@ pub(super) struct Setup {
     pub(super) camera: CameraId,
     pub(super) options: control::Options,
     pub(super) link: link::Options,
+    pub(super) known: link::Known,
     /// The links that are wanted from now on; the one that carries answers counts.
     pub(super) wanted_links: watch::Receiver<Vec<BrokerLink>>,
     /// Where data goes; a link of its own when there is none yet.
@@ -564,9 +565,17 @@ impl Orders {
             }
         }
         let own = [Some(&self.control), self.shared.as_ref(), self.data_link.as_ref()];
-        let taken = own.into_iter().flatten().any(|wire| modes::is_taken(&wire.status.borrow()))
-            || self.setup.fleet_report.borrow().is_some_and(|fleet| fleet.client_id_taken);
-        let known: Vec<&'static str> = taken.then_some(modes::CLIENT_ID_TAKEN).into_iter().collect();
+        let fleet = *self.setup.fleet_report.borrow();
+        let mut known = Vec::new();
+        for wire in own.into_iter().flatten() {
+            let status = wire.status.borrow();
+            modes::add(modes::is_taken(&status).then_some(modes::CLIENT_ID_TAKEN), &mut known);
+            modes::add(modes::limited(&status.limits), &mut known);
+        }
+        if let Some(fleet) = fleet {
+            modes::add(fleet.client_id_taken.then_some(modes::CLIENT_ID_TAKEN), &mut known);
+            modes::add(modes::limited(&fleet.limits), &mut known);
+        }
         self.setup.modes.send_if_modified(|modes| {
             let news = *modes != known;
             modes.clone_from(&known);
@@ -749,7 +758,7 @@ fn spawn(
         gather: Duration::ZERO,
         ..setup.link.clone()
     };
-    let client = Client { id, will, subscriptions, rows: None };
+    let client = Client { id, will, subscriptions, rows: None, known: setup.known.clone() };
     link::spawn(&clean, client, Arc::clone(&setup.clock)).map(Wire::new)
 }
 

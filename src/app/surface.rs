@@ -254,11 +254,7 @@ impl Surface {
         let mut modes =
             modes::in_force(&capture.state, self.store.is_degraded(), &links, outbox.as_ref(), now_ms);
         // Those that are known elsewhere too.
-        for mode in self.modes.borrow().iter() {
-            if !modes.contains(mode) {
-                modes.push(mode);
-            }
-        }
+        modes::add(self.modes.borrow().iter().copied(), &mut modes);
         modes.extend(self.rolled_back.load(Ordering::Relaxed).then_some(modes::CONFIG_ROLLED_BACK));
         modes.extend(self.keys.failed.then_some(modes::SIGNING_OFF));
         self.keep_pins();

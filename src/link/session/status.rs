@@ -2,6 +2,7 @@
 
 use super::WORDLESS_CLOSES_MAX;
 use crate::link::Error;
+use crate::link::limits::Limits;
 use crate::link::outbox::{PerClass, TRACK_RATE_MAX_HZ};
 use crate::link::tls::Certificates;
 use crate::link::transport::Version;
@@ -73,8 +74,8 @@ pub struct Status {
     pub last_error: Option<Error>,
     /// The version spoken now, or at the next try.
     pub version: Version,
-    /// Why it is not MQTT 5, which would have been better.
-    pub fallback: Option<Fallback>,
+    /// What the broker offers less than MQTT 5 allows.
+    pub limits: Limits,
     /// When the certificates of the last secure connection end.
     pub certificates: Option<Certificates>,
     /// The last message that was refused for good.
