@@ -388,6 +388,7 @@ fn connect(
         subscriptions: fleet.subscriptions(),
         rows: outbox.rows(LINK),
         known: setup.known.clone(),
+        retain_as_published: true,
     };
     link::spawn(&options, client, Arc::clone(&setup.clock))
 }

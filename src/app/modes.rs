@@ -20,6 +20,9 @@ pub(super) const SUBSCRIPTIONS_REFUSED: &str = "subscriptions_refused";
 /// Somebody else connected with a client id of this camera, which is tried again at long intervals only: two
 /// that fight for it would keep both away.
 pub(super) const CLIENT_ID_TAKEN: &str = "client_id_taken";
+/// This camera's presence does not come back from a broker: the broker splits its topic at a dot (RabbitMQ) or drops it
+/// (rights), so the others do not get it. Only told on the camera itself.
+pub(super) const OWN_PRESENCE_MISSING: &str = "own_presence_missing";
 /// A configuration was taken back because its links did not come up; the next one ends the mode.
 pub(super) const CONFIG_ROLLED_BACK: &str = "config_rolled_back";
 /// Ids may not survive a restart: the state file can't be written.
@@ -56,6 +59,9 @@ pub(super) const PAUSED: &str = "paused";
 /// the cameras that count: times are corrected before they are used. The log and `clock.off` in the presence name the
 /// cameras that differ, and by how much.
 pub(super) const CLOCK_UNSYNCED: &str = "clock_unsynced";
+
+/// The time server says that it is itself not synchronized: its time is not used.
+pub(super) const TIME_SERVER_UNSYNCED: &str = "time_server_unsynced";
 
 /// Another camera does not answer votes: it is not asked until it does. The log and the counters
 /// `swarm_unresponsive_CAMERA` name it.

@@ -1,6 +1,6 @@
 //! `omnisight check` and `omnisight schema`.
 
-use std::io;
+use std::io::{self, Write as _};
 
 use clap::Subcommand;
 
@@ -19,6 +19,9 @@ pub(super) fn check(arguments: &ConfigArguments, log: &log::Arguments) -> Result
         let what = "the effective configuration has no TOML form (an error of ours)".to_owned();
         Error::File { what, source: io::Error::other(error) }
     })?;
+    for warning in loaded.warnings() {
+        let _ = writeln!(io::stderr(), "omnisight: warning: {warning}");
+    }
     say(effective.trim_end())
 }
 

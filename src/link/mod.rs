@@ -142,6 +142,9 @@ pub struct Client {
     pub rows: Option<Rows>,
     /// What this and other connections have found out about brokers.
     pub known: Known,
+    /// Messages keep the retain flag with which they were published (MQTT 5, 3.8.3.1), so that a retained one is
+    /// known as such though it came in as it was published. Otherwise the flag marks what the broker had stored.
+    pub retain_as_published: bool,
 }
 
 /// A user name and its password.
@@ -189,7 +192,7 @@ pub fn spawn(
     clock: Arc<dyn Clock>,
 ) -> Result<(LinkHandle, Deliveries), Error> {
     options.check()?;
-    let transport = transport::Mqtt::new(options, &client.id, client.will.clone());
+    let transport = transport::Mqtt::new(options, &client);
     // A camera may have several connections to one broker: what is logged of them, at any level, names them.
     let span = tracing::error_span!("link", client = client.id);
     Ok(span.in_scope(|| spawn_with(transport, options, client, clock)))

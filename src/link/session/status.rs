@@ -91,6 +91,23 @@ pub struct Status {
 }
 
 impl Status {
+    /// Of a link that is up for the `connects`th time, with nothing on its way; for tests.
+    #[cfg(test)]
+    pub(crate) fn connected(connects: u64) -> Self {
+        Self {
+            state: State::Connected,
+            last_error: None,
+            version: Version::V5,
+            limits: Limits::default(),
+            certificates: None,
+            last_refused: None,
+            counters: Counters { connects, ..Counters::default() },
+            track_rate_hz: TRACK_RATE_MAX_HZ,
+            queued: PerClass::default(),
+            in_flight: 0,
+        }
+    }
+
     /// Tracks leave less often than they are published.
     pub fn is_slow(&self) -> bool {
         self.track_rate_hz < TRACK_RATE_MAX_HZ

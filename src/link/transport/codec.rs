@@ -127,10 +127,19 @@ fn written<E: std::fmt::Display>(outcome: Result<usize, E>) {
 }
 
 /// SUBSCRIBE or UNSUBSCRIBE.
-pub(super) fn encode_request(version: Version, packet_id: u16, request: Request, out: &mut BytesMut) {
+pub(super) fn encode_request(
+    version: Version,
+    packet_id: u16,
+    request: Request,
+    retain_as_published: bool,
+    out: &mut BytesMut,
+) {
     match (version, request) {
         (Version::V5, Request::Begin(filters)) => {
-            let filters = filters.into_iter().map(|(filter, qos)| v5::Filter::new(filter, level_5(qos)));
+            let filters = filters.into_iter().map(|(filter, qos)| v5::Filter {
+                preserve_retain: retain_as_published,
+                ..v5::Filter::new(filter, level_5(qos))
+            });
             let mut subscribe = v5::Subscribe::new_many(filters, None);
             subscribe.pkid = packet_id;
             written(subscribe.write(out));

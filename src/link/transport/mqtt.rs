@@ -18,8 +18,7 @@ use super::{Answer, Event, Outgoing, Transport, Version};
 use crate::link::error::{Phase, Silence};
 use crate::link::session::{Request, Terms};
 use crate::link::tls::{self, Certificates, TlsFault};
-use crate::link::{Error, Options};
-use crate::model::Envelope;
+use crate::link::{Client, Error, Options};
 
 /// Events told at once, after which the driver has its turn.
 const EVENTS_MAX: usize = 256;
@@ -32,6 +31,7 @@ pub(crate) struct Mqtt {
     greeting: Arc<Greeting>,
     broker: String,
     link: Arc<str>,
+    retain_as_published: bool,
     connection: Connection,
 }
 
@@ -67,12 +67,13 @@ struct Open {
 }
 
 impl Mqtt {
-    pub(crate) fn new(options: &Options, client_id: &str, will: Option<Envelope>) -> Self {
+    pub(crate) fn new(options: &Options, client: &Client) -> Self {
         Self {
             target: Target::new(options),
-            greeting: Arc::new(Greeting::new(options, client_id, will)),
+            greeting: Arc::new(Greeting::new(options, &client.id, client.will.clone())),
             broker: options.broker(),
             link: options.name.as_str().into(),
+            retain_as_published: client.retain_as_published,
             connection: Connection::None,
         }
     }
@@ -122,8 +123,10 @@ impl Transport for Mqtt {
     }
 
     fn ask(&mut self, packet_id: u16, request: Request) {
+        let retain_as_published = self.retain_as_published;
         if let Some(open) = self.open() {
-            codec::encode_request(open.version, packet_id, request, &mut open.outgoing);
+            let out = &mut open.outgoing;
+            codec::encode_request(open.version, packet_id, request, retain_as_published, out);
         }
     }
 
@@ -363,7 +366,7 @@ mod tests {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address: SocketAddr = listener.local_addr().unwrap();
         let options = Options { host: "broker.example".to_owned(), ..Options::default() };
-        let mut mqtt = Mqtt::new(&options, "c", None);
+        let mut mqtt = Mqtt::new(&options, &Client { id: "c".to_owned(), ..Client::default() });
         let asked = AtomicUsize::new(0);
         mqtt.target = mqtt.target.clone().resolving(Arc::new(move |_, _| {
             let first = asked.fetch_add(1, Ordering::Relaxed) == 0;
