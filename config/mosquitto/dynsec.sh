@@ -19,6 +19,13 @@ for rule in \
     "subscribePattern inference/control/#" \
     "publishClientSend inference/control/status" \
     "publishClientSend inference/data/#" \
+    "publishClientReceive lprserver/system/control" \
+    "subscribePattern lprserver/system/control" \
+    "publishClientReceive lprserver/blacklist/updates" \
+    "subscribePattern lprserver/blacklist/updates" \
+    "publishClientSend lprserver/system/alerts" \
+    "publishClientSend lprserver/blacklist/notifications" \
+    "publishClientSend lprserver/blacklist/request" \
     "unsubscribePattern #"
 do
     echo "addRoleACL swarm $rule allow 5"
@@ -32,7 +39,11 @@ for camera in "$@"; do
         "publishClientSend omnisight/swarm/status/$camera" \
         "publishClientSend inference/$camera/#" \
         "publishClientReceive inference/$camera/#" \
-        "subscribePattern inference/$camera/#"
+        "subscribePattern inference/$camera/#" \
+        "publishClientSend lprserver/cameras/$camera/#" \
+        "publishClientSend lprserver/checkpoints/$camera/#" \
+        "publishClientReceive lprserver/cameras/$camera/#" \
+        "subscribePattern lprserver/cameras/$camera/#"
     do
         echo "addRoleACL camera-$camera $rule allow 5"
     done

@@ -11,6 +11,7 @@ use super::Error;
 use super::fleet::{FleetTask, Setup as FleetSetup};
 use super::links::{Links, SharedLinks, take};
 use super::orders::{Orders, REQUESTS_MAX, Request, Setup};
+use super::own_presence::OwnPresence;
 use super::signing::Keys;
 use super::surface::{Surface, SurfaceReport, Swarm};
 use super::time_sync;
@@ -90,7 +91,8 @@ impl Camera {
         let id = config.camera.id;
         let stop = CancellationToken::new();
         let wall_clock = Arc::new(CorrectedClock::new(Arc::clone(clock)));
-        let clock_measured = right_time(&id, config.time_server, &wall_clock, parts, &stop);
+        let (clock_measured, server_unsynced) =
+            right_time(&id, config.time_server, &wall_clock, parts, &stop);
         let clock: &Arc<dyn Clock> = &(Arc::clone(&wall_clock) as Arc<dyn Clock>);
         let now = clock.now();
         let store = Store::open(&config.state_dir, now);
@@ -104,12 +106,13 @@ impl Camera {
         }
         let perception = Perception::new(config.perception, Box::new(track_ids), Box::new(event_ids))
             .map_err(|source| Error::Detector { camera: id.to_string(), source })?;
+        let known = link::Known::default();
         let keys = Keys::open(&config.state_dir, &id, config.signing, now);
         let (swarm, goodbye) = match config.swarm {
             Some(swarm) if !config.links.is_empty() => {
                 let swarm = swarm::Options { rules, ..swarm };
                 let engine = swarm_engine(swarm, &id, config.camera.site, seen, &store, &keys);
-                let (swarm, goodbye) = join_swarm(engine, &config.links, &config.outbox, &id, clock)?;
+                let (swarm, goodbye) = join_swarm(engine, &config.links, &config.outbox, &id, &known, clock)?;
                 (Some(swarm), Some(goodbye))
             }
             _ => (None, None),
@@ -156,6 +159,7 @@ impl Camera {
                 options,
                 boot_ms: store.boot_ms(),
                 link,
+                known: known.clone(),
                 wanted_links: wanted_links.subscribe(),
                 outbox: config.outbox.clone(),
                 tunings: fleet_tunings,
@@ -176,6 +180,7 @@ impl Camera {
                 camera: id.clone(),
                 options,
                 link,
+                known: known.clone(),
                 wanted_links: wanted_links.subscribe(),
                 router: swarm.as_ref().map(|swarm| swarm.links.router.clone()),
                 scenes: scenes.clone(),
@@ -218,6 +223,7 @@ impl Camera {
             newest_event: 0,
             keys,
             clock_measured,
+            server_unsynced,
             pins_changed: false,
             calibrated: ground.is_calibrated(),
         };
@@ -413,13 +419,15 @@ fn right_time(
     clock: &Arc<CorrectedClock>,
     parts: &mut Supervisor,
     stop: &CancellationToken,
-) -> watch::Receiver<Option<swarm::ClockMeasured>> {
+) -> (watch::Receiver<Option<swarm::ClockMeasured>>, Arc<AtomicBool>) {
     let (measured_out, measured) = watch::channel(None);
+    let unsynced = Arc::new(AtomicBool::new(false));
     if let Some(server) = server {
-        let task = time_sync::run(id.clone(), server, Arc::clone(clock), measured_out, stop.clone());
+        let (clock, unsynced) = (Arc::clone(clock), Arc::clone(&unsynced));
+        let task = time_sync::run(id.clone(), server, clock, measured_out, unsynced, stop.clone());
         parts.spawn(format!("time {id}"), task);
     }
-    measured
+    (measured, unsynced)
 }
 
 fn join_swarm(
@@ -427,12 +435,14 @@ fn join_swarm(
     links: &[BrokerLink],
     outbox: &OutboxOptions,
     id: &CameraId,
+    known: &link::Known,
     clock: &Arc<dyn Clock>,
 ) -> Result<(Swarm, Goodbye), Error> {
     let will = engine.will(clock.now())?;
-    let links = Links::start(links, outbox, id, &engine, &will, clock)?;
+    let links = Links::start(links, outbox, id, &engine, &will, known, clock)?;
+    let own = OwnPresence::new(will.topic.clone(), engine.boot_ms());
     let goodbye = Goodbye { links: Arc::clone(&links.open), will };
-    Ok((Swarm { engine, links }, goodbye))
+    Ok((Swarm { engine, links, own }, goodbye))
 }
 
 /// How long a camera may take to say goodbye.

@@ -68,6 +68,9 @@ pub(super) struct FleetReport {
     pub(super) connected: bool,
     /// Somebody else connected with this connection's client id.
     pub(super) client_id_taken: bool,
+    /// What the broker does not offer.
+    #[serde(skip)]
+    pub(super) limits: link::Limits,
     /// Messages that nobody has acknowledged yet.
     pub(super) waiting: u64,
     /// Messages for which there was no room.
@@ -82,6 +85,7 @@ pub(super) struct Setup {
     pub(super) options: Options,
     pub(super) boot_ms: u64,
     pub(super) link: link::Options,
+    pub(super) known: link::Known,
     /// The links that are wanted from now on; the one that carries its detections counts.
     pub(super) wanted_links: watch::Receiver<Vec<BrokerLink>>,
     pub(super) outbox: OutboxOptions,
@@ -318,6 +322,7 @@ impl FleetTask {
         let report = FleetReport {
             connected: status.state == link::State::Connected,
             client_id_taken: modes::is_taken(&status),
+            limits: status.limits,
             waiting: stored.queued.total(),
             evicted: stored.counters.evicted.total(),
             machine: self.fleet.report(),
@@ -383,6 +388,8 @@ fn connect(
         will: Some(fleet.will(now)),
         subscriptions: fleet.subscriptions(),
         rows: outbox.rows(LINK),
+        known: setup.known.clone(),
+        retain_as_published: true,
     };
     link::spawn(&options, client, Arc::clone(&setup.clock))
 }

@@ -42,6 +42,8 @@ pub(super) struct Links {
     /// Which link is asked first for its next delivery.
     turn: usize,
     outbox: Outbox,
+    /// What the camera's connections have found out about brokers.
+    pub(super) known: link::Known,
     camera: CameraId,
     clock: Arc<dyn Clock>,
 }
@@ -76,6 +78,7 @@ impl Links {
         camera: &CameraId,
         engine: &Engine,
         will: &Envelope,
+        known: &link::Known,
         clock: &Arc<dyn Clock>,
     ) -> Result<Self, link::Error> {
         let names: Vec<_> = wanted.iter().map(|link| link.options.name.as_str()).collect();
@@ -90,6 +93,7 @@ impl Links {
             connected,
             turn: 0,
             outbox,
+            known: known.clone(),
             camera: camera.clone(),
             clock: Arc::clone(clock),
         };
@@ -117,6 +121,8 @@ impl Links {
                 .map(|(_, filter, qos)| (filter, qos))
                 .collect(),
             rows: self.outbox.rows(&options.name),
+            known: self.known.clone(),
+            retain_as_published: false,
         };
         let (handle, deliveries) = link::spawn(options, client, Arc::clone(&self.clock))?;
         let name: Arc<str> = options.name.as_str().into();
@@ -201,6 +207,17 @@ impl Links {
     pub(super) fn statuses(&self) -> Vec<NamedStatus> {
         let status = |link: &Link| (Arc::clone(&link.name), link.status.borrow().clone());
         self.each.iter().map(status).collect()
+    }
+
+    /// Whether a message of this class on this topic leaves by this link.
+    pub(super) fn carries(&self, link: &str, class: MessageClass, topic: &str) -> bool {
+        self.each.iter().any(|each| *each.name == *link && each.made_with.carries.takes(class, topic))
+    }
+
+    /// Whether a link that carries presence is up. While none is, none is sent: a connection begins with it.
+    pub(super) fn is_present(&self) -> bool {
+        let presence = |link: &&Link| link.made_with.carries.classes.contains(&MessageClass::Presence);
+        self.each.iter().filter(presence).any(|link| link.status.borrow().state == link::State::Connected)
     }
 
     /// What the store shows of itself.

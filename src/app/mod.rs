@@ -23,6 +23,7 @@ mod links;
 mod meter;
 mod modes;
 mod orders;
+mod own_presence;
 pub mod reload;
 mod signing;
 mod surface;

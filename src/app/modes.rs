@@ -3,6 +3,7 @@
 use super::links::NamedStatus;
 use crate::capture;
 use crate::link::{self, OutboxStatus};
+use crate::model::Qos;
 
 /// No frames come from the source, which is being restarted.
 pub(super) const CAPTURE_DOWN: &str = "capture_down";
@@ -19,6 +20,9 @@ pub(super) const SUBSCRIPTIONS_REFUSED: &str = "subscriptions_refused";
 /// Somebody else connected with a client id of this camera, which is tried again at long intervals only: two
 /// that fight for it would keep both away.
 pub(super) const CLIENT_ID_TAKEN: &str = "client_id_taken";
+/// This camera's presence does not come back from a broker: the broker splits its topic at a dot (RabbitMQ) or drops it
+/// (rights), so the others do not get it. Only told on the camera itself.
+pub(super) const OWN_PRESENCE_MISSING: &str = "own_presence_missing";
 /// A configuration was taken back because its links did not come up; the next one ends the mode.
 pub(super) const CONFIG_ROLLED_BACK: &str = "config_rolled_back";
 /// Ids may not survive a restart: the state file can't be written.
@@ -35,6 +39,17 @@ pub(super) const CERTIFICATE_ENDS: &str = "certificate_ends";
 /// A broker is spoken to in MQTT 3.1.1, because it refuses 5: no expiry, no reasons, no delayed will.
 pub(super) const OLD_PROTOCOL: &str = "old_protocol";
 
+/// A broker stores no retained messages: a camera that connects later learns of another at its next message.
+pub(super) const RETAIN_UNAVAILABLE: &str = "retain_unavailable";
+/// A broker takes messages with a lower `QoS` only, as it says or as it closes connections at QoS 2.
+pub(super) const QOS_LIMITED: &str = "qos_limited";
+/// A broker takes no last will: a camera that fails is offline only by its silence.
+pub(super) const WILL_UNAVAILABLE: &str = "will_unavailable";
+/// A broker takes no topic filters with wildcards: messages of cameras that are not known by id do not arrive.
+pub(super) const WILDCARDS_UNAVAILABLE: &str = "wildcards_unavailable";
+/// A broker takes so small packets only that ordinary messages may not fit; the log names those that are given up.
+pub(super) const PACKETS_LIMITED: &str = "packets_limited";
+
 /// Messages should be signed, and are not: the key can't be made or read.
 pub(super) const SIGNING_OFF: &str = "signing_off";
 /// The camera was told to rest, and sees nothing.
@@ -44,6 +59,9 @@ pub(super) const PAUSED: &str = "paused";
 /// the cameras that count: times are corrected before they are used. The log and `clock.off` in the presence name the
 /// cameras that differ, and by how much.
 pub(super) const CLOCK_UNSYNCED: &str = "clock_unsynced";
+
+/// The time server says that it is itself not synchronized: its time is not used.
+pub(super) const TIME_SERVER_UNSYNCED: &str = "time_server_unsynced";
 
 /// Another camera does not answer votes: it is not asked until it does. The log and the counters
 /// `swarm_unresponsive_CAMERA` name it.
@@ -84,8 +102,8 @@ pub(super) fn in_force(
     if links.iter().any(|(_, link)| link.certificates.is_some_and(|dates| dates.ending(now_ms).is_some())) {
         modes.push(CERTIFICATE_ENDS);
     }
-    if links.iter().any(|(_, link)| link.fallback.is_some()) {
-        modes.push(OLD_PROTOCOL);
+    for (_, link) in links {
+        add(limited(&link.limits), &mut modes);
     }
     if state_unsaved {
         modes.push(STATE_UNSAVED);
@@ -97,6 +115,28 @@ pub(super) fn in_force(
         modes.push(OUTBOX_FULL);
     }
     modes
+}
+
+/// What a broker does not offer.
+pub(super) fn limited(limits: &link::Limits) -> impl Iterator<Item = &'static str> {
+    let modes = [
+        (limits.fallback.is_some(), OLD_PROTOCOL),
+        (!limits.retain, RETAIN_UNAVAILABLE),
+        (limits.qos_max < Qos::ExactlyOnce, QOS_LIMITED),
+        (!limits.will, WILL_UNAVAILABLE),
+        (!limits.wildcards, WILDCARDS_UNAVAILABLE),
+        (limits.is_packet_small(), PACKETS_LIMITED),
+    ];
+    modes.into_iter().filter_map(|(holds, mode)| holds.then_some(mode))
+}
+
+/// Adds those that are not there yet.
+pub(super) fn add(more: impl IntoIterator<Item = &'static str>, modes: &mut Vec<&'static str>) {
+    for mode in more {
+        if !modes.contains(&mode) {
+            modes.push(mode);
+        }
+    }
 }
 
 /// Whether somebody else has this connection's client id at present.

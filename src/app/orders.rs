@@ -82,11 +82,23 @@ struct Wire {
     status: watch::Receiver<link::Status>,
     connects: watch::Receiver<u64>,
     deliveries: Deliveries,
+    /// The connection, by its number, on which the status was published.
+    begun: u64,
 }
 
 impl Wire {
     fn new((link, deliveries): (LinkHandle, Deliveries)) -> Self {
-        Self { status: link.status(), connects: link.connects(), link, deliveries }
+        Self { status: link.status(), connects: link.connects(), link, deliveries, begun: 0 }
+    }
+
+    /// The status is published on the present connection.
+    fn begin(&mut self) {
+        self.begun = self.status.borrow().counters.connects;
+    }
+
+    /// Whether it is up, and the status was published on it.
+    fn has_begun(&self) -> bool {
+        self.is_connected() && self.status.borrow().counters.connects == self.begun
     }
 
     fn is_connected(&self) -> bool {
@@ -112,6 +124,7 @@ pub(super) struct Setup {
     pub(super) camera: CameraId,
     pub(super) options: control::Options,
     pub(super) link: link::Options,
+    pub(super) known: link::Known,
     /// The links that are wanted from now on; the one that carries answers counts.
     pub(super) wanted_links: watch::Receiver<Vec<BrokerLink>>,
     /// Where data goes; a link of its own when there is none yet.
@@ -258,7 +271,7 @@ impl Orders {
     /// Closes the connections that commands come by; the status of the one that answers.
     async fn say_goodbye(&mut self, within: Duration) -> link::Status {
         let now = self.now();
-        let (own, common) = (self.plane.will(now), self.plane.shared_will(now));
+        let (own, common) = (self.plane.farewell(now), self.plane.shared_farewell(now));
         let shared = async {
             if let Some(wire) = &mut self.shared {
                 wire.link.close(Some(common), within).await;
@@ -285,6 +298,11 @@ impl Orders {
         }
         // The other connection has its own connects.
         out.retain(|(via, _)| *via == connection);
+        match (connection, &mut self.shared) {
+            (Connection::Control, _) => self.control.begin(),
+            (Connection::Shared, Some(shared)) => shared.begin(),
+            (Connection::Shared, None) => {}
+        }
         self.send(out);
     }
 
@@ -564,9 +582,17 @@ impl Orders {
             }
         }
         let own = [Some(&self.control), self.shared.as_ref(), self.data_link.as_ref()];
-        let taken = own.into_iter().flatten().any(|wire| modes::is_taken(&wire.status.borrow()))
-            || self.setup.fleet_report.borrow().is_some_and(|fleet| fleet.client_id_taken);
-        let known: Vec<&'static str> = taken.then_some(modes::CLIENT_ID_TAKEN).into_iter().collect();
+        let fleet = *self.setup.fleet_report.borrow();
+        let mut known = Vec::new();
+        for wire in own.into_iter().flatten() {
+            let status = wire.status.borrow();
+            modes::add(modes::is_taken(&status).then_some(modes::CLIENT_ID_TAKEN), &mut known);
+            modes::add(modes::limited(&status.limits), &mut known);
+        }
+        if let Some(fleet) = fleet {
+            modes::add(fleet.client_id_taken.then_some(modes::CLIENT_ID_TAKEN), &mut known);
+            modes::add(modes::limited(&fleet.limits), &mut known);
+        }
         self.setup.modes.send_if_modified(|modes| {
             let news = *modes != known;
             modes.clone_from(&known);
@@ -606,6 +632,11 @@ impl Orders {
         let truth = Truth { activity: self.activity(), modes, crop: self.setup.crop.is_on() };
         let (now, mut out) = (self.now(), Vec::new());
         self.plane.set_truth(truth, now, &mut out);
+        // A connection that has not begun yet begins with what is so then.
+        out.retain(|(via, _)| match via {
+            Connection::Control => self.control.has_begun(),
+            Connection::Shared => self.shared.as_ref().is_some_and(Wire::has_begun),
+        });
         self.send(out);
     }
 
@@ -748,17 +779,16 @@ fn spawn(
         gather: Duration::ZERO,
         ..setup.link.clone()
     };
-    let client = Client { id, will, subscriptions, rows: None };
+    let known = setup.known.clone();
+    let client = Client { id, will, subscriptions, rows: None, known, retain_as_published: true };
     link::spawn(&clean, client, Arc::clone(&setup.clock)).map(Wire::new)
 }
 
 /// The two that commands come by: the camera's own, and the one that all cameras share, if it is wanted.
 fn connect(setup: &Setup, plane: &Plane, topics: &Topics) -> Result<(Wire, Option<Wire>), link::Error> {
-    let now = setup.clock.now();
-    let control = spawn(setup, topics.client_id(), Some(plane.will(now)), plane.subscriptions())?;
-    let shared = || {
-        spawn(setup, topics.shared_client_id(), Some(plane.shared_will(now)), plane.shared_subscriptions())
-    };
+    let control = spawn(setup, topics.client_id(), Some(plane.will()), plane.subscriptions())?;
+    let shared =
+        || spawn(setup, topics.shared_client_id(), Some(plane.shared_will()), plane.shared_subscriptions());
     Ok((control, plane.has_shared().then(shared).transpose()?))
 }
 

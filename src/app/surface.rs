@@ -15,13 +15,14 @@ use tokio_util::sync::CancellationToken;
 use super::camera::GOODBYE_WITHIN;
 use super::links::{Links, NamedStatus, take};
 use super::modes;
+use super::own_presence::OwnPresence;
 use super::signing::Keys;
-use crate::base::{Clock, CorrectedClock};
+use crate::base::{Clock, CorrectedClock, Time};
 use crate::capture::Capture;
 use crate::config::BrokerLink;
 use crate::discovery::Standing;
 use crate::link::{self, OutboxStatus};
-use crate::model::{CameraId, Delivery, Event, EventState, Scene, Transition};
+use crate::model::{CameraId, Delivery, Event, EventState, MessageClass, Scene, Transition};
 use crate::pipeline;
 use crate::store::Store;
 use crate::swarm::participants::Change as Participation;
@@ -37,6 +38,8 @@ const TICK: Duration = Duration::from_secs(1);
 pub(super) struct Swarm {
     pub(super) engine: Engine,
     pub(super) links: Links,
+    /// What comes back of its presence.
+    pub(super) own: OwnPresence,
 }
 
 /// What the surface did so far.
@@ -98,6 +101,8 @@ pub(super) struct Surface {
     pub(super) keys: Keys,
     /// What a time server said, the newest wins.
     pub(super) clock_measured: watch::Receiver<Option<swarm::ClockMeasured>>,
+    /// The time server is itself not synchronized.
+    pub(super) server_unsynced: Arc<AtomicBool>,
     /// Keys of others were pinned that are not kept yet.
     pub(super) pins_changed: bool,
     /// The ground under the camera is measured.
@@ -136,7 +141,10 @@ impl Surface {
                 _ = tick.tick() => self.tick(&mut actions),
                 // Last, so that a flood from others holds up nothing of ours.
                 delivery = next_delivery(&mut self.swarm) => match delivery {
-                    Some(delivery) => self.feed(Input::Delivery(&delivery), &mut actions),
+                    Some(delivery) => {
+                        self.look_for_rival(&delivery);
+                        self.feed(Input::Delivery(&delivery), &mut actions);
+                    }
                     // The link's task is gone, which it never is before it is closed.
                     None => return tracing::error!(camera = %self.camera, "the link has ended by itself"),
                 },
@@ -166,7 +174,7 @@ impl Surface {
 
     async fn change_links(&mut self) {
         let wanted = self.wanted_links.borrow_and_update().clone();
-        let Some(Swarm { engine, links }) = &mut self.swarm else { return };
+        let Some(Swarm { engine, links, .. }) = &mut self.swarm else { return };
         match engine.will(self.clock.now()) {
             Ok(will) => links.change(&wanted, engine, &will).await,
             Err(error) => tracing::error!(camera = %self.camera, "links not changed: presence: {error}"),
@@ -178,6 +186,9 @@ impl Surface {
         swarm.engine.handle(input, self.clock.now(), actions);
         for action in actions.drain(..) {
             match action {
+                // It would leave beside the one with which the next connection begins.
+                Action::Send(envelope)
+                    if envelope.class == MessageClass::Presence && !swarm.links.is_present() => {}
                 Action::Send(envelope) => swarm.links.router.send(envelope),
                 Action::Subscribe { class, filter, qos } => swarm.links.listen(class, &filter, qos),
                 Action::Unsubscribe { class, filter } => swarm.links.ignore(class, &filter),
@@ -220,6 +231,42 @@ impl Surface {
         }
     }
 
+    /// Notices a second daemon with this camera's id.
+    fn look_for_rival(&mut self, delivery: &Delivery) {
+        let (now, Some(swarm)) = (self.clock.now(), &mut self.swarm) else { return };
+        let known = swarm.own.has_rival(now);
+        if !swarm.own.heard(delivery, now) {
+            return;
+        }
+        swarm.links.known.note_rival(now);
+        if !known {
+            tracing::warn!(
+                camera = %self.camera, link = &*delivery.link,
+                "another process with this camera's id is online, give each camera an id of its own"
+            );
+        }
+    }
+
+    /// The modes that follow from what comes back of the own presence: those for everybody, those told here alone.
+    fn own_presence_modes(&mut self, links: &[NamedStatus], now: Time) -> (bool, bool) {
+        let Some(Swarm { links: all, own, .. }) = &mut self.swarm else { return (false, false) };
+        let topic = own.topic().to_owned();
+        let carrying = links.iter().filter(|(name, _)| all.carries(name, MessageClass::Presence, &topic));
+        let missing = own.missing(carrying, now);
+        for (link, _) in missing.iter().filter(|(_, news)| *news) {
+            let remedy = if topic.contains('.') {
+                "it takes the dot in the topic for a level separator (RabbitMQ); use a camera id and a prefix without dots"
+            } else {
+                "check the broker's access list"
+            };
+            tracing::warn!(
+                camera = %self.camera, link = &**link, topic,
+                "own presence does not come back from the broker, others do not get it: {remedy}"
+            );
+        }
+        (own.has_rival(now), !missing.is_empty())
+    }
+
     fn scene(&mut self, scene: &Scene, actions: &mut Vec<Action>) {
         self.feed(Input::Scene(scene), actions);
         self.report.send_modify(|report| report.tracks = scene.tracks.len());
@@ -256,16 +303,16 @@ impl Surface {
         let mut modes =
             modes::in_force(&capture.state, self.store.is_degraded(), &links, outbox.as_ref(), now_ms);
         // Those that are known elsewhere too.
-        for mode in self.modes.borrow().iter() {
-            if !modes.contains(mode) {
-                modes.push(mode);
-            }
-        }
+        modes::add(self.modes.borrow().iter().copied(), &mut modes);
         modes.extend((!self.calibrated).then_some(modes::UNCALIBRATED));
         modes.extend(self.rolled_back.load(Ordering::Relaxed).then_some(modes::CONFIG_ROLLED_BACK));
         modes.extend(self.keys.failed.then_some(modes::SIGNING_OFF));
         self.keep_pins();
         let now = self.clock.now();
+        let (has_rival, own_missing) = self.own_presence_modes(&links, now);
+        modes::add(has_rival.then_some(modes::CLIENT_ID_TAKEN), &mut modes);
+        let server_unsynced = self.server_unsynced.load(Ordering::Relaxed);
+        modes.extend(server_unsynced.then_some(modes::TIME_SERVER_UNSYNCED));
         let unsynced = self.swarm.as_ref().is_some_and(|s| s.engine.is_unsynced(now));
         modes.extend(unsynced.then_some(modes::CLOCK_UNSYNCED));
         let engine = self.swarm.as_ref().map(|s| &s.engine);
@@ -329,6 +376,7 @@ impl Surface {
         if links.iter().any(|(_, link)| link.state != link::State::Connected) {
             modes.push(modes::BROKER_DOWN);
         }
+        modes.extend(own_missing.then_some(modes::OWN_PRESENCE_MISSING));
         modes.extend(standing.searching.then_some(modes::BROKER_SEARCHING));
         self.report.send_modify(|report| report.standing = standing);
         self.note(modes, links, outbox);
@@ -360,7 +408,7 @@ impl Surface {
 
     async fn say_goodbye(mut self) {
         // What still arrives has somewhere to go until the link is closed.
-        let Some(Swarm { mut engine, links }) = self.swarm.take() else { return };
+        let Some(Swarm { mut engine, links, .. }) = self.swarm.take() else { return };
         let Some(open) = take(&links.open) else { return };
         if engine.held_events() > 0 {
             tracing::warn!(

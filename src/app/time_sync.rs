@@ -7,9 +7,10 @@
 //! answer stands, and its error grows with its age.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use rsntp::{Config, SntpClient};
+use rsntp::{Config, KissCode, ProtocolError, SntpClient, SynchronizationError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -31,6 +32,7 @@ pub(super) async fn run(
     server: TimeServer,
     clock: Arc<CorrectedClock>,
     measured: watch::Sender<Option<ClockMeasured>>,
+    unsynced: Arc<AtomicBool>,
     stop: CancellationToken,
 ) {
     let mut wait = RETRY_FIRST;
@@ -38,7 +40,9 @@ pub(super) async fn run(
         let address = server.address.clone();
         // Looking up a name blocks, and so does the client.
         let asked = tokio::task::spawn_blocking(move || ask(&address)).await;
-        match asked.map_err(|panic| panic.to_string()).and_then(|answer| answer) {
+        let asked = asked.unwrap_or_else(|panic| Err(Fault::Other(panic.to_string())));
+        unsynced.store(asked == Err(Fault::Unsynchronized), Ordering::Relaxed);
+        match asked {
             Ok((offset_ms, error_ms)) => {
                 tracing::debug!(%camera, offset_ms, error_ms, "time server");
                 // What the server is ahead of us we are behind.
@@ -58,10 +62,34 @@ pub(super) async fn run(
     }
 }
 
+/// Why there is no time.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+enum Fault {
+    /// The server says so (RFC 5905, 7.3): leap indicator 3, stratum 0 without a kiss code (chrony), or stratum 16.
+    #[error("the server is itself not synchronized, its time is not used; give it a source of time")]
+    Unsynchronized,
+    /// Anything else, in the library's words.
+    #[error("{0}")]
+    Other(String),
+}
+
+impl Fault {
+    fn of(error: &SynchronizationError) -> Self {
+        use KissCode::{AssociationNotYetSynchronized, StepChange, Unknown};
+        match error {
+            SynchronizationError::ProtocolError(
+                ProtocolError::ServerNotSynchronized
+                | ProtocolError::KissODeath(Unknown | AssociationNotYetSynchronized | StepChange),
+            ) => Self::Unsynchronized,
+            other => Self::Other(other.to_string()),
+        }
+    }
+}
+
 /// What the server is ahead of the system's clock, and how far that may be off, both in milliseconds.
-fn ask(address: &str) -> Result<(f64, f64), String> {
+fn ask(address: &str) -> Result<(f64, f64), Fault> {
     let client = SntpClient::with_config(Config::default().timeout(ANSWER_WITHIN));
-    let answer = client.synchronize(address).map_err(|error| error.to_string())?;
+    let answer = client.synchronize(address).map_err(|error| Fault::of(&error))?;
     let millis = |duration: rsntp::SntpDuration| duration.as_secs_f64() * 1_000.0;
     Ok((millis(answer.clock_offset()), millis(answer.round_trip_delay()).abs() / 2.0 + DOUBT_MS))
 }
@@ -76,9 +104,12 @@ mod tests {
 
     /// 1900-01-01 to 1970-01-01, seconds.
     const ERA_S: u64 = 2_208_988_800;
+    /// No leap second, version 4, server; and the same with the leap indicator of a server without time.
+    const SYNCED: u8 = 0b0010_0100;
+    const UNSYNCED: u8 = 0b1110_0100;
 
-    /// A server that is five seconds ahead, and answers once.
-    fn server() -> String {
+    /// A server that is five seconds ahead, and answers once with this first byte and stratum.
+    fn server(first: u8, stratum: u8) -> String {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         let address = socket.local_addr().unwrap().to_string();
         std::thread::spawn(move || {
@@ -88,8 +119,8 @@ mod tests {
             let fraction = (u64::from(now.subsec_nanos()) << 32) / 1_000_000_000;
             let stamp = ((now.as_secs() + ERA_S) << 32 | fraction).to_be_bytes();
             let mut answer = [0_u8; 48];
-            // Version 4, server; stratum 2; the client's transmit time comes back as the origin.
-            (answer[0], answer[1]) = (0b0010_0100, 2);
+            // The client's transmit time comes back as the origin.
+            (answer[0], answer[1]) = (first, stratum);
             answer[24..32].copy_from_slice(&packet[40..48]);
             answer[16..24].copy_from_slice(&stamp);
             answer[32..40].copy_from_slice(&stamp);
@@ -105,9 +136,9 @@ mod tests {
         let clock = Arc::new(CorrectedClock::new(Arc::clone(&system)));
         let (sender, mut receiver) = watch::channel(None);
         let stop = CancellationToken::new();
-        let asked = TimeServer { address: server(), every: Duration::from_mins(10) };
+        let asked = TimeServer { address: server(SYNCED, 2), every: Duration::from_mins(10) };
         let camera = CameraId::parse("gate").unwrap();
-        let task = tokio::spawn(run(camera, asked, Arc::clone(&clock), sender, stop.clone()));
+        let task = tokio::spawn(run(camera, asked, Arc::clone(&clock), sender, Arc::default(), stop.clone()));
         let measured = receiver.wait_for(Option::is_some).await.unwrap().unwrap();
         assert!((measured.offset_ms - 5_000.0).abs() < 1_000.0, "{measured:?}");
         assert!((DOUBT_MS..1_000.0).contains(&measured.error_ms), "{measured:?}");
@@ -120,6 +151,14 @@ mod tests {
     #[test]
     fn a_server_that_is_not_there_is_an_error_that_says_so() {
         let nobody = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-        assert!(!ask(&nobody).unwrap_err().is_empty());
+        assert!(matches!(ask(&nobody), Err(Fault::Other(why)) if !why.is_empty()));
+    }
+
+    #[test]
+    fn a_server_that_is_itself_not_synchronized_is_named() {
+        // chrony on an isolated network, ntpd before its first answer, a server that lost its own.
+        for (first, stratum) in [(UNSYNCED, 0), (UNSYNCED, 16), (UNSYNCED, 3), (SYNCED, 16)] {
+            assert_eq!(ask(&server(first, stratum)), Err(Fault::Unsynchronized), "{first:#b}, {stratum}");
+        }
     }
 }

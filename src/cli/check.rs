@@ -1,8 +1,8 @@
 //! `omnisight check` and `omnisight schema`.
 //!
-//! What is not wrong but worth a look stands in comments above the effective configuration, which thus stays TOML.
+//! What is not wrong but worth a look goes to standard error, so that standard output stays TOML.
 
-use std::io;
+use std::io::{self, Write as _};
 
 use clap::Subcommand;
 
@@ -21,8 +21,10 @@ pub(super) fn check(arguments: &ConfigArguments, log: &log::Arguments) -> Result
         let what = "the effective configuration has no TOML form (an error of ours)".to_owned();
         Error::File { what, source: io::Error::other(error) }
     })?;
-    let notes: String = loaded.config.notes.iter().map(|note| format!("# note: {note}\n")).collect();
-    say(&format!("{notes}{}", effective.trim_end()))
+    for warning in loaded.config.notes.iter().cloned().chain(loaded.warnings()) {
+        let _ = writeln!(io::stderr(), "omnisight: warning: {warning}");
+    }
+    say(effective.trim_end())
 }
 
 pub(super) fn schema(of: &Schema) -> Result<(), Error> {

@@ -31,6 +31,9 @@ pub(super) struct ObserverArguments {
     /// A file whose first line is your password.
     #[arg(long, value_name = "FILE", requires = "username")]
     password_file: Option<PathBuf>,
+    /// The version of MQTT: auto (5, and 3.1.1 with a broker that does not speak it), 5 or 3.1.1.
+    #[arg(long, value_name = "VERSION", default_value = "auto", value_parser = ["auto", "5", "3.1.1"])]
+    protocol: String,
     /// The first levels of the control topics.
     #[arg(long, value_name = "TOPIC", default_value = PREFIX)]
     pub(super) prefix: String,
@@ -53,7 +56,12 @@ impl Observer {
     ) -> Result<Self, Error> {
         let credentials = (arguments.username.as_deref(), arguments.password_file.as_deref());
         let options = config::link_to(&arguments.broker, credentials).map_err(Error::Usage)?;
-        let options = link::Options { session_expiry: Duration::ZERO, ..options };
+        let version = match arguments.protocol.as_str() {
+            "5" => Some(link::Version::V5),
+            "3.1.1" => Some(link::Version::V311),
+            _ => None,
+        };
+        let options = link::Options { session_expiry: Duration::ZERO, version, ..options };
         let id = format!("omnisight-{verb}-{}", unique());
         let client = Client { id, subscriptions: subscriptions.to_vec(), ..Client::default() };
         let (link, deliveries) = link::spawn(&options, client, Arc::new(SystemClock::new()))

@@ -111,14 +111,24 @@ impl Plane {
         vec![(self.topics.shared_status(), Qos::AtLeastOnce)]
     }
 
-    /// What the broker publishes when the control connection is cut.
-    pub fn will(&self, now: Time) -> Envelope {
-        self.status_as(&gone(), self.topics.own_status(), now)
+    /// What the broker publishes when the control connection is cut: without a time, which is not known beforehand.
+    pub fn will(&self) -> Envelope {
+        self.status_as(&gone(), self.topics.own_status(), None)
     }
 
     /// The same for the shared connection.
-    pub fn shared_will(&self, now: Time) -> Envelope {
-        self.status_as(&gone(), self.topics.shared_status(), now)
+    pub fn shared_will(&self) -> Envelope {
+        self.status_as(&gone(), self.topics.shared_status(), None)
+    }
+
+    /// The last status of a camera that leaves the control connection in order.
+    pub fn farewell(&self, now: Time) -> Envelope {
+        self.status_as(&gone(), self.topics.own_status(), Some(now))
+    }
+
+    /// The same for the shared connection.
+    pub fn shared_farewell(&self, now: Time) -> Envelope {
+        self.status_as(&gone(), self.topics.shared_status(), Some(now))
     }
 
     /// Who asks by this delivery; nobody when it is no command topic.
@@ -178,16 +188,16 @@ impl Plane {
 
     fn tell_own(&mut self, now: Time, out: &mut Vec<Outgoing>) {
         self.told = Some(self.truth.clone());
-        out.push((Connection::Control, self.status_as(&self.truth, self.topics.own_status(), now)));
+        out.push((Connection::Control, self.status_as(&self.truth, self.topics.own_status(), Some(now))));
     }
 
     /// The same on the shared topic alone.
     pub fn tell_shared(&self, now: Time, out: &mut Vec<Outgoing>) {
-        out.push((Connection::Shared, self.status_as(&self.truth, self.topics.shared_status(), now)));
+        out.push((Connection::Shared, self.status_as(&self.truth, self.topics.shared_status(), Some(now))));
     }
 
-    fn status_as(&self, truth: &Truth, topic: String, now: Time) -> Envelope {
-        let payload = status::to_json(truth, &self.topics, now.epoch_ms);
+    fn status_as(&self, truth: &Truth, topic: String, now: Option<Time>) -> Envelope {
+        let payload = status::to_json(truth, &self.topics, now.map(|now| now.epoch_ms));
         Envelope { lane: Lane::Control, ..Envelope::new(MessageClass::Presence, topic, payload) }
     }
 

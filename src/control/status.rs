@@ -80,7 +80,8 @@ pub struct Truth {
 #[derive(Serialize)]
 struct Wire<'a> {
     status: Status,
-    timestamp: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timestamp: Option<String>,
     client_id: &'a str,
     camera_id: &'a str,
     state: Details<'a>,
@@ -94,11 +95,11 @@ struct Details<'a> {
     crop: bool,
 }
 
-/// Compact JSON, as of `epoch_ms`.
-pub(super) fn to_json(truth: &Truth, topics: &Topics, epoch_ms: u64) -> Vec<u8> {
+/// Compact JSON, as of `epoch_ms`, milliseconds since the epoch; without it the time is not known.
+pub(super) fn to_json(truth: &Truth, topics: &Topics, epoch_ms: Option<u64>) -> Vec<u8> {
     let wire = Wire {
         status: truth.activity.status(),
-        timestamp: rfc3339(epoch_ms),
+        timestamp: epoch_ms.map(rfc3339),
         client_id: &topics.client_id(),
         camera_id: topics.camera().as_str(),
         state: Details { version: env!("CARGO_PKG_VERSION"), modes: &truth.modes, crop: truth.crop },

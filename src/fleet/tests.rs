@@ -217,6 +217,20 @@ fn ones_own_configuration_coming_back_is_no_update_and_anything_else_is() {
 }
 
 #[test]
+fn an_update_that_comes_into_force_is_told_once() {
+    let mut fleet = fleet(Tuning::default());
+    handle(&mut fleet, Input::Connected, 0);
+    let payload = r#"{"message_id":"u1","camera_id":"CAM001","config_data":{"confidence_threshold":0.7}}"#;
+    let out = deliver(&mut fleet, "cameras/CAM001/config/update", payload, 1);
+    let [Action::Ask(asker, Ok(_))] = &out[..] else { panic!("{out:?}") };
+    let tuning = Tuning { confidence_min: 0.7, ..Tuning::default() };
+    let told = handle(&mut fleet, Input::Tuning(tuning), 2);
+    assert_eq!(sent(&told, "CAM001/config").len(), 1);
+    let reply = Reply::last(Some("u1".to_owned()), "set", crate::control::Outcome::OK);
+    assert!(sent(&handle(&mut fleet, Input::Reply(asker, &reply), 3), "CAM001/config").is_empty());
+}
+
+#[test]
 fn after_an_update_was_judged_what_is_in_force_is_told_again() {
     let mut fleet = fleet(Tuning::default());
     let payload = r#"{"message_id":"u1","camera_id":"CAM001","config_data":{"confidence_threshold":7,"max_vehicles_per_frame":0}}"#;

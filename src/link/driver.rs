@@ -15,7 +15,7 @@ use super::deliveries::Consumer;
 use super::outbox::Outcome;
 use super::session::{Action, Input, State, Status};
 use super::transport::{Event, Transport};
-use super::{Error, LinkSender, Rows};
+use super::{Error, Known, Limits, LinkSender, Rows};
 use crate::base::Clock;
 
 /// How often the status is refreshed while the state does not change.
@@ -29,6 +29,11 @@ pub(super) struct Driver<T> {
     pub(super) transport: T,
     /// Its part of the store.
     pub(super) rows: Option<Rows>,
+    /// What is known of brokers, and where this one is.
+    pub(super) known: Known,
+    pub(super) place: String,
+    /// The changes of `known` that are known here.
+    pub(super) seen: u64,
     pub(super) consumer: Consumer,
     pub(super) status: watch::Sender<Status>,
     pub(super) connects: watch::Sender<u64>,
@@ -52,10 +57,8 @@ impl<T: Transport> Driver<T> {
                 () = self.transport.events(&mut events) => {}
                 () = self.sender.shared.wake.notified() => {}
                 () = tokio::time::sleep(wait) => {}
-                _ = refresh.tick() => {
-                    self.show();
-                    continue;
-                }
+                // What other connections have found out is looked at too.
+                _ = refresh.tick() => self.show(),
             }
             if self.step(&mut events, &mut actions) == State::Closed {
                 self.show();
@@ -73,6 +76,10 @@ impl<T: Transport> Driver<T> {
         let now = self.clock.now();
         let state = {
             let mut session = self.sender.session();
+            if let Some((limits, rival)) = self.known.news(&self.place, &mut self.seen) {
+                session.learn(limits, rival, now);
+            }
+            let limits = session.limits();
             if let Some(rows) = &self.rows {
                 let taken = rows.take(now, |class, priority| session.room(class, priority));
                 for (row, envelope) in taken {
@@ -90,12 +97,16 @@ impl<T: Transport> Driver<T> {
             for event in events.drain(..) {
                 session.handle(Input::Transport(event), now, &mut self.rng, actions);
             }
+            let found = session.limits();
+            if found != limits {
+                self.known.tell(&self.place, found);
+            }
             session.state()
         };
         let mut undelivered = 0_u32;
         for action in actions.drain(..) {
             match action {
-                Action::Connect { version, clean_start } => self.transport.connect(version, clean_start),
+                Action::Connect { terms, clean_start } => self.transport.connect(terms, clean_start),
                 Action::Ask(packet_id, request) => self.transport.ask(packet_id, request),
                 Action::Publish(message) => self.transport.publish(message),
                 Action::Answer(answer, packet_id) => self.transport.answer(answer, packet_id),
@@ -149,9 +160,7 @@ impl<T: Transport> Driver<T> {
             State::Connected => {
                 let mqtt = status.version.as_str();
                 tracing::info!(broker, mqtt, connects = status.counters.connects, "connected");
-                if let Some(fallback) = status.fallback {
-                    tracing::warn!(broker, ?fallback, "the broker does not speak MQTT 5, only 3.1.1");
-                }
+                self.log_limits(&status.limits);
                 self.log_certificates(status);
             }
             State::Waiting => {
@@ -160,6 +169,16 @@ impl<T: Transport> Driver<T> {
                 tracing::warn!(broker, word, error, "not connected, trying again");
             }
             State::Closed => tracing::info!(broker, "closed"),
+        }
+    }
+
+    fn log_limits(&self, limits: &Limits) {
+        let broker = &self.broker;
+        if let Some(fallback) = limits.fallback {
+            tracing::warn!(broker, ?fallback, "the broker does not speak MQTT 5, only 3.1.1");
+        }
+        for lack in limits.lacks() {
+            tracing::warn!(broker, "{lack}");
         }
     }
 
@@ -192,9 +211,9 @@ mod tests {
 
     use super::*;
     use crate::base::SystemClock;
-    use crate::link::session::Request;
-    use crate::link::transport::{Accepted, Answer, Outgoing, Version};
-    use crate::link::{Deliveries, DeliveryLimits, LinkHandle, Options, spawn_with};
+    use crate::link::session::{Request, Terms};
+    use crate::link::transport::{Accepted, Answer, Outgoing};
+    use crate::link::{Client, Deliveries, DeliveryLimits, LinkHandle, Options, spawn_with};
     use crate::model::{Delivery, Envelope, MessageClass, Qos};
 
     /// Reports what the test says, and shows what it is asked for.
@@ -204,7 +223,7 @@ mod tests {
     }
 
     impl Transport for Scripted {
-        fn connect(&mut self, _version: Version, _clean_start: bool) {
+        fn connect(&mut self, _terms: Terms, _clean_start: bool) {
             self.asked.send("connect").unwrap();
         }
 
@@ -242,7 +261,7 @@ mod tests {
     struct Broken;
 
     impl Transport for Broken {
-        fn connect(&mut self, _version: Version, _clean_start: bool) {}
+        fn connect(&mut self, _terms: Terms, _clean_start: bool) {}
 
         fn ask(&mut self, _packet_id: u16, _request: Request) {}
 
@@ -264,7 +283,7 @@ mod tests {
     #[tokio::test]
     async fn a_panic_in_the_driver_is_told_with_its_message_and_the_link_can_still_be_closed() {
         let clock = Arc::new(SystemClock::new());
-        let (mut link, mut deliveries) = spawn_with(Broken, &Options::default(), Vec::new(), None, clock);
+        let (mut link, mut deliveries) = spawn_with(Broken, &Options::default(), Client::default(), clock);
         let message = link.ended().await.unwrap();
         assert!(message.contains("the transport broke"), "{message}");
         assert_eq!(deliveries.recv().await, None);
@@ -300,8 +319,9 @@ mod tests {
         let options = Options { deliveries, ..Options::default() };
         let transport = Scripted { events: receiver, asked: sender };
         let subscriptions = vec![("t/+".to_owned(), Qos::AtMostOnce)];
+        let client = Client { subscriptions, ..Client::default() };
         let clock = Arc::new(SystemClock::new());
-        let (link, deliveries) = spawn_with(transport, &options, subscriptions, None, clock);
+        let (link, deliveries) = spawn_with(transport, &options, client, clock);
         assert_eq!(asked.recv().await, Some("connect"));
         events.send(Event::Connected(Accepted::default())).unwrap();
         assert_eq!(asked.recv().await, Some("subscribe"));

@@ -79,10 +79,16 @@ pub enum Error {
         detail: Option<String>,
     },
     /// It closed the connection where its answer to the CONNECT was due.
-    #[error(
-        "broker {broker} closed the connection without a word (a port that wants TLS does that: mqtts://)"
-    )]
+    #[error("broker {broker} closed the connection before CONNACK: {cause}")]
     Wordless {
+        /// The broker.
+        broker: String,
+        /// What is likely behind it.
+        cause: Silence,
+    },
+    /// It closed the connection, which it had accepted, without a reason.
+    #[error("connection to broker {broker} was lost: closed by the other side without a reason")]
+    Closed {
         /// The broker.
         broker: String,
     },
@@ -102,6 +108,35 @@ pub enum Error {
         /// What was seen.
         detail: String,
     },
+}
+
+/// What is likely behind a connection that is closed before the CONNACK, by what was sent and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Silence {
+    /// The connection is in the clear, and nothing is odd in the CONNECT.
+    MaybeTls,
+    /// The connection is secure: what is left is the CONNECT itself.
+    Connect,
+    /// The topic of the will has a dot, which separates levels inside some brokers.
+    MaybeDot,
+}
+
+impl std::fmt::Display for Silence {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::MaybeTls => {
+                "if the port requires TLS, use mqtts://; otherwise the broker does not take something in the CONNECT \
+                 (its MQTT version, user, or last will)"
+            }
+            Self::Connect => {
+                "it does not take something in the CONNECT (its MQTT version, user, or last will)"
+            }
+            Self::MaybeDot => {
+                "some brokers (NATS) do not take the dot in the topic of the last will; use a camera id and a prefix \
+                 without dots. If the port requires TLS, use mqtts://"
+            }
+        })
+    }
 }
 
 fn said(detail: Option<&String>) -> String {
@@ -129,7 +164,7 @@ impl Error {
             Self::Timeout { .. } => "timeout",
             Self::Refused { refusal, .. } | Self::Ended { refusal, .. } => refusal.word(),
             Self::Wordless { .. } => "closed without a word",
-            Self::Lost { .. } => "connection lost",
+            Self::Lost { .. } | Self::Closed { .. } => "connection lost",
             Self::Protocol { .. } => "protocol error",
         }
     }
@@ -204,6 +239,12 @@ pub enum Refusal {
     PacketTooLarge,
     /// 0x93: more in flight than it allowed.
     WindowExceeded,
+    /// 0x9A: it stores no retained messages.
+    RetainUnavailable,
+    /// 0x9B: it does not take this `QoS`.
+    QosUnavailable,
+    /// 0xA2: it takes no topic filters with wildcards.
+    WildcardsUnavailable,
     /// 0x81, 0x82, 0x90, 0x94: it found our packets wrong.
     ProtocolBroken,
     /// Any other, with its number.
@@ -231,6 +272,9 @@ impl Refusal {
             0x96 | 0x9f | 0xa0 => Self::ConnectionRate,
             0x97 => Self::QuotaExceeded,
             0x98 => Self::Administrative,
+            0x9a => Self::RetainUnavailable,
+            0x9b => Self::QosUnavailable,
+            0xa2 => Self::WildcardsUnavailable,
             0x9c | 0x9d => Self::UseAnotherServer,
             other => Self::Other(other),
         }
@@ -256,6 +300,9 @@ impl Refusal {
             Self::KeepAlive => "keep alive timeout",
             Self::PacketTooLarge => "packet too large",
             Self::WindowExceeded => "receive maximum exceeded",
+            Self::RetainUnavailable => "retained messages unavailable",
+            Self::QosUnavailable => "qos unavailable",
+            Self::WildcardsUnavailable => "wildcards unavailable",
             Self::ProtocolBroken => "broker found our packets wrong",
             Self::Other(_) => "refused",
         }

@@ -22,6 +22,7 @@
 mod deliveries;
 mod driver;
 mod error;
+mod limits;
 mod outbox;
 mod router;
 mod session;
@@ -39,7 +40,8 @@ use tokio::task::JoinHandle;
 use tracing::Instrument;
 
 pub use deliveries::{Deliveries, DeliveryLimits};
-pub use error::{Error, Phase, Refusal};
+pub use error::{Error, Phase, Refusal, Silence};
+pub use limits::{Known, Limits};
 pub use outbox::{
     DiskCounters, Outbox, OutboxCounters, OutboxLimits, OutboxOptions, OutboxStatus, PerClass, QueueLimits,
     Rows, WaitingLimits,
@@ -51,7 +53,7 @@ pub use transport::Version;
 
 use crate::base::{BackoffOptions, Clock, Secret};
 use crate::model::{Envelope, Qos};
-use session::{Session, SessionOptions};
+use session::{Session, SessionOptions, WillShape};
 
 /// A shorter keep alive would be mostly pings.
 const KEEP_ALIVE_MIN: Duration = Duration::from_secs(5);
@@ -138,6 +140,11 @@ pub struct Client {
     pub subscriptions: Vec<(String, Qos)>,
     /// What it sends from the store; without, durable messages are kept in memory like all others.
     pub rows: Option<Rows>,
+    /// What this and other connections have found out about brokers.
+    pub known: Known,
+    /// Messages keep the retain flag with which they were published (MQTT 5, 3.8.3.1), so that a retained one is
+    /// known as such though it came in as it was published. Otherwise the flag marks what the broker had stored.
+    pub retain_as_published: bool,
 }
 
 /// A user name and its password.
@@ -185,24 +192,29 @@ pub fn spawn(
     clock: Arc<dyn Clock>,
 ) -> Result<(LinkHandle, Deliveries), Error> {
     options.check()?;
-    let Client { id, will, subscriptions, rows } = client;
-    let transport = transport::Mqtt::new(options, &id, will);
+    let transport = transport::Mqtt::new(options, &client);
     // A camera may have several connections to one broker: what is logged of them, at any level, names them.
-    let span = tracing::error_span!("link", client = id);
-    Ok(span.in_scope(|| spawn_with(transport, options, subscriptions, rows, clock)))
+    let span = tracing::error_span!("link", client = client.id);
+    Ok(span.in_scope(|| spawn_with(transport, options, client, clock)))
 }
 
 fn spawn_with(
     transport: impl transport::Transport + 'static,
     options: &Options,
-    subscriptions: Vec<(String, Qos)>,
-    rows: Option<Rows>,
+    client: Client,
     clock: Arc<dyn Clock>,
 ) -> (LinkHandle, Deliveries) {
+    let Client { will, subscriptions, rows, known, .. } = client;
+    let will = will.map(|will| WillShape {
+        retain: will.retain,
+        acknowledged: will.qos > Qos::AtMostOnce,
+        dotted: will.topic.contains('.'),
+    });
     let session_options = SessionOptions {
         broker: options.broker(),
         backoff: options.backoff,
         version: options.version,
+        will,
         clean_start: options.session_expiry.is_zero(),
         gather: options.gather,
         connect_timeout: options.connect_timeout,
@@ -234,6 +246,9 @@ fn spawn_with(
         sender: sender.clone(),
         transport,
         rows,
+        known,
+        place: format!("{}:{}", options.bracketed_host(), options.port),
+        seen: 0,
         consumer,
         status: status_sender,
         connects: connects_sender,

@@ -228,7 +228,7 @@ impl ClockSync {
 
     /// Takes a presence that a camera published just now (none that the broker kept).
     pub(super) fn take(&mut self, m: &StatusMessage, own: &CameraId, now: Time) {
-        let sent_ms = m.timestamp.0;
+        let Some(Millis(sent_ms)) = m.timestamp else { return };
         self.note_heard(&m.camera_id, m.boot.0, sent_ms, now);
         let Some((t1, t2)) = echo(m, own) else { return };
         let Some(left) = self.sent_at(t1) else {
@@ -266,10 +266,11 @@ impl ClockSync {
     /// Notes a presence that is to be echoed, and nothing else of it: of a camera whose messages are refused because
     /// the clocks differ too much the offset must be measured first. One that was taken lately stays.
     pub(super) fn note_refused(&mut self, m: &StatusMessage, now: Time) {
+        let Some(Millis(sent_ms)) = m.timestamp else { return };
         let is_known =
             self.peers.get(&m.camera_id).is_some_and(|peer| now.since(peer.heard) < ECHO_WITHIN / 2);
         if !is_known {
-            self.note_heard(&m.camera_id, m.boot.0, m.timestamp.0, now);
+            self.note_heard(&m.camera_id, m.boot.0, sent_ms, now);
         }
     }
 

@@ -427,7 +427,7 @@ pub struct ClockStatus {
     pub off: Option<Map<CameraId, Offset, OFF_MAX>>,
 }
 
-/// Presence. A will carries only the keys up to `timestamp`.
+/// Presence. A will carries only the keys before `timestamp`, a goodbye those up to it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StatusMessage {
     /// Who.
@@ -439,8 +439,9 @@ pub struct StatusMessage {
     pub version: Name,
     /// Start of the process; rises with every start.
     pub boot: Millis,
-    /// When it was said.
-    pub timestamp: Millis,
+    /// When it was said; missing in a will, which the broker publishes at a time that is not known beforehand.
+    #[serde(default, deserialize_with = "wire::some", skip_serializing_if = "Option::is_none")]
+    pub timestamp: Option<Millis>,
     /// Encodings it reads.
     #[serde(default, skip_serializing_if = "no_values")]
     pub encodings: List<Name, 8>,

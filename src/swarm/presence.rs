@@ -47,14 +47,14 @@ pub(super) struct Told<'a> {
     pub(super) off: Option<Map<CameraId, Offset, OFF_MAX>>,
 }
 
-/// The goodbye, which is also the will.
-pub(super) fn offline(identity: &Identity, now: Time) -> StatusMessage {
+/// The goodbye at this time; without one the will.
+pub(super) fn offline(identity: &Identity, now: Option<Time>) -> StatusMessage {
     StatusMessage {
         camera_id: identity.camera.clone(),
         state: Presence::Offline,
         version: Name::cut(&identity.version),
         boot: Millis(identity.boot_ms()),
-        timestamp: millis(now),
+        timestamp: now.map(millis),
         encodings: List::default(),
         ground: None,
         footprint: None,
@@ -97,7 +97,7 @@ pub(super) fn online(told: &Told<'_>, now: Time) -> StatusMessage {
         modes: Some(List::cut(told.modes.iter().map(|m| Name::cut(m)))),
         counters: Some(Map::cut(counted)),
         public_key: told.trust.announcement().map(|key| Text::cut(&key)),
-        ..offline(told.identity, now)
+        ..offline(told.identity, Some(now))
     }
 }
 

@@ -157,6 +157,21 @@ async fn a_retained_command_that_waits_on_the_topic_is_not_done_after_a_start() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_retained_command_that_comes_in_while_the_camera_runs_is_not_done_either() {
+    against_each_broker(Setup::default(), async |broker: TestBroker| {
+        let mut ear = Ear::at(broker.port()).await;
+        let camera = gate(broker.port(), "");
+        let mut program = camera.run();
+        ear.status("running").await;
+        let stop = Envelope::new(MessageClass::Reply, OWN, "{\"command\":\"stop\"}");
+        ear.send(Envelope { retain: true, ..stop });
+        assert_eq!(ear.reply().await["error"], "retained", "{:?}", broker.kind());
+        assert!(program.is_running());
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_setting_is_judged_as_a_whole_kept_over_a_restart_and_taken_back() {
     against_each_broker(Setup::default(), async |broker: TestBroker| {
         let mut ear = Ear::at(broker.port()).await;

@@ -43,3 +43,19 @@ async fn without_a_broker_it_says_so_and_bad_arguments_are_a_usage_error() {
         assert_eq!(send(1, bad).await.code, Some(64), "{bad:?}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_version_of_mqtt_can_be_chosen() {
+    use tokio::io::AsyncReadExt;
+    for (protocol, level) in [("5", 5), ("3.1.1", 4)] {
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let asked = tokio::spawn(async move {
+            let mut connect = [0; 9];
+            listener.accept().await.unwrap().0.read_exact(&mut connect).await.unwrap();
+            connect[8]
+        });
+        let done = send(port, &["status", "--protocol", protocol, "--within", "200ms"]).await;
+        assert_eq!((done.code, asked.await.unwrap()), (Some(69), level));
+    }
+}

@@ -8,6 +8,7 @@ mod support;
 
 mod brokers;
 mod faults;
+mod limited;
 mod misbehaving;
 mod tls;
 mod versions;

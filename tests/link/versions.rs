@@ -53,7 +53,7 @@ async fn in_3_1_1_a_message_of_every_qos_arrives_and_a_will_is_published() {
             assert_eq!(receiver.next().await.payload, format!("{qos:?}"), "{kind:?}");
         }
         let status = sender.status(|status| status.counters.acknowledged == 2).await;
-        assert_eq!((status.version, status.fallback), (Version::V311, None), "{kind:?}");
+        assert_eq!((status.version, status.limits.fallback), (Version::V311, None), "{kind:?}");
         drop(sender);
         assert_eq!(receiver.next().await.payload, "offline", "{kind:?}");
     }
@@ -98,7 +98,7 @@ async fn a_broker_that_refuses_5_in_the_manner_of_its_time_is_spoken_to_in_3_1_1
         }
     }
     let status = camera.link.status().borrow().clone();
-    assert_eq!((status.version, status.fallback), (Version::V311, Some(Fallback::Refused)));
+    assert_eq!((status.version, status.limits.fallback), (Version::V311, Some(Fallback::Refused)));
 }
 
 /// Stands before a broker and refuses MQTT 5 as a broker of 3.1.1 does; returns its port.

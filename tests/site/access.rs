@@ -25,10 +25,17 @@ fn camera(port: u16, name: &str, filters: &[&str]) -> Peer {
 
 /// What `gate` may say arrives at `yard`, and what it says in the name of `yard` or of the operator does not.
 async fn gate_speaks_for_itself_alone(port: u16) {
-    let mut yard = camera(port, "yard", &["omnisight/swarm/#", "inference/yard/control/commands"]);
+    let mut yard = camera(
+        port,
+        "yard",
+        &["omnisight/swarm/#", "inference/yard/control/commands", "lprserver/cameras/yard/control"],
+    );
     yard.status(|status| status.counters.connects == 1).await;
-    let gate = camera(port, "gate", &[]);
+    let mut gate = camera(port, "gate", &["lprserver/cameras/gate/config"]);
     gate.status(|status| status.counters.connects == 1).await;
+    // A fleet server's topics: a camera reads back its own configuration, which says what is in force.
+    gate.send(crate::support::event("lprserver/cameras/gate/config", "{}"));
+    assert_eq!(gate.next().await.topic, "lprserver/cameras/gate/config");
     let say = |topic: &str| gate.send(crate::support::event(topic, "{}"));
     // Until it arrives, the subscription may not be in force.
     for _ in 0..50 {
@@ -46,6 +53,7 @@ async fn gate_speaks_for_itself_alone(port: u16) {
         "omnisight/swarm/elsewhere",
         "inference/yard/control/commands",
         "inference/control/commands",
+        "lprserver/cameras/yard/control",
     ] {
         say(forged);
     }

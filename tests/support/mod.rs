@@ -211,7 +211,7 @@ impl Peer {
     pub fn spawn(options: &link::Options, id: &str, will: Option<Envelope>, filters: &[&str]) -> Self {
         let filters = filters.iter().map(|filter| ((*filter).to_owned(), Qos::ExactlyOnce)).collect();
         let clock = Arc::new(SystemClock::new());
-        let client = link::Client { id: id.to_owned(), will, subscriptions: filters, rows: None };
+        let client = link::Client { id: id.to_owned(), will, subscriptions: filters, ..Default::default() };
         let (link, deliveries) = link::spawn(options, client, clock).unwrap();
         Self { link, deliveries }
     }

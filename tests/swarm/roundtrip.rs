@@ -396,7 +396,7 @@ fn status() -> impl Strategy<Value = StatusMessage> {
             state: if online { Presence::Online } else { Presence::Offline },
             version,
             boot,
-            timestamp,
+            timestamp: Some(timestamp),
             encodings,
             ground,
             footprint,

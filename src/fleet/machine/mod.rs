@@ -134,6 +134,8 @@ pub struct Fleet {
     next_health: Option<Time>,
     health_asked: Option<Time>,
     watchlist_asked: Option<Time>,
+    /// What is in force was told since the last update came in.
+    config_told: bool,
     counters: Counters,
 }
 
@@ -157,6 +159,7 @@ impl Fleet {
             next_health: None,
             health_asked: None,
             watchlist_asked: None,
+            config_told: false,
             counters: Counters::default(),
             options,
         }
@@ -222,6 +225,7 @@ impl Fleet {
 
     /// Tells what is in force again, whether or not somebody changed what is retained.
     fn tell_config(&mut self, now: Time, out: &mut Vec<Action>) {
+        self.config_told = true;
         let says = settings::to_config(&self.options.tuning);
         let mut message = self.head(now);
         message.insert("message_id".to_owned(), json!(self.ids.next_of_config(&says)));
@@ -331,6 +335,7 @@ impl Fleet {
             }
         };
         self.counters.orders += 1;
+        self.config_told &= question.command != "update_config";
         let asker = Asker {
             door: Door::Fleet,
             link: delivery.link.clone(),
@@ -347,7 +352,8 @@ impl Fleet {
         let result = orders::result(&question, reply, &rfc3339(now.epoch_ms));
         self.respond(&question, status, result, now, out);
         match question.command.as_str() {
-            "update_config" => self.tell_config(now, out),
+            // What an update changed was told when it came into force.
+            "update_config" if !self.config_told => self.tell_config(now, out),
             "get_health" => out.push(Action::Measure),
             _ => {}
         }

@@ -102,6 +102,28 @@ impl Flights {
         sizes.max_by_key(|(_, bytes)| *bytes)
     }
 
+    /// A message with `QoS` 2 was sent on this connection and waits for its PUBREC.
+    pub(super) fn waits_for_receipt(&self) -> bool {
+        self.by_id.values().any(|flight| flight.qos == Qos::ExactlyOnce && flight.sent && !flight.released)
+    }
+
+    /// A message that is to be retained was sent on this connection and is not done.
+    pub(super) fn has_retained(&self) -> bool {
+        self.by_id.values().any(|flight| flight.entry.envelope.retain && flight.sent)
+    }
+
+    /// Goes on with no higher `QoS` than this; those that can't be followed any more are returned, in their old
+    /// order.
+    pub(super) fn limit_qos(&mut self, max: Qos) -> Vec<Entry> {
+        if max == Qos::AtMostOnce {
+            return self.forget();
+        }
+        for flight in self.by_id.values_mut().filter(|flight| !flight.released) {
+            flight.qos = flight.qos.min(max);
+        }
+        Vec::new()
+    }
+
     /// A packet id for a SUBSCRIBE or an UNSUBSCRIBE.
     pub(super) fn request_id(&mut self) -> u16 {
         self.free_id()

@@ -20,8 +20,8 @@
 //!   broker keeps the session.
 //! - A connection on which nothing is heard is given up: no CONNACK in time, no SUBACK, no answer to a ping,
 //!   no acknowledgement ([`present`]).
-//! - A broker that refuses MQTT 5 is spoken to in 3.1.1 from then on, when the version is left to us; one
-//!   that closes without a word three times, and never spoke 5, for one connection.
+//! - A broker that does not take a CONNECT gets another one: in 3.1.1, or with less of a will ([`approach`]). What it
+//!   does not take of messages it does not get: nothing retained, no higher `QoS` than its own ([`suspects`]).
 //! - A connection that ended in a protocol error is followed by a clean start: resuming the session
 //!   would only repeat it.
 //! - A message that the broker finds too large is given up at the first word of it; in 3.1.1, which has no
@@ -31,6 +31,7 @@
 //! it asks for is done in order. Losses are counted in [`Counters`].
 
 mod alias;
+mod approach;
 mod closing;
 mod flight;
 mod pace;
@@ -40,6 +41,7 @@ mod sending;
 mod size;
 mod status;
 mod subscriptions;
+mod suspects;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -47,10 +49,12 @@ use std::time::Duration;
 use rand::Rng;
 
 pub(super) use alias::Alias;
+pub(super) use approach::{Terms, WillShape};
 pub use status::{Counters, Fallback, RefusedMessage, State, Status, WhyRefused};
 pub(super) use subscriptions::Request;
 
 use self::alias::Aliases;
+use self::approach::Approach;
 use self::closing::{Closing, Stage};
 use self::flight::{Answered, Flights};
 use self::pace::Pace;
@@ -59,7 +63,9 @@ use self::receive::{Print, Receiving, fingerprint};
 use self::sending::{Fragile, Handed};
 use self::size::packet_bytes;
 use self::subscriptions::Subscriptions;
+use self::suspects::{CONTESTED_WITHIN, Finding, OnItsWay, Suspects};
 use super::error::Phase;
+use super::limits::{Conduct, Limits};
 use super::outbox::{Outcome, Queues, RowId, WaitingLimits};
 use super::tls::Certificates;
 use super::transport::{Accepted, Answer, Event, Outgoing, Version};
@@ -69,8 +75,8 @@ use crate::model::{Delivery, Envelope, MessageClass, Qos};
 
 /// How long nothing is sent that needs an acknowledgement after a broker had no room for a message.
 const QUOTA_PAUSE: Duration = Duration::from_secs(5);
-/// MQTT 5 is given up for 3.1.1 after so many connections that the broker closed without a CONNACK.
-const WORDLESS_GREETINGS_MAX: u32 = 3;
+/// How long another process with our id, once it was heard, is blamed for connections that are closed.
+const RIVAL_FOR: Duration = Duration::from_secs(60);
 /// The largest message in flight is given up after so many connections that the broker closed without
 /// an acknowledgement in between ...
 const WORDLESS_CLOSES_MAX: u32 = 10;
@@ -86,6 +92,8 @@ pub(super) struct SessionOptions {
     pub(super) backoff: BackoffOptions,
     /// The version to speak; none: 5, and 3.1.1 with a broker that refuses it.
     pub(super) version: Option<Version>,
+    /// What matters of the will; none: there is no will.
+    pub(super) will: Option<WillShape>,
     /// The broker keeps no session between connections.
     pub(super) clean_start: bool,
     /// Nothing with an acknowledgement is sent for so long after a broker without our session was found.
@@ -116,8 +124,8 @@ pub(super) enum Input {
 pub(super) enum Action {
     /// Start a connection.
     Connect {
-        /// The version of the protocol.
-        version: Version,
+        /// In which version, and with how much of a will.
+        terms: Terms,
         /// Forget the session first.
         clean_start: bool,
     },
@@ -149,12 +157,13 @@ pub(super) struct Session {
     deadline: Time,
     phase: Phase,
     pace: Pace,
-    version: Version,
-    fallback: Option<Fallback>,
-    /// MQTT 5 is known to work.
-    speaks_5: bool,
-    /// Connections in a row that the broker closed where its CONNACK was due.
-    wordless_greetings: u32,
+    approach: Approach,
+    /// Of the present connection, or of the next.
+    terms: Terms,
+    limits: Limits,
+    suspects: Suspects,
+    /// When another process with our id was heard last.
+    rival: Option<Time>,
     /// Connections in a row that the broker closed while something large was in flight.
     wordless_closes: u32,
     clean_start: bool,
@@ -176,16 +185,18 @@ pub(super) struct Session {
 impl Session {
     /// A session that connects at its first tick.
     pub(super) fn new(options: SessionOptions, now: Time) -> Self {
+        let approach = Approach::new(options.version, options.will);
         Self {
             queues: Queues::new(options.waiting),
             state: State::Waiting,
             deadline: now,
             phase: Phase::Reaching,
             pace: Pace::new(options.backoff),
-            version: options.version.unwrap_or(Version::V5),
-            fallback: None,
-            speaks_5: false,
-            wordless_greetings: 0,
+            terms: approach.terms(),
+            approach,
+            limits: Limits::default(),
+            suspects: Suspects::default(),
+            rival: None,
             wordless_closes: 0,
             clean_start: options.clean_start,
             has_connected: false,
@@ -297,8 +308,8 @@ impl Session {
         Status {
             state: self.state,
             last_error: self.last_error.clone(),
-            version: self.version,
-            fallback: self.fallback,
+            version: self.terms.version,
+            limits: self.limits,
             certificates: self.certificates,
             last_refused: self.last_refused.clone(),
             counters,
@@ -328,7 +339,8 @@ impl Session {
                 self.state = State::Connecting;
                 self.phase = Phase::Reaching;
                 self.deadline = now + self.options.connect_timeout;
-                actions.push(Action::Connect { version: self.version, clean_start: self.clean_start });
+                self.terms = self.approach.terms();
+                actions.push(Action::Connect { terms: self.terms, clean_start: self.clean_start });
             }
             State::Connected => {
                 self.ask_for_topics(now, actions);
@@ -414,11 +426,10 @@ impl Session {
         self.state = State::Connected;
         self.counters.connects += 1;
         self.pace.succeeded(now);
-        self.wordless_greetings = 0;
-        self.speaks_5 |= self.version == Version::V5;
+        self.note_limits(&broker);
         // After a clean start nothing is resumed, whatever the broker says.
         let resumed = broker.session_present && !self.clean_start;
-        self.subscriptions.connected(resumed);
+        self.subscriptions.connected(resumed, self.limits.wildcards);
         if resumed {
             self.flights.resume(!self.has_connected);
         } else {
@@ -450,8 +461,68 @@ impl Session {
         });
     }
 
+    /// What the broker that has just accepted us offers.
+    fn note_limits(&mut self, broker: &Accepted) {
+        self.approach.succeeded();
+        let Terms { version, fallback, will, .. } = self.terms;
+        let known = Limits { fallback, will, ..self.limits };
+        let qos_max = self.approach.qos_max();
+        let told = match version {
+            Version::V5 => {
+                self.approach.told(broker.retain, broker.qos_max);
+                Limits {
+                    retain: broker.retain && self.terms.retain,
+                    qos_max: broker.qos_max.min(qos_max),
+                    wildcards: broker.wildcards,
+                    max_packet_bytes: broker.max_packet_bytes,
+                    ..known
+                }
+            }
+            // It has no words for any of it: what was known stands, but for what it has just proved.
+            Version::V311 => Limits {
+                retain: self.approach.proves_retain() || known.retain && self.terms.retain,
+                qos_max: if self.approach.proves_qos() {
+                    Qos::ExactlyOnce
+                } else {
+                    known.qos_max.min(qos_max)
+                },
+                ..known
+            },
+        };
+        self.limits = told.observed(self.limits.conduct);
+        self.obey_qos_max();
+    }
+
+    /// What is in flight goes on with no higher `QoS` than the broker takes.
+    fn obey_qos_max(&mut self) {
+        for entry in self.flights.limit_qos(self.limits.qos_max) {
+            self.queues.restore(entry);
+        }
+    }
+
+    /// What is known of the broker.
+    pub(super) fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// What other connections have found out about the broker, and when another process with our id was heard.
+    pub(super) fn learn(&mut self, limits: Option<Limits>, rival: Option<Time>, now: Time) {
+        self.rival = rival;
+        let Some(limits) = limits.filter(|limits| *limits != self.limits) else { return };
+        self.approach.learn(&limits);
+        if self.state == State::Waiting && self.approach.terms() != self.terms {
+            self.deadline = self.deadline.min(now + self.options.backoff.first);
+        }
+        let fallback = if self.options.version.is_some() { None } else { limits.fallback };
+        // What the broker has told this connection, while there is one, holds for it.
+        self.limits = match self.present {
+            Some(_) => self.limits.observed(limits.conduct),
+            None => Limits { fallback, ..limits }.observed(self.limits.conduct),
+        };
+    }
+
     fn ask_for_topics(&mut self, now: Time, actions: &mut Vec<Action>) {
-        let Some(request) = self.subscriptions.next() else { return };
+        let Some(request) = self.subscriptions.next(self.limits.max_packet_bytes) else { return };
         let packet_id = self.flights.request_id();
         self.subscriptions.ask(&request, packet_id, now);
         actions.push(Action::Ask(packet_id, request));
@@ -466,7 +537,12 @@ impl Session {
     }
 
     fn on_disconnected(&mut self, error: Error, now: Time, rng: &mut impl Rng, actions: &mut Vec<Action>) {
-        let was_connected = self.present.take().is_some();
+        let present = self.present.take();
+        let was_connected = present.is_some();
+        let (error, pursued) = match present {
+            Some(present) => self.explained(error, now.since(present.began), now),
+            None => (error, false),
+        };
         self.counters.disconnects += 1;
         self.clean_start |= error.spoils_session();
         self.handed_bytes = 0;
@@ -481,8 +557,13 @@ impl Session {
             self.suspect_large(&error, actions);
         }
         let wait = self.pace.failed(&error, now, rng);
-        let wait =
-            if self.falls_back(&error, was_connected) { wait.min(self.options.backoff.first) } else { wait };
+        let soon = if was_connected {
+            self.approach.ended();
+            pursued
+        } else {
+            self.approach.failed(&error, self.terms)
+        };
+        let wait = if soon { wait.min(self.options.backoff.first) } else { wait };
         let tried_last = self.closing.is_some();
         let leaving = self.closing.as_ref().is_some_and(|closing| closing.stage == Stage::Leaving);
         if !leaving {
@@ -492,27 +573,53 @@ impl Session {
         self.state = if tried_last { State::Closed } else { State::Waiting };
     }
 
-    /// Changes the version when the broker does not speak it and we may choose; true: to try at once.
-    fn falls_back(&mut self, error: &Error, was_connected: bool) -> bool {
-        if self.options.version.is_some() {
-            return false;
-        }
-        let refused = matches!(error, Error::Refused { refusal: Refusal::ProtocolVersion, .. });
-        let wordless = matches!(error, Error::Wordless { .. });
-        self.wordless_greetings = if wordless { self.wordless_greetings + 1 } else { 0 };
-        let silent = self.wordless_greetings >= WORDLESS_GREETINGS_MAX && !self.speaks_5;
-        let (version, fallback) = match self.version {
-            Version::V5 if refused => (Version::V311, Some(Fallback::Refused)),
-            Version::V5 if silent => (Version::V311, Some(Fallback::Wordless)),
-            // It was not the version; or it may speak 5 by now.
-            Version::V311 if refused || wordless => (Version::V5, None),
-            Version::V311 if was_connected && self.fallback == Some(Fallback::Wordless) => {
-                (Version::V5, None)
+    /// The reason of the end of a connection; and whether the next is to come soon, since it will show more.
+    fn explained(&mut self, error: Error, lasted: Duration, now: Time) -> (Error, bool) {
+        let all = Conduct::default();
+        let conduct = match &error {
+            Error::Ended { refusal: Refusal::RetainUnavailable, .. } => {
+                Some(Conduct { retain: false, ..all })
             }
-            _ => return false,
+            Error::Ended { refusal: Refusal::WildcardsUnavailable, .. } => {
+                Some(Conduct { wildcards: false, ..all })
+            }
+            Error::Ended { refusal: Refusal::QosUnavailable, .. } => {
+                let lower = self.limits.qos_max == Qos::ExactlyOnce;
+                let qos_max = if lower { Qos::AtLeastOnce } else { Qos::AtMostOnce };
+                Some(Conduct { qos_max, ..all })
+            }
+            _ => None,
         };
-        (self.version, self.fallback, self.wordless_greetings) = (version, fallback, 0);
-        fallback.is_some()
+        let closed = matches!(error, Error::Closed { .. });
+        let broker = || self.options.broker.clone();
+        let taken = |detail: &str| {
+            let (refusal, detail) = (Refusal::TakenOver, Some(detail.to_owned()));
+            (Error::Ended { broker: broker(), refusal, detail }, false)
+        };
+        if closed && self.rival.is_some_and(|heard| now.since(heard) < RIVAL_FOR) {
+            return taken("another process with this camera's id is online");
+        }
+        let on_its_way = OnItsWay {
+            qos_2: self.flights.waits_for_receipt(),
+            retained: self.limits.retain && self.flights.has_retained(),
+            nothing: self.flights.is_empty() && self.handed.is_empty(),
+        };
+        let flap = closed && on_its_way.nothing && lasted < CONTESTED_WITHIN;
+        if self.suspects.contested(flap) {
+            return taken(
+                "it closes connections soon after it accepted them, as when two clients have one id",
+            );
+        }
+        let finding = match conduct {
+            Some(conduct) => Finding::Conduct(conduct),
+            None if closed => self.suspects.closed(on_its_way),
+            None => Finding::Nothing,
+        };
+        if let Finding::Conduct(conduct) = finding {
+            self.limits = self.limits.observed(conduct);
+            self.obey_qos_max();
+        }
+        (error, finding != Finding::Nothing)
     }
 
     /// Gives up the message that is to blame when a broker ends connections because of one.
@@ -521,7 +628,8 @@ impl Session {
         let Some((packet_id, bytes)) = self.flights.largest() else { return };
         if !told {
             // MQTT 5 has words for it.
-            let mute = self.version == Version::V311 && matches!(error, Error::Lost { .. });
+            let mute = self.terms.version == Version::V311
+                && matches!(error, Error::Lost { .. } | Error::Closed { .. });
             let closed = mute && bytes >= SUSPICIOUS_BYTES;
             self.wordless_closes = if closed { self.wordless_closes + 1 } else { 0 };
             if self.wordless_closes < WORDLESS_CLOSES_MAX {
@@ -555,9 +663,12 @@ impl Session {
         if let Some(present) = &mut self.present {
             present.moved = now;
         }
-        let Answered::Done(entry) = answered else { return };
+        let Answered::Done(entry) = answered else { return self.suspects.qos_2_works() };
         match reason {
             0..0x80 => {
+                if entry.envelope.retain && self.limits.retain {
+                    self.suspects.retained_works();
+                }
                 self.counters.acknowledged += 1;
                 settle(entry.row, Outcome::Acknowledged, actions);
             }

@@ -93,6 +93,9 @@ fn patience(error: &Error) -> Patience {
         | Refusal::ProtocolVersion
         | Refusal::UseAnotherServer
         | Refusal::AuthenticationMethod
+        | Refusal::RetainUnavailable
+        | Refusal::QosUnavailable
+        | Refusal::WildcardsUnavailable
         | Refusal::QuotaExceeded => Patience::Person,
         Refusal::Banned => Patience::Banned,
         Refusal::TakenOver => Patience::Contested,

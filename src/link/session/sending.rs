@@ -60,7 +60,7 @@ impl Session {
         present.paused_until = present.paused_until.filter(|until| now < *until);
         let paused = present.paused_until.is_some();
         let window = usize::from(self.options.in_flight_max.min(present.broker.receive_maximum));
-        let max_packet_bytes = present.broker.max_packet_bytes;
+        let max_packet_bytes = self.limits.max_packet_bytes;
         let mut expired = Vec::new();
         let flushing = self.closing.as_ref().is_none_or(|closing| closing.stage == Stage::Flushing);
         while self.has_room() {
@@ -93,6 +93,7 @@ impl Session {
             Resend::Publish { packet_id, qos, entry } => {
                 let mut envelope = entry.envelope.clone();
                 envelope.qos = qos;
+                envelope.retain &= self.limits.retain;
                 let (seq, class, bytes) = (entry.seq, envelope.class, packet_bytes(&envelope));
                 self.handed_bytes += bytes;
                 self.handed.push_back(Handed { seq, class, bytes, track_since: None, fragile: Fragile::No });
@@ -111,14 +112,14 @@ impl Session {
 
     pub(super) fn hand_over(&mut self, entry: Entry, now: Time, actions: &mut Vec<Action>) {
         let Some(present) = &mut self.present else { return };
-        let qos = entry.envelope.qos.min(present.broker.qos_max);
+        let qos = entry.envelope.qos.min(self.limits.qos_max);
         let kept = (qos > Qos::AtMostOnce || entry.row.is_some()).then(|| entry.clone());
         let expiry_s = seconds_left(entry.deadline, now);
         let track_since =
             (entry.envelope.class == MessageClass::Track).then_some(entry.since.max(present.began));
         let (seq, mut envelope) = (entry.seq, entry.envelope);
         envelope.qos = qos;
-        envelope.retain &= present.broker.retain;
+        envelope.retain &= self.limits.retain;
         let (class, bytes) = (envelope.class, packet_bytes(&envelope));
         // A topic that is told once would only push out one that is told often.
         let alias = (qos == Qos::AtMostOnce).then(|| present.aliases.of(&envelope.topic)).flatten();

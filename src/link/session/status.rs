@@ -2,6 +2,7 @@
 
 use super::WORDLESS_CLOSES_MAX;
 use crate::link::Error;
+use crate::link::limits::Limits;
 use crate::link::outbox::{PerClass, TRACK_RATE_MAX_HZ};
 use crate::link::tls::Certificates;
 use crate::link::transport::Version;
@@ -73,8 +74,8 @@ pub struct Status {
     pub last_error: Option<Error>,
     /// The version spoken now, or at the next try.
     pub version: Version,
-    /// Why it is not MQTT 5, which would have been better.
-    pub fallback: Option<Fallback>,
+    /// What the broker offers less than MQTT 5 allows.
+    pub limits: Limits,
     /// When the certificates of the last secure connection end.
     pub certificates: Option<Certificates>,
     /// The last message that was refused for good.
@@ -90,6 +91,23 @@ pub struct Status {
 }
 
 impl Status {
+    /// Of a link that is up for the `connects`th time, with nothing on its way; for tests.
+    #[cfg(test)]
+    pub(crate) fn connected(connects: u64) -> Self {
+        Self {
+            state: State::Connected,
+            last_error: None,
+            version: Version::V5,
+            limits: Limits::default(),
+            certificates: None,
+            last_refused: None,
+            counters: Counters { connects, ..Counters::default() },
+            track_rate_hz: TRACK_RATE_MAX_HZ,
+            queued: PerClass::default(),
+            in_flight: 0,
+        }
+    }
+
     /// Tracks leave less often than they are published.
     pub fn is_slow(&self) -> bool {
         self.track_rate_hz < TRACK_RATE_MAX_HZ

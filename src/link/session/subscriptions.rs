@@ -18,6 +18,10 @@ use crate::model::Qos;
 
 /// Filters in one request: within the packets of every broker.
 const FILTERS_MAX: usize = 64;
+/// Bytes of a request beside its filters, at most: fixed header 5, packet id 2, property length 1.
+const REQUEST_OVERHEAD_BYTES: usize = 8;
+/// Bytes of a filter beside its text: length 2, options 1.
+const FILTER_OVERHEAD_BYTES: usize = 3;
 /// Filters that are to end, and of which the broker does not know it yet.
 const ENDING_MAX: usize = 1_024;
 
@@ -39,6 +43,8 @@ pub(super) struct Subscriptions {
     /// Not wanted, and perhaps held by the broker.
     ending: BTreeSet<String>,
     asked: Option<Asked>,
+    /// The broker takes no filters with wildcards: these wait for one that does.
+    plain_only: bool,
 }
 
 /// A request that waits for its answer.
@@ -69,8 +75,10 @@ impl Subscriptions {
         }
     }
 
-    /// A connection begins: nothing was told on it. Without the old session the broker holds nothing.
-    pub(super) fn connected(&mut self, session_present: bool) {
+    /// A connection begins: nothing was told on it. Without the old session the broker holds nothing. Where it
+    /// does not take `wildcards`, filters with them are not asked for.
+    pub(super) fn connected(&mut self, session_present: bool, wildcards: bool) {
+        self.plain_only = !wildcards;
         self.told.clear();
         self.asked = None;
         if !session_present {
@@ -78,17 +86,29 @@ impl Subscriptions {
         }
     }
 
-    /// What the broker is to be asked for now, unless an answer is waited for.
-    pub(super) fn next(&self) -> Option<Request> {
+    /// What the broker is to be asked for now, in a packet of at most `max_bytes`, unless an answer is waited for.
+    pub(super) fn next(&self, max_bytes: usize) -> Option<Request> {
         if self.asked.is_some() {
             return None;
         }
-        let begin = self.wanted.iter().filter(|(filter, _)| !self.told.contains(*filter));
-        let begin: Vec<_> = begin.take(FILTERS_MAX).map(|(filter, qos)| (filter.clone(), *qos)).collect();
+        let mut left = max_bytes.saturating_sub(REQUEST_OVERHEAD_BYTES);
+        // One always goes: where even that is too long the broker says so.
+        let mut fits = |filter: &str, first: bool| {
+            let bytes = filter.len() + FILTER_OVERHEAD_BYTES;
+            let fits = first || bytes <= left;
+            left = left.saturating_sub(bytes);
+            fits
+        };
+        let asks = |filter: &String| !(self.plain_only && filter.contains(['+', '#']));
+        let begin = self.wanted.iter().filter(|(filter, _)| !self.told.contains(*filter) && asks(filter));
+        let begin = begin.take(FILTERS_MAX).enumerate().take_while(|(i, (filter, _))| fits(filter, *i == 0));
+        let begin: Vec<_> = begin.map(|(_, (filter, qos))| (filter.clone(), *qos)).collect();
         if !begin.is_empty() {
             return Some(Request::Begin(begin));
         }
-        let end: Vec<_> = self.ending.iter().take(FILTERS_MAX).cloned().collect();
+        let end = self.ending.iter().take(FILTERS_MAX).enumerate();
+        let end: Vec<_> =
+            end.take_while(|(i, filter)| fits(filter, *i == 0)).map(|(_, f)| f.clone()).collect();
         (!end.is_empty()).then_some(Request::End(end))
     }
 
@@ -139,7 +159,7 @@ mod tests {
     impl Broker {
         /// Takes the next request, and answers it if it is to; whether there was one.
         fn serve(&mut self, ours: &mut Subscriptions, answers: bool) -> bool {
-            let Some(request) = ours.next() else { return false };
+            let Some(request) = ours.next(usize::MAX) else { return false };
             self.last_id += 1;
             ours.ask(&request, self.last_id, NOW);
             match request {
@@ -164,10 +184,10 @@ mod tests {
         ours.ignore("all/+".to_owned());
         ours.listen("all/a".to_owned(), Qos::AtMostOnce);
         let begin = Request::Begin(vec![("all/a".to_owned(), Qos::AtMostOnce)]);
-        assert_eq!(ours.next(), Some(begin.clone()));
+        assert_eq!(ours.next(usize::MAX), Some(begin.clone()));
         ours.ask(&begin, 7, NOW);
-        assert_eq!((ours.next(), ours.answered(8), ours.answered(7)), (None, false, true));
-        assert_eq!(ours.next(), Some(Request::End(vec!["all/+".to_owned()])));
+        assert_eq!((ours.next(usize::MAX), ours.answered(8), ours.answered(7)), (None, false, true));
+        assert_eq!(ours.next(usize::MAX), Some(Request::End(vec!["all/+".to_owned()])));
     }
 
     #[test]
@@ -178,8 +198,8 @@ mod tests {
             ours.listen("a".to_owned(), Qos::AtMostOnce);
             broker.serve(&mut ours, true);
             ours.ignore("a".to_owned());
-            ours.connected(kept);
-            assert_eq!(ours.next(), kept.then(|| Request::End(vec!["a".to_owned()])));
+            ours.connected(kept, true);
+            assert_eq!(ours.next(usize::MAX), kept.then(|| Request::End(vec!["a".to_owned()])));
         }
     }
 
@@ -209,12 +229,12 @@ mod tests {
                         if number % 3 == 0 {
                             broker.held.clear();
                         }
-                        ours.connected(number % 3 != 0);
+                        ours.connected(number % 3 != 0, true);
                     }
                     _ => { broker.serve(&mut ours, true); }
                 }
             }
-            ours.connected(true);
+            ours.connected(true, true);
             while broker.serve(&mut ours, true) {}
             prop_assert_eq!(broker.held, wanted);
         }

@@ -15,7 +15,7 @@ use rumqttc::v5::mqttbytes::{QoS as QoS5, v5::Packet as Packet5};
 use rumqttc::{mqttbytes::QoS as QoS4, mqttbytes::v4::Packet as Packet4};
 
 use super::{Accepted, Answer, Event, Outgoing, Version};
-use crate::link::session::Request;
+use crate::link::session::{Request, Terms};
 use crate::link::{Error, Options, Refusal};
 use crate::model::{Delivery, Envelope, Qos};
 
@@ -51,11 +51,16 @@ impl Greeting {
     }
 
     /// CONNECT.
-    pub(super) fn encode(&self, version: Version, clean_start: bool, out: &mut BytesMut) {
+    pub(super) fn encode(&self, terms: Terms, clean_start: bool, out: &mut BytesMut) {
+        let will = self.will.as_ref().filter(|_| terms.will).map(|will| Envelope {
+            retain: will.retain && terms.retain,
+            qos: will.qos.min(terms.qos_max),
+            ..will.clone()
+        });
         let password = |secret: &Option<crate::base::Secret>| {
             secret.as_ref().map_or_else(String::new, |secret| secret.reveal().to_owned())
         };
-        match version {
+        match terms.version {
             Version::V5 => {
                 let properties = v5::ConnectProperties {
                     session_expiry_interval: Some(self.session_expiry_s),
@@ -73,7 +78,7 @@ impl Greeting {
                     username: credentials.username.clone(),
                     password: password(&credentials.password),
                 });
-                let will = self.will.as_ref().map(|will| self.will_5(will));
+                let will = will.as_ref().map(|will| self.will_5(will));
                 written(connect.write(&will, &login, out));
             }
             Version::V311 => {
@@ -84,9 +89,9 @@ impl Greeting {
                     username: credentials.username.clone(),
                     password: password(&credentials.password),
                 });
-                connect.last_will = self.will.as_ref().map(|will| v4::LastWill {
-                    topic: will.topic.clone(),
-                    message: will.payload.clone(),
+                connect.last_will = will.map(|will| v4::LastWill {
+                    topic: will.topic,
+                    message: will.payload,
                     qos: level_4(will.qos),
                     retain: will.retain,
                 });
@@ -122,10 +127,19 @@ fn written<E: std::fmt::Display>(outcome: Result<usize, E>) {
 }
 
 /// SUBSCRIBE or UNSUBSCRIBE.
-pub(super) fn encode_request(version: Version, packet_id: u16, request: Request, out: &mut BytesMut) {
+pub(super) fn encode_request(
+    version: Version,
+    packet_id: u16,
+    request: Request,
+    retain_as_published: bool,
+    out: &mut BytesMut,
+) {
     match (version, request) {
         (Version::V5, Request::Begin(filters)) => {
-            let filters = filters.into_iter().map(|(filter, qos)| v5::Filter::new(filter, level_5(qos)));
+            let filters = filters.into_iter().map(|(filter, qos)| v5::Filter {
+                preserve_retain: retain_as_published,
+                ..v5::Filter::new(filter, level_5(qos))
+            });
             let mut subscribe = v5::Subscribe::new_many(filters, None);
             subscribe.pkid = packet_id;
             written(subscribe.write(out));
@@ -359,6 +373,7 @@ impl Decoder {
                     _ => Qos::ExactlyOnce,
                 };
                 accepted.retain = properties.retain_available != Some(0);
+                accepted.wildcards = properties.wildcard_subscription_available != Some(0);
             }
         }
         if code == 0 {

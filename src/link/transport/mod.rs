@@ -21,7 +21,7 @@ pub(super) use mqtt::Mqtt;
 
 use super::Error;
 use super::error::Phase;
-use super::session::{Alias, Request};
+use super::session::{Alias, Request, Terms};
 use super::tls::Certificates;
 use crate::model::{Delivery, Envelope, Qos};
 
@@ -61,6 +61,8 @@ pub(super) struct Accepted {
     pub(super) qos_max: Qos,
     /// It keeps retained messages.
     pub(super) retain: bool,
+    /// It takes topic filters with wildcards.
+    pub(super) wildcards: bool,
     /// When the certificates end, of a secure connection.
     pub(super) certificates: Option<Certificates>,
 }
@@ -75,6 +77,7 @@ impl Default for Accepted {
             keep_alive_s: None,
             qos_max: Qos::ExactlyOnce,
             retain: true,
+            wildcards: true,
             certificates: None,
         }
     }
@@ -146,9 +149,9 @@ pub(super) enum Answer {
 /// All but [`Transport::events`] return at once; what they have to say is written while events are
 /// awaited, in the order of the calls.
 pub(super) trait Transport: Send {
-    /// Starts a connection; `Connected` or `Disconnected` follows. Clean: the broker forgets the
+    /// Starts a connection on these terms; `Connected` or `Disconnected` follows. Clean: the broker forgets the
     /// session first.
-    fn connect(&mut self, version: Version, clean_start: bool);
+    fn connect(&mut self, terms: Terms, clean_start: bool);
 
     /// Asks for topics, or for no more of them; `Subscribed` or `Unsubscribed` follows.
     fn ask(&mut self, packet_id: u16, request: Request);

@@ -15,11 +15,10 @@ use tokio::sync::mpsc;
 use super::codec::{self, Decoder, Greeting};
 use super::dial::{Target, Wire};
 use super::{Answer, Event, Outgoing, Transport, Version};
-use crate::link::error::Phase;
-use crate::link::session::Request;
+use crate::link::error::{Phase, Silence};
+use crate::link::session::{Request, Terms};
 use crate::link::tls::{self, Certificates, TlsFault};
-use crate::link::{Error, Options};
-use crate::model::Envelope;
+use crate::link::{Client, Error, Options};
 
 /// Events told at once, after which the driver has its turn.
 const EVENTS_MAX: usize = 256;
@@ -32,6 +31,7 @@ pub(crate) struct Mqtt {
     greeting: Arc<Greeting>,
     broker: String,
     link: Arc<str>,
+    retain_as_published: bool,
     connection: Connection,
 }
 
@@ -62,15 +62,18 @@ struct Open {
     /// Writing failed; what the broker said before it closed may still be read.
     broken: Option<std::io::Error>,
     broker: String,
+    /// The topic of the will has a dot.
+    dotted: bool,
 }
 
 impl Mqtt {
-    pub(crate) fn new(options: &Options, client_id: &str, will: Option<Envelope>) -> Self {
+    pub(crate) fn new(options: &Options, client: &Client) -> Self {
         Self {
             target: Target::new(options),
-            greeting: Arc::new(Greeting::new(options, client_id, will)),
+            greeting: Arc::new(Greeting::new(options, &client.id, client.will.clone())),
             broker: options.broker(),
             link: options.name.as_str().into(),
+            retain_as_published: client.retain_as_published,
             connection: Connection::None,
         }
     }
@@ -84,12 +87,14 @@ impl Mqtt {
 }
 
 impl Transport for Mqtt {
-    fn connect(&mut self, version: Version, clean_start: bool) {
+    fn connect(&mut self, terms: Terms, clean_start: bool) {
+        let version = terms.version;
         let target = self.target.clone();
         let mut outgoing = BytesMut::new();
-        self.greeting.encode(version, clean_start, &mut outgoing);
+        self.greeting.encode(terms, clean_start, &mut outgoing);
         let decoder = Decoder::new(version, self.greeting.max_packet_bytes, &self.broker, &self.link);
         let broker = self.broker.clone();
+        let dotted = terms.will && self.greeting.will.as_ref().is_some_and(|will| will.topic.contains('.'));
         let (report, phases) = mpsc::unbounded_channel();
         let opening = async move {
             // Nobody listens any more only when the connection is given up.
@@ -111,14 +116,17 @@ impl Transport for Mqtt {
                 leaving: false,
                 broken: None,
                 broker,
+                dotted,
             })
         };
         self.connection = Connection::Opening { phases, opening: Box::pin(opening) };
     }
 
     fn ask(&mut self, packet_id: u16, request: Request) {
+        let retain_as_published = self.retain_as_published;
         if let Some(open) = self.open() {
-            codec::encode_request(open.version, packet_id, request, &mut open.outgoing);
+            let out = &mut open.outgoing;
+            codec::encode_request(open.version, packet_id, request, retain_as_published, out);
         }
     }
 
@@ -303,11 +311,16 @@ impl Open {
     }
 
     fn closed(&self) -> Error {
-        let broker = self.broker.clone();
-        if self.accepted {
-            return Error::Lost { broker, detail: "closed by the other side".to_owned() };
-        }
-        Error::Wordless { broker }
+        if self.accepted { Error::Closed { broker: self.broker.clone() } } else { self.wordless() }
+    }
+
+    fn wordless(&self) -> Error {
+        let cause = match (self.dotted, self.secure) {
+            (true, _) => Silence::MaybeDot,
+            (false, true) => Silence::Connect,
+            (false, false) => Silence::MaybeTls,
+        };
+        Error::Wordless { broker: self.broker.clone(), cause }
     }
 
     fn lost(&self, error: &std::io::Error) -> Error {
@@ -321,8 +334,9 @@ impl Open {
                 | std::io::ErrorKind::BrokenPipe
                 | std::io::ErrorKind::UnexpectedEof
         );
-        if reset && !self.accepted {
-            return Error::Wordless { broker };
+        // A broker that closes a connection of which it has not read everything resets it.
+        if reset {
+            return self.closed();
         }
         Error::Lost { broker, detail: error.to_string() }
     }
@@ -337,12 +351,22 @@ mod tests {
 
     use super::*;
 
+    fn terms() -> Terms {
+        Terms {
+            version: Version::V5,
+            fallback: None,
+            retain: true,
+            qos_max: crate::model::Qos::ExactlyOnce,
+            will: true,
+        }
+    }
+
     #[tokio::test]
     async fn a_name_that_is_not_found_is_named_and_the_next_try_asks_for_it_again() {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address: SocketAddr = listener.local_addr().unwrap();
         let options = Options { host: "broker.example".to_owned(), ..Options::default() };
-        let mut mqtt = Mqtt::new(&options, "c", None);
+        let mut mqtt = Mqtt::new(&options, &Client { id: "c".to_owned(), ..Client::default() });
         let asked = AtomicUsize::new(0);
         mqtt.target = mqtt.target.clone().resolving(Arc::new(move |_, _| {
             let first = asked.fetch_add(1, Ordering::Relaxed) == 0;
@@ -351,13 +375,13 @@ mod tests {
             })
         }));
         let mut events = Vec::new();
-        mqtt.connect(Version::V5, false);
+        mqtt.connect(terms(), false);
         mqtt.events(&mut events).await;
         let Some(Event::Disconnected(Error::Unreachable { detail, .. })) = events.pop() else {
             panic!("{events:?}")
         };
         assert_eq!(detail, "name not found: no such name");
-        mqtt.connect(Version::V5, false);
+        mqtt.connect(terms(), false);
         while events.last() != Some(&Event::Reached(Phase::Greeting)) {
             mqtt.events(&mut events).await;
         }

@@ -63,7 +63,7 @@ fn presence(
         state: Presence::Online,
         version: Name::cut("1"),
         boot: Millis(1),
-        timestamp: Millis(timestamp_ms),
+        timestamp: Some(Millis(timestamp_ms)),
         encodings: List::default(),
         ground: None,
         footprint: None,
@@ -129,7 +129,7 @@ proptest! {
         epoch_ms in 0..u64::MAX,
     ) {
         let (mut a, b) = (Cam::new("a", 0), camera("b"));
-        let own_ms = a.says(0).timestamp.0;
+        let own_ms = a.says(0).timestamp.unwrap().0;
         let m = echoing(&b, sent_ms, &a.id, (if names_ours { own_ms } else { echoed_ms }, arrived_ms));
         let now = Time { mono_ns, epoch_ms };
         a.sync.take(&m, &a.id, now);
@@ -223,7 +223,7 @@ fn a_step_of_the_others_clock_is_followed_with_its_next_presence() {
 #[test]
 fn echoes_of_what_was_never_sent_and_impossible_times_are_refused_and_counted() {
     let (mut a, b) = (Cam::new("a", 0), camera("b"));
-    let own_ms = a.says(1_000).timestamp.0;
+    let own_ms = a.says(1_000).timestamp.unwrap().0;
     let now_ms = a.time(1_500).epoch_ms;
     for echo in [(own_ms - 1, now_ms), (own_ms + 1, now_ms), (0, 0)] {
         let m = echoing(&b, now_ms, &a.id, echo);

@@ -463,6 +463,11 @@ impl Engine {
         &self.participants
     }
 
+    /// Start of the process as its presence tells it, milliseconds since the epoch.
+    pub fn boot_ms(&self) -> u64 {
+        self.identity.boot_ms()
+    }
+
     /// What the cameras agree on.
     pub fn consensus(&self) -> &Consensus {
         &self.consensus

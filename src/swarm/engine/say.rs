@@ -14,10 +14,15 @@ use crate::swarm::topic::Family;
 use crate::swarm::wire::Count;
 
 impl Engine {
-    /// What the broker says for us when the connection breaks without a goodbye.
+    /// What the broker says for us when the connection breaks without a goodbye: without a time, which is not known
+    /// beforehand. `now` is that of its signature.
     pub fn will(&self, now: Time) -> Result<Envelope, EncodeError> {
+        self.offline(None, now)
+    }
+
+    fn offline(&self, said: Option<Time>, now: Time) -> Result<Envelope, EncodeError> {
         let mut buffer = Vec::new();
-        codec::encode(&presence::offline(&self.identity, now), &mut buffer)?;
+        codec::encode(&presence::offline(&self.identity, said), &mut buffer)?;
         let topic = self.options.prefix.status(&self.identity.camera);
         let mut envelope = envelope(Family::Status, topic, &buffer, 0);
         self.sign(Family::Status, &mut envelope, now);
@@ -30,7 +35,7 @@ impl Engine {
 
     /// The last message of a process that ends in order.
     pub fn farewell(&mut self, now: Time) -> Result<Envelope, EncodeError> {
-        let farewell = self.will(now)?;
+        let farewell = self.offline(Some(now), now)?;
         self.counters.sent[Family::Status as usize] += 1;
         Ok(farewell)
     }

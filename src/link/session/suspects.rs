@@ -1,0 +1,100 @@
+//! What a broker does not take and does not say so: it closes connections without a reason.
+//!
+//! - A connection that is closed while a message with `QoS` 2, or a retained one, waits for its first answer speaks
+//!   against that feature; [`CLOSES_MAX`] of them in a row, and the broker gets `QoS` 1, or nothing retained. One feature
+//!   is suspected at a time, `QoS` 2 first. A broker that has answered such a message once is never suspected again.
+//! - A connection that worked, lasted less than [`CONTESTED_WITHIN`] and was closed while nothing was on its way speaks
+//!   for another client with the same id; [`FLAPS_MAX`] of them in a row count as one that took it over.
+//!
+//! A connection that times out speaks against nothing. Pure.
+
+use std::time::Duration;
+
+use crate::link::limits::Conduct;
+use crate::model::Qos;
+
+/// Closes in a row that speak against a feature.
+pub(super) const CLOSES_MAX: u32 = 3;
+/// Closes in a row that speak for another client with our id.
+pub(super) const FLAPS_MAX: u32 = 4;
+/// A connection that lasted longer was not one of two that take the client id from each other at once.
+pub(super) const CONTESTED_WITHIN: Duration = Duration::from_secs(30);
+
+/// What was on its way when a connection was closed without a reason.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct OnItsWay {
+    /// A message with `QoS` 2 waits for its PUBREC.
+    pub(super) qos_2: bool,
+    /// A retained message waits for its acknowledgement.
+    pub(super) retained: bool,
+    /// Nothing at all.
+    pub(super) nothing: bool,
+}
+
+/// What follows from a connection that was closed without a reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Finding {
+    /// Nothing.
+    Nothing,
+    /// It speaks against a feature; the next connections will show.
+    Suspicion,
+    /// The broker does not take it.
+    Conduct(Conduct),
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Suspects {
+    qos_2: Suspicion,
+    retained: Suspicion,
+    flaps: u32,
+}
+
+#[derive(Debug, Default)]
+struct Suspicion {
+    /// The broker has answered such a message.
+    disproved: bool,
+    closes: u32,
+}
+
+impl Suspicion {
+    fn is_open(&self) -> bool {
+        !self.disproved && self.closes < CLOSES_MAX
+    }
+
+    fn closed(&mut self, means: Conduct) -> Finding {
+        self.closes += 1;
+        if self.closes < CLOSES_MAX { Finding::Suspicion } else { Finding::Conduct(means) }
+    }
+}
+
+impl Suspects {
+    /// The broker answered a message with `QoS` 2.
+    pub(super) fn qos_2_works(&mut self) {
+        self.qos_2.disproved = true;
+    }
+
+    /// The broker acknowledged a retained message.
+    pub(super) fn retained_works(&mut self) {
+        self.retained.disproved = true;
+    }
+
+    /// A connection was closed without a reason.
+    pub(super) fn closed(&mut self, on_its_way: OnItsWay) -> Finding {
+        let all = Conduct::default();
+        if on_its_way.qos_2 && self.qos_2.is_open() {
+            self.qos_2.closed(Conduct { qos_max: Qos::AtLeastOnce, ..all })
+        } else if on_its_way.retained && self.retained.is_open() {
+            self.retained.closed(Conduct { retain: false, ..all })
+        } else {
+            Finding::Nothing
+        }
+    }
+
+    /// A connection is over; whether another client seems to have taken our id. `flap`: it had worked, was closed
+    /// without a reason while nothing was on its way, and did not last.
+    pub(super) fn contested(&mut self, flap: bool) -> bool {
+        self.flaps = if flap { self.flaps + 1 } else { 0 };
+        self.flaps >= FLAPS_MAX
+    }
+}
