@@ -22,7 +22,7 @@ async fn fails_and_recovers(broker: &TestBroker, misbehave: &str, mode: &str, na
     program.says(named).await;
     std::fs::write(&mended, "").unwrap();
     let since = status.timestamp;
-    let (status, _) = watch.presence(|status| status.timestamp.0 > since.0 && modes(status).is_empty()).await;
+    let (status, _) = watch.presence(|status| status.timestamp > since && modes(status).is_empty()).await;
     assert!(counter(&status, "capture_restarts") >= 1, "{status:?}");
     assert_eq!(program.stop().await, Some(0), "{}", program.log());
 }

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use super::ballot::Word;
 use super::*;
 use crate::model::{BBox, Behavior, Behaviors, Class, Forecast, Motion, Size, Track};
 use crate::swarm::bounded::List;
+use crate::swarm::message::Verdict;
 use crate::swarm::message::{AlertState, Position};
 use crate::swarm::wire::{Count, Fraction, Id, Millis, Real};
 
