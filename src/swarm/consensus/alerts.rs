@@ -79,6 +79,10 @@ impl Consensus {
         }
         let Some(case) = self.cases.get_mut(&id) else { return };
         case.heard = now;
+        // A message that was overtaken reopens nothing.
+        if case.alert.as_ref().is_some_and(|known| !known.is_open()) {
+            return;
+        }
         let first_ms = case.alert.as_ref().map_or(case.claim.founded_ms, |known| known.first_ms);
         case.alert = Some(Record {
             state: Some(m.state),
@@ -119,6 +123,13 @@ impl Consensus {
             }
         }
         let state = self.next_state(&record, incident, now);
+        // Nobody was alerted yet.
+        if record.state.is_none() && state == AlertState::Retracted {
+            if let Some(case) = self.cases.get_mut(&id) {
+                case.alert = None;
+            }
+            return;
+        }
         let severities =
             incident.members.iter().filter_map(|id| Some(self.cases.get(id)?.claim.latest.severity));
         let severity = severities.max().unwrap_or(record.severity).max(record.severity);

@@ -1011,6 +1011,33 @@ fn the_event_of_a_client_that_knows_no_votes_gets_the_outcome_of_the_incident_th
     assert_eq!(alerts.count(), 1, "one incident, one alert");
 }
 
+fn alert_states(actions: &[Action]) -> Vec<AlertState> {
+    actions.iter().filter_map(|a| if let Action::Alert(a) = a { Some(a.state) } else { None }).collect()
+}
+
+#[test]
+fn what_follows_a_withdrawn_forecast_is_another_incident_with_an_alert_of_its_own() {
+    let mut a = Member::new("a", &["a"]);
+    let mut actions = a.event(&claim("a", 1, EventState::Predicted, 5.0, 0), 0);
+    actions.extend(a.event(&claim("a", 1, EventState::Retracted, 5.0, 300), 300));
+    actions.extend(a.event(&claim("a", 2, EventState::Predicted, 5.0, 900), 900));
+    actions.extend((1_000..4_000).step_by(500).flat_map(|ms| a.tick(ms)));
+    assert!(a.events(4_000).iter().all(|event| event.claims.len() == 1));
+    assert_eq!(alert_states(&actions), [AlertState::Forecast, AlertState::Retracted, AlertState::Forecast]);
+}
+
+#[test]
+fn a_forecast_that_is_withdrawn_before_its_alert_leaves_alerts_nobody() {
+    let mut a = Member::new("a", &["a", "b"]);
+    let mut actions = a.event(&claim("a", 1, EventState::Predicted, 5.0, 0), 0);
+    actions.extend(a.vote(&vote("b", "a", 1, Word::confirm(0.9)), 300));
+    actions.extend(a.tick(400));
+    assert_eq!(announced(&actions), [EventState::Confirmed]);
+    actions.extend(a.event(&claim("a", 1, EventState::Retracted, 5.0, 600), 600));
+    actions.extend((1_000..6_000).step_by(500).flat_map(|ms| a.tick(ms)));
+    assert_eq!(alert_states(&actions), []);
+}
+
 #[test]
 fn a_busy_camera_keeps_the_claims_that_are_still_open() {
     let mut a = Member::new("a", &["a", "b"]);
