@@ -31,9 +31,9 @@ pub fn skip_mark(input: &mut impl BufRead) -> io::Result<()> {
 /// The text of a file, without a byte order mark.
 pub fn read_text(path: &Path) -> io::Result<String> {
     let bytes = fs::read(path)?;
-    let text = str::from_utf8(without_mark(&bytes)?);
-    text.map(str::to_owned).map_err(|error| {
-        let line = bytes[..error.valid_up_to()].split(|b| *b == b'\n').count();
+    let text = without_mark(&bytes)?;
+    str::from_utf8(text).map(str::to_owned).map_err(|error| {
+        let line = text[..error.valid_up_to()].split(|b| *b == b'\n').count();
         io::Error::new(
             io::ErrorKind::InvalidData,
             format!("line {line} is not UTF-8 text: save the file as UTF-8"),

@@ -18,6 +18,8 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use crate::base::without_mark;
+
 /// Between two looks at the files.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Longest handshake.
@@ -52,7 +54,8 @@ impl TlsFiles {
     fn load(&self) -> Result<ServerConfig, TlsFault> {
         let chain = certificates(&self.certificate)?;
         let fault = |file: &Path, detail: String| TlsFault { file: file.to_owned(), detail };
-        let key = PrivateKeyDer::from_pem_file(&self.key)
+        let key = read(&self.key)
+            .and_then(|text| PrivateKeyDer::from_pem_slice(&text).map_err(|error| error.to_string()))
             .map_err(|error| fault(&self.key, format!("no private key: {error}")))?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
@@ -84,13 +87,22 @@ impl TlsFiles {
 }
 
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsFault> {
-    let read: Result<Vec<_>, _> = CertificateDer::pem_file_iter(file).and_then(Iterator::collect);
-    let detail = match read {
+    let chain: Result<Vec<_>, String> = read(file).and_then(|text| {
+        let chain: Result<_, _> = CertificateDer::pem_slice_iter(&text).collect();
+        chain.map_err(|error| error.to_string())
+    });
+    let detail = match chain {
         Ok(chain) if !chain.is_empty() => return Ok(chain),
         Ok(_) => "no certificate in it".to_owned(),
         Err(error) => format!("no certificate: {error}"),
     };
     Err(TlsFault { file: file.to_owned(), detail })
+}
+
+/// A PEM file without a byte order mark.
+fn read(file: &Path) -> Result<Vec<u8>, String> {
+    let read = std::fs::read(file).and_then(|bytes| without_mark(&bytes).map(<[u8]>::to_vec));
+    read.map_err(|error| error.to_string())
 }
 
 /// Shakes hands with clients.

@@ -385,7 +385,7 @@ mod tests {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let mut source = Source::start(&options, &CameraId::parse("cam").unwrap(), &clock).unwrap();
         let error = read_all(&mut source).1.unwrap_err().to_string();
-        let shown = "rtsp://***@host/x?***";
+        let shown = "rtsp://***@host/***";
         assert!(error.ends_with(&format!(": no {shown}")), "{error}");
         let debug = format!("{options:?}");
         assert!(debug.contains(shown) && debug.contains("exit 1") && !debug.contains("hunter"), "{debug}");
