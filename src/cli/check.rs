@@ -22,7 +22,10 @@ pub(super) fn check(arguments: &ConfigArguments, log: &log::Arguments) -> Result
         Error::File { what, source: io::Error::other(error) }
     })?;
     let notes: String = loaded.config.notes.iter().map(|note| format!("# note: {note}\n")).collect();
-    say(&format!("{notes}{}", effective.trim_end()))
+    let ground = &loaded.config.perception.ground;
+    let outlook = if ground.is_calibrated() { ground.outlook() } else { None };
+    let outlook = outlook.map_or_else(String::new, |outlook| format!("# calibration: {outlook}\n"));
+    say(&format!("{notes}{outlook}{}", effective.trim_end()))
 }
 
 pub(super) fn schema(of: &Schema) -> Result<(), Error> {
