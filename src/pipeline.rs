@@ -386,6 +386,8 @@ pub struct Counters {
     pub detections_tracked: AtomicU64,
     /// Confirmed tracks that ended.
     pub tracks_ended: AtomicU64,
+    /// What is seen disagrees with the calibration about how tall persons are.
+    pub calibration_doubted: AtomicBool,
     /// Turns of the loop, with or without a frame: stands still only when the thread hangs.
     pub turns: AtomicU64,
 }
@@ -462,6 +464,7 @@ pub fn spawn(
             let busy_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
             outputs.counters.busy_us.fetch_add(busy_us, Ordering::Relaxed);
             perception.count(&outputs.counters);
+            note_disagreement(perception.detector.disagreement(), &camera, &outputs.counters);
             outputs.crop.note(perception.detector.looked_at());
             match outcome {
                 Ok(scene) => {
@@ -483,6 +486,20 @@ pub fn spawn(
         perception.finish(&mut transitions);
         outputs.hand_over(&mut transitions);
     })
+}
+
+/// Sets or clears that the calibration is doubted; a change is logged.
+fn note_disagreement(disagreement: Option<f64>, camera: &CameraId, counters: &Counters) {
+    let was = counters.calibration_doubted.swap(disagreement.is_some(), Ordering::Relaxed);
+    match disagreement {
+        Some(times) if !was => tracing::warn!(
+            %camera,
+            "persons are seen {times:.1} times as tall as the calibration says, using the sizes that are seen; check \
+             the calibration's points and units (feet: 3.3)"
+        ),
+        None if was => tracing::info!(%camera, "persons are seen as tall as the calibration says again"),
+        _ => {}
+    }
 }
 
 impl Outputs {

@@ -71,6 +71,9 @@ pub(super) const CAMERA_UNRESPONSIVE: &str = "camera_unresponsive";
 /// part in no votes. A choice, not a fault.
 pub(super) const UNCALIBRATED: &str = "uncalibrated";
 
+/// Persons are seen in other sizes than the calibration says: its sizes are not used. The log says by how much.
+pub(super) const CALIBRATION_DOUBTED: &str = "calibration_doubted";
+
 /// The modes that are no fault: what the camera was set up or told to do.
 pub(super) const CHOSEN: [&str; 2] = [PAUSED, UNCALIBRATED];
 

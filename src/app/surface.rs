@@ -304,6 +304,8 @@ impl Surface {
             modes::in_force(&capture.state, self.store.is_degraded(), &links, outbox.as_ref(), now_ms);
         // Those that are known elsewhere too.
         modes::add(self.modes.borrow().iter().copied(), &mut modes);
+        let doubted = self.counters.calibration_doubted.load(Ordering::Relaxed);
+        modes.extend(doubted.then_some(modes::CALIBRATION_DOUBTED));
         modes.extend((!self.calibrated).then_some(modes::UNCALIBRATED));
         modes.extend(self.rolled_back.load(Ordering::Relaxed).then_some(modes::CONFIG_ROLLED_BACK));
         modes.extend(self.keys.failed.then_some(modes::SIGNING_OFF));

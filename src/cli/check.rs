@@ -24,7 +24,10 @@ pub(super) fn check(arguments: &ConfigArguments, log: &log::Arguments) -> Result
     for warning in loaded.config.notes.iter().cloned().chain(loaded.warnings()) {
         let _ = writeln!(io::stderr(), "omnisight: warning: {warning}");
     }
-    say(effective.trim_end())
+    let ground = &loaded.config.perception.ground;
+    let outlook = if ground.is_calibrated() { ground.outlook() } else { None };
+    let outlook = outlook.map_or_else(String::new, |outlook| format!("# calibration: {outlook}\n"));
+    say(&format!("{outlook}{}", effective.trim_end()))
 }
 
 pub(super) fn schema(of: &Schema) -> Result<(), Error> {

@@ -28,6 +28,11 @@ pub trait Detector: Send {
         None
     }
 
+    /// How many times as tall as the calibration says persons are seen, while both disagree.
+    fn disagreement(&self) -> Option<f64> {
+        None
+    }
+
     /// Replaces what is in `found` by the detections of this frame.
     fn detect(&mut self, frame: &Frame, found: &mut Vec<Detection>) -> Result<(), Error> {
         match &frame.content {

@@ -3,7 +3,7 @@
 //! A picture is brought to the work grid (`picture`), compared with the background (`background`),
 //! cleared of shadows (`light`) and specks (`mask`), cut into connected components (`blobs`), and
 //! these are put together and taken apart until they are objects of a person's size (`people`,
-//! `silhouette`, `vehicle`), which is known from the calibration or learned (`scale`). Under an object nothing is learned, so that
+//! `silhouette`, `vehicle`), which is known from the calibration or learned (`scale`, `heights`). Under an object nothing is learned, so that
 //! someone who stands still stays; `review` finds what stays although nobody is there, and `flicker`
 //! what stirs although it belongs there.
 //!
@@ -19,6 +19,7 @@ mod background;
 mod blobs;
 mod field;
 mod flicker;
+mod heights;
 mod light;
 mod mask;
 mod people;
@@ -138,6 +139,10 @@ impl Detector for Motion {
         }
     }
 
+    fn disagreement(&self) -> Option<f64> {
+        self.state.as_ref()?.scale.disagreement()
+    }
+
     fn looked_at(&self) -> Option<BBox> {
         let state = self.state.as_ref()?;
         (!state.window.is_whole(state.grid)).then(|| state.window.bbox(state.grid))
@@ -245,6 +250,7 @@ impl State {
             self.background.learn(&self.picture, window, &self.held, &self.raw, dt_s, missed_s);
             if self.review.look(&self.picture, &mut self.background, &self.raw, dt_s + missed_s) {
                 self.note_sizes();
+                self.scale.compare(&self.blobs.all, self.grid);
             }
         } else {
             self.background.learn(&self.picture, window, &self.held, &self.raw, dt_s, 0.0);

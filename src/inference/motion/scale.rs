@@ -1,281 +1,231 @@
-//! How large a person is at each place of the picture.
+//! Whose word counts for how large a person is: the calibration's, or that of what is seen.
 //!
-//! With a calibration: from the ground plane, which knows where the head of someone is whose feet are
-//! seen. Where it does not, the ground's foreshortening tells at which angle the camera looks down,
-//! and so how much of a person's height is seen. Without: a height that grows linearly with the foot's row
-//! (exact for a level horizon, Hoiem et al., "Putting Objects in Perspective", IJCV 2008). Either way
-//! it is fitted to blobs that look like one person, by least absolute deviations, which merged groups
-//! and fragments do not pull away; a calibrated height is thereby only corrected, within
-//! [`CORRECTION`]: people are not all alike, and calibrations are not exact.
-//! Lengths are pixels of the work grid.
+//! A calibration that fits to a camera is right until what is seen speaks against it; one that fits to none must first
+//! be borne out. What speaks is every connected component that looks like one whole upright person and has moved,
+//! before anything is put together or cut by the sizes in question. Where the median of their heights is far from
+//! the calibrated one, sizes are learned as without calibration until both agree again.
+//!
+//! The ground plane itself stays: what becomes of places in metres is not decided here. Pixels of the work grid.
 
-use crate::model::{GroundPlane, Point};
+use super::blobs::{Blob, Rect};
+use super::heights::Heights;
+pub(super) use super::heights::Person;
+use super::picture::Grid;
+use crate::model::GroundPlane;
 
-/// Height of an average person with shoes, in metres.
-pub(super) const PERSON_M: f64 = 1.72;
-/// Width of a walking person as a part of the stature, until it is learned.
-const ASPECT: f32 = 0.40;
-/// Part of a stature that a person covers from straight above: as deep as shoulders are wide.
-const FROM_ABOVE: f64 = 0.3;
-/// Observations kept; the newest replace the oldest.
-const SIGHTINGS_MAX: usize = 384;
-/// Fewer do not tell.
-const SIGHTINGS_MIN: usize = 12;
-/// When one in so many is new, what is learned is renewed.
-const FRESH_PARTS: usize = 16;
-/// By how much what is seen may change a calibrated height: statures of 1.46 to 2.06 m. What is smaller
-/// or larger by itself is a part of somebody, or a group. The lower end may not lie further down: there
-/// everybody who is whole would look like two and be cut, and only parts would be left to learn from.
-const CORRECTION: (f32, f32) = (0.85, 1.2);
-/// The same where the ground alone tells the height, and heads are nearer to the camera than that.
-const CORRECTION_ROUGH: (f32, f32) = (0.8, 1.35);
-/// Rounds of reweighting for least absolute deviations.
-const ROUNDS: usize = 12;
-
-/// What one person covers, upright.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Person {
-    pub(super) width: f32,
-    pub(super) height: f32,
-}
-
-/// One blob that may be one person.
-#[derive(Debug, Clone, Copy)]
-struct Sighting {
-    foot: f32,
-    /// Height in units of [`Scale::unit`] there.
-    height: f32,
-    aspect: f32,
-}
-
-/// What sizes at one place are told in: a calibrated person, or a pixel.
-#[derive(Debug, Clone, Copy)]
-struct Unit {
-    height: f32,
-    /// A stature across the line of sight.
-    across: f32,
-    /// Least and most of it that a person's height is, when it is calibrated.
-    range: Option<(f32, f32)>,
-}
+/// Heights kept, seen over calibrated; the newest replace the oldest.
+const RATIOS_MAX: usize = 96;
+/// Fewer neither raise nor end a doubt.
+const RATIOS_MIN: usize = 24;
+/// Fewer do not bear out a calibration that fits to no camera.
+const BEAR_OUT_MIN: usize = 12;
+/// A median within the first agrees; outside the second it disagrees: statures and parts of bodies explain less.
+const AGREES: (f32, f32) = (0.75, 1.4);
+const DISAGREES: (f32, f32) = (0.55, 1.8);
+/// Lower components are too small to be judged by their shape, pixels.
+const HEIGHT_MIN: usize = 8;
 
 #[derive(Debug)]
 pub(super) struct Scale {
-    /// The plane for pictures of this size, when it is calibrated.
-    ground: Option<GroundPlane>,
-    factor: f64,
-    rows: f32,
-    sightings: Vec<Sighting>,
+    calibrated: Option<Heights>,
+    /// Learned from what is seen alone; used where there is no calibration, or one that is doubted.
+    seen: Heights,
+    ratios: Vec<f32>,
     next: usize,
-    /// Sightings since the last fit.
-    fresh: usize,
-    /// None until it is learned; a calibrated height needs no learning.
-    line: Option<Line>,
-    aspect: f32,
-    scratch: Vec<f32>,
+    /// Those of the last time, so that what stands there counts once.
+    last: Vec<Rect>,
+    trust: Trust,
 }
 
-/// Height = unit * (at + slope * (foot row - about)).
-#[derive(Debug, Clone, Copy)]
-struct Line {
-    about: f32,
-    at: f32,
-    slope: f32,
+/// What is held of the calibration.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Trust {
+    Trusted,
+    /// It fits to no camera and nothing has borne it out.
+    Open,
+    /// What is seen is so many times as tall.
+    Doubted(f32),
 }
 
 impl Scale {
+    /// For pictures of the size that `ground` is for; it is calibrated where it is there.
     pub(super) fn new(ground: Option<GroundPlane>, factor: usize, rows: usize) -> Self {
+        let is_camera = ground.as_ref().is_some_and(|ground| ground.camera_m().is_some());
         Self {
-            line: ground.is_some().then_some(Line { about: 0.0, at: 1.0, slope: 0.0 }),
-            ground,
-            factor: factor as f64,
-            rows: rows as f32,
-            sightings: Vec::with_capacity(SIGHTINGS_MAX),
+            seen: Heights::new(None, factor, rows),
+            calibrated: ground.map(|ground| Heights::new(Some(ground), factor, rows)),
+            ratios: Vec::with_capacity(RATIOS_MAX),
             next: 0,
-            fresh: 0,
-            aspect: ASPECT,
-            scratch: Vec::with_capacity(SIGHTINGS_MAX),
+            last: Vec::new(),
+            trust: if is_camera { Trust::Trusted } else { Trust::Open },
         }
     }
 
     /// A person who stands at this point of the work grid; none where that is not known.
     pub(super) fn person(&self, x: f32, foot: f32) -> Option<Person> {
-        let line = self.line?;
-        let relative = line.at + line.slope * (foot - line.about);
-        let unit = self.unit(x, foot)?;
-        let (least, most) = unit.range.unwrap_or((0.2 * line.at, f32::INFINITY));
-        let relative = relative.clamp(least, most);
-        let height = unit.height * relative;
-        let width = unit.across * relative * self.aspect;
-        (height >= 3.0 && height <= 2.0 * self.rows).then_some(Person { width, height })
-    }
-
-    fn unit(&self, x: f32, foot: f32) -> Option<Unit> {
-        match &self.ground {
-            Some(ground) => self.measured(ground, x, foot),
-            None => Some(Unit { height: 1.0, across: 1.0, range: None }),
+        match &self.calibrated {
+            Some(heights) if self.trust == Trust::Trusted => heights.person(x, foot),
+            _ => self.seen.person(x, foot),
         }
     }
 
-    fn measured(&self, ground: &GroundPlane, x: f32, foot: f32) -> Option<Unit> {
-        let foot = Point::new(f64::from(x) * self.factor, f64::from(foot) * self.factor);
-        let px_per_metre = ground.px_per_metre(foot)?;
-        let (height, across, range) = if let Some(head) = ground.upright_px(foot, PERSON_M) {
-            // The trunk, which is the widest, is nearer to the camera than the feet.
-            let trunk = ground.upright_px(foot, 0.5 * PERSON_M)?;
-            let nearer = trunk.distance(head) / foot.distance(trunk);
-            let across = PERSON_M * px_per_metre * nearer.sqrt();
-            ((foot.y - head.y).max(FROM_ABOVE * across), across, CORRECTION)
-        } else {
-            let height = PERSON_M * px_per_metre * ground.upright_part(foot)?.max(FROM_ABOVE);
-            (height, height, CORRECTION_ROUGH)
-        };
-        let [height, across] = [height, across].map(|px| (px / self.factor) as f32);
-        Some(Unit { height, across, range: Some(range) })
+    /// How many times as tall as calibrated persons are seen, while the calibration is doubted for it.
+    pub(super) fn disagreement(&self) -> Option<f64> {
+        match self.trust {
+            Trust::Doubted(times) => Some(f64::from(times)),
+            Trust::Trusted | Trust::Open => None,
+        }
     }
 
-    /// Takes note of a blob that looks like one whole person.
+    /// Takes note of an object that looks like one whole person.
     pub(super) fn note(&mut self, x: f32, foot: f32, height: f32, width: f32) {
-        let Some(unit) = self.unit(x, foot) else { return };
-        let relative = height / unit.height;
-        if unit.range.is_some_and(|(least, most)| !(least..=most).contains(&relative)) {
+        let heights = self.calibrated.as_mut().filter(|_| self.trust == Trust::Trusted);
+        heights.unwrap_or(&mut self.seen).note(x, foot, height, width);
+    }
+
+    /// Takes note of the connected components, before they are put together or cut.
+    pub(super) fn compare(&mut self, blobs: &[Blob], grid: Grid) {
+        let Some(calibrated) = &self.calibrated else { return };
+        let before = std::mem::take(&mut self.last);
+        for Blob { rect, area } in blobs {
+            let (width, height) = (rect.width(), rect.height());
+            let whole = rect.left > 0 && rect.top > 0 && rect.right < grid.width && rect.bottom < grid.height;
+            let upright = height >= HEIGHT_MIN && 8 * width <= 5 * height && height <= 5 * width;
+            let fill = *area as f32 / (width * height) as f32;
+            if !(whole && upright && (0.35..0.8).contains(&fill)) {
+                continue;
+            }
+            self.last.push(*rect);
+            let middle = (rect.left + rect.right) as f32 / 2.0;
+            let Some(expected) = calibrated.expected(middle, rect.bottom as f32) else { continue };
+            if before.iter().any(|earlier| is_same_place(*earlier, *rect)) {
+                continue;
+            }
+            let ratio = height as f32 / expected;
+            if self.ratios.len() < RATIOS_MAX {
+                self.ratios.push(ratio);
+            } else {
+                self.ratios[self.next] = ratio;
+            }
+            self.next = (self.next + 1) % RATIOS_MAX;
+        }
+        self.judge();
+    }
+
+    fn judge(&mut self) {
+        if self.ratios.len() < BEAR_OUT_MIN {
             return;
         }
-        let aspect = width / (unit.across * relative);
-        let sighting = Sighting { foot, height: relative, aspect };
-        if self.sightings.len() < SIGHTINGS_MAX {
-            self.sightings.push(sighting);
-        } else {
-            self.sightings[self.next] = sighting;
-        }
-        self.next = (self.next + 1) % SIGHTINGS_MAX;
-        self.fresh += 1;
+        let mut sorted = self.ratios.clone();
+        let median = *sorted.select_nth_unstable_by(self.ratios.len() / 2, f32::total_cmp).1;
+        let within = |(least, most): (f32, f32)| (least..=most).contains(&median);
+        let enough = self.ratios.len() >= RATIOS_MIN;
+        self.trust = match self.trust {
+            Trust::Open if within(AGREES) => Trust::Trusted,
+            Trust::Doubted(_) if within(AGREES) && enough => Trust::Trusted,
+            Trust::Trusted | Trust::Open if !within(DISAGREES) && enough => Trust::Doubted(median),
+            Trust::Doubted(_) => Trust::Doubted(median),
+            same => same,
+        };
     }
 
     /// Renews what is learned from the notes, when enough of them are new.
     pub(super) fn refit(&mut self) {
-        if self.sightings.len() < SIGHTINGS_MIN || self.fresh * FRESH_PARTS < self.sightings.len() {
-            return;
+        self.seen.refit();
+        if let Some(calibrated) = &mut self.calibrated {
+            calibrated.refit();
         }
-        self.fresh = 0;
-        self.aspect = self.median(|s| s.aspect);
-        let about = self.median(|s| s.foot);
-        let mut line = Line { about, at: self.median(|s| s.height), slope: 0.0 };
-        for _ in 0..ROUNDS {
-            line = self.reweighted(line);
-        }
-        self.line = Some(line);
     }
+}
 
-    fn median(&mut self, of: impl Fn(&Sighting) -> f32) -> f32 {
-        self.scratch.clear();
-        self.scratch.extend(self.sightings.iter().map(of));
-        let middle = self.scratch.len() / 2;
-        *self.scratch.select_nth_unstable_by(middle, f32::total_cmp).1
-    }
-
-    /// One weighted least-squares step: weights are the inverse deviations from the last line.
-    fn reweighted(&self, line: Line) -> Line {
-        // A tenth of the picture's height in rows, for as many people as make a fit: until feet are
-        // seen over a range of rows, heights are taken to be the same everywhere.
-        let prior = SIGHTINGS_MIN as f32 * (0.1 * self.rows).powi(2) / (0.1 * line.at);
-        let (mut w, mut wx, mut wy, mut wxx, mut wxy) = (0.0, 0.0, 0.0, prior, 0.0);
-        for s in &self.sightings {
-            let (x, y) = (s.foot - line.about, s.height);
-            let off = (y - line.at - line.slope * x).abs();
-            let weight = 1.0 / off.max(0.05 * line.at);
-            w += weight;
-            wx += weight * x;
-            wy += weight * y;
-            wxx += weight * x * x;
-            wxy += weight * x * y;
-        }
-        let det = w * wxx - wx * wx;
-        // Nobody grows by walking away.
-        let slope = ((w * wxy - wx * wy) / det).max(0.0);
-        Line { at: (wy - slope * wx) / w, slope, ..line }
-    }
+/// Whether both cover mostly the same pixels.
+fn is_same_place(a: Rect, b: Rect) -> bool {
+    let overlap = |(a0, a1): (usize, usize), (b0, b1): (usize, usize)| a1.min(b1).saturating_sub(a0.max(b0));
+    let both = overlap((a.left, a.right), (b.left, b.right)) * overlap((a.top, a.bottom), (b.top, b.bottom));
+    let all = a.width() * a.height() + b.width() * b.height() - both;
+    10 * both > 7 * all
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Correspondence, Size};
+    use crate::model::{Correspondence, Point, Size};
 
     const SIZE: Size = Size { width: 640, height: 480 };
 
-    /// A camera 6 m up that looks 25 degrees down: ground x to the right, y ahead, z up.
+    /// The image of (x, y, z) in a camera 6 m up that looks 25 degrees down.
     fn project(x: f64, y: f64, z: f64) -> Point {
         let (sin, cos) = 25_f64.to_radians().sin_cos();
         let depth = y * cos + (6.0 - z) * sin;
-        let down = (6.0 - z) * cos - y * sin;
-        Point::new(320.0 + 500.0 * x / depth, 240.0 + 500.0 * down / depth)
+        Point::new(320.0 + 500.0 * x / depth, 240.0 + 500.0 * ((6.0 - z) * cos - y * sin) / depth)
     }
 
-    #[test]
-    fn a_calibrated_camera_knows_how_tall_people_are() {
-        let pair = |(x, y)| Correspondence { image_px: project(x, y, 0.0), ground_m: Point::new(x, y) };
-        let pairs = [(-3.0, 8.0), (3.0, 8.0), (6.0, 20.0), (-6.0, 20.0)].map(pair);
-        let ground = GroundPlane::from_pairs(&pairs, SIZE, true).unwrap();
-        let scale = Scale::new(Some(ground), 2, 240);
-        for (x, y) in [(0.0, 7.0), (0.0, 9.0), (2.0, 12.0), (-3.0, 16.0), (4.0, 22.0)] {
-            let (foot, head) = (project(x, y, 0.0), project(x, y, PERSON_M));
-            let person = scale.person(foot.x as f32 / 2.0, foot.y as f32 / 2.0).unwrap();
-            let ratio = person.height / ((foot.y - head.y) as f32 / 2.0);
-            assert!((ratio - 1.0).abs() < 0.01, "at ({x}, {y}): {ratio}");
-        }
-    }
-
-    #[test]
-    fn parts_of_people_do_not_change_a_calibrated_height() {
-        let pair = |(x, y)| Correspondence { image_px: project(x, y, 0.0), ground_m: Point::new(x, y) };
-        let pairs = [(-3.0, 8.0), (3.0, 8.0), (6.0, 20.0), (-6.0, 20.0)].map(pair);
-        let ground = GroundPlane::from_pairs(&pairs, SIZE, true).unwrap();
-        let mut scale = Scale::new(Some(ground), 1, 480);
-        let known = scale.person(320.0, 400.0).unwrap();
-        for i in 0..100 {
-            let part = [0.5, 0.6, 1.05][i % 3];
-            scale.note(320.0, 400.0, part * known.height, 0.4 * known.height);
-        }
-        scale.refit();
-        let learned = scale.person(320.0, 400.0).unwrap().height / known.height;
-        assert!((learned - 1.05).abs() < 0.01, "{learned}");
-    }
-
-    #[test]
-    fn heights_are_learned_although_a_third_of_the_blobs_are_groups_or_fragments() {
-        let mut scale = Scale::new(None, 1, 240);
-        assert_eq!(scale.person(100.0, 200.0), None);
-        let truth = |foot: f32| 12.0 + 0.2 * foot;
-        for i in 0..300 {
-            let foot = 60.0 + (i * 37 % 170) as f32;
-            let part = [1.0, 1.04, 0.5, 0.97, 1.7, 1.0][i % 6];
-            scale.note(100.0, foot, part * truth(foot), 0.4 * part * truth(foot));
-        }
-        scale.refit();
-        for foot in [60.0, 120.0, 230.0] {
-            let person = scale.person(100.0, foot).unwrap();
-            assert!((person.height / truth(foot) - 1.0).abs() < 0.06, "{foot}: {person:?}");
-            assert!((person.width / person.height - 0.4).abs() < 0.01);
-        }
-    }
-
-    #[test]
-    fn sizes_are_fitted_anew_when_a_sixteenth_of_what_was_seen_is_new() {
-        let mut scale = Scale::new(None, 1, 240);
-        let see = |scale: &mut Scale, times: usize, height: f32| {
-            for _ in 0..times {
-                scale.note(100.0, 200.0, height, 0.4 * height);
-            }
-            scale.refit();
-            scale.person(100.0, 200.0).map(|person| person.height.round())
+    /// The scale of that camera when its ground was measured in units of `unit_m`, those along one axis `skew` times as
+    /// long as those along the other.
+    fn scale(unit_m: f64, skew: f64) -> Scale {
+        let pair = |(x, y)| Correspondence {
+            image_px: project(x, y, 0.0),
+            ground_m: Point::new(0.8 * x - 0.6 * y, (0.6 * x + 0.8 * y) / skew) * (1.0 / unit_m),
         };
-        assert_eq!(see(&mut scale, SIGHTINGS_MIN - 1, 40.0), None);
-        assert_eq!(see(&mut scale, SIGHTINGS_MAX, 40.0), Some(40.0));
-        // Most that is kept is of the new size soon, but a fit waits for its sixteenth.
-        assert_eq!(see(&mut scale, SIGHTINGS_MAX / FRESH_PARTS - 1, 60.0), Some(40.0));
-        assert_eq!(scale.fresh, SIGHTINGS_MAX / FRESH_PARTS - 1);
-        see(&mut scale, 1, 60.0);
-        assert_eq!(scale.fresh, 0);
-        assert_eq!(see(&mut scale, SIGHTINGS_MAX, 60.0), Some(60.0));
+        let pairs = [(-3.0, 8.0), (3.0, 8.0), (6.0, 20.0), (-6.0, 20.0)].map(pair);
+        Scale::new(Some(GroundPlane::from_pairs(&pairs, SIZE, true).unwrap()), 1, 480)
+    }
+
+    /// Shows it persons who walk through the picture.
+    fn watch(scale: &mut Scale, looks: u32) {
+        let grid = Grid::new(SIZE);
+        for i in 0..looks {
+            let (x, y) = (f64::from(i % 7) - 3.0, 9.0 + f64::from(i * 5 % 9));
+            let (foot, head) = (project(x, y, 0.0), project(x, y, 1.72));
+            let height = (foot.y - head.y) as usize;
+            let (left, top) = (foot.x as usize, head.y as usize);
+            let rect = Rect { left, top, right: left + height * 2 / 5, bottom: top + height };
+            let blob = Blob { rect, area: rect.width() * rect.height() * 6 / 10 };
+            scale.compare(&[blob], Grid { width: 640, height: 480, ..grid });
+            let middle = (rect.left + rect.right) as f32 / 2.0;
+            scale.note(middle, rect.bottom as f32, rect.height() as f32, rect.width() as f32);
+            scale.refit();
+        }
+    }
+
+    #[test]
+    fn a_calibration_that_what_is_seen_bears_out_is_trusted_from_the_start_and_stays_so() {
+        let mut scale = scale(1.0, 1.0);
+        assert!(scale.person(320.0, 300.0).is_some());
+        watch(&mut scale, 200);
+        assert_eq!((scale.trust, scale.disagreement()), (Trust::Trusted, None));
+    }
+
+    #[test]
+    fn a_ground_in_feet_is_doubted_once_enough_is_seen_and_sizes_are_those_that_are_seen() {
+        let mut scale = scale(0.3048, 1.0);
+        watch(&mut scale, 20);
+        assert_eq!(scale.disagreement(), None);
+        watch(&mut scale, 60);
+        let times = scale.disagreement().unwrap();
+        assert!((times - 3.28).abs() < 0.2, "{times}");
+        let (foot, head) = (project(0.0, 12.0, 0.0), project(0.0, 12.0, 1.72));
+        let person = scale.person(foot.x as f32, foot.y as f32).unwrap();
+        let ratio = f64::from(person.height) / (foot.y - head.y);
+        assert!((0.8..1.25).contains(&ratio), "{ratio}");
+    }
+
+    #[test]
+    fn a_map_that_no_camera_sees_tells_no_sizes_until_it_is_borne_out() {
+        let mut scale = scale(1.0, 3.3);
+        assert_eq!(scale.trust, Trust::Open);
+        assert_eq!(scale.person(320.0, 300.0), None);
+        watch(&mut scale, 40);
+        assert!(scale.person(320.0, 300.0).is_some());
+    }
+
+    #[test]
+    fn one_thing_that_stands_there_is_no_evidence() {
+        let mut scale = scale(0.3048, 1.0);
+        let rect = Rect { left: 300, top: 200, right: 340, bottom: 300 };
+        for _ in 0..200 {
+            scale.compare(&[Blob { rect, area: 2400 }], Grid { width: 640, height: 480, ..Grid::new(SIZE) });
+        }
+        assert!(scale.ratios.len() <= 1);
     }
 }
