@@ -8,10 +8,11 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::Error;
-use super::fleet::{FleetTask, Setup as FleetSetup};
+use super::fleet::{self as fleet_task, FleetTask, Setup as FleetSetup};
 use super::links::{Links, SharedLinks, take};
-use super::orders::{Orders, REQUESTS_MAX, Request, Setup};
-use super::signing::Keys;
+use super::orders::{self, Orders, REQUESTS_MAX, Request, Setup};
+use super::reload;
+use super::signing::{self, Keys};
 use super::surface::{Surface, SurfaceReport, Swarm};
 use super::time_sync;
 use crate::base::{Clock, CorrectedClock};
@@ -30,6 +31,16 @@ use crate::swarm;
 /// Transitions that wait for the surface. A scene has a handful; the perception thread waits beyond.
 pub(super) const TRANSITIONS_MAX: usize = 1_024;
 
+/// Files of the state folder that are made again with it.
+const KEPT_FILES: [&str; 6] = [
+    signing::KEY_FILE,
+    signing::PREVIOUS_FILE,
+    signing::KNOWN_FILE,
+    reload::SETTINGS_FILE,
+    orders::COMMANDS_FILE,
+    fleet_task::WATCHLIST_FILE,
+];
+
 /// A running camera.
 pub struct Camera {
     id: CameraId,
@@ -47,7 +58,7 @@ pub struct Camera {
     tune_frames: watch::Sender<Option<FrameQuality>>,
     wanted_links: watch::Sender<Vec<BrokerLink>>,
     standing: watch::Sender<Standing>,
-    boot_ms: u64,
+    store: Store,
     rolled_back: Arc<AtomicBool>,
 }
 
@@ -93,7 +104,7 @@ impl Camera {
         let clock_measured = right_time(&id, config.time_server, &wall_clock, parts, &stop);
         let clock: &Arc<dyn Clock> = &(Arc::clone(&wall_clock) as Arc<dyn Clock>);
         let now = clock.now();
-        let store = Store::open(&config.state_dir, now);
+        let store = Store::open(&config.state_dir, now)?;
         let ground = config.perception.ground.clone();
         let seen = swarm::Ground { calibrated: ground.is_calibrated(), footprint: ground.footprint() };
         let (track_ids, event_ids) = (store.track_ids(), store.event_ids());
@@ -102,6 +113,11 @@ impl Camera {
         let perception = Perception::new(config.perception, Box::new(track_ids), Box::new(event_ids))
             .map_err(|source| Error::Detector { camera: id.to_string(), source })?;
         let keys = Keys::open(&config.state_dir, &id, config.signing, now);
+        for name in KEPT_FILES {
+            if let Ok(bytes) = std::fs::read(config.state_dir.join(name)) {
+                store.keep(name, &bytes);
+            }
+        }
         let (swarm, goodbye) = match config.swarm {
             Some(swarm) if !config.links.is_empty() => {
                 let swarm = swarm::Options { rules, ..swarm };
@@ -131,7 +147,6 @@ impl Camera {
         let (tune_swarm, swarm_tunings) = watch::channel(None);
         let wanted_links = watch::Sender::new(config.links);
         let standing = watch::Sender::new(Standing::default());
-        let boot_ms = store.boot_ms();
         let rolled_back = Arc::new(AtomicBool::new(false));
         let thread = pipeline::spawn(Arc::clone(&capture), &id, perception, perception_tunings, outputs)?;
         parts.watch_thread(format!("perception {id}"), thread);
@@ -161,6 +176,7 @@ impl Camera {
                 counters: Arc::clone(&counters),
                 report: fleet_report_out,
                 state_dir: config.state_dir.clone(),
+                store: store.clone(),
                 clock: Arc::clone(clock),
                 stop: stop.clone(),
             };
@@ -189,6 +205,7 @@ impl Camera {
                 fleet: desk,
                 fleet_report,
                 state_dir: config.state_dir,
+                store: store.clone(),
                 clock: Arc::clone(clock),
                 stop: stop.clone(),
             })?;
@@ -201,7 +218,7 @@ impl Camera {
             transitions,
             capture: Arc::clone(&capture),
             counters: Arc::clone(&counters),
-            store,
+            store: store.clone(),
             clock: Arc::clone(clock),
             wall_clock,
             report: report_out,
@@ -234,7 +251,7 @@ impl Camera {
             tune_frames,
             wanted_links,
             standing,
-            boot_ms,
+            store,
             rolled_back,
         })
     }
@@ -342,7 +359,12 @@ impl Camera {
 
     /// When it started, milliseconds since the epoch; always rising on one camera.
     pub(super) fn boot_ms(&self) -> u64 {
-        self.boot_ms
+        self.store.boot_ms()
+    }
+
+    /// Where its state is kept.
+    pub(super) fn store(&self) -> &Store {
+        &self.store
     }
 
     /// Whether a configuration had to be taken back because its links did not come up, and nobody has sent

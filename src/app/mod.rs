@@ -38,7 +38,7 @@ use crate::base::ErrorKind;
 #[cfg(feature = "broker")]
 use crate::broker;
 use crate::model::CalibrationError;
-use crate::{discovery, inference, link, swarm};
+use crate::{discovery, inference, link, store, swarm};
 
 /// Why the daemon does not run, or no longer.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +60,9 @@ pub enum Error {
     /// A simulated camera has no ground under it.
     #[error("simulated camera: its plane {0}")]
     Plane(#[from] CalibrationError),
+    /// Another process has the state folder.
+    #[error(transparent)]
+    StateInUse(#[from] store::InUse),
     /// The presence message can't be made.
     #[error("presence: {0}")]
     Presence(#[from] swarm::codec::EncodeError),
@@ -104,7 +107,7 @@ impl Error {
             Self::Discovery(error) => error.kind(),
             #[cfg(feature = "broker")]
             Self::Broker(error) => error.kind(),
-            Self::System(_) => ErrorKind::Unavailable,
+            Self::System(_) | Self::StateInUse(_) => ErrorKind::Unavailable,
             Self::Plane(_) | Self::Presence(_) | Self::Panicked { .. } | Self::Ended { .. } => ErrorKind::Bug,
             Self::Forced | Self::LeftBehind { .. } => ErrorKind::Failed,
         }

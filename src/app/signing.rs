@@ -21,9 +21,9 @@ use crate::model::CameraId;
 use crate::swarm::trust::pins::PinnedKey;
 use crate::swarm::trust::signature::{KeyError, PublicKey, Signer};
 
-const KEY_FILE: &str = "signing-key";
-const PREVIOUS_FILE: &str = "signing-key.previous";
-const KNOWN_FILE: &str = "known-keys.json";
+pub(super) const KEY_FILE: &str = "signing-key";
+pub(super) const PREVIOUS_FILE: &str = "signing-key.previous";
+pub(super) const KNOWN_FILE: &str = "known-keys.json";
 /// Stands behind a key that is not proven. A file of an earlier version has none: its keys are proven.
 const UNPROVEN: &str = " unproven";
 /// A larger file is none of ours: thousands of keys of 51 bytes and as many ids of 63.
@@ -94,23 +94,12 @@ impl Keys {
         lines.into_iter().filter_map(read).collect()
     }
 
-    /// Keeps the keys of other cameras; blocks.
-    pub(super) fn keep(folder: &Path, known: &BTreeMap<CameraId, PinnedKey>) {
+    /// The content of [`KNOWN_FILE`] for these keys.
+    pub(super) fn known_file(known: &BTreeMap<CameraId, PinnedKey>) -> Vec<u8> {
         let line = |pin: &PinnedKey| format!("{}{}", pin.key, if pin.proven { "" } else { UNPROVEN });
         let lines: BTreeMap<&str, String> =
             known.iter().map(|(camera, pin)| (camera.as_str(), line(pin))).collect();
-        let path = folder.join(KNOWN_FILE);
-        let written = serde_json::to_vec_pretty(&lines)
-            .map_err(io::Error::other)
-            .and_then(|bytes| replace_file(&path, &bytes, Readers::OwnerOnly));
-        if let Err(error) = written {
-            tracing::warn!("keys of other cameras are not kept: {}: {error}", path.display());
-        }
-    }
-
-    /// Where they are kept.
-    pub(super) fn folder(&self) -> &Path {
-        &self.folder
+        serde_json::to_vec_pretty(&lines).unwrap_or_default()
     }
 }
 
@@ -221,7 +210,7 @@ mod tests {
         let pinned = |proven| PinnedKey { key: announced(&keys).key, proven };
         let known =
             BTreeMap::from([(camera(), pinned(true)), (CameraId::parse("yard").unwrap(), pinned(false))]);
-        Keys::keep(folder.path(), &known);
+        fs::write(folder.path().join(KNOWN_FILE), Keys::known_file(&known)).unwrap();
         assert_eq!(keys.known(), known);
         // An earlier version wrote the keys alone.
         let line = format!(r#"{{"gate":"{}"}}"#, announced(&keys).key);

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::camera::GOODBYE_WITHIN;
 use super::links::{Links, NamedStatus, take};
 use super::modes;
-use super::signing::Keys;
+use super::signing::{KNOWN_FILE, Keys};
 use crate::base::{Clock, CorrectedClock};
 use crate::capture::Capture;
 use crate::config::BrokerLink;
@@ -251,8 +251,7 @@ impl Surface {
         let outbox = self.swarm.as_ref().map(|s| s.links.outbox());
         let unrouted = self.swarm.as_ref().map_or(0, |s| s.links.router.unrouted());
         let now_ms = self.clock.now().epoch_ms;
-        let mut modes =
-            modes::in_force(&capture.state, self.store.is_degraded(), &links, outbox.as_ref(), now_ms);
+        let mut modes = modes::in_force(&capture.state, &self.store, &links, outbox.as_ref(), now_ms);
         // Those that are known elsewhere too.
         for mode in self.modes.borrow().iter() {
             if !modes.contains(mode) {
@@ -334,8 +333,9 @@ impl Surface {
     /// Keeps the keys that were pinned since the last time, without waiting for the disk.
     fn keep_pins(&mut self) {
         if let Some(swarm) = self.swarm.as_ref().filter(|_| self.pins_changed) {
-            let (folder, pins) = (self.keys.folder().to_owned(), swarm.engine.trust().pins());
-            tokio::task::spawn_blocking(move || Keys::keep(&folder, &pins));
+            let known = Keys::known_file(&swarm.engine.trust().pins());
+            // Without waiting it has no error: the store tries until the disk has it.
+            let _ = self.store.save(KNOWN_FILE, &known, Duration::ZERO);
             self.pins_changed = false;
         }
     }
