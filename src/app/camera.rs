@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -25,7 +25,7 @@ use crate::link::{self, OutboxOptions};
 use crate::model::{CameraId, Envelope, GroundPlane, MessageClass, ZoneKind};
 use crate::pipeline::{self, Perception, Sight};
 use crate::store::Store;
-use crate::supervisor::Supervisor;
+use crate::supervisor::{Progress, STILL_MAX, Supervisor};
 use crate::swarm;
 
 /// Transitions that wait for the surface. A scene has a handful; the perception thread waits beyond.
@@ -112,7 +112,12 @@ impl Camera {
         let rules = rules(&config.perception);
         let perception = Perception::new(config.perception, Box::new(track_ids), Box::new(event_ids))
             .map_err(|source| Error::Detector { camera: id.to_string(), source })?;
-        let keys = Keys::open(&config.state_dir, &id, config.signing, now);
+        // A disk that hangs must not hang the start.
+        let keys = if store.busy_for().is_zero() {
+            Keys::open(&config.state_dir, &id, config.signing, now)
+        } else {
+            Keys::unread(&config.state_dir, &id, config.signing)
+        };
         for name in KEPT_FILES {
             if let Ok(bytes) = std::fs::read(config.state_dir.join(name)) {
                 store.keep(name, &bytes);
@@ -233,6 +238,7 @@ impl Camera {
             keys,
             clock_measured,
             pins_changed: false,
+            was_degraded: false,
         };
         parts.spawn(format!("surface {id}"), task.run());
         Ok(Self {
@@ -275,9 +281,18 @@ impl Camera {
         }
     }
 
-    /// Turns of the perception loop: a number that stands still is a thread that hangs.
-    pub fn turns(&self) -> u64 {
-        self.counters.turns.load(Ordering::Relaxed)
+    /// The parts that hang: those that stand still, and those that wait for a disk or a source for too long.
+    pub fn still(&self, progress: &mut Progress, now: Instant) -> Vec<&'static str> {
+        let surface = self.surface.borrow();
+        let mut turns =
+            vec![("perception", self.counters.turns.load(Ordering::Relaxed)), ("surface", surface.turns)];
+        // Each rises several times a second, so the slowest of them does.
+        turns.extend(surface.links.iter().map(|(_, link)| link.turns).min().map(|turns| ("link", turns)));
+        let mut still = progress.still(&turns, now);
+        let stored = surface.outbox.as_ref().map_or(Duration::ZERO, |outbox| outbox.busy_for);
+        let waits = [("capture", self.capture.busy_for()), ("store", self.store.busy_for().max(stored))];
+        still.extend(waits.iter().filter(|(_, wait)| *wait > STILL_MAX).map(|(part, _)| *part));
+        still
     }
 
     /// The map between its frames and the ground.

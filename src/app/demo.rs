@@ -150,8 +150,11 @@ impl Demo {
     /// Stops everything in order; what was done, one line a camera and one for all.
     pub async fn stop(mut self) -> (Vec<String>, Result<(), Error>) {
         let parts = std::mem::take(&mut self.parts);
-        let stopped =
-            daemon::stop(&mut self.cameras, parts, None, self.broker.take(), &mut self.signals).await;
+        let stopped = daemon::stop(&mut self.cameras, parts, None, self.broker.take());
+        let stopped = tokio::select! {
+            stopped = stopped => stopped,
+            () = self.signals.next() => Err(Error::Forced),
+        };
         let reports = self.reports();
         let mut lines: Vec<String> = reports.iter().map(summary).collect();
         lines.push(format!(

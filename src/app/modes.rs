@@ -71,7 +71,7 @@ pub(super) fn in_force(
     if links.iter().any(|(_, link)| is_taken(link)) {
         modes.push(CLIENT_ID_TAKEN);
     }
-    if links.iter().any(|(_, link)| link.counters.subscriptions_refused > 0) {
+    if links.iter().any(|(_, link)| link.subscriptions_refused > 0) {
         modes.push(SUBSCRIPTIONS_REFUSED);
     }
     if links.iter().any(|(_, link)| link.is_slow()) {

@@ -46,6 +46,8 @@ enum Error {
 #[derive(Debug)]
 pub(super) struct Keys {
     folder: PathBuf,
+    camera: CameraId,
+    signing: Signing,
     /// This camera's own; none when it does not sign.
     pub(super) signer: Option<Signer>,
     /// It should sign, and can't.
@@ -55,14 +57,28 @@ pub(super) struct Keys {
 impl Keys {
     /// Reads this camera's key, or makes it; what is wrong is logged.
     pub(super) fn open(folder: &Path, camera: &CameraId, signing: Signing, now: Time) -> Self {
-        let signer = if signing.enabled {
-            own_key(folder, camera, signing, now)
-                .inspect_err(|error| tracing::error!(%camera, "messages are not signed: {error}"))
-                .ok()
-        } else {
-            None
-        };
-        Self { folder: folder.to_owned(), failed: signing.enabled && signer.is_none(), signer }
+        let mut keys = Self::unread(folder, camera, signing);
+        keys.read_again(now);
+        keys
+    }
+
+    /// Keys of a folder that can't be read now.
+    pub(super) fn unread(folder: &Path, camera: &CameraId, signing: Signing) -> Self {
+        let (folder, camera) = (folder.to_owned(), camera.clone());
+        Self { folder, camera, signing, signer: None, failed: signing.enabled }
+    }
+
+    /// Reads this camera's key, or makes it, where it failed before; whether there is one now.
+    pub(super) fn read_again(&mut self, now: Time) -> bool {
+        if !self.failed {
+            return false;
+        }
+        let camera = &self.camera;
+        self.signer = own_key(&self.folder, camera, self.signing, now)
+            .inspect_err(|error| tracing::error!(%camera, "messages are not signed: {error}"))
+            .ok();
+        self.failed = self.signer.is_none();
+        !self.failed
     }
 
     /// The keys of other cameras that were pinned before. A file that can't be read counts as none and is
@@ -175,6 +191,19 @@ mod tests {
         assert_eq!(announced(&first), announced(&again));
         let off = Keys::open(folder.path(), &camera(), Signing { enabled: false, rotate_after: None }, NOW);
         assert!(off.signer.is_none() && !off.failed);
+    }
+
+    #[test]
+    fn a_key_that_could_not_be_made_is_made_when_the_disk_works_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let signing = Signing { enabled: true, rotate_after: None };
+        let state = folder.path().join("state");
+        fs::write(&state, b"no folder").unwrap();
+        let mut keys = Keys::open(&state, &camera(), signing, NOW);
+        assert!(keys.failed && !keys.read_again(NOW));
+        fs::remove_file(&state).unwrap();
+        fs::create_dir(&state).unwrap();
+        assert!(keys.read_again(NOW) && !keys.failed && keys.signer.is_some());
     }
 
     #[test]

@@ -42,6 +42,8 @@ pub(super) struct Swarm {
 /// What the surface did so far.
 #[derive(Debug, Clone, Default)]
 pub struct SurfaceReport {
+    /// Turns of its clock: a number that stands still is a task that hangs.
+    pub turns: u64,
     /// Tracks in the last scene.
     pub tracks: usize,
     /// Our own events that were predicted.
@@ -100,6 +102,8 @@ pub(super) struct Surface {
     pub(super) clock_measured: watch::Receiver<Option<swarm::ClockMeasured>>,
     /// Keys of others were pinned that are not kept yet.
     pub(super) pins_changed: bool,
+    /// The state folder could not be used at the last look.
+    pub(super) was_degraded: bool,
 }
 
 impl Surface {
@@ -261,6 +265,7 @@ impl Surface {
         modes.extend(self.rolled_back.load(Ordering::Relaxed).then_some(modes::CONFIG_ROLLED_BACK));
         modes.extend(self.keys.failed.then_some(modes::SIGNING_OFF));
         self.keep_pins();
+        self.mend_keys();
         let now = self.clock.now();
         let unsynced = self.swarm.as_ref().is_some_and(|s| s.engine.is_unsynced(now));
         modes.extend(unsynced.then_some(modes::CLOCK_UNSYNCED));
@@ -330,6 +335,19 @@ impl Surface {
         self.note(modes, links, outbox);
     }
 
+    /// Signs from the time on at which the state folder can be used again.
+    fn mend_keys(&mut self) {
+        let was_degraded = std::mem::replace(&mut self.was_degraded, self.store.is_degraded());
+        if was_degraded
+            && !self.was_degraded
+            && self.keys.read_again(self.clock.now())
+            && let Some(swarm) = &mut self.swarm
+        {
+            let pins = swarm.engine.trust().pins();
+            swarm.engine.remember(self.keys.signer.clone(), pins);
+        }
+    }
+
     /// Keeps the keys that were pinned since the last time, without waiting for the disk.
     fn keep_pins(&mut self) {
         if let Some(swarm) = self.swarm.as_ref().filter(|_| self.pins_changed) {
@@ -346,6 +364,7 @@ impl Surface {
         let remote_tracks = engine.map_or(0, |e| e.peers().tracks().count());
         let refused = engine.map_or(0, |e| e.counters().refused.iter().sum());
         self.report.send_modify(|report| {
+            report.turns += 1;
             report.peers = peers;
             report.remote_tracks = remote_tracks;
             report.refused = refused;

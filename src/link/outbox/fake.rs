@@ -23,8 +23,6 @@ struct Fake {
     full: bool,
     /// Nothing is answered until it ends.
     hangs: bool,
-    /// What was written lies in a folder that is gone.
-    gone: bool,
 }
 
 #[derive(Debug, Default)]
@@ -81,12 +79,6 @@ impl FakeDisk {
     /// A write that is begun ends only when it hangs no longer.
     pub(super) fn hang(&self, hangs: bool) {
         self.lock().hangs = hangs;
-    }
-
-    /// The folder is deleted: what is held open can be read, and another begins empty.
-    pub(super) fn delete_folder(&self) -> Self {
-        self.lock().gone = true;
-        Self::default()
     }
 
     pub(super) fn files(&self) -> usize {
@@ -158,7 +150,7 @@ impl Disk for FakeDisk {
     }
 
     fn is_in_place(&mut self) -> io::Result<bool> {
-        Ok(!self.lock().gone)
+        Ok(true)
     }
 
     fn truncate(&mut self, segment: u32, length: u32) -> io::Result<()> {
