@@ -27,7 +27,7 @@ const END: u32 = 1 << 31;
 /// Where unsaved ids begin.
 pub(super) fn unsaved_start(now: Time, random: u32) -> u32 {
     let place = if now.is_set() { now.epoch_ms as u32 } else { random };
-    UNSAVED_FROM | place % (END - UNSAVED_FROM)
+    UNSAVED_FROM + place % (END - UNSAVED_FROM)
 }
 
 /// The range that begins with this id, and the id after it.

@@ -102,14 +102,14 @@ async fn a_second_daemon_on_one_state_folder_ends_with_a_named_error_and_the_fir
     let camera = Camera::new("gate", SMALL_PLAZA, broker.port());
     let mut watch = Peer::watch_presence(broker.port());
     let mut first = camera.run();
-    watch.online().await;
+    let boot = watch.online().await.boot.0;
     let second = Program::finish(&mut camera.command());
     assert_eq!(second.code, Some(69), "{second:?}");
     assert!(second.err.contains("in use by another omnisight"), "{second:?}");
     assert_eq!(first.stop().await, Some(0), "{}", first.log());
     // The folder is free again.
     let mut third = camera.run();
-    watch.online().await;
+    watch.presence(|status| status.boot.0 > boot).await;
     assert_eq!(third.stop().await, Some(0), "{}", third.log());
 }
 
