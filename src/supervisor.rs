@@ -9,8 +9,10 @@
 //! Does not decide what to restart: sources and links restart themselves, with jittered backoff;
 //! whatever ends here can't be repaired by trying again.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 use tokio::task::{JoinError, JoinSet};
@@ -22,6 +24,31 @@ pub enum End {
     Returned,
     /// It panicked, with this message.
     Panicked(String),
+}
+
+/// A part that stands still for longer hangs.
+pub const STILL_MAX: Duration = Duration::from_secs(5);
+
+/// Whether the parts of a process move on, each by a number that rises with its turns.
+#[derive(Debug, Default)]
+pub struct Progress {
+    seen: BTreeMap<&'static str, (u64, Instant)>,
+}
+
+impl Progress {
+    /// Takes the numbers as they are now; the parts that have stood still for longer than [`STILL_MAX`].
+    pub fn still(&mut self, turns: &[(&'static str, u64)], now: Instant) -> Vec<&'static str> {
+        let mut still = Vec::new();
+        for &(part, turns) in turns {
+            let (seen, since) = self.seen.entry(part).or_insert((turns, now));
+            if *seen != turns {
+                (*seen, *since) = (turns, now);
+            } else if now.duration_since(*since) > STILL_MAX {
+                still.push(part);
+            }
+        }
+        still
+    }
 }
 
 /// The parts that run.
@@ -108,6 +135,16 @@ mod tests {
         let thread = std::thread::spawn(|| panic!("{}", "two"));
         parts.watch_thread("thread", thread);
         assert_eq!(parts.next_end().await, ("thread".to_owned(), End::Panicked("two".to_owned())));
+    }
+
+    #[test]
+    fn a_part_that_stands_still_is_named_until_it_moves_on() {
+        let (mut progress, began) = (Progress::default(), Instant::now());
+        let later = |seconds| began + Duration::from_secs(seconds);
+        assert!(progress.still(&[("a", 1), ("b", 1)], later(0)).is_empty());
+        assert!(progress.still(&[("a", 2), ("b", 1)], later(5)).is_empty());
+        assert_eq!(progress.still(&[("a", 3), ("b", 1)], later(6)), ["b"]);
+        assert!(progress.still(&[("a", 4), ("b", 2)], later(7)).is_empty());
     }
 
     #[tokio::test]

@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::Error;
-use super::fleet::{FleetTask, Setup as FleetSetup};
+use super::fleet::{self as fleet_task, FleetTask, Setup as FleetSetup};
 use super::links::{Links, SharedLinks, take};
-use super::orders::{Orders, REQUESTS_MAX, Request, Setup};
+use super::orders::{self, Orders, REQUESTS_MAX, Request, Setup};
 use super::own_presence::OwnPresence;
-use super::signing::Keys;
+use super::reload;
+use super::signing::{self, Keys};
 use super::surface::{Surface, SurfaceReport, Swarm};
 use super::time_sync;
 use crate::base::{Clock, CorrectedClock};
@@ -25,11 +26,21 @@ use crate::link::{self, OutboxOptions};
 use crate::model::{CameraId, Envelope, GroundPlane, MessageClass, ZoneKind};
 use crate::pipeline::{self, Perception, Sight};
 use crate::store::Store;
-use crate::supervisor::Supervisor;
+use crate::supervisor::{Progress, STILL_MAX, Supervisor};
 use crate::swarm;
 
 /// Transitions that wait for the surface. A scene has a handful; the perception thread waits beyond.
 pub(super) const TRANSITIONS_MAX: usize = 1_024;
+
+/// Files of the state folder that are made again with it.
+const KEPT_FILES: [&str; 6] = [
+    signing::KEY_FILE,
+    signing::PREVIOUS_FILE,
+    signing::KNOWN_FILE,
+    reload::SETTINGS_FILE,
+    orders::COMMANDS_FILE,
+    fleet_task::WATCHLIST_FILE,
+];
 
 /// A running camera.
 pub struct Camera {
@@ -48,7 +59,7 @@ pub struct Camera {
     tune_frames: watch::Sender<Option<FrameQuality>>,
     wanted_links: watch::Sender<Vec<BrokerLink>>,
     standing: watch::Sender<Standing>,
-    boot_ms: u64,
+    store: Store,
     rolled_back: Arc<AtomicBool>,
 }
 
@@ -95,7 +106,7 @@ impl Camera {
             right_time(&id, config.time_server, &wall_clock, parts, &stop);
         let clock: &Arc<dyn Clock> = &(Arc::clone(&wall_clock) as Arc<dyn Clock>);
         let now = clock.now();
-        let store = Store::open(&config.state_dir, now);
+        let store = Store::open(&config.state_dir, now)?;
         let ground = config.perception.ground.clone();
         let seen = swarm::Ground { calibrated: ground.is_calibrated(), footprint: ground.footprint() };
         let (track_ids, event_ids) = (store.track_ids(), store.event_ids());
@@ -107,7 +118,17 @@ impl Camera {
         let perception = Perception::new(config.perception, Box::new(track_ids), Box::new(event_ids))
             .map_err(|source| Error::Detector { camera: id.to_string(), source })?;
         let known = link::Known::default();
-        let keys = Keys::open(&config.state_dir, &id, config.signing, now);
+        // A disk that hangs must not hang the start.
+        let keys = if store.busy_for().is_zero() {
+            Keys::open(&config.state_dir, &id, config.signing, now)
+        } else {
+            Keys::unread(&config.state_dir, &id, config.signing)
+        };
+        for name in KEPT_FILES {
+            if let Ok(bytes) = std::fs::read(config.state_dir.join(name)) {
+                store.keep(name, &bytes);
+            }
+        }
         let (swarm, goodbye) = match config.swarm {
             Some(swarm) if !config.links.is_empty() => {
                 let swarm = swarm::Options { rules, ..swarm };
@@ -137,7 +158,6 @@ impl Camera {
         let (tune_swarm, swarm_tunings) = watch::channel(None);
         let wanted_links = watch::Sender::new(config.links);
         let standing = watch::Sender::new(Standing::default());
-        let boot_ms = store.boot_ms();
         let rolled_back = Arc::new(AtomicBool::new(false));
         let thread = pipeline::spawn(Arc::clone(&capture), &id, perception, perception_tunings, outputs)?;
         parts.watch_thread(format!("perception {id}"), thread);
@@ -168,6 +188,7 @@ impl Camera {
                 counters: Arc::clone(&counters),
                 report: fleet_report_out,
                 state_dir: config.state_dir.clone(),
+                store: store.clone(),
                 clock: Arc::clone(clock),
                 stop: stop.clone(),
             };
@@ -197,6 +218,7 @@ impl Camera {
                 fleet: desk,
                 fleet_report,
                 state_dir: config.state_dir,
+                store: store.clone(),
                 clock: Arc::clone(clock),
                 stop: stop.clone(),
             })?;
@@ -209,7 +231,7 @@ impl Camera {
             transitions,
             capture: Arc::clone(&capture),
             counters: Arc::clone(&counters),
-            store,
+            store: store.clone(),
             clock: Arc::clone(clock),
             wall_clock,
             report: report_out,
@@ -226,6 +248,7 @@ impl Camera {
             server_unsynced,
             pins_changed: false,
             calibrated: ground.is_calibrated(),
+            was_degraded: false,
         };
         parts.spawn(format!("surface {id}"), task.run());
         Ok(Self {
@@ -244,7 +267,7 @@ impl Camera {
             tune_frames,
             wanted_links,
             standing,
-            boot_ms,
+            store,
             rolled_back,
         })
     }
@@ -268,9 +291,18 @@ impl Camera {
         }
     }
 
-    /// Turns of the perception loop: a number that stands still is a thread that hangs.
-    pub fn turns(&self) -> u64 {
-        self.counters.turns.load(Ordering::Relaxed)
+    /// The parts that hang: those that stand still, and those that wait for a disk or a source for too long.
+    pub fn still(&self, progress: &mut Progress, now: Instant) -> Vec<&'static str> {
+        let surface = self.surface.borrow();
+        let mut turns =
+            vec![("perception", self.counters.turns.load(Ordering::Relaxed)), ("surface", surface.turns)];
+        // Each rises several times a second, so the slowest of them does.
+        turns.extend(surface.links.iter().map(|(_, link)| link.turns).min().map(|turns| ("link", turns)));
+        let mut still = progress.still(&turns, now);
+        let stored = surface.outbox.as_ref().map_or(Duration::ZERO, |outbox| outbox.busy_for);
+        let waits = [("capture", self.capture.busy_for()), ("store", self.store.busy_for().max(stored))];
+        still.extend(waits.iter().filter(|(_, wait)| *wait > STILL_MAX).map(|(part, _)| *part));
+        still
     }
 
     /// The map between its frames and the ground.
@@ -352,7 +384,12 @@ impl Camera {
 
     /// When it started, milliseconds since the epoch; always rising on one camera.
     pub(super) fn boot_ms(&self) -> u64 {
-        self.boot_ms
+        self.store.boot_ms()
+    }
+
+    /// Where its state is kept.
+    pub(super) fn store(&self) -> &Store {
+        &self.store
     }
 
     /// Whether a configuration had to be taken back because its links did not come up, and nobody has sent

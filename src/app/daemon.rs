@@ -6,8 +6,11 @@
 //! fails that can't be restarted. Then it drains under [`STOP_WITHIN`]; a second signal forces.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
@@ -22,7 +25,7 @@ use crate::config;
 #[cfg(feature = "broker")]
 use crate::discovery::Signpost;
 use crate::platform;
-use crate::supervisor::{End, Supervisor};
+use crate::supervisor::{End, Progress, Supervisor};
 
 /// The whole stop takes no longer than this; what runs then is left to the end of the process.
 pub const STOP_WITHIN: Duration = Duration::from_secs(10);
@@ -35,12 +38,34 @@ const STATUS_EVERY: Duration = Duration::from_secs(10);
 pub struct StopSignals {
     terminate: Signal,
     interrupt: Signal,
+    /// One of them came.
+    asked: Arc<AtomicBool>,
+    /// They end the process at once.
+    released: Arc<AtomicBool>,
 }
 
 impl StopSignals {
     /// Takes the signals over: from here on they no longer end the process by themselves.
     pub fn new() -> Result<Self, Error> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        let (asked, released) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
+        for number in [SIGTERM, SIGINT] {
+            // In this order: a signal that finds them not released yet has been noted.
+            flag::register(number, Arc::clone(&asked))?;
+            flag::register_conditional_default(number, Arc::clone(&released))?;
+        }
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            asked,
+            released,
+        })
+    }
+
+    /// Gives the signals back: from here on they end the process by themselves, as they do in the program that takes
+    /// its place. Whether one of them came before, which nobody would answer there.
+    pub fn release(&self) -> bool {
+        self.released.store(true, Ordering::SeqCst);
+        self.asked.load(Ordering::SeqCst)
     }
 
     /// Waits for the next one.
@@ -106,7 +131,7 @@ async fn supervise(
     let mut trial = ticker(TRIAL_LOOK_EVERY);
     let mut status = ticker(STATUS_EVERY);
     let mut watchdog = platform::watchdog_interval().map(ticker);
-    let mut turns = 0;
+    let mut progress = Progress::default();
     let outcome = loop {
         tokio::select! {
             () = signals.next() => break Ok(After::Exit),
@@ -147,28 +172,41 @@ async fn supervise(
             }
             _ = status.tick() => platform::status(&status_line(&camera)),
             () = tick(&mut watchdog) => {
-                // A perception that hangs must not be kept alive by a runtime that does not.
-                let now = camera.turns();
-                if now != turns {
+                // A part that hangs must not be kept alive by a runtime that does not.
+                let still = camera.still(&mut progress, Instant::now());
+                if still.is_empty() {
                     platform::watchdog();
+                } else {
+                    tracing::error!(camera = %camera.id(), parts = still.join(", "), "parts hang, the watchdog is not fed");
                 }
-                turns = now;
             }
         }
     };
     tracing::info!(camera = %camera.id(), "stopping");
     platform::stopping();
     let mut cameras = [camera];
-    let stopped = stop(
+    let mut stopped = Box::pin(stop(
         &mut cameras,
         vec![parts],
         finding,
         #[cfg(feature = "broker")]
         broker,
-        &mut signals,
-    )
-    .await;
-    outcome.and_then(|after| stopped.map(|()| after))
+    ));
+    let forced = async {
+        if matches!(outcome, Ok(After::Restart)) {
+            signals.next().await;
+            tracing::info!("asked to stop: no restart");
+        }
+        signals.next().await;
+    };
+    let stopped = tokio::select! {
+        stopped = &mut stopped => stopped,
+        () = forced => Err(Error::Forced),
+    };
+    match outcome.and_then(|after| stopped.map(|()| after)) {
+        Ok(After::Restart) if signals.release() => Ok(After::Exit),
+        after => after,
+    }
 }
 
 /// Lets the camera's links be those of the configuration in force; after the answer to whoever asked for
@@ -193,13 +231,12 @@ fn renew_access(broker: Option<&Broker>, finding: Option<&Finding>, reload: Opti
 }
 
 /// Stops cameras, waits for their parts and goodbyes, then leaves the network and stops the broker: all under
-/// the deadline; a second signal forces.
+/// the deadline.
 pub(super) async fn stop(
     cameras: &mut [Camera],
     parts: Vec<Supervisor>,
     finding: Option<Finding>,
     #[cfg(feature = "broker")] broker: Option<Broker>,
-    signals: &mut StopSignals,
 ) -> Result<(), Error> {
     let in_order = async {
         for camera in cameras.iter() {
@@ -224,7 +261,6 @@ pub(super) async fn stop(
     };
     tokio::select! {
         stopped = in_order => stopped,
-        () = signals.next() => Err(Error::Forced),
         () = sleep(STOP_WITHIN) => Err(Error::LeftBehind { seconds: STOP_WITHIN.as_secs() }),
     }
 }

@@ -191,8 +191,7 @@ impl Demo {
             Request::Set(settings, job) => job.finish(Some(crew.reload.set(settings, camera))),
             Request::Stop | Request::Restart => {
                 let parts = std::mem::take(&mut crew.parts);
-                daemon::stop(std::slice::from_mut(camera), vec![parts], None, None, &mut self.signals)
-                    .await?;
+                daemon::stop(std::slice::from_mut(camera), vec![parts], None, None).await?;
                 crew.is_stopped = matches!(request, Request::Stop);
                 if !crew.is_stopped {
                     let config = crew.reload.config().clone();
@@ -229,8 +228,11 @@ impl Demo {
     /// Stops everything in order; what was done, one line a camera and one for all.
     pub async fn stop(mut self) -> (Vec<String>, Result<(), Error>) {
         let parts = self.crews.iter_mut().map(|crew| std::mem::take(&mut crew.parts)).collect();
-        let stopped =
-            daemon::stop(&mut self.cameras, parts, None, self.broker.take(), &mut self.signals).await;
+        let stopped = daemon::stop(&mut self.cameras, parts, None, self.broker.take());
+        let stopped = tokio::select! {
+            stopped = stopped => stopped,
+            () = self.signals.next() => Err(Error::Forced),
+        };
         let reports = self.reports();
         let mut lines: Vec<String> = reports.iter().map(summary).collect();
         lines.push(format!(

@@ -23,7 +23,7 @@ use super::links::CHANGE_WITHIN;
 use super::modes;
 use super::orders::Desk;
 use super::surface::SurfaceReport;
-use crate::base::{Clock, Readers, Time, replace_file};
+use crate::base::{Clock, Time};
 use crate::capture::{self, Capture};
 use crate::config::BrokerLink;
 use crate::control::{Asker, RUNNING_MAX, Reply, Request, Unread};
@@ -32,6 +32,7 @@ use crate::link::{self, Carries, Client, Deliveries, LinkHandle, Outbox, OutboxO
 use crate::model::{CameraId, Transition};
 use crate::pipeline;
 use crate::platform::vitals::Gauge;
+use crate::store::Store;
 
 /// The sense of time passing: intervals, health.
 const TICK: Duration = Duration::from_millis(250);
@@ -50,7 +51,7 @@ const LINK: &str = "fleet";
 /// The store's folder, beside that of the outbox.
 const STORE: &str = "outbox-fleet";
 /// The watchlist's file in the state folder.
-const WATCHLIST_FILE: &str = "watchlist.json";
+pub(super) const WATCHLIST_FILE: &str = "watchlist.json";
 /// It is not written more often: a large one has 10 MB, and flash wears.
 const WATCHLIST_EVERY: Duration = Duration::from_secs(10);
 
@@ -95,6 +96,7 @@ pub(super) struct Setup {
     pub(super) counters: Arc<pipeline::Counters>,
     pub(super) report: watch::Sender<Option<FleetReport>>,
     pub(super) state_dir: PathBuf,
+    pub(super) store: Store,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) stop: CancellationToken,
 }
@@ -193,7 +195,7 @@ impl FleetTask {
                     self.feed(Input::Tick).await;
                     let now = self.now();
                     if self.written.is_none_or(|written| now.since(written) >= WATCHLIST_EVERY) {
-                        self.write_watchlist().await;
+                        self.write_watchlist();
                     }
                     self.show();
                 }
@@ -265,20 +267,15 @@ impl FleetTask {
         }
     }
 
-    /// Writes the watchlist if it has changed; what can't be written is tried again.
-    async fn write_watchlist(&mut self) {
+    /// Has the watchlist written if it has changed.
+    fn write_watchlist(&mut self) {
         if !self.unwritten {
             return;
         }
         self.written = Some(self.now());
-        let (path, bytes) = (self.setup.state_dir.join(WATCHLIST_FILE), self.fleet.watchlist());
-        let write = tokio::task::spawn_blocking(move || replace_file(&path, &bytes, Readers::OwnerOnly));
-        match write.await.map_err(std::io::Error::other).and_then(|written| written) {
-            Ok(()) => self.unwritten = false,
-            Err(error) => {
-                tracing::warn!(camera = %self.setup.camera, "the watchlist is not kept over a restart: {error}");
-            }
-        }
+        self.unwritten = false;
+        // Without waiting it has no error: the store tries until the disk has it.
+        let _ = self.setup.store.save(WATCHLIST_FILE, &self.fleet.watchlist(), Duration::ZERO);
     }
 
     /// How the camera and the machine are.
@@ -343,7 +340,7 @@ impl FleetTask {
             tracing::warn!(camera = %self.setup.camera, "the last tracks or replies are missing; going without");
         }
         self.feed(Input::Leaving).await;
-        self.write_watchlist().await;
+        self.write_watchlist();
         let farewell = self.fleet.will(self.now());
         let status = self.link.close(Some(farewell), GOODBYE_WITHIN).await;
         drop(self.router);

@@ -38,7 +38,7 @@ pub use surface::SurfaceReport;
 use crate::base::ErrorKind;
 #[cfg(feature = "broker")]
 use crate::broker;
-use crate::{config, discovery, inference, link, swarm};
+use crate::{config, discovery, inference, link, store, swarm};
 
 /// Why the daemon does not run, or no longer.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +60,9 @@ pub enum Error {
     /// A configuration that is made here has faults.
     #[error(transparent)]
     Config(#[from] config::Faults),
+    /// Another process has the state folder.
+    #[error(transparent)]
+    StateInUse(#[from] store::InUse),
     /// The presence message can't be made.
     #[error("presence: {0}")]
     Presence(#[from] swarm::codec::EncodeError),
@@ -105,7 +108,7 @@ impl Error {
             Self::Config(faults) => faults.kind(),
             #[cfg(feature = "broker")]
             Self::Broker(error) => error.kind(),
-            Self::System(_) => ErrorKind::Unavailable,
+            Self::System(_) | Self::StateInUse(_) => ErrorKind::Unavailable,
             Self::Presence(_) | Self::Panicked { .. } | Self::Ended { .. } => ErrorKind::Bug,
             Self::Forced | Self::LeftBehind { .. } => ErrorKind::Failed,
         }

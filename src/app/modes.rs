@@ -4,6 +4,7 @@ use super::links::NamedStatus;
 use crate::capture;
 use crate::link::{self, OutboxStatus};
 use crate::model::Qos;
+use crate::store::Store;
 
 /// No frames come from the source, which is being restarted.
 pub(super) const CAPTURE_DOWN: &str = "capture_down";
@@ -25,8 +26,10 @@ pub(super) const CLIENT_ID_TAKEN: &str = "client_id_taken";
 pub(super) const OWN_PRESENCE_MISSING: &str = "own_presence_missing";
 /// A configuration was taken back because its links did not come up; the next one ends the mode.
 pub(super) const CONFIG_ROLLED_BACK: &str = "config_rolled_back";
-/// Ids may not survive a restart: the state file can't be written.
+/// The state folder can't be written, or takes too long: what is kept there may not survive a restart.
 pub(super) const STATE_UNSAVED: &str = "state_unsaved";
+/// The state folder was deleted or replaced while running, and made again; in force for 5 s, and until it is made.
+pub(super) const STATE_LOST: &str = "state_lost";
 /// A link is too slow for every track: each leaves less often.
 pub(super) const LINK_SLOW: &str = "link_slow";
 /// The outbox can't use its disk: what waits for a broker is in memory alone, and less of it.
@@ -80,7 +83,7 @@ pub(super) const CHOSEN: [&str; 2] = [PAUSED, UNCALIBRATED];
 /// The modes in force at this time, milliseconds since the epoch.
 pub(super) fn in_force(
     capture: &capture::State,
-    state_unsaved: bool,
+    store: &Store,
     links: &[NamedStatus],
     outbox: Option<&OutboxStatus>,
     now_ms: u64,
@@ -96,7 +99,7 @@ pub(super) fn in_force(
     if links.iter().any(|(_, link)| is_taken(link)) {
         modes.push(CLIENT_ID_TAKEN);
     }
-    if links.iter().any(|(_, link)| link.counters.subscriptions_refused > 0) {
+    if links.iter().any(|(_, link)| link.subscriptions_refused > 0) {
         modes.push(SUBSCRIPTIONS_REFUSED);
     }
     if links.iter().any(|(_, link)| link.is_slow()) {
@@ -108,8 +111,11 @@ pub(super) fn in_force(
     for (_, link) in links {
         add(limited(&link.limits), &mut modes);
     }
-    if state_unsaved {
+    if store.is_degraded() {
         modes.push(STATE_UNSAVED);
+    }
+    if store.was_lost() || outbox.is_some_and(|outbox| outbox.lost) {
+        modes.push(STATE_LOST);
     }
     if outbox.is_some_and(|outbox| outbox.failure.is_some()) {
         modes.push(OUTBOX_IN_MEMORY);

@@ -22,7 +22,7 @@ use super::links::CHANGE_WITHIN;
 use super::meter::Meter;
 use super::modes;
 use super::surface::SurfaceReport;
-use crate::base::{Clock, Readers, Time, replace_file, rfc3339};
+use crate::base::{Clock, Time, rfc3339};
 use crate::capture::Capture;
 use crate::config::BrokerLink;
 use crate::control::{
@@ -33,6 +33,7 @@ use crate::link::{self, Carries, Client, Deliveries, LinkHandle, Route, Router};
 use crate::model::{CameraId, Content, Delivery, Envelope, GroundPlane, Qos, Scene};
 use crate::picture;
 use crate::pipeline::{self, Sight};
+use crate::store::{Store, WRITE_BOUND};
 
 /// The sense of time passing: rate limits, modes, the first frame.
 const TICK: Duration = Duration::from_millis(250);
@@ -45,7 +46,7 @@ pub(super) const REQUESTS_MAX: usize = 8;
 /// A frame older than this is not recent.
 const RECENT: Duration = Duration::from_secs(5);
 /// The file with the ids of commands, in the state folder.
-const COMMANDS_FILE: &str = "commands.json";
+pub(super) const COMMANDS_FILE: &str = "commands.json";
 
 /// What is asked of whoever runs the process.
 #[derive(Debug)]
@@ -145,6 +146,7 @@ pub(super) struct Setup {
     pub(super) fleet: Option<Desk>,
     pub(super) fleet_report: watch::Receiver<Option<FleetReport>>,
     pub(super) state_dir: PathBuf,
+    pub(super) store: Store,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) stop: CancellationToken,
 }
@@ -374,17 +376,13 @@ impl Orders {
         }
     }
 
-    /// Writes the ids of commands before anything is done, so that none is done twice.
+    /// Writes the ids of commands before anything is done, so that none is done twice. A disk that does not take
+    /// them in time holds up no command.
     async fn save(&mut self) {
-        let path = self.setup.state_dir.join(COMMANDS_FILE);
-        let bytes = self.desk.repeats().to_json();
-        let written =
-            tokio::task::spawn_blocking(move || replace_file(&path, &bytes, Readers::OwnerOnly)).await;
-        let failed = match written {
-            Ok(Ok(())) => None,
-            Ok(Err(error)) => Some(error.to_string()),
-            Err(error) => Some(error.to_string()),
-        };
+        let (store, bytes) = (self.setup.store.clone(), self.desk.repeats().to_json());
+        let within = if store.is_degraded() { Duration::ZERO } else { WRITE_BOUND };
+        let written = tokio::task::spawn_blocking(move || store.save(COMMANDS_FILE, &bytes, within)).await;
+        let failed = written.map_err(|error| error.to_string()).and_then(|written| written).err();
         if let (Some(error), false) = (&failed, self.unsaved) {
             let camera = &self.setup.camera;
             tracing::warn!(%camera, "ids of commands are not kept over a restart: {error}");

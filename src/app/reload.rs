@@ -17,13 +17,13 @@ use serde_json::{Value, json};
 use super::Camera;
 use super::camera::ordering;
 use super::trial::{Trial, Verdict};
-use crate::base::{Readers, replace_file};
 use crate::config::raw::Level;
 use crate::config::{self, Changes, Config, Faults, Loaded};
 use crate::control::{self, Outcome, Rejection, Settings};
+use crate::store::WRITE_BOUND;
 
 /// The file of the settings, in the state folder.
-const SETTINGS_FILE: &str = "settings.json";
+pub(super) const SETTINGS_FILE: &str = "settings.json";
 /// Most settings that are kept.
 const KEPT_MAX: usize = 256;
 
@@ -130,8 +130,14 @@ impl Reload {
             Err(faults) => return faulty(told(&faults), &dead),
         };
         let written = serde_json::to_vec(&settings).map_err(std::io::Error::from);
-        let written = written.and_then(|bytes| replace_file(&self.file, &bytes, Readers::OwnerOnly));
+        let store = camera.store();
+        let written = written
+            .map_err(|error| error.to_string())
+            .and_then(|bytes| store.save(SETTINGS_FILE, &bytes, WRITE_BOUND));
         if let Err(error) = written {
+            // What is not in force must not be written later either.
+            let former = serde_json::to_vec(&self.settings).unwrap_or_else(|_| b"{}".to_vec());
+            let _ = store.save(SETTINGS_FILE, &former, Duration::ZERO);
             return Outcome::failed("unsaved", format!("{}: {error}", self.file.display()));
         }
         self.settings = settings;

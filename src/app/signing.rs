@@ -21,9 +21,9 @@ use crate::model::CameraId;
 use crate::swarm::trust::pins::PinnedKey;
 use crate::swarm::trust::signature::{KeyError, PublicKey, Signer};
 
-const KEY_FILE: &str = "signing-key";
-const PREVIOUS_FILE: &str = "signing-key.previous";
-const KNOWN_FILE: &str = "known-keys.json";
+pub(super) const KEY_FILE: &str = "signing-key";
+pub(super) const PREVIOUS_FILE: &str = "signing-key.previous";
+pub(super) const KNOWN_FILE: &str = "known-keys.json";
 /// Stands behind a key that is not proven. A file of an earlier version has none: its keys are proven.
 const UNPROVEN: &str = " unproven";
 /// A larger file is none of ours: thousands of keys of 51 bytes and as many ids of 63.
@@ -46,6 +46,8 @@ enum Error {
 #[derive(Debug)]
 pub(super) struct Keys {
     folder: PathBuf,
+    camera: CameraId,
+    signing: Signing,
     /// This camera's own; none when it does not sign.
     pub(super) signer: Option<Signer>,
     /// It should sign, and can't.
@@ -55,14 +57,28 @@ pub(super) struct Keys {
 impl Keys {
     /// Reads this camera's key, or makes it; what is wrong is logged.
     pub(super) fn open(folder: &Path, camera: &CameraId, signing: Signing, now: Time) -> Self {
-        let signer = if signing.enabled {
-            own_key(folder, camera, signing, now)
-                .inspect_err(|error| tracing::error!(%camera, "messages are not signed: {error}"))
-                .ok()
-        } else {
-            None
-        };
-        Self { folder: folder.to_owned(), failed: signing.enabled && signer.is_none(), signer }
+        let mut keys = Self::unread(folder, camera, signing);
+        keys.read_again(now);
+        keys
+    }
+
+    /// Keys of a folder that can't be read now.
+    pub(super) fn unread(folder: &Path, camera: &CameraId, signing: Signing) -> Self {
+        let (folder, camera) = (folder.to_owned(), camera.clone());
+        Self { folder, camera, signing, signer: None, failed: signing.enabled }
+    }
+
+    /// Reads this camera's key, or makes it, where it failed before; whether there is one now.
+    pub(super) fn read_again(&mut self, now: Time) -> bool {
+        if !self.failed {
+            return false;
+        }
+        let camera = &self.camera;
+        self.signer = own_key(&self.folder, camera, self.signing, now)
+            .inspect_err(|error| tracing::error!(%camera, "messages are not signed: {error}"))
+            .ok();
+        self.failed = self.signer.is_none();
+        !self.failed
     }
 
     /// The keys of other cameras that were pinned before. A file that can't be read counts as none and is
@@ -94,23 +110,12 @@ impl Keys {
         lines.into_iter().filter_map(read).collect()
     }
 
-    /// Keeps the keys of other cameras; blocks.
-    pub(super) fn keep(folder: &Path, known: &BTreeMap<CameraId, PinnedKey>) {
+    /// The content of [`KNOWN_FILE`] for these keys.
+    pub(super) fn known_file(known: &BTreeMap<CameraId, PinnedKey>) -> Vec<u8> {
         let line = |pin: &PinnedKey| format!("{}{}", pin.key, if pin.proven { "" } else { UNPROVEN });
         let lines: BTreeMap<&str, String> =
             known.iter().map(|(camera, pin)| (camera.as_str(), line(pin))).collect();
-        let path = folder.join(KNOWN_FILE);
-        let written = serde_json::to_vec_pretty(&lines)
-            .map_err(io::Error::other)
-            .and_then(|bytes| replace_file(&path, &bytes, Readers::OwnerOnly));
-        if let Err(error) = written {
-            tracing::warn!("keys of other cameras are not kept: {}: {error}", path.display());
-        }
-    }
-
-    /// Where they are kept.
-    pub(super) fn folder(&self) -> &Path {
-        &self.folder
+        serde_json::to_vec_pretty(&lines).unwrap_or_default()
     }
 }
 
@@ -189,6 +194,19 @@ mod tests {
     }
 
     #[test]
+    fn a_key_that_could_not_be_made_is_made_when_the_disk_works_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let signing = Signing { enabled: true, rotate_after: None };
+        let state = folder.path().join("state");
+        fs::write(&state, b"no folder").unwrap();
+        let mut keys = Keys::open(&state, &camera(), signing, NOW);
+        assert!(keys.failed && !keys.read_again(NOW));
+        fs::remove_file(&state).unwrap();
+        fs::create_dir(&state).unwrap();
+        assert!(keys.read_again(NOW) && !keys.failed && keys.signer.is_some());
+    }
+
+    #[test]
     fn a_key_that_is_too_old_is_replaced_and_signs_for_its_successor() {
         let folder = tempfile::tempdir().unwrap();
         let first = Keys::open(folder.path(), &camera(), Signing { enabled: true, rotate_after: None }, NOW);
@@ -221,7 +239,7 @@ mod tests {
         let pinned = |proven| PinnedKey { key: announced(&keys).key, proven };
         let known =
             BTreeMap::from([(camera(), pinned(true)), (CameraId::parse("yard").unwrap(), pinned(false))]);
-        Keys::keep(folder.path(), &known);
+        fs::write(folder.path().join(KNOWN_FILE), Keys::known_file(&known)).unwrap();
         assert_eq!(keys.known(), known);
         // An earlier version wrote the keys alone.
         let line = format!(r#"{{"gate":"{}"}}"#, announced(&keys).key);

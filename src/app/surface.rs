@@ -16,7 +16,7 @@ use super::camera::GOODBYE_WITHIN;
 use super::links::{Links, NamedStatus, take};
 use super::modes;
 use super::own_presence::OwnPresence;
-use super::signing::Keys;
+use super::signing::{KNOWN_FILE, Keys};
 use crate::base::{Clock, CorrectedClock, Time};
 use crate::capture::Capture;
 use crate::config::BrokerLink;
@@ -45,6 +45,8 @@ pub(super) struct Swarm {
 /// What the surface did so far.
 #[derive(Debug, Clone, Default)]
 pub struct SurfaceReport {
+    /// Turns of its clock: a number that stands still is a task that hangs.
+    pub turns: u64,
     /// Tracks in the last scene.
     pub tracks: usize,
     /// Our own events that were predicted.
@@ -107,6 +109,8 @@ pub(super) struct Surface {
     pub(super) pins_changed: bool,
     /// The ground under the camera is measured.
     pub(super) calibrated: bool,
+    /// The state folder could not be used at the last look.
+    pub(super) was_degraded: bool,
 }
 
 impl Surface {
@@ -300,8 +304,7 @@ impl Surface {
         let outbox = self.swarm.as_ref().map(|s| s.links.outbox());
         let unrouted = self.swarm.as_ref().map_or(0, |s| s.links.router.unrouted());
         let now_ms = self.clock.now().epoch_ms;
-        let mut modes =
-            modes::in_force(&capture.state, self.store.is_degraded(), &links, outbox.as_ref(), now_ms);
+        let mut modes = modes::in_force(&capture.state, &self.store, &links, outbox.as_ref(), now_ms);
         // Those that are known elsewhere too.
         modes::add(self.modes.borrow().iter().copied(), &mut modes);
         let doubted = self.counters.calibration_doubted.load(Ordering::Relaxed);
@@ -310,6 +313,7 @@ impl Surface {
         modes.extend(self.rolled_back.load(Ordering::Relaxed).then_some(modes::CONFIG_ROLLED_BACK));
         modes.extend(self.keys.failed.then_some(modes::SIGNING_OFF));
         self.keep_pins();
+        self.mend_keys();
         let now = self.clock.now();
         let (has_rival, own_missing) = self.own_presence_modes(&links, now);
         modes::add(has_rival.then_some(modes::CLIENT_ID_TAKEN), &mut modes);
@@ -384,11 +388,25 @@ impl Surface {
         self.note(modes, links, outbox);
     }
 
+    /// Signs from the time on at which the state folder can be used again.
+    fn mend_keys(&mut self) {
+        let was_degraded = std::mem::replace(&mut self.was_degraded, self.store.is_degraded());
+        if was_degraded
+            && !self.was_degraded
+            && self.keys.read_again(self.clock.now())
+            && let Some(swarm) = &mut self.swarm
+        {
+            let pins = swarm.engine.trust().pins();
+            swarm.engine.remember(self.keys.signer.clone(), pins);
+        }
+    }
+
     /// Keeps the keys that were pinned since the last time, without waiting for the disk.
     fn keep_pins(&mut self) {
         if let Some(swarm) = self.swarm.as_ref().filter(|_| self.pins_changed) {
-            let (folder, pins) = (self.keys.folder().to_owned(), swarm.engine.trust().pins());
-            tokio::task::spawn_blocking(move || Keys::keep(&folder, &pins));
+            let known = Keys::known_file(&swarm.engine.trust().pins());
+            // Without waiting it has no error: the store tries until the disk has it.
+            let _ = self.store.save(KNOWN_FILE, &known, Duration::ZERO);
             self.pins_changed = false;
         }
     }
@@ -399,6 +417,7 @@ impl Surface {
         let remote_tracks = engine.map_or(0, |e| e.peers().tracks().count());
         let refused = engine.map_or(0, |e| e.counters().refused.iter().sum());
         self.report.send_modify(|report| {
+            report.turns += 1;
             report.peers = peers;
             report.remote_tracks = remote_tracks;
             report.refused = refused;

@@ -98,6 +98,8 @@ struct Shared {
 
 struct Tally {
     state: State,
+    /// Since when the thread has waited for the source.
+    asked: Option<Time>,
     frames: u64,
     restarts: u64,
     rate: RateMeter,
@@ -109,7 +111,8 @@ struct Tally {
 /// thread left.
 pub fn spawn(options: Options, camera: CameraId, clock: Arc<dyn Clock>, seed: u64) -> io::Result<Capture> {
     let slot = Slot::new(Frame::empty(camera.clone()));
-    let tally = Tally { state: State::Starting, frames: 0, restarts: 0, rate: RateMeter::default() };
+    let tally =
+        Tally { state: State::Starting, asked: None, frames: 0, restarts: 0, rate: RateMeter::default() };
     let shared = Arc::new(Shared { camera, clock, slot, tally: Mutex::new(tally) });
     let (alive, thread_gone) = channel();
     let worker = Worker {
@@ -145,6 +148,12 @@ impl Capture {
             restarts: tally.restarts,
             rate_hz: tally.rate.per_second(now),
         }
+    }
+
+    /// How long the thread has waited for the source: much longer than it asked to means that it hangs.
+    pub fn busy_for(&self) -> Duration {
+        let asked = self.shared.tally().asked;
+        asked.map_or(Duration::ZERO, |since| self.shared.clock.now().since(since))
     }
 
     /// Takes no more frames until [`Capture::resume`].
@@ -186,6 +195,14 @@ impl Drop for Capture {
 impl Shared {
     fn tally(&self) -> MutexGuard<'_, Tally> {
         self.tally.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks the source for something, and notes how long that takes.
+    fn ask<T>(&self, ask: impl FnOnce() -> T) -> T {
+        self.tally().asked = Some(self.clock.now());
+        let answer = ask();
+        self.tally().asked = None;
+        answer
     }
 }
 
@@ -230,7 +247,9 @@ impl Worker {
                 break;
             }
             let frames_before = self.shared.tally().frames;
-            let end = match open(&self.options.kind, &self.shared.camera, &self.shared.clock) {
+            let opened =
+                self.shared.ask(|| open(&self.options.kind, &self.shared.camera, &self.shared.clock));
+            let end = match opened {
                 Ok(source) => self.follow(source, &mut backoff),
                 Err(error) => RunEnd::Failed(error),
             };
@@ -305,7 +324,7 @@ impl Worker {
                     paused += quiet_since.since(began);
                 }
             }
-            let next = source.next_frame(&mut self.frame, SOURCE_PATIENCE);
+            let next = self.shared.ask(|| source.next_frame(&mut self.frame, SOURCE_PATIENCE));
             let now = self.shared.clock.now();
             match next {
                 Ok(Next::Frame) => {}

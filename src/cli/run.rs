@@ -35,7 +35,8 @@ pub(super) fn run(arguments: &ConfigArguments, log: &log::Arguments) -> Result<(
     }
 }
 
-/// Becomes the same program anew, with the same arguments and environment; returns only if that fails.
+/// Becomes the same program anew, with the same arguments and environment; returns only if that fails. Signals
+/// were given back before, so that none is lost in between.
 fn restart() -> Error {
     // Where the program was replaced meanwhile, as by an update, the new one is in its place.
     let path = std::env::current_exe().map(|path| {

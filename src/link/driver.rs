@@ -39,6 +39,7 @@ pub(super) struct Driver<T> {
     pub(super) connects: watch::Sender<u64>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) rng: Pcg64Mcg,
+    pub(super) turns: u64,
 }
 
 impl<T: Transport> Driver<T> {
@@ -49,6 +50,7 @@ impl<T: Transport> Driver<T> {
         let (mut events, mut actions) = (Vec::new(), Vec::new());
         let mut shown = self.clock.now();
         loop {
+            self.turns += 1;
             let wake = self.rows.as_ref().and_then(Rows::next_wake);
             let timer = self.sender.session().timer().into_iter().chain(wake).min();
             let wait = timer.map_or(Duration::MAX, |due| due.since(self.clock.now()));
@@ -134,7 +136,7 @@ impl<T: Transport> Driver<T> {
     }
 
     fn show(&self) {
-        let status = self.sender.session().status();
+        let status = Status { turns: self.turns, ..self.sender.session().status() };
         let shown = self.status.send_replace(status.clone());
         if shown.state != status.state {
             self.log(&status);

@@ -254,6 +254,7 @@ fn spawn_with(
         connects: connects_sender,
         clock: Arc::clone(&clock),
         rng,
+        turns: 0,
     };
     let task = tokio::spawn(driver.run().in_current_span());
     (LinkHandle { sender, status, connects, clock, task: Some(task) }, deliveries)

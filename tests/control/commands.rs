@@ -6,7 +6,7 @@ use tokio::time::timeout;
 
 use crate::ear::{Ear, OWN, SHARED, SHARED_STATUS, STATUS, gate, read};
 use crate::support::watch::decoded;
-use crate::support::{DEADLINE, Peer, Setup, TestBroker, against_each_broker};
+use crate::support::{DEADLINE, Peer, Setup, TestBroker, against_each_broker, kinds};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_reference_programs_commands_act_and_stop_ends_it_with_a_retained_disconnected() {
@@ -98,6 +98,23 @@ async fn a_restart_is_answered_once_done_once_and_the_same_process_comes_back() 
         assert_eq!(program.stop().await, Some(0), "{}", program.log());
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_that_comes_while_the_program_restarts_is_obeyed() {
+    let broker = TestBroker::start(kinds()[0], Setup::default()).await;
+    let mut ear = Ear::at(broker.port()).await;
+    for delay_ms in [3, 10, 20, 30, 40] {
+        let camera = gate(broker.port(), "");
+        let mut program = camera.run();
+        ear.status("running").await;
+        ear.say(OWN, "{\"command\":\"restart\"}");
+        tokio::time::sleep(std::time::Duration::from_millis(delay_ms)).await;
+        program.signal("TERM");
+        let ends = timeout(std::time::Duration::from_secs(10), program.exit()).await;
+        // None: the new program had not taken the signal over yet, and ends by it.
+        assert!(matches!(ends, Ok(Some(0) | None)), "{delay_ms} ms: {ends:?}\n{}", program.log());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::support::program::{Camera, Program, SMALL_PLAZA};
 use crate::support::proxy::Proxy;
 use crate::support::watch::modes;
-use crate::support::{Peer, Setup, TestBroker, against_each_broker, free_port};
+use crate::support::{Peer, Setup, TestBroker, against_each_broker, free_port, kinds};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_signal_forces_a_camera_whose_goodbye_hangs() {
@@ -94,6 +94,23 @@ async fn a_camera_whose_state_cannot_be_saved_says_so_and_works() {
         assert_eq!(program.stop().await, Some(0), "{}", program.log());
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_daemon_on_one_state_folder_ends_with_a_named_error_and_the_first_goes_on() {
+    let broker = TestBroker::start(kinds()[0], Setup::default()).await;
+    let camera = Camera::new("gate", SMALL_PLAZA, broker.port());
+    let mut watch = Peer::watch_presence(broker.port());
+    let mut first = camera.run();
+    let boot = watch.online().await.boot.0;
+    let second = Program::finish(&mut camera.command());
+    assert_eq!(second.code, Some(69), "{second:?}");
+    assert!(second.err.contains("in use by another omnisight"), "{second:?}");
+    assert_eq!(first.stop().await, Some(0), "{}", first.log());
+    // The folder is free again.
+    let mut third = camera.run();
+    watch.presence(|status| status.boot.0 > boot).await;
+    assert_eq!(third.stop().await, Some(0), "{}", third.log());
 }
 
 #[tokio::test(flavor = "multi_thread")]

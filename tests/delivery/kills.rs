@@ -37,7 +37,7 @@ async fn a_camera_that_sends_until_it_is_killed() {
         sender.link.close(None, DEADLINE).await;
         return;
     }
-    let mut ids = Store::open(folder, SystemClock::new().now()).event_ids();
+    let mut ids = Store::open(folder, SystemClock::new().now()).unwrap().event_ids();
     let outbox = sender.outbox.clone().unwrap();
     // The test harness has left its own line open.
     writeln!(out).unwrap();

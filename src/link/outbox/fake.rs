@@ -21,6 +21,8 @@ struct Fake {
     set_aside: HashMap<String, Vec<u8>>,
     /// Nothing can be written.
     full: bool,
+    /// Nothing is answered until it ends.
+    hangs: bool,
 }
 
 #[derive(Debug, Default)]
@@ -72,6 +74,11 @@ impl FakeDisk {
 
     pub(super) fn fill(&self, full: bool) {
         self.lock().full = full;
+    }
+
+    /// A write that is begun ends only when it hangs no longer.
+    pub(super) fn hang(&self, hangs: bool) {
+        self.lock().hangs = hangs;
     }
 
     pub(super) fn files(&self) -> usize {
@@ -132,11 +139,18 @@ impl Disk for FakeDisk {
     }
 
     fn sync(&mut self) -> io::Result<()> {
+        while self.lock().hangs {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
         let mut fake = self.lock();
         fake.writable()?;
         let head = fake.head();
         head.safe = head.written;
         Ok(())
+    }
+
+    fn is_in_place(&mut self) -> io::Result<bool> {
+        Ok(true)
     }
 
     fn truncate(&mut self, segment: u32, length: u32) -> io::Result<()> {

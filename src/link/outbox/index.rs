@@ -29,6 +29,8 @@ pub(in crate::link) const LINKS_MAX: usize = 16;
 const RESIDENT_BYTES: usize = 2 << 20;
 /// Rows read from the disk at once.
 const LOADS_MAX: usize = 128;
+/// What the disk must learn may be so long before it is cleared of what is gone.
+const WRITES_MIN: usize = 1_024;
 /// Bytes of a row in memory beside its envelope's own texts and payload: a round figure.
 const ROW_BYTES: usize = 100;
 /// The first wait for an application's word; each further one is twice as long.
@@ -115,6 +117,8 @@ struct Row {
     priority: u8,
     /// A bit for each link that has yet to send it.
     links: u16,
+    /// A bit for each link that was given it and has not settled it yet.
+    held: u16,
     tries: u8,
     loading: bool,
     /// The links know of it.
@@ -164,6 +168,8 @@ pub(super) struct Index {
     unplaced: BTreeSet<Worth>,
     keys: HashMap<(MessageClass, Box<str>), RowId>,
     writes: Vec<Write>,
+    /// What of it is being written, or was and failed.
+    filled: Vec<Write>,
     released: Vec<Place>,
     last_id: u64,
     bytes: usize,
@@ -187,6 +193,7 @@ impl Index {
             unplaced: BTreeSet::new(),
             keys: HashMap::new(),
             writes: Vec::new(),
+            filled: Vec::new(),
             released: Vec::new(),
             last_id: 0,
             bytes: 0,
@@ -204,15 +211,21 @@ impl Index {
         self.last_id = self.last_id.max(id);
     }
 
-    /// Takes in what an opening of the disk found. Rows of links that are gone are given up.
+    /// Takes in what an opening of the disk found. Rows of links that are gone are given up; those that are known
+    /// stay as they are.
     pub(super) fn recover(&mut self, rows: BTreeMap<RowId, Living>, now: Time) {
         for (id, living) in rows {
+            if self.rows.contains_key(&id) {
+                self.released.push(living.place);
+                continue;
+            }
             self.last_id = self.last_id.max(id.0);
             let links = self.mask(&living.links);
             let row = Row {
                 class: living.class,
                 priority: living.priority,
                 links,
+                held: 0,
                 tries: 0,
                 loading: false,
                 shown: false,
@@ -256,6 +269,7 @@ impl Index {
             class: envelope.class,
             priority: envelope.priority,
             links,
+            held: 0,
             tries: 0,
             loading: false,
             shown: false,
@@ -268,17 +282,24 @@ impl Index {
         };
         self.insert(id, row);
         self.writes.push(Write::Put(id));
+        // While the disk fails messages come and go without it.
+        if self.writes.len() > 2 * self.rows.len() + WRITES_MIN {
+            let rows = &self.rows;
+            self.writes.retain(|write| !matches!(write, Write::Put(id) if !rows.contains_key(id)));
+        }
         if self.disk_fails {
             self.show(id);
         }
         self.evict();
     }
 
-    /// Fills a batch with what the disk must learn; how much that is, [`Index::placed`] wants to know.
-    /// The places that are no longer wanted are added to `released`.
-    pub(super) fn fill(&mut self, batch: &mut Batch, released: &mut Vec<Place>) -> usize {
+    /// Fills a batch with what the disk must learn, until [`Index::placed`] once more with what came since. The
+    /// places that are no longer wanted are added to `released`.
+    pub(super) fn fill(&mut self, batch: &mut Batch, released: &mut Vec<Place>) {
         released.append(&mut self.released);
-        for write in &self.writes {
+        self.filled.append(&mut self.writes);
+        self.filled.retain(|write| !matches!(write, Write::Put(id) if !self.rows.contains_key(id)));
+        for write in &self.filled {
             match *write {
                 Write::Put(id) => {
                     if let Some(row) = self.rows.get(&id)
@@ -293,12 +314,15 @@ impl Index {
                 Write::Gone(id) => batch.gone(id),
             }
         }
-        self.writes.len()
     }
 
-    /// The first `filled` of what the disk must learn are on it.
-    pub(super) fn placed(&mut self, filled: usize, places: &[(RowId, Place)]) {
-        self.writes.drain(..filled.min(self.writes.len()));
+    /// What was filled in is on the disk.
+    pub(super) fn written(&mut self) {
+        self.filled.clear();
+    }
+
+    /// Rows are at these places now.
+    pub(super) fn placed(&mut self, places: &[(RowId, Place)]) {
         for &(id, place) in places {
             let Some(row) = self.rows.get_mut(&id) else {
                 // It went while it was written; that must be written too.
@@ -307,10 +331,7 @@ impl Index {
                 self.writes.push(Write::Gone(id));
                 continue;
             };
-            if let Some(moved_from) = row.place.replace(place) {
-                self.released.push(moved_from);
-                continue;
-            }
+            row.place = Some(place);
             self.counters.committed += 1;
             let (worth, bytes) = (row.worth(id), row.bytes as usize);
             if self.resident_bytes + bytes > RESIDENT_BYTES {
@@ -328,8 +349,6 @@ impl Index {
     pub(super) fn set_disk_fails(&mut self, fails: bool) {
         self.disk_fails = fails;
         if fails {
-            let rows = &self.rows;
-            self.writes.retain(|write| !matches!(write, Write::Put(id) if !rows.contains_key(id)));
             let unplaced: Vec<_> = self.unplaced.iter().map(|worth| worth.id).collect();
             for id in unplaced {
                 self.show(id);
@@ -347,7 +366,7 @@ impl Index {
     ) {
         self.wake(slot, now);
         let mut expired = Vec::new();
-        let Self { cursors, rows, resident_bytes, .. } = self;
+        let Self { cursors, rows, resident_bytes, disk_fails, .. } = self;
         let Some(cursor) = cursors.get_mut(slot) else { return };
         let mut group = cursor.waiting.first().copied();
         while let Some(first) = group {
@@ -367,8 +386,9 @@ impl Index {
                 }
                 match &row.envelope {
                     None => {
-                        // Those behind it must not overtake it; they are read along with it.
-                        reads_ahead = true;
+                        // Those behind it must not overtake it; they are read along with it. A disk that fails
+                        // may not bring it at all.
+                        reads_ahead = !*disk_fails;
                         if !row.loading {
                             row.loading = true;
                             taken.loads.push(rank.id);
@@ -379,6 +399,7 @@ impl Index {
                         if let Some(envelope) = give(row, resident_bytes, now) {
                             taken.rows.push((rank.id, envelope));
                         }
+                        row.held |= 1 << slot;
                         given.push(*rank);
                     }
                 }
@@ -419,6 +440,7 @@ impl Index {
         if by_application && outcome == Outcome::Acknowledged {
             let wait = (RESEND_FIRST * (1 << row.tries.min(10))).min(RESEND_MAX);
             row.tries = row.tries.saturating_add(1);
+            row.held &= !(1 << slot);
             self.cursors[slot].asleep.insert((now + wait, id));
             return;
         }
@@ -451,6 +473,7 @@ impl Index {
     pub(super) fn reset(&mut self, slot: usize) {
         let Some(cursor) = self.cursors.get_mut(slot) else { return };
         cursor.asleep.clear();
+        self.rows.values_mut().for_each(|row| row.held &= !(1 << slot));
         let carried = self.rows.iter().filter(|(_, row)| row.shown && row.links >> slot & 1 == 1);
         cursor.waiting = carried.map(|(id, row)| row.rank(*id)).collect();
     }
@@ -506,6 +529,30 @@ impl Index {
         let for_it = |row: &Row| !row.shown && row.links >> slot & 1 == 1;
         self.is_waiting(slot)
             || self.unplaced.iter().any(|worth| self.rows.get(&worth.id).is_some_and(for_it))
+    }
+
+    /// Rows that were on the disk before are at these places now.
+    pub(super) fn moved(&mut self, places: &[(RowId, Place)]) {
+        for &(id, place) in places {
+            if let Some(row) = self.rows.get_mut(&id) {
+                self.released.extend(row.place.replace(place));
+            } else {
+                self.released.push(place);
+                self.writes.push(Write::Gone(id));
+            }
+        }
+    }
+
+    /// Every row that is on the disk, where it is, and the links that have yet to send it.
+    pub(super) fn placed_rows(&self) -> Vec<(RowId, Place, Vec<LinkId>)> {
+        let placed = self.rows.iter().filter_map(|(id, row)| Some((*id, row.place?, row.links)));
+        placed.map(|(id, place, links)| (id, place, self.link_ids(links))).collect()
+    }
+
+    /// A row's message, when it is in memory.
+    pub(super) fn resident(&self, id: RowId) -> Option<(u64, Envelope)> {
+        let row = self.rows.get(&id)?;
+        Some((row.put_ms, Envelope::clone(row.envelope.as_ref()?)))
     }
 
     /// The links that have yet to send a row, if it is at this place.
@@ -602,9 +649,12 @@ impl Index {
         loop {
             let unplaced = self.unplaced.len() > in_memory.messages || self.unplaced_bytes > in_memory.bytes;
             let all = self.rows.len() > stored.messages || self.bytes > stored.bytes;
+            // What every link has in hand is bounded there, and leaves: to evict it here would lose nothing.
+            let is_needed =
+                |worth: &&Worth| self.rows.get(&worth.id).is_some_and(|row| row.links & !row.held != 0);
             let least = match (unplaced, all) {
-                (true, _) => self.unplaced.first(),
-                (_, true) => self.by_worth.first(),
+                (true, _) => self.unplaced.iter().find(is_needed),
+                (_, true) => self.by_worth.iter().find(is_needed),
                 _ => return,
             };
             let Some(&Worth { class, id, .. }) = least else { return };

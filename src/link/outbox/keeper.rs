@@ -2,6 +2,9 @@
 //!
 //! A turn that fails leaves the index's list as it was; the next one tries the same again, in a store
 //! opened anew if it must be. The index is locked while a batch is filled, never while the disk works.
+//!
+//! A store whose folder was deleted or replaced is moved: what is held open is read, and written where the next
+//! start looks for it.
 
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,9 +12,13 @@ use std::time::{Duration, Instant};
 
 use super::RowId;
 use super::index::Index;
-use super::log::{Batch, Disk, Log};
+use super::log::{Batch, Disk, Log, Place};
+use super::row::Stored;
 use crate::base::Time;
 use crate::model::Envelope;
+
+/// Bytes of rows that are moved at once.
+const MOVE_BYTES: usize = 256 << 10;
 
 /// What the disk went through since the start.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -28,18 +35,29 @@ pub struct DiskCounters {
     pub damaged_bytes: u64,
     /// Files that were set aside.
     pub set_aside: u64,
+    /// How often the folder was deleted or replaced while it was in use.
+    pub lost: u64,
 }
 
 /// See the module.
 pub(super) struct Keeper<D> {
     open: Box<dyn FnMut() -> io::Result<D> + Send>,
     log: Option<Log<D>>,
+    openings: u32,
+    /// The last turn failed: the next one must show that the disk works.
+    failed: bool,
     counters: DiskCounters,
 }
 
 impl<D: Disk> Keeper<D> {
     pub(super) fn new(open: impl FnMut() -> io::Result<D> + Send + 'static) -> Self {
-        Self { open: Box::new(open), log: None, counters: DiskCounters::default() }
+        Self {
+            open: Box::new(open),
+            log: None,
+            openings: 0,
+            failed: false,
+            counters: DiskCounters::default(),
+        }
     }
 
     pub(super) fn counters(&self) -> DiskCounters {
@@ -52,7 +70,13 @@ impl<D: Disk> Keeper<D> {
         if self.log.is_some() {
             return Ok(());
         }
-        let (log, found) = Log::open((self.open)()?)?;
+        self.log = Some(self.open_log(index, now)?);
+        Ok(())
+    }
+
+    fn open_log(&mut self, index: &Mutex<Index>, now: Time) -> io::Result<Log<D>> {
+        self.openings += 1;
+        let (log, found) = Log::open((self.open)()?, self.openings)?;
         self.counters.torn_bytes += found.torn_bytes;
         self.counters.damaged_bytes += found.damaged_bytes;
         self.counters.set_aside += found.set_aside.len() as u64;
@@ -62,26 +86,73 @@ impl<D: Disk> Keeper<D> {
         for name in &found.set_aside {
             tracing::error!("outbox: a file is damaged or of a newer version, set aside as {name}");
         }
-        self.log = Some(log);
         lock(index).recover(found.rows, now);
+        Ok(log)
+    }
+
+    /// Sees that the store is where the next start looks for it, and moves it there when it is not.
+    pub(super) fn look(&mut self, index: &Mutex<Index>, now: Time) -> io::Result<()> {
+        self.open(index, now)?;
+        let Some(former) = &mut self.log else { return Ok(()) };
+        if former.is_in_place()? {
+            return Ok(());
+        }
+        if !self.failed {
+            tracing::error!("outbox: its folder was deleted or replaced while running, it is made again");
+            self.counters.lost += 1;
+        }
+        let mut log = self.open_log(index, now)?;
+        let (mut batch, mut places, mut unreadable) = (Batch::default(), Vec::new(), Vec::new());
+        for (id, place, links) in lock(index).placed_rows() {
+            let resident = || lock(index).resident(id);
+            let read = |former: &mut Log<D>| former.read(id, place).ok().flatten();
+            let row = self.log.as_mut().and_then(read).map(|stored| (stored.put_ms, stored.envelope));
+            match row.or_else(resident) {
+                Some((put_ms, envelope)) => batch.put(id, &Stored { links, put_ms, envelope }),
+                None => unreadable.push(id),
+            }
+            if batch.len() >= MOVE_BYTES {
+                places.extend(log.append(std::mem::take(&mut batch))?);
+            }
+        }
+        if !batch.is_empty() {
+            places.extend(log.append(batch)?);
+        }
+        let mut index = lock(index);
+        index.moved(&places);
+        for id in unreadable {
+            index.loaded(id, None);
+        }
+        self.log = Some(log);
         Ok(())
     }
 
     /// Writes what the disk must learn; an error leaves all as it was.
     pub(super) fn commit(&mut self, index: &Mutex<Index>, now: Time) -> io::Result<()> {
-        self.open(index, now)?;
+        let done = self.try_commit(index, now);
+        self.failed = done.is_err();
+        done
+    }
+
+    fn try_commit(&mut self, index: &Mutex<Index>, now: Time) -> io::Result<()> {
+        self.look(index, now)?;
         let Some(log) = &mut self.log else { return Ok(()) };
         let (mut batch, mut released) = (Batch::default(), Vec::new());
-        let filled = lock(index).fill(&mut batch, &mut released);
+        lock(index).fill(&mut batch, &mut released);
         for place in released {
             log.release(place);
         }
         // Before anything is written: it may be what makes room on a full disk.
         log.delete_dead();
-        write(log, batch, filled, index, &mut self.counters)?;
+        if !batch.is_empty() || self.failed {
+            let places = write(log, batch, &mut self.counters)?;
+            lock(index).placed(&places);
+        }
+        lock(index).written();
         let cleaned = log.clean(|id, place| lock(index).links_at(id, place))?;
-        if let Some(batch) = cleaned {
-            write(log, batch, 0, index, &mut self.counters)?;
+        if let Some(batch) = cleaned.filter(|batch| !batch.is_empty()) {
+            let places = write(log, batch, &mut self.counters)?;
+            lock(index).moved(&places);
         }
         Ok(())
     }
@@ -102,21 +173,13 @@ impl<D: Disk> Keeper<D> {
 fn write<D: Disk>(
     log: &mut Log<D>,
     batch: Batch,
-    filled: usize,
-    index: &Mutex<Index>,
     counters: &mut DiskCounters,
-) -> io::Result<()> {
-    let places = if batch.is_empty() {
-        Vec::new()
-    } else {
-        let began = Instant::now();
-        let places = log.append(batch)?;
-        counters.commits += 1;
-        counters.last_commit = began.elapsed();
-        places
-    };
-    lock(index).placed(filled, &places);
-    Ok(())
+) -> io::Result<Vec<(RowId, Place)>> {
+    let began = Instant::now();
+    let places = log.append(batch)?;
+    counters.commits += 1;
+    counters.last_commit = began.elapsed();
+    Ok(places)
 }
 
 /// Held for microseconds only, and by nobody who does I/O.

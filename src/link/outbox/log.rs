@@ -59,6 +59,8 @@ pub(super) trait Disk: Send {
     fn truncate(&mut self, segment: u32, length: u32) -> io::Result<()>;
     /// Deletes one.
     fn delete(&mut self, segment: u32) -> io::Result<()>;
+    /// Whether the files that were written are still where they are looked for at the next start.
+    fn is_in_place(&mut self) -> io::Result<bool>;
     /// Gives one another name, with this word in it; returns the name.
     fn set_aside(&mut self, segment: u32, why: &str) -> io::Result<String>;
 }
@@ -66,6 +68,8 @@ pub(super) trait Disk: Send {
 /// Where a row's record is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Place {
+    /// The opening of the log that the segment belongs to.
+    opening: u32,
     pub(super) segment: u32,
     offset: u32,
     pub(super) bytes: u32,
@@ -81,6 +85,10 @@ pub(super) struct Batch {
 impl Batch {
     pub(super) fn is_empty(&self) -> bool {
         self.bytes.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
     }
 
     pub(super) fn put(&mut self, id: RowId, stored: &Stored) {
@@ -178,6 +186,8 @@ pub(super) struct Found {
 #[derive(Debug)]
 pub(super) struct Log<D> {
     disk: D,
+    /// A log that is opened anew elsewhere has another number: places of one mean nothing in another.
+    opening: u32,
     segments: BTreeMap<u32, Segment>,
     /// The one that is written to.
     head: Option<u32>,
@@ -185,9 +195,9 @@ pub(super) struct Log<D> {
 
 impl<D: Disk> Log<D> {
     /// Reads what is there and repairs what needs it. An error leaves all rows where they are.
-    pub(super) fn open(mut disk: D) -> io::Result<(Self, Found)> {
+    pub(super) fn open(mut disk: D, opening: u32) -> io::Result<(Self, Found)> {
         let numbers = disk.list()?;
-        let mut log = Self { disk, segments: BTreeMap::new(), head: None };
+        let mut log = Self { disk, opening, segments: BTreeMap::new(), head: None };
         let mut found = Found::default();
         let mut repairs = Vec::new();
         for &number in &numbers {
@@ -197,13 +207,15 @@ impl<D: Disk> Log<D> {
                     found.set_aside.push(log.disk.set_aside(number, "newer")?);
                 }
                 return Ok((
-                    Self { disk: log.disk, segments: BTreeMap::new(), head: None },
+                    Self { disk: log.disk, opening, segments: BTreeMap::new(), head: None },
                     Found { set_aside: found.set_aside, ..Found::default() },
                 ));
             }
             let scan = scan(&bytes);
             for (offset, record) in scan.records {
-                replay(number, offset, record, &mut found.rows);
+                let bytes = (record.len() + PREFIX_BYTES) as u32;
+                let place = Place { opening, segment: number, offset, bytes };
+                replay(place, record, &mut found.rows);
             }
             let (torn, damaged) = if Some(&number) == numbers.last() {
                 (scan.torn_bytes, scan.damaged_bytes)
@@ -278,7 +290,12 @@ impl<D: Disk> Log<D> {
         if let Some(segment) = self.segments.get_mut(&head) {
             segment.bytes += batch.bytes.len() as u64;
         }
-        let place = |offset: u32, bytes: u32| Place { segment: head, offset: before + offset, bytes };
+        let place = |offset: u32, bytes: u32| Place {
+            opening: self.opening,
+            segment: head,
+            offset: before + offset,
+            bytes,
+        };
         let places: Vec<_> = batch.puts.iter().map(|&(id, at, bytes)| (id, place(at, bytes))).collect();
         for (_, place) in &places {
             self.note_living(*place);
@@ -308,7 +325,9 @@ impl<D: Disk> Log<D> {
 
     /// A row is no longer wanted where it is.
     pub(super) fn release(&mut self, place: Place) {
-        if let Some(segment) = self.segments.get_mut(&place.segment) {
+        if let Some(segment) = self.segments.get_mut(&place.segment)
+            && place.opening == self.opening
+        {
             segment.living = segment.living.saturating_sub(u64::from(place.bytes));
         }
     }
@@ -339,7 +358,8 @@ impl<D: Disk> Log<D> {
         let bytes = self.disk.read(oldest)?;
         let mut batch = Batch::default();
         for (offset, record) in scan(&bytes).records {
-            let place = Place { segment: oldest, offset, bytes: (record.len() + PREFIX_BYTES) as u32 };
+            let bytes = (record.len() + PREFIX_BYTES) as u32;
+            let place = Place { opening: self.opening, segment: oldest, offset, bytes };
             let Some((Kind::Put, id, body)) = parse(record) else { continue };
             if let (Some(links), Some(stored)) = (rows(id, place), row::decode(body)) {
                 batch.put(id, &Stored { links, ..stored });
@@ -355,6 +375,11 @@ impl<D: Disk> Log<D> {
             (kind == Kind::Put && found == id).then(|| row::decode(body)).flatten()
         });
         Ok(stored)
+    }
+
+    /// Whether its files are still where the next start looks for them.
+    pub(super) fn is_in_place(&mut self) -> io::Result<bool> {
+        self.disk.is_in_place()
     }
 
     /// Bytes of all segments.
@@ -416,8 +441,7 @@ fn parse(record: &[u8]) -> Option<(Kind, RowId, &[u8])> {
     Some((kind, RowId(u64::from_le_bytes(*id)), body))
 }
 
-fn replay(segment: u32, offset: u32, record: &[u8], rows: &mut BTreeMap<RowId, Living>) {
-    let place = Place { segment, offset, bytes: (record.len() + PREFIX_BYTES) as u32 };
+fn replay(place: Place, record: &[u8], rows: &mut BTreeMap<RowId, Living>) {
     match parse(record) {
         Some((Kind::Put, id, body)) => {
             if let Some(Stored { links, put_ms, envelope }) = row::decode(body) {
@@ -467,7 +491,7 @@ mod tests {
     #[test]
     fn what_was_appended_is_found_again_and_what_was_taken_away_is_not() {
         let disk = FakeDisk::default();
-        let (mut log, found) = Log::open(disk.clone()).unwrap();
+        let (mut log, found) = Log::open(disk.clone(), 0).unwrap();
         assert!(found.rows.is_empty());
         log.append(batch(1..=4)).unwrap();
         let mut second = Batch::default();
@@ -475,7 +499,7 @@ mod tests {
         second.done(RowId(3), LINK);
         second.done(RowId(4), LinkId(8));
         log.append(second).unwrap();
-        let (mut log, found) = Log::open(disk).unwrap();
+        let (mut log, found) = Log::open(disk, 0).unwrap();
         assert_eq!(ids(&found), [1, 4]);
         let place = found.rows[&RowId(4)].place;
         assert_eq!(log.read(RowId(4), place).unwrap(), Some(stored("4")));
@@ -484,28 +508,28 @@ mod tests {
     #[test]
     fn a_batch_that_the_power_cut_off_is_cut_off_and_what_comes_after_is_kept() {
         let disk = FakeDisk::default();
-        let (mut log, _) = Log::open(disk.clone()).unwrap();
+        let (mut log, _) = Log::open(disk.clone(), 0).unwrap();
         log.append(batch(1..=2)).unwrap();
         let tail = batch(3..=3).bytes;
         disk.overwrite(1, disk.written(1), &tail[..tail.len() - 1]);
-        let (mut log, found) = Log::open(disk.clone()).unwrap();
+        let (mut log, found) = Log::open(disk.clone(), 0).unwrap();
         assert_eq!((ids(&found), found.torn_bytes), (vec![1, 2], tail.len() as u64 - 1));
         assert_eq!((found.damaged_bytes, found.set_aside.len()), (0, 0));
         log.append(batch(4..=4)).unwrap();
-        let (_, found) = Log::open(disk).unwrap();
+        let (_, found) = Log::open(disk, 0).unwrap();
         assert_eq!((ids(&found), found.torn_bytes, found.set_aside.len()), (vec![1, 2, 4], 0, 0));
     }
 
     #[test]
     fn a_batch_of_which_the_power_cut_let_only_the_end_through_is_torn_and_no_damage() {
         let disk = FakeDisk::default();
-        let (mut log, _) = Log::open(disk.clone()).unwrap();
+        let (mut log, _) = Log::open(disk.clone(), 0).unwrap();
         log.append(batch(1..=2)).unwrap();
         let tail = batch(3..=4).bytes;
         let lost = 100;
         disk.overwrite(1, disk.written(1) + lost, &tail[lost..]);
         for torn in [tail.len() as u64 / 2 - lost as u64, 0] {
-            let (_, found) = Log::open(disk.clone()).unwrap();
+            let (_, found) = Log::open(disk.clone(), 0).unwrap();
             // What was never accepted may be sent all the same.
             assert_eq!((ids(&found), found.set_aside.len()), (vec![1, 2, 4], 0));
             assert_eq!(found.torn_bytes > 0, torn > 0, "{}", found.torn_bytes);
@@ -516,10 +540,10 @@ mod tests {
     #[test]
     fn damage_at_the_very_end_of_what_was_accepted_is_damage() {
         let disk = FakeDisk::default();
-        let (mut log, _) = Log::open(disk.clone()).unwrap();
+        let (mut log, _) = Log::open(disk.clone(), 0).unwrap();
         let places = log.append(batch(1..=2)).unwrap();
         disk.flip(1, places[1].1.offset as usize + 50);
-        let (_, found) = Log::open(disk).unwrap();
+        let (_, found) = Log::open(disk, 0).unwrap();
         assert_eq!((ids(&found), found.torn_bytes), (vec![1], 0));
         assert_eq!((found.damaged_bytes > 0, found.set_aside.len()), (true, 1));
     }
@@ -527,44 +551,44 @@ mod tests {
     #[test]
     fn damage_in_the_middle_costs_the_damaged_row_alone_and_the_file_is_set_aside() {
         let disk = FakeDisk::default();
-        let (mut log, _) = Log::open(disk.clone()).unwrap();
+        let (mut log, _) = Log::open(disk.clone(), 0).unwrap();
         let places = log.append(batch(1..=3)).unwrap();
         let damaged = places[1].1.offset as usize + 50;
         disk.flip(1, damaged);
-        let (_, found) = Log::open(disk.clone()).unwrap();
+        let (_, found) = Log::open(disk.clone(), 0).unwrap();
         assert_eq!((ids(&found), found.set_aside), (vec![1, 3], vec!["1.corrupt".to_owned()]));
-        let (_, found) = Log::open(disk).unwrap();
+        let (_, found) = Log::open(disk, 0).unwrap();
         assert_eq!((ids(&found), found.damaged_bytes), (vec![1, 3], 0));
     }
 
     #[test]
     fn a_damaged_store_on_a_full_disk_is_left_as_it_is() {
         let disk = FakeDisk::default();
-        let (mut log, _) = Log::open(disk.clone()).unwrap();
+        let (mut log, _) = Log::open(disk.clone(), 0).unwrap();
         log.append(batch(1..=3)).unwrap();
         disk.flip(1, 60);
         disk.fill(true);
         let before = disk.bytes(1);
-        assert!(Log::open(disk.clone()).is_err());
+        assert!(Log::open(disk.clone(), 0).is_err());
         assert_eq!(disk.bytes(1), before);
     }
 
     #[test]
     fn a_store_of_a_newer_format_is_set_aside_whole() {
         let disk = FakeDisk::default();
-        let (mut log, _) = Log::open(disk.clone()).unwrap();
+        let (mut log, _) = Log::open(disk.clone(), 0).unwrap();
         log.append(batch(1..=1)).unwrap();
         disk.overwrite(1, 7, &[HEADER[7] + 1]);
-        let (mut log, found) = Log::open(disk.clone()).unwrap();
+        let (mut log, found) = Log::open(disk.clone(), 0).unwrap();
         assert_eq!((found.rows.len(), found.set_aside), (0, vec!["1.newer".to_owned()]));
         log.append(batch(1..=1)).unwrap();
-        assert_eq!(ids(&Log::open(disk).unwrap().1), [1]);
+        assert_eq!(ids(&Log::open(disk, 0).unwrap().1), [1]);
     }
 
     #[test]
     fn a_full_disk_leaves_neither_files_nor_halves() {
         let disk = FakeDisk::default();
-        let (mut log, _) = Log::open(disk.clone()).unwrap();
+        let (mut log, _) = Log::open(disk.clone(), 0).unwrap();
         disk.fill(true);
         assert!((0..3).all(|_| log.append(batch(1..=1)).is_err()));
         assert_eq!(disk.files(), 0);
@@ -574,7 +598,7 @@ mod tests {
         assert!((0..3).all(|_| log.append(batch(2..=2)).is_err()));
         disk.fill(false);
         log.append(batch(3..=3)).unwrap();
-        let (_, found) = Log::open(disk.clone()).unwrap();
+        let (_, found) = Log::open(disk.clone(), 0).unwrap();
         assert_eq!((ids(&found), found.torn_bytes, found.damaged_bytes), (vec![1, 3], 0, 0));
         assert_eq!(disk.files(), 1);
     }
@@ -585,7 +609,7 @@ mod tests {
         let rubbish = (0..5_000_u32).map(|n| (n * 7) as u8).collect::<Vec<_>>();
         disk.overwrite(1, 0, &rubbish);
         disk.overwrite(2, 0, &HEADER);
-        let (_, found) = Log::open(disk.clone()).unwrap();
+        let (_, found) = Log::open(disk.clone(), 0).unwrap();
         assert_eq!(found.set_aside, ["1.corrupt"]);
         assert_eq!(disk.aside("1.corrupt"), rubbish);
     }
@@ -593,7 +617,7 @@ mod tests {
     #[test]
     fn dead_segments_go_and_one_old_row_does_not_hold_them_all() {
         let disk = FakeDisk::default();
-        let (mut log, _) = Log::open(disk.clone()).unwrap();
+        let (mut log, _) = Log::open(disk.clone(), 0).unwrap();
         let old = log.append(batch(1..=1)).unwrap()[0];
         let mut place = old.1;
         for round in 0..40 {

@@ -15,12 +15,13 @@
 //! - One store serves all links; each has a cursor of its own over it. Links may come and go while it runs
 //!   ([`Outbox::admit`], [`Outbox::dismiss`]). In memory is an index of about 200
 //!   bytes a row, and a window of payloads.
-//! - A disk that is full, read-only or broken: messages are sent from memory, within
-//!   [`OutboxLimits::in_memory`], and the disk is tried again every `RETRY`. [`OutboxStatus::failure`] says
-//!   why.
+//! - A disk that is full, read-only or broken, or that takes longer than `WRITE_BOUND`: messages are sent from
+//!   memory, within [`OutboxLimits::in_memory`], and the disk is tried again every `RETRY`.
+//!   [`OutboxStatus::failure`] says why.
+//! - A folder that was deleted or replaced is noticed within `LOOK_EVERY`, and what it held is written again.
 //! - Nothing is lost silently: every eviction, expiry and damage has a counter.
 //!
-//! `index`, `queue`, `row` and `log` are pure or behind a seam; `folder`, `keeper` and the thread here do
+//! `index`, `queue`, `row` and `log` are pure or behind a seam; `folder`, `keeper` and the thread in `writer` do
 //! the I/O.
 
 #[cfg(test)]
@@ -32,6 +33,7 @@ mod log;
 mod queue;
 mod rate;
 mod row;
+mod writer;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -48,9 +50,11 @@ use index::{Index, LINKS_MAX, Taken};
 pub use index::{OutboxCounters, OutboxLimits};
 pub use keeper::DiskCounters;
 use keeper::{Keeper, lock};
+use log::Disk;
 pub(super) use queue::{Entry, Queues};
 pub use queue::{PerClass, QueueLimits, WaitingLimits};
 pub(super) use rate::TRACK_RATE_MAX_HZ;
+use writer::Writer;
 
 use crate::base::{Clock, Time};
 use crate::model::{Envelope, MessageClass};
@@ -58,7 +62,17 @@ use crate::model::{Envelope, MessageClass};
 /// Removals wait this long for a message to share a commit with.
 const REMOVAL_DELAY: Duration = Duration::from_secs(1);
 /// A disk that failed is tried again after this long.
-const RETRY: Duration = Duration::from_secs(5);
+const RETRY: Duration = Duration::from_secs(3);
+/// A turn of the disk that takes longer is a fault.
+const WRITE_BOUND: Duration = Duration::from_millis(if cfg!(test) { 100 } else { 2_000 });
+/// How often the thread looks for its folder, and the watch for a disk that hangs.
+const LOOK_EVERY: Duration = Duration::from_millis(if cfg!(test) { 20 } else { 2_000 });
+const WATCH_EVERY: Duration = Duration::from_millis(if cfg!(test) { 20 } else { 500 });
+/// How long a folder that was lost is told of, at least.
+const LOST_FOR: Duration = Duration::from_secs(5);
+
+/// Why nothing is on the disk while a turn of it takes too long.
+const HANGS: &str = "the disk does not answer";
 
 /// A row of the store; rises with every one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -98,6 +112,10 @@ impl OutboxOptions {
 pub struct OutboxStatus {
     /// Why messages are kept in memory alone; none: they are on the disk.
     pub failure: Option<String>,
+    /// The folder was deleted or replaced of late.
+    pub lost: bool,
+    /// How long the present turn of the disk takes.
+    pub busy_for: Duration,
     /// There was no room for a message of late: the least important give way.
     pub full: bool,
     /// Messages that not every link has settled.
@@ -157,14 +175,35 @@ struct Work {
     removals: bool,
     life: Life,
     failure: Option<String>,
+    /// The disk was read once, or could not be.
+    opened: bool,
+    /// Since when the thread has waited for the disk.
+    busy_since: Option<Instant>,
+    lost: Option<Instant>,
     disk: DiskCounters,
 }
 
+impl Work {
+    fn busy_for(&self) -> Duration {
+        self.busy_since.map_or(Duration::ZERO, |since| since.elapsed())
+    }
+}
+
 impl Outbox {
-    /// Opens the store for the links of these names (the first `LINKS_MAX` of them), and starts its thread.
-    /// Never fails: a disk that can't be used is a status. What is found on the disk is sent by the links
-    /// that carried it then, as far as they are still there.
+    /// Opens the store for the links of these names (the first `LINKS_MAX` of them), and starts its thread;
+    /// waits for the disk, but not longer than for a write. Never fails: a disk that can't be used is a status.
+    /// What is found on the disk is sent by the links that carried it then, as far as they are still there.
     pub fn open(options: &OutboxOptions, links: &[&str], clock: Arc<dyn Clock>) -> Self {
+        let dir = options.dir.clone();
+        Self::open_on(move || Folder::open(&dir), options, links, clock)
+    }
+
+    fn open_on<D: Disk + 'static>(
+        disk: impl FnMut() -> std::io::Result<D> + Send + 'static,
+        options: &OutboxOptions,
+        links: &[&str],
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         let named = |slot: usize| links.get(slot).map(|&name| name.to_owned());
         let names: [_; LINKS_MAX] = std::array::from_fn(named);
         let ids = links.iter().take(LINKS_MAX).map(|name| LinkId::of(name)).collect();
@@ -175,26 +214,33 @@ impl Outbox {
             ended: Condvar::new(),
             links: Default::default(),
         });
-        let dir = options.dir.clone();
-        let mut keeper = Keeper::new(move || Folder::open(&dir));
-        if let Err(error) = keeper.open(&shared.index, clock.now()) {
-            // Rows that are found later must not have the ids of those that are put until then.
-            let random = SysRng.try_next_u32().unwrap_or(clock.now().epoch_ms as u32);
-            lock(&shared.index).start_ids_at(1 << 62 | u64::from(random) << 24);
-            shared.note_failure(&error);
-        }
-        shared.work().disk = keeper.counters();
-        shared.wake_links();
         let thread = Writer {
-            keeper,
+            keeper: Keeper::new(disk),
             shared: Arc::clone(&shared),
             clock: Arc::clone(&clock),
             commit_delay: options.commit_delay,
         };
         let spawned = std::thread::Builder::new().name("outbox".to_owned()).spawn(move || thread.run());
-        if let Err(error) = spawned {
-            shared.note_failure(&error);
+        let watched = Arc::clone(&shared);
+        let watch =
+            std::thread::Builder::new().name("outbox-watch".to_owned()).spawn(move || watched.watch());
+        if let Err(error) = spawned.and(watch) {
+            shared.note_failure(&error.to_string());
             shared.work().life = Life::Ended;
+        }
+        let waiting = shared
+            .ended
+            .wait_timeout_while(shared.work(), WRITE_BOUND, |work| work.life != Life::Ended && !work.opened);
+        let (work, _) = waiting.unwrap_or_else(PoisonError::into_inner);
+        let (opened, failed) = (work.opened, work.failure.is_some());
+        drop(work);
+        if !opened || failed {
+            // Rows that are found later must not have the ids of those that are put until then.
+            let random = SysRng.try_next_u32().unwrap_or(clock.now().epoch_ms as u32);
+            lock(&shared.index).start_ids_at(1 << 62 | u64::from(random) << 24);
+        }
+        if !opened {
+            shared.note_failure(HANGS);
         }
         Self { owner: Arc::new(Owner { shared, names: Mutex::new(names), clock }) }
     }
@@ -267,7 +313,16 @@ impl Outbox {
             (index.is_full(), index.queued(), index.bytes(), index.counters())
         };
         let work = self.owner.shared.work();
-        OutboxStatus { failure: work.failure.clone(), full, queued, bytes, counters, disk: work.disk }
+        OutboxStatus {
+            failure: work.failure.clone(),
+            lost: work.lost.is_some_and(|since| since.elapsed() < LOST_FOR),
+            busy_for: work.busy_for(),
+            full,
+            queued,
+            bytes,
+            counters,
+            disk: work.disk,
+        }
     }
 
     /// A last commit, and the end of the thread; waits `within` for it. What is put later stays in memory.
@@ -327,12 +382,26 @@ impl Shared {
         }
     }
 
-    fn note_failure(&self, error: &std::io::Error) {
+    /// Names a disk that hangs, while its thread waits for it.
+    fn watch(&self) {
+        let mut work = self.work();
+        while work.life != Life::Ended {
+            if work.busy_for() > WRITE_BOUND && work.failure.is_none() {
+                drop(work);
+                self.note_failure(HANGS);
+                self.wake_links();
+                work = self.work();
+            }
+            work = self.ended.wait_timeout(work, WATCH_EVERY).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    fn note_failure(&self, error: &str) {
         let mut work = self.work();
         if work.failure.is_none() {
             tracing::error!("outbox: the disk takes nothing, messages are in memory alone: {error}");
         }
-        work.failure = Some(error.to_string());
+        work.failure = Some(error.to_owned());
         drop(work);
         lock(&self.index).set_disk_fails(true);
     }
@@ -401,94 +470,3 @@ impl Rows {
 
 #[cfg(test)]
 mod tests;
-
-/// The thread.
-struct Writer {
-    keeper: Keeper<Folder>,
-    shared: Arc<Shared>,
-    clock: Arc<dyn Clock>,
-    commit_delay: Duration,
-}
-
-enum Turn {
-    Load(Vec<RowId>),
-    Commit,
-    End,
-}
-
-impl Writer {
-    fn run(mut self) {
-        let mut last_commit: Option<Instant> = None;
-        loop {
-            match self.next_turn(last_commit) {
-                Turn::Load(ids) => {
-                    for id in ids {
-                        let envelope = self.keeper.load(&self.shared.index, id);
-                        lock(&self.shared.index).loaded(id, envelope);
-                    }
-                    self.shared.wake_links();
-                }
-                Turn::Commit => {
-                    // From its begin: what came while the disk worked has waited for that already.
-                    last_commit = Some(Instant::now());
-                    self.commit();
-                }
-                Turn::End => {
-                    self.commit();
-                    // Lets go of the folder first, so that whoever waited can open it.
-                    drop(self.keeper);
-                    self.shared.work().life = Life::Ended;
-                    self.shared.ended.notify_all();
-                    return;
-                }
-            }
-        }
-    }
-
-    fn commit(&mut self) {
-        {
-            let mut work = self.shared.work();
-            (work.puts, work.removals) = (false, false);
-        }
-        let done = self.keeper.commit(&self.shared.index, self.clock.now());
-        self.shared.work().disk = self.keeper.counters();
-        match done {
-            Ok(()) => {
-                let failed = self.shared.work().failure.take();
-                if failed.is_some() {
-                    tracing::info!("outbox: the disk works again");
-                    lock(&self.shared.index).set_disk_fails(false);
-                }
-            }
-            Err(error) => self.shared.note_failure(&error),
-        }
-        self.shared.wake_links();
-    }
-
-    /// Waits until there is something to do.
-    fn next_turn(&self, last_commit: Option<Instant>) -> Turn {
-        let mut work = self.shared.work();
-        loop {
-            if !work.loads.is_empty() {
-                return Turn::Load(std::mem::take(&mut work.loads));
-            }
-            if work.life == Life::Stopping {
-                return Turn::End;
-            }
-            let delay = match (&work.failure, work.puts, work.removals) {
-                (Some(_), ..) => RETRY,
-                (None, true, _) => self.commit_delay,
-                (None, false, true) => REMOVAL_DELAY,
-                (None, false, false) => {
-                    work = self.shared.asked.wait(work).unwrap_or_else(PoisonError::into_inner);
-                    continue;
-                }
-            };
-            let left = last_commit.map_or(Duration::ZERO, |last| delay.saturating_sub(last.elapsed()));
-            if left.is_zero() {
-                return Turn::Commit;
-            }
-            work = self.shared.asked.wait_timeout(work, left).unwrap_or_else(PoisonError::into_inner).0;
-        }
-    }
-}

@@ -507,3 +507,98 @@ fn a_link_that_closes_knows_what_is_still_on_its_way_to_the_disk_for_it_and_for_
     bench.take(0);
     assert_eq!(more(&bench), [false, false]);
 }
+
+/// Waits until it is so.
+async fn until(what: &str, is_so: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < Duration::from_secs(10), "never: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn while_the_disk_hangs_messages_leave_from_memory_and_it_is_named_until_it_answers() {
+    let disk = FakeDisk::default();
+    let opened = disk.clone();
+    let clock = Arc::new(SystemClock::new());
+    let dir = std::path::Path::new("");
+    let outbox = Outbox::open_on(move || Ok(opened.clone()), &options(dir), &["a"], clock);
+    let rows = outbox.rows("a").unwrap();
+    let wake = Arc::new(Notify::new());
+    rows.attach(Arc::clone(&wake));
+    disk.hang(true);
+    for number in 0..3 {
+        outbox.put(event(number.to_string(), 0), 1);
+        let taken = next(&rows, &wake).await;
+        assert_eq!(taken[0].1.topic, number.to_string());
+        rows.settle(taken[0].0, Outcome::Acknowledged, at(0));
+    }
+    let status = outbox.status();
+    assert_eq!(status.failure.as_deref(), Some("the disk does not answer"));
+    assert!(status.busy_for > WRITE_BOUND && status.counters.committed == 0, "{status:?}");
+    disk.hang(false);
+    until("it answers", || outbox.status().failure.is_none()).await;
+    outbox.put(event("after", 0), 1);
+    assert_eq!(next(&rows, &wake).await[0].1.topic, "after");
+    until("committed", || outbox.status().counters.evicted.total() == 0).await;
+    // A disk that hangs again does not hold up the end.
+    disk.hang(true);
+    outbox.put(event("last", 0), 1);
+    let began = Instant::now();
+    outbox.close(Duration::from_millis(50));
+    assert!(began.elapsed() < Duration::from_secs(1));
+    disk.hang(false);
+}
+
+#[tokio::test]
+async fn a_folder_that_is_deleted_or_replaced_is_noticed_and_what_it_held_is_written_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let outbox = open(dir.path());
+    let big = || Envelope { payload: vec![b'x'; 100_000].into(), ..event("big", 0) };
+    // More than is kept in memory beside the disk.
+    for _ in 0..40 {
+        outbox.put(big(), 1);
+    }
+    for replaced in [false, true] {
+        let committed = || outbox.status().counters.committed;
+        until("committed", || committed() >= 40).await;
+        let folder = dir.path().join("outbox");
+        std::fs::remove_dir_all(&folder).unwrap();
+        if replaced {
+            std::fs::create_dir(&folder).unwrap();
+        }
+        let lost = 1 + u64::from(replaced);
+        until("noticed", || outbox.status().disk.lost == lost && outbox.status().lost).await;
+        until("written again", || outbox.status().failure.is_none()).await;
+        outbox.put(event("after", 0), 1);
+        until("committed", || committed() == 40 + lost).await;
+    }
+    outbox.close(Duration::from_mins(1));
+    drop(outbox);
+    let status = open(dir.path()).status();
+    assert_eq!((status.queued.total(), status.counters.unreadable), (42, 0));
+}
+
+#[test]
+fn what_every_link_has_in_hand_is_not_evicted_and_only_a_loss_counts_as_one() {
+    let in_memory = QueueLimits { messages: 10, bytes: 64 << 10 };
+    let mut bench = Bench::new(OutboxLimits { in_memory, ..ROOMY });
+    bench.disk.fill(true);
+    let mut delivered = Vec::new();
+    for number in 0..14 {
+        bench.put(event(number.to_string(), 0), 0b01);
+        bench.commit();
+        // The link takes eight and has no room for more.
+        if number == 7 {
+            delivered.extend(bench.take(0));
+        }
+    }
+    assert_eq!((delivered.len(), bench.counters().evicted.total()), (8, 4));
+    delivered.extend(bench.take(0));
+    assert_eq!(delivered.len(), 10);
+    for (id, _) in delivered {
+        bench.settle(0, id);
+    }
+    assert_eq!((bench.counters().settled, bench.counters().evicted.total()), (10, 4));
+}

@@ -16,6 +16,9 @@
 //! - At most `in_flight_max` acknowledgements are waited for, and no more than the broker allows. At most
 //!   `HANDED_MAX` messages are with the transport, so that a slow connection keeps its backlog here,
 //!   where newer tracks replace older ones.
+//! - After two connections that ended before their first acknowledgement the next one begins with fewer messages in
+//!   flight, down to one that nothing else follows: so a path that breaks after a few packets still carries
+//!   something each time. The window doubles with each acknowledgement ([`window`]).
 //! - What comes in with `QoS` 2 is delivered once ([`receive`]), over connections too, as long as the
 //!   broker keeps the session.
 //! - A connection on which nothing is heard is given up: no CONNACK in time, no SUBACK, no answer to a ping,
@@ -42,6 +45,7 @@ mod size;
 mod status;
 mod subscriptions;
 mod suspects;
+mod window;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -64,6 +68,7 @@ use self::sending::{Fragile, Handed};
 use self::size::packet_bytes;
 use self::subscriptions::Subscriptions;
 use self::suspects::{CONTESTED_WITHIN, Finding, OnItsWay, Suspects};
+use self::window::Window;
 use super::error::Phase;
 use super::limits::{Conduct, Limits};
 use super::outbox::{Outcome, Queues, RowId, WaitingLimits};
@@ -172,6 +177,7 @@ pub(super) struct Session {
     handed: VecDeque<Handed>,
     handed_bytes: usize,
     flights: Flights,
+    window: Window,
     receiving: Receiving,
     subscriptions: Subscriptions,
     present: Option<Present>,
@@ -203,6 +209,7 @@ impl Session {
             handed: VecDeque::new(),
             handed_bytes: 0,
             flights: Flights::new(),
+            window: Window::new(options.in_flight_max),
             receiving: Receiving::default(),
             subscriptions: Subscriptions::default(),
             present: None,
@@ -314,6 +321,8 @@ impl Session {
             last_refused: self.last_refused.clone(),
             counters,
             track_rate_hz: self.queues.track_rate_hz(),
+            subscriptions_refused: self.subscriptions.refused(),
+            turns: 0,
             queued: self.queues.queued(),
             in_flight: self.flights.len() as u64,
         }
@@ -441,6 +450,7 @@ impl Session {
         }
         self.has_connected = true;
         self.clean_start = self.options.clean_start;
+        self.window.connected();
         // 0 is against the rules (MQTT 5, 3.2.2.3.3), and would send nothing for ever.
         broker.receive_maximum = broker.receive_maximum.max(1);
         let keep_alive = broker.keep_alive_s.filter(|seconds| *seconds > 0);
@@ -456,7 +466,9 @@ impl Session {
             last_out: now,
             pinged: None,
             moved: now,
-            paused_until: (!resumed && !self.options.gather.is_zero()).then(|| now + self.options.gather),
+            // A path that breaks soon has no time for others to gather.
+            paused_until: (!resumed && !self.options.gather.is_zero() && !self.window.is_narrow())
+                .then(|| now + self.options.gather),
             broker,
         });
     }
@@ -529,7 +541,7 @@ impl Session {
     }
 
     fn on_asked(&mut self, packet_id: u16, refused: u64) {
-        if self.subscriptions.answered(packet_id) {
+        if self.subscriptions.answered(packet_id, refused) {
             self.counters.subscriptions_refused += refused;
         } else {
             self.counters.unsolicited += 1;
@@ -554,6 +566,7 @@ impl Session {
             }
         }
         if was_connected {
+            self.window.disconnected(!self.flights.is_empty() || !self.queues.is_empty());
             self.suspect_large(&error, actions);
         }
         let wait = self.pace.failed(&error, now, rng);
@@ -660,6 +673,7 @@ impl Session {
             return;
         }
         self.wordless_closes = 0;
+        self.window.acknowledged();
         if let Some(present) = &mut self.present {
             present.moved = now;
         }

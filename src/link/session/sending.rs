@@ -59,7 +59,7 @@ impl Session {
         let Some(present) = &mut self.present else { return };
         present.paused_until = present.paused_until.filter(|until| now < *until);
         let paused = present.paused_until.is_some();
-        let window = usize::from(self.options.in_flight_max.min(present.broker.receive_maximum));
+        let window = self.window.size().min(usize::from(present.broker.receive_maximum));
         let max_packet_bytes = self.limits.max_packet_bytes;
         let mut expired = Vec::new();
         let flushing = self.closing.as_ref().is_none_or(|closing| closing.stage == Stage::Flushing);
@@ -74,6 +74,9 @@ impl Session {
                 break;
             }
             let acknowledged = self.flights.len() < window && !paused;
+            if !acknowledged && !paused && self.window.waits_for_first() {
+                break;
+            }
             let Some(entry) = self.queues.take(acknowledged, now, &mut expired) else { break };
             if packet_bytes(&entry.envelope) > max_packet_bytes {
                 self.refuse_too_large(&entry.envelope, WhyRefused::TooLargeForBroker);

@@ -84,6 +84,10 @@ pub struct Status {
     pub counters: Counters,
     /// How often each track may leave now, per second: less on a slow link.
     pub track_rate_hz: u32,
+    /// Subscriptions that the broker refuses on the present connection.
+    pub subscriptions_refused: u64,
+    /// Turns of the link's task: a number that stands still is a link that hangs.
+    pub turns: u64,
     /// Messages that wait to be sent.
     pub queued: PerClass,
     /// Messages that were sent and wait for the broker's acknowledgement.
@@ -103,6 +107,8 @@ impl Status {
             last_refused: None,
             counters: Counters { connects, ..Counters::default() },
             track_rate_hz: TRACK_RATE_MAX_HZ,
+            subscriptions_refused: 0,
+            turns: 0,
             queued: PerClass::default(),
             in_flight: 0,
         }

@@ -45,6 +45,8 @@ pub(super) struct Subscriptions {
     asked: Option<Asked>,
     /// The broker takes no filters with wildcards: these wait for one that does.
     plain_only: bool,
+    /// Filters that the broker refused on this connection.
+    refused: u64,
 }
 
 /// A request that waits for its answer.
@@ -81,6 +83,7 @@ impl Subscriptions {
         self.plain_only = !wildcards;
         self.told.clear();
         self.asked = None;
+        self.refused = 0;
         if !session_present {
             self.ending.clear();
         }
@@ -124,13 +127,19 @@ impl Subscriptions {
         self.asked = Some(Asked { packet_id, since: now, ends });
     }
 
-    /// The broker answered; whether that was waited for.
-    pub(super) fn answered(&mut self, packet_id: u16) -> bool {
+    /// The broker answered, and refused so many; whether that was waited for.
+    pub(super) fn answered(&mut self, packet_id: u16, refused: u64) -> bool {
         let Some(asked) = self.asked.take_if(|asked| asked.packet_id == packet_id) else { return false };
+        self.refused += refused;
         for filter in asked.ends {
             self.ending.remove(&filter);
         }
         true
+    }
+
+    /// How many filters the broker refuses at present.
+    pub(super) fn refused(&self) -> u64 {
+        self.refused
     }
 
     /// Since when an answer is waited for.
@@ -169,7 +178,7 @@ mod tests {
                 }),
             }
             if answers {
-                assert!(ours.answered(self.last_id) && !ours.answered(self.last_id));
+                assert!(ours.answered(self.last_id, 0) && !ours.answered(self.last_id, 0));
             }
             true
         }
@@ -186,7 +195,7 @@ mod tests {
         let begin = Request::Begin(vec![("all/a".to_owned(), Qos::AtMostOnce)]);
         assert_eq!(ours.next(usize::MAX), Some(begin.clone()));
         ours.ask(&begin, 7, NOW);
-        assert_eq!((ours.next(usize::MAX), ours.answered(8), ours.answered(7)), (None, false, true));
+        assert_eq!((ours.next(usize::MAX), ours.answered(8, 0), ours.answered(7, 0)), (None, false, true));
         assert_eq!(ours.next(usize::MAX), Some(Request::End(vec!["all/+".to_owned()])));
     }
 

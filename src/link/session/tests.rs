@@ -811,3 +811,36 @@ proptest! {
         prop_assert_eq!(bench.counters().dropped.total(), priorities.len().saturating_sub(10) as u64);
     }
 }
+
+#[test]
+fn where_every_connection_dies_before_its_first_acknowledgement_a_smaller_flight_gets_through() {
+    const SURVIVES: usize = 3;
+    for resumed in [false, true] {
+        let mut bench = Bench::connected(SessionOptions {
+            in_flight_max: 64,
+            gather: Duration::from_secs(3),
+            ..options()
+        });
+        for number in 0..20 {
+            bench.session.enqueue(event(&number.to_string()), bench.now);
+        }
+        let mut actions = bench.tick();
+        let mut delivered = std::collections::BTreeSet::new();
+        for connection in 0..40 {
+            bench.session.enqueue(track(&format!("t/{connection}")), bench.now);
+            actions.extend(bench.tick());
+            let sent = outgoing(&actions).into_iter().cloned().collect::<Vec<_>>();
+            // The path breaks under more than a few packets, and before the broker's answer to any of them.
+            if sent.len() <= SURVIVES {
+                for message in sent.iter().filter(|message| message.packet_id > 0) {
+                    bench.report(acknowledged(message.packet_id));
+                    delivered.insert(message.envelope.topic.clone());
+                }
+            }
+            bench.lose(Error::Lost { broker: "b:1".to_owned(), detail: "reset".to_owned() });
+            bench.wait();
+            actions = bench.report(connected(resumed));
+        }
+        assert_eq!(delivered.len(), 20, "{resumed}: {delivered:?}");
+    }
+}

@@ -1,0 +1,118 @@
+//! The state folder on the disk: one process has it, and it is looked at without writing.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use crate::base::{Readers, replace_file};
+
+/// Held as long as the process has the folder.
+const LOCK_FILE: &str = "lock";
+/// With less free, a file can't be replaced: a page of content, a page of its folder, and the journal's.
+const ROOM_MIN_BYTES: u64 = 64 << 10;
+
+/// What became of the folder since the last look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hold {
+    /// It was taken just now.
+    Taken,
+    /// It is the same.
+    Same,
+    /// It, or what was written into it, was deleted or replaced; it was made and taken again.
+    Again,
+}
+
+/// Where state is kept: a seam for tests.
+pub(super) trait Disk: Send + 'static {
+    /// Takes the folder, or sees that it is still there and can be written to.
+    fn hold(&mut self) -> io::Result<Hold>;
+    /// Reads a file; none when it is not there.
+    fn read(&mut self, name: &str) -> io::Result<Option<Vec<u8>>>;
+    /// Gives a file another name.
+    fn rename(&mut self, from: &str, to: &str) -> io::Result<()>;
+    /// Replaces a file; it is on the disk when this returns.
+    fn write(&mut self, name: &str, bytes: &[u8], readers: Readers) -> io::Result<()>;
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Folder {
+    dir: PathBuf,
+    lock: Option<File>,
+    /// Files that must be there.
+    written: BTreeSet<PathBuf>,
+}
+
+impl Folder {
+    pub(super) fn new(dir: &Path) -> Self {
+        Self { dir: dir.to_owned(), lock: None, written: BTreeSet::new() }
+    }
+
+    fn has_room(&self) -> io::Result<()> {
+        let found = rustix::fs::statvfs(&self.dir)?;
+        let free = if rustix::process::geteuid().is_root() { found.f_bfree } else { found.f_bavail };
+        if found.f_blocks > 0 && free.saturating_mul(found.f_frsize) < ROOM_MIN_BYTES {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        Ok(())
+    }
+}
+
+impl Disk for Folder {
+    fn hold(&mut self) -> io::Result<Hold> {
+        let path = self.dir.join(LOCK_FILE);
+        // To open a file that is there with O_CREAT writes nothing, and yet fails on a read-only file system and
+        // waits on one that hangs.
+        let open = || OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+        let lock = match open() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                fs::create_dir_all(&self.dir)?;
+                open()?
+            }
+            opened => opened?,
+        };
+        if let Some(held) = &self.lock {
+            let (held, found) = (held.metadata()?, lock.metadata()?);
+            let is_same = (held.dev(), held.ino()) == (found.dev(), found.ino());
+            if is_same && self.written.iter().all(|file| file.exists()) {
+                self.has_room()?;
+                return Ok(Hold::Same);
+            }
+            if is_same {
+                self.written.clear();
+                return Ok(Hold::Again);
+            }
+        }
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(io::Error::new(io::ErrorKind::ResourceBusy, "used by another process"));
+            }
+            Err(TryLockError::Error(error)) => {
+                tracing::warn!("{} can't be locked: {error}", self.dir.display());
+            }
+        }
+        self.written.clear();
+        Ok(if self.lock.replace(lock).is_some() { Hold::Again } else { Hold::Taken })
+    }
+
+    fn read(&mut self, name: &str) -> io::Result<Option<Vec<u8>>> {
+        match fs::read(self.dir.join(name)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            read => read.map(Some),
+        }
+    }
+
+    fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.dir.join(from), self.dir.join(to))
+    }
+
+    fn write(&mut self, name: &str, bytes: &[u8], readers: Readers) -> io::Result<()> {
+        let path = self.dir.join(name);
+        replace_file(&path, bytes, readers)?;
+        self.written.insert(path);
+        Ok(())
+    }
+}
