@@ -28,7 +28,7 @@ pub(super) const OWN_PRESENCE_MISSING: &str = "own_presence_missing";
 pub(super) const CONFIG_ROLLED_BACK: &str = "config_rolled_back";
 /// The state folder can't be written, or takes too long: what is kept there may not survive a restart.
 pub(super) const STATE_UNSAVED: &str = "state_unsaved";
-/// The state folder was deleted or replaced while running, and made again; in force for 5 s, and until it is made.
+/// The state folder was deleted or replaced while running, and made again; in force for 8 s.
 pub(super) const STATE_LOST: &str = "state_lost";
 /// A link is too slow for every track: each leaves less often.
 pub(super) const LINK_SLOW: &str = "link_slow";

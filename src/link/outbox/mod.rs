@@ -69,7 +69,7 @@ const WRITE_BOUND: Duration = Duration::from_millis(if cfg!(test) { 100 } else {
 const LOOK_EVERY: Duration = Duration::from_millis(if cfg!(test) { 20 } else { 2_000 });
 const WATCH_EVERY: Duration = Duration::from_millis(if cfg!(test) { 20 } else { 500 });
 /// How long a folder that was lost is told of, at least.
-const LOST_FOR: Duration = Duration::from_secs(5);
+const LOST_FOR: Duration = Duration::from_secs(8);
 
 /// Why nothing is on the disk while a turn of it takes too long.
 const HANGS: &str = "the disk does not answer";
