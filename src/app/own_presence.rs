@@ -29,6 +29,8 @@ pub(super) struct OwnPresence {
     boot_ms: u64,
     links: BTreeMap<Arc<str>, Echo>,
     rival: Option<Time>,
+    /// When the links were looked at last.
+    looked: Option<Time>,
 }
 
 /// What came back by a link.
@@ -38,8 +40,8 @@ struct Echo {
     connects: u64,
     /// Since when it has been up with nothing on its way.
     idle_since: Option<Time>,
-    /// A presence came back on it.
-    heard: bool,
+    /// When a presence came back on it.
+    heard: Option<Time>,
     told: bool,
 }
 
@@ -55,7 +57,7 @@ struct Said {
 impl OwnPresence {
     /// Of the camera that publishes its presence here, and whose process began then.
     pub(super) fn new(topic: String, boot_ms: u64) -> Self {
-        Self { topic, boot_ms, links: BTreeMap::new(), rival: None }
+        Self { topic, boot_ms, links: BTreeMap::new(), rival: None, looked: None }
     }
 
     /// Where the presence is published.
@@ -70,7 +72,7 @@ impl OwnPresence {
         }
         let Ok(said) = serde_json::from_slice::<Said>(&delivery.payload) else { return false };
         if said.boot == self.boot_ms {
-            self.links.entry(Arc::clone(&delivery.link)).or_default().heard = true;
+            self.links.entry(Arc::clone(&delivery.link)).or_default().heard = Some(now);
             return false;
         }
         // What the broker kept of an earlier run was said before this one.
@@ -97,14 +99,14 @@ impl OwnPresence {
         for (name, status) in links {
             let echo = self.links.entry(Arc::clone(name)).or_default();
             if echo.connects != status.counters.connects {
-                // What came back on a connection before counts until it is seen to be over.
-                let told = echo.told;
-                *echo = Echo { connects: status.counters.connects, told, ..Echo::default() };
+                // What came back since the last look came back on the new connection.
+                let heard = echo.heard.filter(|heard| self.looked.is_none_or(|looked| *heard >= looked));
+                *echo = Echo { connects: status.counters.connects, idle_since: None, heard, told: echo.told };
             }
             let up = status.state == link::State::Connected && !status.is_slow();
             let idle = up && status.in_flight == 0 && status.queued.total() == 0;
-            if echo.heard || !up {
-                echo.told &= !echo.heard;
+            if echo.heard.is_some() || !up {
+                echo.told &= echo.heard.is_none();
                 echo.idle_since = None;
                 continue;
             }
@@ -115,6 +117,7 @@ impl OwnPresence {
                 missing.push((Arc::clone(name), !std::mem::replace(&mut echo.told, true)));
             }
         }
+        self.looked = Some(now);
         missing
     }
 }
@@ -155,6 +158,17 @@ mod tests {
         assert_eq!((look(&mut own, 4), look(&mut own, 5)), (vec![true], vec![false]));
         assert!(!own.heard(&said("online", 1, 5), at(5)));
         assert!(look(&mut own, 6).is_empty());
+    }
+
+    #[test]
+    fn what_came_back_before_the_first_look_at_its_connection_counts() {
+        let mut own = OwnPresence::new(TOPIC.to_owned(), 1_000);
+        for connects in [1, 2] {
+            let at_s = 10 * connects;
+            own.heard(&said("online", 1, at_s), at(at_s));
+            assert!(own.missing([connected(connects)].iter(), at(at_s)).is_empty());
+            assert!(own.missing([connected(connects)].iter(), at(at_s + 5)).is_empty());
+        }
     }
 
     #[test]

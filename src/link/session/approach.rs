@@ -68,6 +68,8 @@ pub(super) struct Approach {
     /// The step that a broker accepted that does not say why it refuses others.
     settled: Option<u8>,
     silence: u32,
+    /// All guesses were met with silence: further ones come no faster than other tries.
+    exhausted: bool,
     /// The broker has accepted the base.
     base_works: bool,
     /// The last step that was accepted, and whether it was accepted twice, the base being met with silence between.
@@ -90,6 +92,7 @@ impl Approach {
             step: 0,
             settled: None,
             silence: 0,
+            exhausted: false,
             base_works: false,
             accepted: None,
         }
@@ -130,7 +133,7 @@ impl Approach {
     pub(super) fn succeeded(&mut self) {
         let confirmed = self.accepted.is_some_and(|(step, _)| step == self.step);
         self.accepted = Some((self.step, confirmed));
-        self.silence = 0;
+        (self.silence, self.exhausted) = (0, false);
         self.settled = (self.step > 0).then_some(self.step);
         self.base_works |= self.step == 0;
     }
@@ -154,8 +157,8 @@ impl Approach {
 
     /// No connection came about on these terms; true: the next try, on others, is to be made soon.
     pub(super) fn failed(&mut self, error: &Error, sent: Terms) -> bool {
-        let otherwise = self.terms() != sent;
-        self.judge(error, sent) || otherwise
+        let learned = self.terms() != sent;
+        self.judge(error, sent) || learned
     }
 
     fn judge(&mut self, error: &Error, sent: Terms) -> bool {
@@ -192,13 +195,14 @@ impl Approach {
         }
         let next = (self.step + 1..=STEP_MAX).find(|step| self.allows(*step));
         self.step = next.unwrap_or(0);
+        let soon = next.is_some() && !self.exhausted;
         if next.is_none() {
-            self.silence = 0;
+            (self.silence, self.exhausted) = (0, true);
             if self.wanted.is_none() {
                 (self.base.version, self.base.fallback) = (Version::V5, None);
             }
         }
-        next.is_some()
+        soon
     }
 
     /// What the broker named is left out from now on.

@@ -89,6 +89,18 @@ fn messages_keep_their_qos_until_a_will_without_one_was_accepted_twice() {
 }
 
 #[test]
+fn a_broker_that_closes_whatever_it_is_asked_is_not_hammered_with_guesses() {
+    let mut bench = with_will(None);
+    let began = bench.now;
+    for _ in 0..40 {
+        bench.wait();
+        bench.lose(wordless());
+    }
+    // Guesses that all come within a second of one another would take less than a minute.
+    assert!(bench.now.since(began) > Duration::from_mins(5), "{:?}", bench.now.since(began));
+}
+
+#[test]
 fn a_broker_that_never_answers_a_connect_of_5_is_asked_in_3_1_1() {
     let mut bench = Bench::new(options());
     for _ in 0..2 {
