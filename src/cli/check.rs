@@ -21,8 +21,8 @@ pub(super) fn check(arguments: &ConfigArguments, log: &log::Arguments) -> Result
         let what = "the effective configuration has no TOML form (an error of ours)".to_owned();
         Error::File { what, source: io::Error::other(error) }
     })?;
-    for warning in loaded.config.notes.iter().cloned().chain(loaded.warnings()) {
-        let _ = writeln!(io::stderr(), "omnisight: warning: {warning}");
+    for note in &loaded.config.notes {
+        let _ = writeln!(io::stderr(), "omnisight: warning: {note}");
     }
     let ground = &loaded.config.perception.ground;
     let outlook = if ground.is_calibrated() { ground.outlook() } else { None };

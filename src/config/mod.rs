@@ -22,7 +22,6 @@ mod options;
 pub mod raw;
 mod schema;
 mod validate;
-mod warnings;
 
 use std::collections::BTreeMap;
 use std::io::Read;

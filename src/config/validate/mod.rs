@@ -11,6 +11,7 @@ mod embedded;
 mod fleet;
 mod ground;
 mod link_tls;
+mod notes;
 mod password;
 mod url;
 
@@ -91,6 +92,10 @@ pub(super) fn validate(
     let found = v.discovery(camera.as_ref().ok(), links, wants_broker);
     v.texts_of_faulty_sections();
     let (links, discovery) = found?;
+    #[cfg(feature = "broker")]
+    let has_broker = broker.as_ref().is_ok_and(Option::is_some);
+    #[cfg(not(feature = "broker"))]
+    let has_broker = false;
     #[cfg(not(feature = "broker"))]
     broker?;
     let (detector, crop) = detector?;
@@ -103,10 +108,17 @@ pub(super) fn validate(
         zones: zones?,
         ground: ground?,
     };
+    let camera = camera?;
+    let mut notes = std::mem::take(&mut v.notes);
+    notes.extend(notes::without_metres(&perception));
+    // In the camera's own broker a dot is a character like any other.
+    if !links.is_empty() && !has_broker {
+        notes.extend(v.dotted(&camera.id));
+    }
     Ok(Config {
-        camera: camera?,
+        camera,
         capture: capture?,
-        notes: v.notes.drain(..).chain(notes(&perception)).collect(),
+        notes,
         perception,
         swarm: swarm?,
         signing: trust?.1,
@@ -143,18 +155,6 @@ pub(super) fn validate_broker(
     });
     let log = v.section("log");
     Ok(BrokerAlone { options: broker?.ok_or(Faulty)?, log: log? })
-}
-
-/// What an installer should know of a scene without faults.
-fn notes(perception: &pipeline::Options) -> Vec<String> {
-    let off = perception.rules_without_metres();
-    let uncalibrated = !perception.ground.is_calibrated();
-    let rules = if off.is_empty() { String::new() } else { format!(" (off: {})", off.join(", ")) };
-    let note = format!(
-        "calibration: the camera is not calibrated, so it has no metres: the rules in metres are off{rules}; \
-         zones in the picture work, and a person loiters by staying in one zone; set calibration.points"
-    );
-    uncalibrated.then_some(note).into_iter().collect()
 }
 
 fn tracker_options(raw: &raw::Tracker) -> track::Options {
