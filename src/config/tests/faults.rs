@@ -281,13 +281,13 @@ fn faults_of_variables_are_told_though_the_file_is_no_toml() {
 #[test]
 fn a_zone_at_the_horizon_has_no_place_on_the_ground() {
     let content = with(
-        "[calibration]\nimage_width = 640\nimage_height = 480\nallow_horizon = true\n\
+        "[calibration]\nimage_width = 640\nimage_height = 480\nallow_horizon = true\naccept_doubtful = true\n\
          homography = [[1, 0, -320], [0, 0, 1], [0, 0.01, -1]]\n\
          [[zone]]\nname = 'sky'\npoints_image = [[0.1, 0.9], [0.9, 0.9], [0.5, 0.1]]\n",
     );
     let found = faults(&content, &[]);
     assert!(
-        found.len() == 1 && found[0].starts_with("12:41: zone.0.points_image.2: found [0.5, 0.1]"),
+        found.len() == 1 && found[0].starts_with("13:41: zone.0.points_image.2: found [0.5, 0.1]"),
         "{found:?}"
     );
 }
