@@ -268,7 +268,7 @@ pub(super) fn write_config(
     let synthetic::Options { seed, cameras, index, size, fps, .. } = simulated;
     // The fleet server takes letters, digits and underscores.
     let fleet_name = name.replace('-', "_");
-    let state = folder.join(name);
+    let state = folder.join(name).display().to_string();
     let corners: Vec<[f64; 2]> = synthetic::DOCK_M.iter().map(|corner| [corner.x, corner.y]).collect();
     let mut text = format!("camera = {{ id = {name:?}, site = \"plaza\" }}\n");
     // Formatting into a text never fails.

@@ -21,7 +21,7 @@ pub(super) const SUBSCRIPTIONS_REFUSED: &str = "subscriptions_refused";
 /// Somebody else connected with a client id of this camera, which is tried again at long intervals only: two
 /// that fight for it would keep both away.
 pub(super) const CLIENT_ID_TAKEN: &str = "client_id_taken";
-/// This camera's presence does not come back from a broker: the broker splits its topic at a dot (RabbitMQ) or drops it
+/// This camera's presence does not come back from a broker: the broker splits its topic at a dot (`RabbitMQ`) or drops it
 /// (rights), so the others do not get it. Only told on the camera itself.
 pub(super) const OWN_PRESENCE_MISSING: &str = "own_presence_missing";
 /// A configuration was taken back because its links did not come up; the next one ends the mode.

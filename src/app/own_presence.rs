@@ -2,7 +2,7 @@
 //!
 //! Every camera subscribes to the presence of all, its own among them. So each of its messages comes back from every
 //! broker that passes them on as they are. One that does not come back does not reach the others either: the broker
-//! splits the topic at a dot (RabbitMQ), or its access list drops it. A presence of this camera's id from another
+//! splits the topic at a dot (`RabbitMQ`), or its access list drops it. A presence of this camera's id from another
 //! process, said after this one began, is a second daemon with the same id.
 //!
 //! Pure but for the clock's readings that it is given. Remembers one time per link.

@@ -236,7 +236,7 @@ impl Drop for Source {
     }
 }
 
-/// Whether the last words of ffmpeg or GStreamer are about a login.
+/// Whether the last words of ffmpeg or `GStreamer` are about a login.
 fn is_login_rejected(last_words: &str) -> bool {
     let words = last_words.to_ascii_lowercase();
     [

@@ -137,14 +137,16 @@ impl Error {
     /// What a machine should make of it.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::File { .. } | Self::Start { .. } | Self::FfmpegMissing { .. } => ErrorKind::Unavailable,
+            Self::File { .. }
+            | Self::Start { .. }
+            | Self::FfmpegMissing { .. }
+            | Self::LoginRejected { .. } => ErrorKind::Unavailable,
             Self::EmptyFile { .. }
             | Self::NoRate { .. }
             | Self::NoDetections { .. }
             | Self::NoPictures { .. }
             | Self::PicturesWithoutRate { .. } => ErrorKind::BadInput,
             Self::NoProgram | Self::Url { .. } => ErrorKind::Config,
-            Self::LoginRejected { .. } => ErrorKind::Unavailable,
             Self::Ended { .. } => ErrorKind::Failed,
             Self::Stream { source, .. } => source.kind(),
             Self::Synthetic(source) => source.kind(),

@@ -11,6 +11,7 @@
 //! nor in a file. Neither `Debug` nor an error nor what ffmpeg says about it holds a secret.
 
 use std::fmt;
+use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -190,7 +191,8 @@ fn pictures(folder: &Path, rate_hz: Option<f64>) -> Result<Job, Error> {
     for name in &names {
         // A percent sign in a name would otherwise begin a pattern.
         let file = quoted(&format!("file:{name}"));
-        list += &format!("file {file}\noption pattern_type none\nduration {}\n", 1.0 / rate);
+        // Formatting into a text never fails.
+        let _ = writeln!(list, "file {file}\noption pattern_type none\nduration {}", 1.0 / rate);
     }
     Ok(Job {
         arguments: list_arguments("file"),

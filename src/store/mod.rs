@@ -243,7 +243,7 @@ impl Shared {
                 state.busy_since = Some(Instant::now());
                 return true;
             }
-            let wait = LOOK_EVERY - since;
+            let wait = LOOK_EVERY.saturating_sub(since);
             state = self.asked.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner).0;
         }
     }

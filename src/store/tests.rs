@@ -26,7 +26,10 @@ fn until(what: &str, is_so: impl Fn() -> bool) {
 
 /// A disk that a test stops, and that may fail.
 #[derive(Clone, Default)]
-struct Gate(Arc<(Mutex<(bool, bool, Vec<u8>)>, Condvar)>);
+struct Gate(Arc<(Mutex<Held>, Condvar)>);
+
+/// Whether it hangs, whether it fails, and what was written.
+type Held = (bool, bool, Vec<u8>);
 
 impl Gate {
     fn set(&self, hangs: bool, fails: bool) {

@@ -72,8 +72,12 @@ impl<D: Disk> Writer<D> {
             self.saved = Some(next);
             self.shared.with(|state| {
                 let [tracks, events] = ranges;
-                tracks.into_iter().for_each(|range| state.tracks.add(range));
-                events.into_iter().for_each(|range| state.events.add(range));
+                if let Some(range) = tracks {
+                    state.tracks.add(range);
+                }
+                if let Some(range) = events {
+                    state.events.add(range);
+                }
                 state.boot_ms = boot_ms;
             });
         }

@@ -176,7 +176,7 @@ fn disk_modes(status: &omnisight::swarm::message::StatusMessage) -> Vec<String> 
     modes(status).into_iter().filter(|mode| DISK_MODES.contains(mode)).map(str::to_owned).collect()
 }
 
-fn print(scenario: &str, figures: Value) {
+fn print(scenario: &str, figures: &Value) {
     println!("{}", json!({ "scenario": scenario, "figures": figures }));
 }
 
@@ -253,7 +253,7 @@ async fn scenario(name: &str, fault: Fault) {
     let lost = decided.iter().filter(|decision| !heard.contains(**decision)).count();
     print(
         name,
-        json!({
+        &json!({
             "events": decided.len(), "lost": lost, "ids_twice": ids(&program).intersection(&ids(&again)).count(),
             "left_during": left_during, "mode_after_s": mode_after_s, "modes": named,
             "clear_after_s": clear_after_s, "goodbye_after_s": goodbye_after_s, "exit_after_s": exit_after_s,
@@ -311,7 +311,7 @@ async fn two_daemons_on_one_folder() {
     let twice = ids(&first).intersection(&ids(&second)).count();
     print(
         "two daemons",
-        json!({
+        &json!({
             "ids_twice": twice, "second_ended_after_s": ended_after_s, "second_code": second_code,
             "named": second.log().contains("in use by another"),
         }),

@@ -3,7 +3,7 @@
 //! - A sample of more than 8 bits is little-endian in two bytes; its highest 8 bits stay.
 //! - `XCOLORRANGE=FULL` (ffmpeg writes it for gray and for JPEG) is brought to video range, 16 to 235. An unmarked
 //!   stream is video range: ffmpeg's `extractplanes` writes such gray.
-//! - GStreamer 1.22's `y4menc` writes each plane with the row length and the number of rows that its buffers have,
+//! - `GStreamer` 1.22's `y4menc` writes each plane with the row length and the number of rows that its buffers have,
 //!   and the header does not say so ([`Format::padded`]).
 
 use crate::model::{Chroma, Image, Size};
@@ -19,7 +19,7 @@ pub(super) struct Format {
     pub(super) has_alpha: bool,
     /// Samples reach from 0 to the greatest.
     pub(super) is_full_range: bool,
-    /// `Ib`: GStreamer's buffers then have an even number of chroma rows.
+    /// `Ib`: `GStreamer`'s buffers then have an even number of chroma rows.
     pub(super) is_bottom_first: bool,
 }
 
@@ -77,7 +77,7 @@ impl Format {
         Layout { luma, chroma: plane(self.chroma.plane_size(self.size)), alpha }
     }
 
-    /// As GStreamer 1.22 lays out its buffers (`fill_planes` of its video-info.c), where that differs.
+    /// As `GStreamer` 1.22 lays out its buffers (`fill_planes` of its video-info.c), where that differs.
     pub(super) fn padded(&self) -> Option<Layout> {
         if self.bits > 8 || self.has_alpha {
             return None;

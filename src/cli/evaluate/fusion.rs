@@ -195,7 +195,9 @@ impl Site {
         }
         // The frames of one recording have one numbering.
         if cameras.iter().any(|camera| camera.rows.counts_from_0()) {
-            cameras.iter_mut().for_each(|camera| camera.rows.count_from_0());
+            for camera in &mut cameras {
+                camera.rows.count_from_0();
+            }
         }
         for _ in 0..arguments.liars.min(cameras.len() - 1) {
             let honest: Vec<usize> =

@@ -19,7 +19,7 @@ const UNIT: Size = Size { width: 1, height: 1 };
 pub(super) enum Calibration {
     /// Nothing was measured: metres across a picture, when they are set.
     Nominal(Option<f64>),
-    Measured(Survey),
+    Measured(Box<Survey>),
 }
 
 impl Validator<'_> {
@@ -32,7 +32,8 @@ impl Validator<'_> {
             Kind::Command(_) => None,
         };
         match (calibration, source) {
-            (Calibration::Measured(Survey { plane, notes }), _) => {
+            (Calibration::Measured(survey), _) => {
+                let Survey { plane, notes } = *survey;
                 self.notes.extend(notes.iter().map(|note| format!("calibration: {note}")));
                 Ok(size.map_or(plane.clone(), |size| plane.resized(size)))
             }
@@ -85,7 +86,7 @@ impl Validator<'_> {
             survey_pairs(&pairs, size, demands)
         };
         match survey {
-            Ok(survey) => Ok(Calibration::Measured(survey)),
+            Ok(survey) => Ok(Calibration::Measured(Box::new(survey))),
             Err(e) => self.refuse(path, found, format!("the calibration {e}")),
         }
     }

@@ -81,7 +81,7 @@ use crate::model::{Delivery, Envelope, MessageClass, Qos};
 /// How long nothing is sent that needs an acknowledgement after a broker had no room for a message.
 const QUOTA_PAUSE: Duration = Duration::from_secs(5);
 /// How long another process with our id, once it was heard, is blamed for connections that are closed.
-const RIVAL_FOR: Duration = Duration::from_secs(60);
+const RIVAL_FOR: Duration = Duration::from_mins(1);
 /// The largest message in flight is given up after so many connections that the broker closed without
 /// an acknowledgement in between ...
 const WORDLESS_CLOSES_MAX: u32 = 10;

@@ -63,8 +63,8 @@ impl Engine {
     /// Whether a track that a camera reports is evidence of a person. Where this camera sees the ground itself, the track
     /// of a camera that does not count is evidence about that camera alone.
     pub(super) fn believes(&self, camera: &CameraId, at: Point) -> bool {
-        self.counts_as_voter(camera)
-            || (!self.participants.is_contradicted(camera) && !(self.looks() && self.consensus.sees(at)))
+        let sees = self.looks() && self.consensus.sees(at);
+        self.counts_as_voter(camera) || !(sees || self.participants.is_contradicted(camera))
     }
 
     /// Whether the votes of a camera count.

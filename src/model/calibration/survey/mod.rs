@@ -232,7 +232,7 @@ pub fn survey_pairs(
     attempt.agree(&found)?;
     let plane = match found {
         Ok(plane) if plane.grade() > 0 || demands.accept_doubtful => plane,
-        found => return Err(attempt.mistake(found)),
+        found => return Err(attempt.mistake(&found)),
     };
     let mut notes = notes(&plane);
     attempt.spread(&mut notes)?;
@@ -382,9 +382,9 @@ impl Attempt<'_> {
     }
 
     /// The mistake that explains why these pairs make no plane, or an unlikely one.
-    fn mistake(&self, found: Result<GroundPlane, CalibrationError>) -> CalibrationError {
+    fn mistake(&self, found: &Result<GroundPlane, CalibrationError>) -> CalibrationError {
         let allowed = || GroundPlane::from_pairs(self.pairs, self.size, true);
-        if sees_horizon(&found, allowed) {
+        if sees_horizon(found, allowed) {
             return refusal(found.as_ref(), CalibrationError::Degenerate);
         }
         let n = self.pairs.len();
