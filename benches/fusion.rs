@@ -86,7 +86,6 @@ impl Site {
                     confidence: 0.8,
                     captured_ms: BEGIN_MS + self.frame * FRAME_MS + camera as i64,
                     global_id: None,
-                    is_believed: true,
                 };
                 all.push((camera, report));
             }

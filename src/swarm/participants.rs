@@ -35,15 +35,15 @@ const TRACKS_MAX: usize = 32;
 /// from us disagrees all the way.
 const AGREE_HONEST: f64 = 0.6;
 /// Limits of the part of random places that agree.
-const CHANCE: (f64, f64) = (0.05, 0.5);
+const CHANCE: (f64, f64) = (0.04, 0.5);
 /// Logarithms of the likelihood ratio. A camera that reports random places reaches the first by chance in one of
-/// e^10 = 22,000 tries.
-const COUNTS_ABOVE: f64 = 10.0;
+/// e^8 = 3,000 tries.
+const COUNTS_ABOVE: f64 = 8.0;
 const CONTRADICTED_BELOW: f64 = -10.0;
 /// The evidence stays within this, so that a change of behaviour shows soon.
 const EVIDENCE_MAX: f64 = 12.0;
 /// Two comparisons of one track are independent if it moved so far in between, meters.
-const INDEPENDENT_M: f64 = 2.0;
+const INDEPENDENT_M: f64 = 1.0;
 /// A camera that neither reported a track nor answered for so long is not asked.
 const ACTIVE_WITHIN: Duration = Duration::from_mins(10);
 /// Missed votes in a row after which a camera is not asked.

@@ -215,7 +215,7 @@ impl Alerts {
 /// Checks the alerts of incidents whose first outcome or alert lies between two times.
 pub(crate) fn alerts(record: &Record, [from, until]: [u64; 2]) -> Alerts {
     let mut incidents = Incidents::default();
-    let mut confirmed = BTreeSet::new();
+    let (mut confirmed, mut retracted) = (BTreeSet::new(), BTreeSet::new());
     let mut first = BTreeMap::<String, u64>::new();
     for m in record.events.iter().chain(&record.votes).chain(&record.alerts) {
         let Some(key) = m.key() else { continue };
@@ -224,8 +224,10 @@ pub(crate) fn alerts(record: &Record, [from, until]: [u64; 2]) -> Alerts {
     for Outcome { at_ms, key, state, .. } in outcomes(record) {
         let root = incidents.root(&key);
         first.entry(root.clone()).and_modify(|at| *at = at_ms.min(*at)).or_insert(at_ms);
-        if state == "confirmed" {
-            confirmed.insert(root);
+        match state.as_str() {
+            "confirmed" => _ = confirmed.insert(root),
+            "retracted" => _ = retracted.insert(root),
+            _ => {}
         }
     }
     let mut spoken = BTreeMap::<String, Vec<&Seen>>::new();
@@ -252,7 +254,8 @@ pub(crate) fn alerts(record: &Record, [from, until]: [u64; 2]) -> Alerts {
             found.faults.push(format!("incident {root}: {what}"));
         };
         if messages.is_empty() {
-            if confirmed.contains(root) {
+            // What is withdrawn within a second alerts nobody.
+            if confirmed.contains(root) && !retracted.contains(root) {
                 fault(|a| &mut a.without_alert, "confirmed, and no alert");
             }
             continue;

@@ -54,7 +54,8 @@ async fn the_cameras_of_the_demo_take_commands_and_serve_a_fleet_server() {
         assert_eq!(sent.code, Some(0), "{words:?}: {sent:?}");
         sent.out
     };
-    assert!(say(&["send", "status", "--camera", "plaza-1"]).contains("running"));
+    let status = say(&["send", "status", "--camera", "plaza-1"]);
+    assert!(status.contains("running"), "{status}");
     say(&["send", "set", "tracker.iou_min=0.25", "--camera", "plaza-1"]);
     assert!(say(&["send", "set", "--camera", "plaza-1"]).contains("0.25"));
     say(&["send", "restart", "--camera", "plaza-1"]);

@@ -14,8 +14,11 @@ use crate::swarm::peers::{Peer, PeerState};
 /// Tracks that were heard of within this time are compared with those of our newest scene, if that is as new.
 const COMPARED_WITHIN: Duration = Duration::from_millis(700);
 const COMPARED_WITHIN_MS: u64 = 700;
-/// Two cameras' tracks of one person lie at most so far apart, meters: the error of both on the ground.
-const SAME_M: f64 = 2.0;
+/// Two cameras' tracks of one person lie at most so far apart, meters: the error of both on the ground. The second is for
+/// a crowd, in which a track at any place lies near somebody.
+const SAME_M: [f64; 2] = [2.0, 1.0];
+/// It is a crowd if a larger part of the common ground lies near our tracks.
+const CROWD: f64 = 0.35;
 /// Points of a grid over our footprint, in each direction.
 const GRID: u32 = 12;
 
@@ -36,9 +39,10 @@ impl Engine {
     pub(super) fn compare_cameras(&mut self, now: Time, out: &mut Vec<Action>) {
         let (seen_ms, places) = self.consensus.own_places();
         let places: Vec<Point> = places.collect();
-        let agrees = |at: Point| places.iter().any(|place| place.distance(at) <= SAME_M);
+        let agrees = |at: Point, within_m: f64| places.iter().any(|place| place.distance(at) <= within_m);
         let looks = self.looks() && now.epoch_ms.saturating_sub(seen_ms) <= COMPARED_WITHIN_MS;
-        let ground: Vec<(Point, bool)> = self.grid.iter().map(|at| (*at, agrees(*at))).collect();
+        let ground: Vec<(Point, [bool; 2])> =
+            self.grid.iter().map(|at| (*at, SAME_M.map(|within_m| agrees(*at, within_m)))).collect();
         let mut changes = Vec::new();
         for (camera, peer) in self.peers.iter().filter(|(_, peer)| peer.looks()) {
             let fresh = peer.tracks.iter().filter(|(_, track)| now.since(track.heard) <= COMPARED_WITHIN);
@@ -47,67 +51,60 @@ impl Engine {
             }
             let common = fresh
                 .filter(|(_, track)| looks && peer.is_calibrated() && self.consensus.sees(track.position_m));
+            let chances = [chance(&ground, 0, peer), chance(&ground, 1, peer)];
+            let of = usize::from(chances[0] > CROWD);
             let tracks = common.map(|(track_id, track)| Compared {
                 track_id: *track_id,
                 at: track.position_m,
-                agrees: agrees(track.position_m),
+                agrees: agrees(track.position_m, SAME_M[of]),
             });
-            let change = self.participants.compare(camera, tracks, chance(&ground, peer), now);
+            let change = self.participants.compare(camera, tracks, chances[of], now);
             changes.extend(change.map(|change| (camera.clone(), change)));
         }
         for (camera, change) in changes {
-            self.note_participant(camera, change, now, out);
+            self.note_participant(camera, change, out);
         }
     }
 
-    /// Whether a track that a camera reports is evidence of a person. Where this camera sees the ground itself, the track
-    /// of a camera that does not count is evidence about that camera alone.
-    pub(super) fn believes(&self, camera: &CameraId, at: Point) -> bool {
-        let sees = self.looks() && self.consensus.sees(at);
-        self.counts_as_voter(camera) || !(sees || self.participants.is_contradicted(camera))
-    }
-
-    /// Whether the votes of a camera count.
-    pub(super) fn counts_as_voter(&self, camera: &CameraId) -> bool {
-        self.trust.is_named(camera) || self.participants.counts(camera)
-    }
-
-    /// Tells the table which ground another camera watches: that it does not see a person there is evidence too.
+    /// Tells the table which ground another camera watches.
     pub(super) fn watch(&mut self, camera: &CameraId, now: Time) {
-        let peer = self.peers.get(camera).filter(|peer| peer.state == PeerState::Online);
-        let Some(peer) = peer.filter(|peer| peer.footprint.is_some()) else {
-            // Who is not there watches nothing.
-            return self.fusion.unset_footprint(camera);
-        };
-        let is_proven = self.counts_as_voter(camera) || !self.grid.iter().any(|at| peer.holds(*at));
-        // Neither does a dead view.
-        let watched = peer.footprint.as_ref().filter(|_| is_proven && peer.looks());
-        self.fusion.set_footprint(camera, watched, epoch_ms(now));
+        // A view that is dead watches nothing; who is not there, neither.
+        match self.peers.get(camera) {
+            Some(peer) if peer.footprint.is_some() && peer.state == PeerState::Online => {
+                let watched = peer.footprint.as_ref().filter(|_| peer.looks());
+                self.fusion.set_footprint(camera, watched, epoch_ms(now));
+            }
+            _ => self.fusion.unset_footprint(camera),
+        }
     }
 
     pub(super) fn note_participant(
         &mut self,
         camera: CameraId,
         change: participants::Change,
-        now: Time,
         out: &mut Vec<Action>,
     ) {
         use participants::Change;
-        if change == Change::Counts {
-            self.prove(&camera, out);
-        }
-        if matches!(change, Change::Counts | Change::Doubted | Change::Contradicted) {
-            self.watch(&camera, now);
+        match change {
+            // Tracks at places where nothing is would only pull others along.
+            Change::Contradicted => self.fusion.mute(&camera, true),
+            Change::Counts => {
+                self.prove(&camera, out);
+                if !self.trust.is_muted(&camera) {
+                    self.fusion.mute(&camera, false);
+                }
+            }
+            Change::Doubted | Change::Unresponsive | Change::Responsive => {}
         }
         out.push(Action::Participant { camera, change });
     }
 }
 
 /// The part of the ground in our view and that of another camera at which a track would agree, 0..1. `ground`: places in
-/// our view, and whether a track there would.
-fn chance(ground: &[(Point, bool)], peer: &Peer) -> f64 {
+/// our view, and whether a track there would, for each of [`SAME_M`].
+fn chance(ground: &[(Point, [bool; 2])], of: usize, peer: &Peer) -> f64 {
     let common = || ground.iter().filter(|(at, _)| peer.holds(*at));
-    let agreeing = common().filter(|(_, agrees)| *agrees).count();
+    let agreeing = common().filter(|(_, agrees)| agrees[of]).count();
     agreeing as f64 / common().count().max(1) as f64
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Action, Engine, fuse, is_due};
 use crate::base::Time;
-use crate::model::{CameraId, Delivery, Point};
+use crate::model::{CameraId, Delivery};
 use crate::swarm::bounded::{List, Map};
 use crate::swarm::codec::{DecodeError, Reason};
 use crate::swarm::consensus;
@@ -192,8 +192,6 @@ impl Engine {
 
     /// Takes a track, if it can be what it says.
     fn track(&mut self, m: &TrackMessage, now: Time, out: &mut Vec<Action>) {
-        let is_believed =
-            self.believes(&m.camera_id, Point::new(m.global_position.x.0, m.global_position.y.0));
         let Self { peers, fusion, counters, changes, identity, trust, participants, .. } = self;
         let peer = peers.get(&m.camera_id);
         // Who assumes a ground of its own shares no metres; of the reference system nobody says so.
@@ -203,7 +201,7 @@ impl Engine {
             let counts = |camera: &CameraId| trust.is_named(camera) || participants.counts(camera);
             peers.track(m, &mut Arrival { now, counters, changes, counts: &counts });
             if identity.ground.calibrated && shares {
-                fuse(fusion, m, is_believed, now);
+                fuse(fusion, m, now);
             }
         }
         if judgement.is_muted {

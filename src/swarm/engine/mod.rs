@@ -523,12 +523,12 @@ impl Engine {
                 }
                 consensus::Action::Answered(camera) => {
                     if let Some(change) = self.participants.answered(&camera, now) {
-                        self.note_participant(camera, change, now, out);
+                        self.note_participant(camera, change, out);
                     }
                 }
                 consensus::Action::Missed(camera) => {
                     if let Some(change) = self.participants.missed(&camera) {
-                        self.note_participant(camera, change, now, out);
+                        self.note_participant(camera, change, out);
                     }
                 }
                 consensus::Action::Site(event) => {
@@ -597,7 +597,7 @@ impl Engine {
 
 /// Takes a track message into the table of the site. A track's end says when it was seen last, which was
 /// said before.
-fn fuse(fusion: &mut Fusion, m: &TrackMessage, is_believed: bool, now: Time) {
+fn fuse(fusion: &mut Fusion, m: &TrackMessage, now: Time) {
     let captured_ms = i64::try_from(m.timestamp.0).unwrap_or(i64::MAX);
     // The reference system claims no covariance: a metre.
     let cov_m2 = m.cov.map_or([1.0, 0.0, 1.0], |c| c.0);
@@ -609,7 +609,6 @@ fn fuse(fusion: &mut Fusion, m: &TrackMessage, is_believed: bool, now: Time) {
         confidence: m.confidence.0,
         captured_ms,
         global_id: m.global_id.map(|id| id.0),
-        is_believed,
     };
     if !m.ended {
         fusion.take(&m.camera_id, sight, epoch_ms(now));

@@ -52,7 +52,7 @@ impl Engine {
         let words: Vec<_> = words.collect();
         if self.identity.ground.calibrated {
             for (message, _) in &words {
-                fuse(&mut self.fusion, message, true, now);
+                fuse(&mut self.fusion, message, now);
             }
         }
         self.fusion.step(epoch_ms(now));

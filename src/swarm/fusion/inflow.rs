@@ -188,7 +188,6 @@ mod tests {
             confidence: 0.9,
             captured_ms: walked_ms,
             global_id: None,
-            is_believed: true,
         };
         let seen = Seen { scan: 0, sight: &sight, place: here, dt_s: 0.0, muted: false, track_trust: 1.0 };
         let working = Working::of(&person);

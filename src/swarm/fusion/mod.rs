@@ -142,8 +142,6 @@ pub struct Sight {
     pub captured_ms: i64,
     /// Its sender's number for the person.
     pub global_id: Option<u64>,
-    /// Whether it is evidence of a person; else it is only compared with the others.
-    pub is_believed: bool,
 }
 
 impl Sight {

@@ -220,7 +220,6 @@ impl Table {
                 let cov = plus(times([xx, xy, yy], standing.noise()), round(REPORT_M2));
                 if cov[0] + cov[2] < 2.0 * VAGUE_M * VAGUE_M {
                     let place = Place { at: sight.position_m - standing.correction_m(), cov };
-                    let muted = muted || !sight.is_believed;
                     all.push(Seen { scan: i, sight, place, dt_s, muted, track_trust });
                 }
             }

@@ -19,7 +19,6 @@ fn sight(track_id: u32, x: f64, y: f64, captured_ms: i64) -> Sight {
         confidence: 0.8,
         captured_ms,
         global_id: None,
-        is_believed: true,
     }
 }
 

@@ -77,7 +77,6 @@ impl Site {
                         confidence: 0.8,
                         captured_ms: now_ms,
                         global_id: None,
-                        is_believed: true,
                     };
                     self.fusion.take(name, report, now_ms + 20);
                 }
@@ -242,7 +241,6 @@ fn those_who_wait_are_bounded_and_who_had_to_go_is_counted() {
                     confidence: 0.9,
                     captured_ms: now_ms,
                     global_id: None,
-                    is_believed: true,
                 };
                 site.fusion.take(&camera("a"), report, now_ms + 20);
             }
