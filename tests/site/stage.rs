@@ -1,8 +1,8 @@
 //! A yard that nobody may enter, a man who does, and three cameras over it.
 //!
 //! The cameras replay recorded boxes in real time, so that the test says what happens: the same man on the
-//! same way, seen by all three within a few centimetres. He walks about outside until the test lets him in
-//! (the recording is a named pipe's other end would be too clever: he simply takes his time).
+//! same way, seen by all three within a few centimetres. He walks up and down outside first, so that the
+//! cameras find that they see the same.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -17,8 +17,9 @@ use crate::support::{Peer, link_options};
 /// Frames per second of the recordings, and how long they are.
 const FPS: usize = 10;
 const SECONDS: usize = 60;
-/// For so long he stands outside: until everybody has met, on a busy machine too.
-const WAITS_S: f64 = 11.0;
+/// For so long he walks up and down outside: until everybody has met, on a busy machine too.
+const WAITS_S: f64 = 20.0;
+const WALKS_MPS: f64 = 0.7;
 
 /// The ground as the cameras see it: straight from above, 640 x 480 pixels on 12.8 x 9.6 m.
 const CALIBRATION: &str = "[calibration]\nimage_width = 640\nimage_height = 480\n\
@@ -31,11 +32,14 @@ fn recording(shift_px: f64) -> String {
     let mut rows = String::new();
     for frame in 0..SECONDS * FPS {
         let t = frame as f64 / FPS as f64;
+        // Between y = 2.75 and 6.25 m along the yard, beginning and ending at 4.5 m.
+        let lap_m = (WALKS_MPS * t.min(WAITS_S) + 1.75) % 7.0;
+        let y_m = 2.75 + lap_m.min(7.0 - lap_m);
         // From x = 3 m to the yard at x = 7 m, and up and down in there: nobody loiters.
-        let walked_m = 0.7 * (t - WAITS_S).max(0.0);
+        let walked_m = WALKS_MPS * (t - WAITS_S).max(0.0);
         let inside_m = (walked_m - 5.0).max(0.0) % 6.0;
         let x_m = 3.0 + walked_m.min(5.0) + inside_m.min(6.0 - inside_m);
-        let (foot_x, foot_y) = (x_m / 0.02 + shift_px, (9.6 - 4.5) / 0.02);
+        let (foot_x, foot_y) = (x_m / 0.02 + shift_px, (9.6 - y_m) / 0.02);
         let (width, height) = (30.0, 80.0);
         let (left, top) = (foot_x - width / 2.0, foot_y - height);
         writeln!(rows, "{},-1,{left:.1},{top:.1},{width},{height},0.99,-1,-1,-1", frame + 1).unwrap();

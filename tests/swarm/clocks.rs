@@ -44,6 +44,12 @@ fn own_sight() -> SceneTrack {
     track
 }
 
+/// Where the man is who walks in a circle around (3, 3): 1.5 m/s, 1.2 m from its centre.
+fn way(true_ms: u64) -> Point {
+    let (sin, cos) = (true_ms as f64 * 1.25e-3).sin_cos();
+    Point::new(3.0 + 1.2 * cos, 3.0 + 1.2 * sin)
+}
+
 /// Twelve seconds of one man whom all see; `own_ms` says what our clock shows at a time of the site's.
 fn run(own_ms: impl Fn(u64) -> u64) -> (Engine, u64) {
     let mut own = engine("own");
@@ -155,10 +161,14 @@ impl Cam {
         self.done.extend(out.into_iter().map(|action| (true_ms, action)));
     }
 
-    /// It sees the man at (3, 3).
+    /// It sees the man, who walks in a circle.
     fn looks(&mut self, true_ms: u64) {
         let time = self.time(true_ms);
-        let mut seen = scene(self.name, true_ms, vec![own_sight()]);
+        let mut sight = own_sight();
+        if let Some(ground) = &mut sight.ground {
+            ground.position = way(true_ms);
+        }
+        let mut seen = scene(self.name, true_ms, vec![sight]);
         seen.time = time;
         seen.tracks.iter_mut().for_each(|track| track.track.last_seen = time);
         self.does(Input::Scene(&seen), true_ms);
@@ -168,7 +178,7 @@ impl Cam {
     fn raises(&mut self, id: u32, true_ms: u64) {
         let time = self.time(true_ms);
         let happens = Event {
-            position_m: Point::new(3.0, 3.0),
+            position_m: way(true_ms),
             tracks: vec![1],
             probability: 0.9,
             time,

@@ -16,7 +16,7 @@ use crate::model::Qos;
 /// Closes in a row that speak against a feature.
 pub(super) const CLOSES_MAX: u32 = 3;
 /// Closes in a row that speak for another client with our id.
-pub(super) const FLAPS_MAX: u32 = 4;
+pub(super) const FLAPS_MAX: u32 = 8;
 /// A connection that lasted longer was not one of two that take the client id from each other at once.
 pub(super) const CONTESTED_WITHIN: Duration = Duration::from_secs(30);
 

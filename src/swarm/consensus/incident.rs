@@ -166,9 +166,7 @@ impl Consensus {
                 });
                 others.retain(|(other_id, other)| {
                     let one_camera = other_id.0 == at.0;
-                    // What follows a forecast that was withdrawn is another incident.
                     let joins = found.len() < MEMBERS_MAX
-                        && other.claim.is_retracted() == case.claim.is_retracted()
                         && other.claim.is_same(&case.claim, [&other.subjects, &case.subjects], one_camera)
                         && (one_camera || (at_shares && site.shares_ground(&other_id.0)));
                     if joins && known.insert(other_id) {

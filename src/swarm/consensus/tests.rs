@@ -1016,17 +1016,6 @@ fn alert_states(actions: &[Action]) -> Vec<AlertState> {
 }
 
 #[test]
-fn what_follows_a_withdrawn_forecast_is_another_incident_with_an_alert_of_its_own() {
-    let mut a = Member::new("a", &["a"]);
-    let mut actions = a.event(&claim("a", 1, EventState::Predicted, 5.0, 0), 0);
-    actions.extend(a.event(&claim("a", 1, EventState::Retracted, 5.0, 300), 300));
-    actions.extend(a.event(&claim("a", 2, EventState::Predicted, 5.0, 900), 900));
-    actions.extend((1_000..4_000).step_by(500).flat_map(|ms| a.tick(ms)));
-    assert!(a.events(4_000).iter().all(|event| event.claims.len() == 1));
-    assert_eq!(alert_states(&actions), [AlertState::Forecast, AlertState::Retracted, AlertState::Forecast]);
-}
-
-#[test]
 fn a_forecast_that_is_withdrawn_before_its_alert_leaves_alerts_nobody() {
     let mut a = Member::new("a", &["a", "b"]);
     let mut actions = a.event(&claim("a", 1, EventState::Predicted, 5.0, 0), 0);
