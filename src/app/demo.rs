@@ -192,6 +192,8 @@ impl Demo {
             Request::Stop | Request::Restart => {
                 let parts = std::mem::take(&mut crew.parts);
                 daemon::stop(std::slice::from_mut(camera), vec![parts], None, None).await?;
+                // The next start of the camera takes the folder.
+                camera.store().close();
                 crew.is_stopped = matches!(request, Request::Stop);
                 if !crew.is_stopped {
                     let config = crew.reload.config().clone();

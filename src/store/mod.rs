@@ -151,6 +151,12 @@ impl Store {
         self.owner.0.with(|state| state.busy_since.map_or(Duration::ZERO, |since| since.elapsed()))
     }
 
+    /// Writes what waits and leaves the folder to others, as the end of the last handle does. Blocks while the disk does,
+    /// for a bounded time.
+    pub fn close(&self) {
+        self.owner.end();
+    }
+
     /// The camera's track ids.
     pub fn track_ids(&self) -> StoredIds {
         StoredIds { store: self.clone(), pool: |state| &mut state.tracks }
@@ -206,11 +212,17 @@ impl Store {
     }
 }
 
-impl Drop for Owner {
-    fn drop(&mut self) {
+impl Owner {
+    fn end(&self) {
         self.0.with(|state| state.stopping = true);
         self.0.asked.notify_one();
         self.0.wait(END_WITHIN, |state| state.ended);
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 

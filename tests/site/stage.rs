@@ -19,7 +19,7 @@ const FPS: usize = 10;
 const SECONDS: usize = 60;
 /// For so long he walks up and down outside: until everybody has met, on a busy machine too.
 const WAITS_S: f64 = 20.0;
-const WALKS_MPS: f64 = 0.7;
+const WALKS_MPS: f64 = 1.4;
 
 /// The ground as the cameras see it: straight from above, 640 x 480 pixels on 12.8 x 9.6 m.
 const CALIBRATION: &str = "[calibration]\nimage_width = 640\nimage_height = 480\n\
@@ -36,7 +36,7 @@ fn recording(shift_px: f64) -> String {
         let lap_m = (WALKS_MPS * t.min(WAITS_S) + 1.75) % 7.0;
         let y_m = 2.75 + lap_m.min(7.0 - lap_m);
         // From x = 3 m to the yard at x = 7 m, and up and down in there: nobody loiters.
-        let walked_m = WALKS_MPS * (t - WAITS_S).max(0.0);
+        let walked_m = 0.7 * (t - WAITS_S).max(0.0);
         let inside_m = (walked_m - 5.0).max(0.0) % 6.0;
         let x_m = 3.0 + walked_m.min(5.0) + inside_m.min(6.0 - inside_m);
         let (foot_x, foot_y) = (x_m / 0.02 + shift_px, (9.6 - y_m) / 0.02);

@@ -107,7 +107,7 @@ impl Consensus {
         else {
             return;
         };
-        if record.state.is_none() && incident.tally.asked > 1 {
+        if record.state.is_none() && self.is_shared(incident, site) {
             // Another camera announced it too, and its claim gives the key: it opens the alert.
             let first = incident.members.first().filter(|first| first.0 != *site.own());
             let is_announced =

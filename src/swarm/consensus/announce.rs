@@ -125,7 +125,7 @@ impl Consensus {
         }
         let wait = if is_late { SETTLE } else { Duration::ZERO };
         // Cameras that saw it at the same moment claim it too.
-        let gathers = incident.tally.asked > 1 && now.since(incident.first) < GATHER;
+        let gathers = self.is_shared(incident, site) && now.since(incident.first) < GATHER;
         if !self.is_due(&at, state, turn, wait, now) || gathers {
             return false;
         }
@@ -139,6 +139,17 @@ impl Consensus {
             self.open_alert(&at, incident, site, now);
         }
         true
+    }
+
+    /// Whether several cameras look at the place, those that do not count yet included: two of them may claim it at the
+    /// same moment.
+    pub(super) fn is_shared(&self, incident: &Incident, site: &dyn Site) -> bool {
+        let key = incident.members.first().filter(|key| site.shares_ground(&key.0));
+        let case = key.and_then(|key| self.cases.get(key));
+        case.is_some_and(|case| {
+            let viewers = site.viewers(case.claim.latest.position_m());
+            viewers.iter().filter(|(_, looks)| *looks).nth(1).is_some()
+        })
     }
 
     /// Whether it is this camera's turn to publish a state of a claim: since that state was reached, every publisher before
