@@ -5,8 +5,8 @@
 //! then, and on a busy plaza often. So the evidence is a sequential probability ratio test (A. Wald, "Sequential tests
 //! of statistical hypotheses", 1945): each comparison adds the logarithm of how much likelier its result is for a camera
 //! that sees what we see ([`AGREE_HONEST`]) than for one that reports random places, which agree as often as our tracks
-//! cover the common ground. Above [`COUNTS_ABOVE`] the camera counts, until the evidence falls below 0; below
-//! [`CONTRADICTED_BELOW`] it is *contradicted*. Results must be independent, so a track is compared again once it has
+//! cover the common ground. Above [`COUNTS_ABOVE`] the camera counts, until the evidence falls below 0. A camera whose
+//! tracks hardly ever lie near ours ([`NEAR_MIN`]) is *contradicted*. Results must be independent, so a track is compared again once it has
 //! moved by [`INDEPENDENT_M`]. A camera that shares no view with this one is *unproven*: nothing speaks for or against
 //! it. A camera whose key the configuration names counts from the start.
 //!
@@ -36,12 +36,16 @@ const TRACKS_MAX: usize = 32;
 const AGREE_HONEST: f64 = 0.6;
 /// Limits of the part of random places that agree.
 const CHANCE: (f64, f64) = (0.04, 0.5);
-/// Logarithms of the likelihood ratio. A camera that reports random places reaches the first by chance in one of
-/// e^8 = 3,000 tries.
+/// Logarithm of the likelihood ratio. A camera that reports random places reaches it by chance in one of e^8 = 3,000
+/// tries.
 const COUNTS_ABOVE: f64 = 8.0;
-const CONTRADICTED_BELOW: f64 = -10.0;
 /// The evidence stays within this, so that a change of behaviour shows soon.
 const EVIDENCE_MAX: f64 = 12.0;
+/// A camera is contradicted if a smaller part of its tracks lies near ours, after so many looks at all of them; older ones
+/// fade.
+const NEAR_MIN: f64 = 0.3;
+const COMPARED_MIN: f64 = 15.0;
+const COMPARED_MEMORY: f64 = 60.0;
 /// Two comparisons of one track are independent if it moved so far in between, meters.
 const INDEPENDENT_M: f64 = 1.0;
 /// A camera that neither reported a track nor answered for so long is not asked.
@@ -79,6 +83,9 @@ pub enum Change {
 struct Record {
     /// Logarithm of the likelihood ratio: it sees what we see, against it reports random places.
     evidence: f64,
+    /// Looks at its tracks, fading, and the sum of the parts that lay near tracks of ours.
+    comparisons: f64,
+    near: f64,
     /// Where each track was compared last, meters.
     compared: BTreeMap<u32, Point>,
     counts: bool,
@@ -95,15 +102,20 @@ pub(super) struct Compared {
     pub(super) track_id: u32,
     /// Where, meters.
     pub(super) at: Point,
-    /// One of our tracks lies there.
+    /// One of our tracks lies there, within the distance that tells people apart here.
     pub(super) agrees: bool,
+    /// One of our tracks lies within the error of both on the ground.
+    pub(super) is_near: bool,
 }
 
 impl Record {
     fn compare(&mut self, tracks: impl Iterator<Item = Compared>, chance: f64) {
         // Of tracks that ended nothing is remembered.
         let before = std::mem::take(&mut self.compared);
+        let (mut reported, mut near) = (0.0, 0.0);
         for track in tracks.take(TRACKS_MAX) {
+            reported += 1.0;
+            near += f64::from(u8::from(track.is_near));
             let same = before.get(&track.track_id).filter(|place| place.distance(track.at) < INDEPENDENT_M);
             self.compared.insert(track.track_id, *same.unwrap_or(&track.at));
             if same.is_none() {
@@ -112,6 +124,11 @@ impl Record {
                 self.evidence = (self.evidence + ln(ratio)).clamp(-EVIDENCE_MAX, EVIDENCE_MAX);
             }
         }
+        if reported > 0.0 {
+            let keep = 1.0 - 1.0 / COMPARED_MEMORY;
+            self.comparisons = self.comparisons * keep + 1.0;
+            self.near = self.near * keep + near / reported;
+        }
     }
 
     fn conclude(&mut self) -> Option<Change> {
@@ -119,7 +136,8 @@ impl Record {
             (self.counts, self.contradicted) = (true, false);
             return Some(Change::Counts);
         }
-        if !self.contradicted && self.evidence < CONTRADICTED_BELOW {
+        let is_far = self.comparisons >= COMPARED_MIN && self.near < NEAR_MIN * self.comparisons;
+        if !self.contradicted && is_far {
             (self.counts, self.contradicted) = (false, true);
             return Some(Change::Contradicted);
         }
@@ -226,7 +244,8 @@ mod tests {
     fn compare(all: &mut Participants, camera: &CameraId, agrees: &[bool], from_s: u64) -> Vec<Change> {
         let changes = agrees.iter().enumerate().filter_map(|(n, agrees)| {
             let s = from_s + n as u64;
-            let track = Compared { track_id: s as u32, at: Point::default(), agrees: *agrees };
+            let track =
+                Compared { track_id: s as u32, at: Point::default(), agrees: *agrees, is_near: *agrees };
             all.compare(camera, std::iter::once(track), 0.25, at(s))
         });
         changes.collect()
@@ -249,7 +268,7 @@ mod tests {
     fn a_track_that_stands_at_one_place_is_one_comparison_however_often_it_is_reported() {
         let (mut all, statue) = (Participants::default(), camera("statue"));
         for s in 0..600 {
-            let track = Compared { track_id: 1, at: Point::default(), agrees: true };
+            let track = Compared { track_id: 1, at: Point::default(), agrees: true, is_near: true };
             assert_eq!(all.compare(&statue, std::iter::once(track), 0.25, at(s)), None);
         }
     }
@@ -274,7 +293,7 @@ mod tests {
                 let track_id = stay + 1;
                 let agrees = rand::RngExt::random_bool(&mut rng, 0.25);
                 for s in 0..20 {
-                    let track = Compared { track_id, at: Point::default(), agrees };
+                    let track = Compared { track_id, at: Point::default(), agrees, is_near: agrees };
                     let change =
                         all.compare(&name, std::iter::once(track), 0.25, at(u64::from(stay * 20 + s)));
                     assert!(matches!(change, None | Some(Change::Contradicted)), "{name} {stay}");

@@ -57,6 +57,7 @@ impl Engine {
                 track_id: *track_id,
                 at: track.position_m,
                 agrees: agrees(track.position_m, SAME_M[of]),
+                is_near: agrees(track.position_m, SAME_M[0]),
             });
             let change = self.participants.compare(camera, tracks, chances[of], now);
             changes.extend(change.map(|change| (camera.clone(), change)));
