@@ -307,8 +307,8 @@ mod tests {
         let (mut all, moved) = (Participants::default(), camera("moved"));
         assert_eq!(compare(&mut all, &moved, &[true; 20], 0), [Change::Counts]);
         assert_eq!(compare(&mut all, &moved, &[false; 12], 20), []);
-        assert_eq!(compare(&mut all, &moved, &[false; 20], 32), [Change::Doubted]);
-        assert_eq!(compare(&mut all, &moved, &[false; 20], 52), [Change::Contradicted]);
+        assert_eq!(compare(&mut all, &moved, &[false; 12], 32), [Change::Doubted]);
+        assert_eq!(compare(&mut all, &moved, &[false; 20], 44), [Change::Contradicted]);
     }
 
     #[test]

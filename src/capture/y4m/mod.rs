@@ -6,7 +6,7 @@
 //!
 //! Reads any `Read`, in whatever pieces it delivers, and decodes into a caller's [`Image`]: a frame
 //! costs no allocation once its buffer has the size. 4:2:0, 4:1:1, 4:2:2, 4:4:4 and luma only, of 8 to 16 bits,
-//! odd sizes included; [`format`] says what becomes of them. Aspect and other `X` extensions are read over.
+//! odd sizes included; [`format`](mod@format) says what becomes of them. Aspect and other `X` extensions are read over.
 //! Whether the rows are padded shows behind the first frame, which a stream of such a size delivers only then.
 //!
 //! Memory is bounded by [`SIDE_PX_MAX`] and [`LINE_BYTES_MAX`], whatever the stream claims. An error
