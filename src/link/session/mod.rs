@@ -67,7 +67,7 @@ use self::receive::{Print, Receiving, fingerprint};
 use self::sending::{Fragile, Handed};
 use self::size::packet_bytes;
 use self::subscriptions::Subscriptions;
-use self::suspects::{CONTESTED_WITHIN, Finding, OnItsWay, Suspects};
+use self::suspects::{Finding, OnItsWay, Suspects};
 use self::window::Window;
 use super::error::Phase;
 use super::limits::{Conduct, Limits};
@@ -552,7 +552,7 @@ impl Session {
         let present = self.present.take();
         let was_connected = present.is_some();
         let (error, pursued) = match present {
-            Some(present) => self.explained(error, now.since(present.began), now),
+            Some(_) => self.explained(error, now),
             None => (error, false),
         };
         self.counters.disconnects += 1;
@@ -587,7 +587,7 @@ impl Session {
     }
 
     /// The reason of the end of a connection; and whether the next is to come soon, since it will show more.
-    fn explained(&mut self, error: Error, lasted: Duration, now: Time) -> (Error, bool) {
+    fn explained(&mut self, error: Error, now: Time) -> (Error, bool) {
         let all = Conduct::default();
         let conduct = match &error {
             Error::Ended { refusal: Refusal::RetainUnavailable, .. } => {
@@ -615,14 +615,7 @@ impl Session {
         let on_its_way = OnItsWay {
             qos_2: self.flights.waits_for_receipt(),
             retained: self.limits.retain && self.flights.has_retained(),
-            nothing: self.flights.is_empty() && self.handed.is_empty(),
         };
-        let flap = closed && on_its_way.nothing && lasted < CONTESTED_WITHIN;
-        if self.suspects.contested(flap) {
-            return taken(
-                "it closes connections soon after it accepted them, as when two clients have one id",
-            );
-        }
         let finding = match conduct {
             Some(conduct) => Finding::Conduct(conduct),
             None if closed => self.suspects.closed(on_its_way),

@@ -3,23 +3,15 @@
 //! - A connection that is closed while a message with `QoS` 2, or a retained one, waits for its first answer speaks
 //!   against that feature; [`CLOSES_MAX`] of them in a row, and the broker gets `QoS` 1, or nothing retained. One feature
 //!   is suspected at a time, `QoS` 2 first. A broker that has answered such a message once is never suspected again.
-//! - A connection that worked, lasted less than [`CONTESTED_WITHIN`] and was closed while nothing was on its way speaks
-//!   for another client with the same id; [`FLAPS_MAX`] of them in a row count as one that took it over.
 //!
-//! A connection that times out speaks against nothing. Pure.
-
-use std::time::Duration;
+//! Quick closes alone do not speak for another client with the same id: a bad network does the same. The presence of
+//! another process under this id does. A connection that times out speaks against nothing. Pure.
 
 use crate::link::limits::Conduct;
 use crate::model::Qos;
 
 /// Closes in a row that speak against a feature.
 pub(super) const CLOSES_MAX: u32 = 3;
-/// Closes in a row that speak for another client with our id.
-pub(super) const FLAPS_MAX: u32 = 8;
-/// A connection that lasted longer was not one of two that take the client id from each other at once.
-pub(super) const CONTESTED_WITHIN: Duration = Duration::from_secs(30);
-
 /// What was on its way when a connection was closed without a reason.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct OnItsWay {
@@ -27,8 +19,6 @@ pub(super) struct OnItsWay {
     pub(super) qos_2: bool,
     /// A retained message waits for its acknowledgement.
     pub(super) retained: bool,
-    /// Nothing at all.
-    pub(super) nothing: bool,
 }
 
 /// What follows from a connection that was closed without a reason.
@@ -47,7 +37,6 @@ pub(super) enum Finding {
 pub(super) struct Suspects {
     qos_2: Suspicion,
     retained: Suspicion,
-    flaps: u32,
 }
 
 #[derive(Debug, Default)]
@@ -89,12 +78,5 @@ impl Suspects {
         } else {
             Finding::Nothing
         }
-    }
-
-    /// A connection is over; whether another client seems to have taken our id. `flap`: it had worked, was closed
-    /// without a reason while nothing was on its way, and did not last.
-    pub(super) fn contested(&mut self, flap: bool) -> bool {
-        self.flaps = if flap { self.flaps + 1 } else { 0 };
-        self.flaps >= FLAPS_MAX
     }
 }

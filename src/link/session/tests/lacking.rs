@@ -159,20 +159,6 @@ fn what_another_connection_found_out_holds_for_the_next_connect_at_once() {
 }
 
 #[test]
-fn connections_that_are_closed_at_once_while_nothing_is_on_its_way_are_another_client_with_our_id() {
-    let mut bench = Bench::connected(options());
-    for flap in 1..=8 {
-        bench.now = bench.now + Duration::from_millis(500);
-        bench.lose(closed());
-        let word = bench.session.status().last_error.unwrap().word();
-        assert_eq!(word == "client id in use elsewhere", flap == 8, "{flap}: {word}");
-        bench.wait();
-        bench.report(connected(true));
-        bench.report(Event::Subscribed { packet_id: 1 + flap, refused: 0 });
-    }
-}
-
-#[test]
 fn a_rival_that_was_heard_explains_a_close_without_a_reason() {
     let mut bench = Bench::connected(options());
     bench.session.learn(None, Some(bench.now), bench.now);
