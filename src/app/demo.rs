@@ -5,7 +5,7 @@
 //! function of its seed and the time, so all see the same people without a message between them. Files and state
 //! live in a temporary folder that goes with the demo.
 //!
-//! A camera that is told to stop stays away and the others go on; one that is told to restart starts again.
+//! A camera that gets `stop` stays away and the others go on; one that gets `restart` starts again.
 
 use std::fmt::Write;
 use std::net::SocketAddr;
@@ -140,7 +140,7 @@ impl Demo {
         &self.zones
     }
 
-    /// Waits for the time to pass, a signal, or a failure, and does meanwhile what the cameras are told.
+    /// Waits for the time to pass, a signal, or a failure, and executes the commands of the cameras meanwhile.
     pub async fn wait(&mut self, time: Duration) -> Wake {
         let end = tokio::time::sleep(time);
         tokio::pin!(end);
@@ -178,7 +178,7 @@ impl Demo {
         judged.err().unwrap_or(Error::Ended { part })
     }
 
-    /// Does what the camera of this index is told.
+    /// Executes a command for the camera of this index.
     async fn obey(&mut self, request: Request, index: usize) -> Result<(), Error> {
         let (Some(camera), Some(crew)) = (self.cameras.get_mut(index), self.crews.get_mut(index)) else {
             return Ok(());

@@ -22,7 +22,7 @@ pub(super) const SUBSCRIPTIONS_REFUSED: &str = "subscriptions_refused";
 /// that fight for it would keep both away.
 pub(super) const CLIENT_ID_TAKEN: &str = "client_id_taken";
 /// This camera's presence does not come back from a broker: the broker splits its topic at a dot (`RabbitMQ`) or drops it
-/// (rights), so the others do not get it. Only told on the camera itself.
+/// (rights), so the others do not get it. Reported on the camera itself only.
 pub(super) const OWN_PRESENCE_MISSING: &str = "own_presence_missing";
 /// A configuration was taken back because its links did not come up; the next one ends the mode.
 pub(super) const CONFIG_ROLLED_BACK: &str = "config_rolled_back";
@@ -77,7 +77,7 @@ pub(super) const UNCALIBRATED: &str = "uncalibrated";
 /// Persons are seen in other sizes than the calibration says: its sizes are not used. The log says by how much.
 pub(super) const CALIBRATION_DOUBTED: &str = "calibration_doubted";
 
-/// The modes that are no fault: what the camera was set up or told to do.
+/// The modes that are no fault: what the camera was set up or ordered to do.
 pub(super) const CHOSEN: [&str; 2] = [PAUSED, UNCALIBRATED];
 
 /// The modes in force at this time, milliseconds since the epoch.

@@ -251,7 +251,7 @@ impl Surface {
         }
     }
 
-    /// The modes that follow from what comes back of the own presence: those for everybody, those told here alone.
+    /// The modes that follow from what comes back of the own presence: those for all cameras, those reported here only.
     fn own_presence_modes(&mut self, links: &[NamedStatus], now: Time) -> (bool, bool) {
         let Some(Swarm { links: all, own, .. }) = &mut self.swarm else { return (false, false) };
         let topic = own.topic().to_owned();

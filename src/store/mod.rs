@@ -33,7 +33,7 @@ use writer::{LOOK_EVERY, Writer};
 
 /// A write that takes longer is a fault.
 pub const WRITE_BOUND: Duration = Duration::from_millis(if cfg!(test) { 200 } else { 2_000 });
-/// How long a folder that was lost is told of, at least.
+/// How long a folder that was lost is reported, at least.
 const LOST_FOR: Duration = Duration::from_secs(8);
 /// How long the last handle waits for the thread.
 const END_WITHIN: Duration = Duration::from_millis(500);

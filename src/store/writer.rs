@@ -35,7 +35,7 @@ impl<D: Disk> Writer<D> {
             let done = self.turn();
             self.shared.end_turn(done);
         }
-        // The folder is free for others before the end is told.
+        // The folder is free for others before the end is reported.
         let Self { disk, shared, .. } = self;
         drop(disk);
         shared.with(|state| state.ended = true);

@@ -31,8 +31,8 @@ use crate::model::{CameraId, Point};
 pub const CAMERAS_MAX: usize = 512;
 /// Tracks of one camera that are compared at once.
 const TRACKS_MAX: usize = 32;
-/// Part of an honest camera's tracks in the common view that lie at tracks of ours, at the least: whom something hides
-/// from us disagrees all the way.
+/// Part of an honest camera's tracks in the common view that lie at tracks of ours, at the least: a person
+/// that something hides from us disagrees all the way.
 const AGREE_HONEST: f64 = 0.6;
 /// Limits of the part of random places that agree.
 const CHANCE: (f64, f64) = (0.04, 0.5);
@@ -281,7 +281,7 @@ mod tests {
         assert!(all.is_contradicted(&liar) && !all.counts(&liar));
     }
 
-    /// Three hundred cameras report somebody at a random place, every twenty seconds at another one, for ten minutes;
+    /// Three hundred cameras report a person at a random place, every twenty seconds at another one, for ten minutes;
     /// where our people stand a quarter of all places agree.
     #[test]
     fn of_three_hundred_cameras_that_report_random_places_none_counts() {

@@ -254,7 +254,7 @@ pub(crate) fn alerts(record: &Record, [from, until]: [u64; 2]) -> Alerts {
             found.faults.push(format!("incident {root}: {what}"));
         };
         if messages.is_empty() {
-            // What is withdrawn within a second alerts nobody.
+            // What is withdrawn within a second raises no alert.
             if confirmed.contains(root) && !retracted.contains(root) {
                 fault(|a| &mut a.without_alert, "confirmed, and no alert");
             }

@@ -44,7 +44,7 @@ fn own_sight() -> SceneTrack {
     track
 }
 
-/// Where the man is who walks in a circle around (3, 3): 1.5 m/s, 1.2 m from its centre.
+/// The place of a man on a circle around (3, 3): 1.5 m/s, 1.2 m from its centre.
 fn way(true_ms: u64) -> Point {
     let (sin, cos) = (true_ms as f64 * 1.25e-3).sin_cos();
     Point::new(3.0 + 1.2 * cos, 3.0 + 1.2 * sin)

@@ -165,7 +165,7 @@ impl Zone {
 }
 
 /// When a behaviour has a name. On a camera without calibration there are no metres: running, zigzag and repeated
-/// passes are off, and a person loiters who stays in one zone for `loitering_s`.
+/// passes are off, and a person loiters by staying in one zone for `loitering_s`.
 #[expect(clippy::struct_excessive_bools, reason = "each switches one rule, and is a key of the file")]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]

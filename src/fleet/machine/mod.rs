@@ -134,7 +134,7 @@ pub struct Fleet {
     next_health: Option<Time>,
     health_asked: Option<Time>,
     watchlist_asked: Option<Time>,
-    /// What is in force was told since the last update came in.
+    /// What is in force was reported since the last update came in.
     config_told: bool,
     counters: Counters,
 }
@@ -352,7 +352,7 @@ impl Fleet {
         let result = orders::result(&question, reply, &rfc3339(now.epoch_ms));
         self.respond(&question, status, result, now, out);
         match question.command.as_str() {
-            // What an update changed was told when it came into force.
+            // What an update changed was reported when it came into force.
             "update_config" if !self.config_told => self.tell_config(now, out),
             "get_health" => out.push(Action::Measure),
             _ => {}

@@ -48,7 +48,7 @@ struct Sighting {
     aspect: f32,
 }
 
-/// What sizes at one place are told in: a calibrated person, or a pixel.
+/// The unit of sizes at one place: a calibrated person, or a pixel.
 #[derive(Debug, Clone, Copy)]
 struct Unit {
     height: f32,
@@ -97,7 +97,7 @@ impl Heights {
         }
     }
 
-    /// A person who stands at this point of the work grid; none where that is not known.
+    /// A person at this point of the work grid; none where that is not known.
     pub(super) fn person(&self, x: f32, foot: f32) -> Option<Person> {
         let line = self.line?;
         let relative = line.at + line.slope * (foot - line.about);
@@ -195,7 +195,7 @@ impl Heights {
             wxy += weight * x * y;
         }
         let det = w * wxx - wx * wx;
-        // Nobody grows by walking away.
+        // No person grows by walking away.
         let slope = ((w * wxy - wx * wy) / det).max(0.0);
         Line { at: (wy - slope * wx) / w, slope, ..line }
     }

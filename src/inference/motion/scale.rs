@@ -61,7 +61,7 @@ impl Scale {
         }
     }
 
-    /// A person who stands at this point of the work grid; none where that is not known.
+    /// A person at this point of the work grid; none where that is not known.
     pub(super) fn person(&self, x: f32, foot: f32) -> Option<Person> {
         match &self.calibrated {
             Some(heights) if self.trust == Trust::Trusted => heights.person(x, foot),

@@ -68,7 +68,7 @@ const WRITE_BOUND: Duration = Duration::from_millis(if cfg!(test) { 100 } else {
 /// How often the thread looks for its folder, and the watch for a disk that hangs.
 const LOOK_EVERY: Duration = Duration::from_millis(if cfg!(test) { 20 } else { 2_000 });
 const WATCH_EVERY: Duration = Duration::from_millis(if cfg!(test) { 20 } else { 500 });
-/// How long a folder that was lost is told of, at least.
+/// How long a folder that was lost is reported, at least.
 const LOST_FOR: Duration = Duration::from_secs(8);
 
 /// Why nothing is on the disk while a turn of it takes too long.

@@ -55,7 +55,7 @@ impl<D: Disk> Writer<D> {
                 }
                 Turn::End => {
                     self.commit();
-                    // Lets go of the folder first, so that whoever waited can open it.
+                    // Lets go of the folder first, so that another process that waits can open it.
                     drop(self.keeper);
                     self.shared.work().life = Life::Ended;
                     self.shared.ended.notify_all();

@@ -526,7 +526,7 @@ impl Session {
             self.deadline = self.deadline.min(now + self.options.backoff.first);
         }
         let fallback = if self.options.version.is_some() { None } else { limits.fallback };
-        // What the broker has told this connection, while there is one, holds for it.
+        // What the broker has announced on this connection, while there is one, holds for it.
         self.limits = match self.present {
             Some(_) => self.limits.observed(limits.conduct),
             None => Limits { fallback, ..limits }.observed(self.limits.conduct),

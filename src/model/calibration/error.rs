@@ -104,7 +104,7 @@ pub enum CalibrationError {
         /// By how much a length changes.
         percent: f64,
     },
-    /// No camera is there, or nobody is as tall.
+    /// No camera is there, or no person is as tall.
     #[error(
         "does not fit to a camera that sees persons: {0}; check units and points, or set accept_doubtful = true if that is right"
     )]

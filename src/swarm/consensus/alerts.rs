@@ -123,7 +123,7 @@ impl Consensus {
             }
         }
         let state = self.next_state(&record, incident, now);
-        // Nobody was alerted yet.
+        // No alert has left yet.
         if record.state.is_none() && state == AlertState::Retracted {
             if let Some(case) = self.cases.get_mut(&id) {
                 case.alert = None;

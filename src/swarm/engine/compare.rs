@@ -15,7 +15,7 @@ use crate::swarm::peers::{Peer, PeerState};
 const COMPARED_WITHIN: Duration = Duration::from_millis(700);
 const COMPARED_WITHIN_MS: u64 = 700;
 /// Two cameras' tracks of one person lie at most so far apart, meters: the error of both on the ground. The second is for
-/// a crowd, in which a track at any place lies near somebody.
+/// a crowd, in which a track at any place lies near a person.
 const SAME_M: [f64; 2] = [2.0, 1.0];
 /// It is a crowd if a larger part of the common ground lies near our tracks.
 const CROWD: f64 = 0.35;

@@ -95,7 +95,7 @@ impl fmt::Display for Numbers {
 }
 
 impl GroundPlane {
-    /// How tall a person who stands at this pixel is in the picture, pixels; none where there is no ground.
+    /// How tall a person at this pixel is in the picture, pixels; none where there is no ground.
     pub fn person_px(&self, foot_px: Point) -> Option<f64> {
         let across = PERSON_M * self.px_per_metre(foot_px)?;
         let upright = match self.upright_px(foot_px, PERSON_M) {
