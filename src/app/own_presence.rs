@@ -2,12 +2,13 @@
 //!
 //! Every camera subscribes to the presence of all, its own among them. So each of its messages comes back from every
 //! broker that passes them on as they are. One that does not come back does not reach the others either: the broker
-//! splits the topic at a dot (`RabbitMQ`), or its access list drops it. A presence of this camera's id from another
-//! process, said after this one began, is a second daemon with the same id.
+//! splits the topic at a dot (`RabbitMQ`), or its access list drops it. A presence of this camera's id that this
+//! process did not publish, said after it began, is of a second daemon with the same id. The start times do not tell
+//! them apart: two that a script starts begin within the same millisecond.
 //!
-//! Pure but for the clock's readings that it is given. Remembers one time per link.
+//! Pure but for the clock's readings that it is given. Remembers one time per link and [`PUBLISHED_MAX`] of its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,12 +17,14 @@ use serde::Deserialize;
 use super::links::NamedStatus;
 use crate::base::Time;
 use crate::link;
-use crate::model::Delivery;
+use crate::model::{Delivery, Envelope};
 
 /// How long a presence may take to come back, once a link is up and has delivered what it had.
 const BACK_WITHIN: Duration = Duration::from_secs(3);
 /// How long a second daemon counts as there after it was heard.
 const RIVAL_FOR: Duration = Duration::from_secs(30);
+/// So many of the own presences are remembered by their time; what is older than those is told apart by start time only.
+const PUBLISHED_MAX: usize = 16;
 
 /// See the module.
 pub(super) struct OwnPresence {
@@ -29,6 +32,8 @@ pub(super) struct OwnPresence {
     boot_ms: u64,
     links: BTreeMap<Arc<str>, Echo>,
     rival: Option<Time>,
+    /// The times in the presences that this process published, the latest last.
+    published: VecDeque<u64>,
     /// When the links were looked at last.
     looked: Option<Time>,
 }
@@ -57,12 +62,24 @@ struct Said {
 impl OwnPresence {
     /// Of the camera that publishes its presence here, and whose process began then.
     pub(super) fn new(topic: String, boot_ms: u64) -> Self {
-        Self { topic, boot_ms, links: BTreeMap::new(), rival: None, looked: None }
+        Self { topic, boot_ms, links: BTreeMap::new(), rival: None, published: VecDeque::new(), looked: None }
     }
 
     /// Where the presence is published.
     pub(super) fn topic(&self) -> &str {
         &self.topic
+    }
+
+    /// Notes a presence of this process before it leaves.
+    pub(super) fn publishes(&mut self, envelope: &Envelope) {
+        let Ok(said) = serde_json::from_slice::<Said>(&envelope.payload) else { return };
+        if self.published.back() == Some(&said.timestamp) {
+            return;
+        }
+        if self.published.len() == PUBLISHED_MAX {
+            self.published.pop_front();
+        }
+        self.published.push_back(said.timestamp);
     }
 
     /// Takes a message that came in; true: another process with this id has published it.
@@ -71,7 +88,7 @@ impl OwnPresence {
             return false;
         }
         let Ok(said) = serde_json::from_slice::<Said>(&delivery.payload) else { return false };
-        if said.boot == self.boot_ms {
+        if said.boot == self.boot_ms && !self.is_foreign(&said) {
             self.links.entry(Arc::clone(&delivery.link)).or_default().heard = Some(now);
             return false;
         }
@@ -81,6 +98,13 @@ impl OwnPresence {
             self.rival = Some(now);
         }
         is_rival
+    }
+
+    /// It bears the start time of this process, which did not publish it. What the broker kept from before the oldest
+    /// one remembered may be ours, and so is a will, which has no time.
+    fn is_foreign(&self, said: &Said) -> bool {
+        let oldest = self.published.front();
+        oldest.is_some_and(|oldest| said.timestamp >= *oldest) && !self.published.contains(&said.timestamp)
     }
 
     /// Another process with this id was heard a moment ago.
@@ -126,6 +150,7 @@ impl OwnPresence {
 mod tests {
     use super::*;
     use crate::link::Status;
+    use crate::model::MessageClass;
 
     const TOPIC: &str = "omnisight/swarm/status/gate.1";
 
@@ -189,5 +214,22 @@ mod tests {
         assert!(!own.heard(&said("offline", 900, 1_001), at(1_001)));
         assert!(own.heard(&said("online", 950, 1_002), at(1_002)));
         assert!(own.has_rival(at(1_031)) && !own.has_rival(at(1_033)));
+    }
+
+    #[test]
+    fn another_process_that_began_in_the_same_millisecond_is_known_by_what_this_one_did_not_publish() {
+        let mut own = OwnPresence::new(TOPIC.to_owned(), 1_000_000);
+        for s in 0..20 {
+            own.publishes(&Envelope::new(
+                MessageClass::Presence,
+                TOPIC,
+                said("online", 1_000, 1_000 + 10 * s).payload,
+            ));
+        }
+        // The broker kept a presence of ours from before an outage; what left last comes back late.
+        assert!(!own.heard(&said("online", 1_000, 1_020), at(1_191)));
+        assert!(!own.heard(&said("online", 1_000, 1_190), at(1_191)));
+        assert!(!own.heard(&said("offline", 1_000, 0), at(1_191)));
+        assert!(own.heard(&said("online", 1_000, 1_187), at(1_191)));
     }
 }

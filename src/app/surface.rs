@@ -193,7 +193,12 @@ impl Surface {
                 // It would leave beside the one with which the next connection begins.
                 Action::Send(envelope)
                     if envelope.class == MessageClass::Presence && !swarm.links.is_present() => {}
-                Action::Send(envelope) => swarm.links.router.send(envelope),
+                Action::Send(envelope) => {
+                    if envelope.class == MessageClass::Presence {
+                        swarm.own.publishes(&envelope);
+                    }
+                    swarm.links.router.send(envelope);
+                }
                 Action::Subscribe { class, filter, qos } => swarm.links.listen(class, &filter, qos),
                 Action::Unsubscribe { class, filter } => swarm.links.ignore(class, &filter),
                 Action::Peer { camera, change } => {

@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use crate::ear::{Ear, SHARED_STATUS, STATUS, gate, read};
 use crate::support::program::{Camera, SMALL_PLAZA};
 use crate::support::proxy::Proxy;
-use crate::support::{Peer, Setup, TestBroker, against_each_broker, link_options};
+use crate::support::{DEADLINE, Peer, Setup, TestBroker, against_each_broker, link_options};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_camera_is_disconnected_by_its_will_on_both_topics() {
@@ -131,6 +131,7 @@ async fn another_writer_on_the_shared_status_is_counted_sets_no_mode_and_never_t
         let theirs = r#"{"status": "paused", "timestamp": "2026-11-20T20:37:56.020098", "client_id": "inference_control"}"#;
         ear.say(SHARED_STATUS, theirs);
         // The two topics come over two connections: asked until the other has brought it.
+        let asked_from = Instant::now();
         let reply = loop {
             let reply = ear.ask("{\"command\":\"status\"}").await;
             // The data connection may still be on its way up.
@@ -138,6 +139,7 @@ async fn another_writer_on_the_shared_status_is_counted_sets_no_mode_and_never_t
             if reply["result"]["shared_status_foreign"] == 1 && is_up {
                 break reply;
             }
+            assert!(asked_from.elapsed() < DEADLINE, "never said: {reply}");
             // Below the limit of commands a second.
             tokio::time::sleep(Duration::from_millis(200)).await;
         };

@@ -2,6 +2,7 @@
 
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
+use std::time::Instant;
 
 use serde_json::Value;
 
@@ -23,13 +24,15 @@ impl Manager {
     /// Takes what is said until something begins like this.
     fn hears(&self, beginning: &str) -> String {
         let mut buffer = [0; 4096];
-        loop {
+        let deadline = Instant::now() + DEADLINE;
+        while Instant::now() < deadline {
             let length = self.socket.recv(&mut buffer).expect(beginning);
             let said = std::str::from_utf8(&buffer[..length]).unwrap();
             if let Some(line) = said.lines().find(|line| line.starts_with(beginning)) {
                 return line.to_owned();
             }
         }
+        panic!("never said: {beginning}");
     }
 }
 

@@ -122,23 +122,25 @@ impl Observer {
 
     /// Waits for the next event that somebody tells is confirmed.
     pub(crate) async fn alarm(&mut self) -> EventMessage {
-        loop {
-            if let Message::Event(event) = decoded(&self.0.next().await)
-                && event.state == Some(EventState::Confirmed)
-            {
-                return *event;
-            }
-        }
+        self.0
+            .find(|delivery| match decoded(&delivery) {
+                Message::Event(event) if event.state == Some(EventState::Confirmed) => Some(*event),
+                _ => None,
+            })
+            .await
     }
 
     /// Waits until these cameras have introduced themselves.
     pub(crate) async fn meets(&mut self, cameras: &[&str]) {
         let mut missing: BTreeSet<&str> = cameras.iter().copied().collect();
-        while !missing.is_empty() {
-            if let Message::Status(status) = decoded(&self.0.next().await) {
-                missing.remove(status.camera_id.as_str());
-            }
-        }
+        self.0
+            .find(|delivery| {
+                if let Message::Status(status) = decoded(&delivery) {
+                    missing.remove(status.camera_id.as_str());
+                }
+                missing.is_empty().then_some(())
+            })
+            .await;
     }
 
     /// Every alarm so far and until a message that is sent now has come through.
@@ -146,17 +148,20 @@ impl Observer {
         let marker = "omnisight/swarm/events/observer/1";
         self.0.send(crate::support::event(marker, "{}"));
         let mut alarms = Vec::new();
-        loop {
-            let delivery = self.0.next().await;
-            if delivery.topic == marker {
-                return alarms;
-            }
-            if let Message::Event(event) = decoded(&delivery)
-                && event.state == Some(EventState::Confirmed)
-            {
-                alarms.push(*event);
-            }
-        }
+        self.0
+            .find(|delivery| {
+                if delivery.topic == marker {
+                    return Some(());
+                }
+                if let Message::Event(event) = decoded(&delivery)
+                    && event.state == Some(EventState::Confirmed)
+                {
+                    alarms.push(*event);
+                }
+                None
+            })
+            .await;
+        alarms
     }
 }
 

@@ -238,11 +238,23 @@ impl Peer {
 
     /// Takes messages until one is as wanted, and returns that.
     pub async fn until(&mut self, wanted: impl Fn(&Delivery) -> bool) -> Delivery {
-        loop {
-            let delivery = self.next().await;
-            if wanted(&delivery) {
-                return delivery;
+        self.find(|delivery| wanted(&delivery).then_some(delivery)).await
+    }
+
+    /// Takes messages until something is found in one; messages without it do not put off the deadline.
+    pub async fn find<T>(&mut self, mut found: impl FnMut(Delivery) -> Option<T>) -> T {
+        let mut seen = 0;
+        let search = async {
+            loop {
+                if let Some(it) = found(self.next().await) {
+                    return it;
+                }
+                seen += 1;
             }
+        };
+        match timeout(DEADLINE, search).await {
+            Ok(it) => it,
+            Err(elapsed) => panic!("{elapsed}: {seen} other messages came in"),
         }
     }
 

@@ -39,14 +39,11 @@ impl Peer {
 
     /// Waits for a presence message as wanted, and how it came.
     pub async fn presence(&mut self, wanted: impl Fn(&StatusMessage) -> bool) -> (StatusMessage, Delivery) {
-        loop {
-            let delivery = self.next().await;
-            if let Message::Status(status) = decoded(&delivery)
-                && wanted(&status)
-            {
-                return (*status, delivery);
-            }
-        }
+        self.find(|delivery| match decoded(&delivery) {
+            Message::Status(status) if wanted(&status) => Some((*status, delivery)),
+            _ => None,
+        })
+        .await
     }
 
     pub async fn online(&mut self) -> StatusMessage {
@@ -59,10 +56,10 @@ impl Peer {
 
     /// The next track message.
     pub async fn track(&mut self) -> TrackMessage {
-        loop {
-            if let Message::Track(track) = decoded(&self.next().await) {
-                return track;
-            }
-        }
+        self.find(|delivery| match decoded(&delivery) {
+            Message::Track(track) => Some(track),
+            _ => None,
+        })
+        .await
     }
 }
