@@ -22,7 +22,13 @@ const DECIDED: [EventState; 3] = [EventState::Expired, EventState::Confirmed, Ev
 impl Consensus {
     /// Reports every outcome of the incident's claims that is on the wire and was not reported before; and, once, that
     /// an incident began.
-    pub(super) fn report(&mut self, incident: &Incident, site: &dyn Site, out: &mut Vec<Action>) {
+    pub(super) fn report(&mut self, incident: &Incident, site: &dyn Site, now: Time, out: &mut Vec<Action>) {
+        let is_denied = incident.tally.denying > 0 && incident.tally.is_denied(self.options.quorum);
+        for id in &incident.members {
+            if let Some(case) = self.cases.get_mut(id) {
+                case.denied_since = is_denied.then(|| case.denied_since.unwrap_or(now));
+            }
+        }
         if !self.is_shown(incident) {
             return;
         }
@@ -32,7 +38,7 @@ impl Consensus {
                 if !case.has(state) || case.reported.has(state) {
                     continue;
                 }
-                if state == EventState::Confirmed && !self.accepts(incident, id, site) {
+                if state == EventState::Confirmed && !self.accepts(incident, id, site, now) {
                     if let Some(case) = self.cases.get_mut(id)
                         && !std::mem::replace(&mut case.is_disputed, true)
                     {
@@ -69,14 +75,17 @@ impl Consensus {
 
     /// Whether this camera accepts that a claim was published as confirmed.
     ///
-    /// Its own votes decide where they are clear. Else the publisher must be a camera that counts; or one that no camera
+    /// Its own votes decide where they have been clear for [`SETTLE`], so that the publisher knew them: those on the
+    /// incident, and those on the claim by itself. The publisher may have joined other claims; and a fact that is denied
+    /// says nothing of the forecast that was confirmed. Else the publisher must be a camera that counts; or one that no camera
     /// can contradict: it is alone with its ground, or no camera that counts sees the place.
-    fn accepts(&self, incident: &Incident, id: &ClaimId, site: &dyn Site) -> bool {
+    fn accepts(&self, incident: &Incident, id: &ClaimId, site: &dyn Site, now: Time) -> bool {
         let Some(case) = self.cases.get(id) else { return false };
         if id.0 == *site.own() || incident.state == EventState::Confirmed {
             return true;
         }
-        if incident.tally.is_denied(self.options.quorum) && incident.tally.denying > 0 {
+        let was_denied = case.denied_since.is_some_and(|since| now.since(since) >= SETTLE);
+        if was_denied && self.tally_alone(id, case, site, now).is_denied(self.options.quorum) {
             return false;
         }
         if case.published.confirmed {

@@ -77,7 +77,7 @@ impl Consensus {
             // The announcement may have changed which claim gives the key.
             incident = after;
         }
-        self.report(&incident, site, out);
+        self.report(&incident, site, now, out);
         self.publish_alert(&incident, site, now, out);
         for id in &incident.members {
             if let Some(case) = self.cases.get_mut(id) {
@@ -119,13 +119,8 @@ impl Consensus {
         };
         let fact = leads().any(|(_, case)| case.claim.occurred);
         let mut words = Ballot::default();
-        for member in &members {
-            if let Some(case) = self.cases.get(member) {
-                words.merge(case.claim.ballot(fact));
-                if let Some(word) = case.claim.vote(fact) {
-                    words.cast(&member.0, word);
-                }
-            }
+        for (member, case) in members.iter().filter_map(|member| Some((member, self.cases.get(member)?))) {
+            add_words(&mut words, member, case, fact);
         }
         let tally = self.tally(key, &members, &words, site, now);
         let first = leads().map(|(_, case)| case.opened).min()?;
@@ -194,6 +189,13 @@ impl Consensus {
         let announced = case.is_some_and(|case| case.has(EventState::Confirmed));
         let stranger = site.standing(&id.0) == Standing::Stranger;
         (stranger, !announced, case.map_or(u64::MAX, |case| case.claim.founded_ms), id.clone())
+    }
+
+    /// How the cameras answered on a claim by itself, as a forecast unless it is claimed to happen.
+    pub(super) fn tally_alone(&self, id: &ClaimId, case: &Case, site: &dyn Site, now: Time) -> Tally {
+        let mut words = Ballot::default();
+        add_words(&mut words, id, case, case.claim.occurred);
+        self.tally(id, std::slice::from_ref(id), &words, site, now)
     }
 
     /// Asks the cameras that can see it.
@@ -286,5 +288,13 @@ impl Consensus {
             claims: cases().map(|((camera, id), case)| case.claim.key(camera, *id)).collect(),
             subjects,
         })
+    }
+}
+
+/// Adds the votes on a claim, that of its camera included.
+fn add_words(words: &mut Ballot, id: &ClaimId, case: &Case, fact: bool) {
+    words.merge(case.claim.ballot(fact));
+    if let Some(word) = case.claim.vote(fact) {
+        words.cast(&id.0, word);
     }
 }

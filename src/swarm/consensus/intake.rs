@@ -72,6 +72,7 @@ impl Consensus {
             reported: Outcomes::default(),
             is_reported_open: false,
             is_disputed: false,
+            denied_since: None,
             joined: BTreeSet::new(),
             decided: None,
             is_over: false,

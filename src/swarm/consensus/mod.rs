@@ -19,9 +19,10 @@
 //! > Every outcome on the wire (key, state) is reported once by every camera that receives it, and no camera reports an
 //! > outcome that is not on the wire.
 //!
-//! A camera rejects a confirmation only if its own votes show that it is denied, or if the publisher is a stranger at a
-//! place that cameras which count can see ([`Consensus::accepts`]). The publisher lists the claims that it joined, and
-//! these stay joined on every camera: an incident that was published never parts again, and is not published twice.
+//! A camera rejects a confirmation only if the votes that it has had for [`SETTLE`] show that it is denied, or if the
+//! publisher is a stranger at a place that cameras which count can see ([`Consensus::accepts`]). The publisher lists the
+//! claims that it joined, and these stay joined on every camera: an incident that was published never parts again, and
+//! is not published twice.
 //!
 //! **Forecast and fact.** Votes on whether it will happen and on whether it happens are kept apart: a camera that saw the
 //! subject coming has not seen the deed. A forecast whose time passes without the fact is retracted ([`LAPSE`]).
@@ -334,6 +335,8 @@ struct Case {
     reported: Outcomes,
     is_reported_open: bool,
     is_disputed: bool,
+    /// Since when this camera's votes have denied its incident.
+    denied_since: Option<Time>,
     /// Claims that were published as one incident with it.
     joined: BTreeSet<ClaimId>,
     /// What the incident's outcome is that this camera may have to announce, and since when.

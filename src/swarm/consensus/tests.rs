@@ -944,6 +944,18 @@ fn a_camera_that_was_asked_and_did_not_vote_is_noted_once_for_each_incident() {
 }
 
 #[test]
+fn a_confirmation_that_crossed_a_denial_on_its_way_is_reported_and_one_after_it_is_not() {
+    for (denied_at, reported) in [(3_000, vec![EventState::Confirmed]), (1_500, vec![])] {
+        let mut a = Member::new("a", &["a", "b"]);
+        a.event(&claim("b", 1, OCCURRED, 5.0, 0), 0);
+        a.sees(&[(3, 15.0)], 0);
+        assert_eq!(denials(&a.tick(denied_at)), 1);
+        let confirmed = a.event(&claim("b", 1, EventState::Confirmed, 5.0, 2_900), 3_100);
+        assert_eq!(outcomes(&confirmed).into_iter().map(|(_, state)| state).collect::<Vec<_>>(), reported);
+    }
+}
+
+#[test]
 fn a_crowd_of_unproven_cameras_neither_denies_nor_outvotes_nor_displaces_a_camera_that_counts() {
     let names: Vec<String> = (0..300).map(|n| format!("a-{n:03}")).collect();
     let mut all: Vec<&str> = names.iter().map(String::as_str).collect();
