@@ -184,9 +184,14 @@ impl Consensus {
         out.push(Action::Alert(Box::new(alert)));
     }
 
-    /// The claim of an incident whose key its alert carries.
+    /// The claim of an incident whose key its alert carries. The alert of a forecast that was withdrawn is not that of
+    /// what happens later.
     fn alert_of(&self, incident: &Incident) -> Option<ClaimId> {
-        let alerts = incident.members.iter().filter_map(|id| Some((self.cases.get(id)?.alert.as_ref()?, id)));
+        let cases = incident.members.iter().filter_map(|id| Some((id, self.cases.get(id)?)));
+        let alerts = cases.filter_map(|(id, case)| {
+            let is_past = |record: &&Record| !record.is_open() && case.claim.is_retracted();
+            Some((case.alert.as_ref().filter(|record| !is_past(record))?, id))
+        });
         alerts.min_by_key(|(record, id)| (record.first_ms, *id)).map(|(_, id)| id.clone())
     }
 

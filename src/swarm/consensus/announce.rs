@@ -114,7 +114,7 @@ impl Consensus {
     ) -> bool {
         let state = incident.state;
         let Some(key) = incident.members.first().cloned() else { return false };
-        let mine = incident.members.iter().find(|id| id.0 == *site.own()).cloned();
+        let mine = self.standing(incident).find(|id| id.0 == *site.own()).cloned();
         let at = mine.clone().unwrap_or_else(|| key.clone());
         let cases = || incident.members.iter().filter_map(|id| self.cases.get(id));
         let open = || cases().filter(|case| !case.claim.is_retracted());
@@ -142,7 +142,7 @@ impl Consensus {
             Some(mine) => self.announce_own(&mine, incident, site, now, out),
             None => self.announce_for(&key, state, incident, site, now, out),
         }
-        let others: Vec<ClaimId> = incident.members.iter().filter(|id| **id != at).cloned().collect();
+        let others: Vec<ClaimId> = self.standing(incident).filter(|id| **id != at).cloned().collect();
         self.join(&at, &others);
         if state == EventState::Confirmed {
             self.open_alert(&at, incident, site, now);
@@ -211,6 +211,14 @@ impl Consensus {
         }
     }
 
+    /// The claims that an outcome lists: what was withdrawn before has its own outcome, and its own alert.
+    fn standing<'a>(&'a self, incident: &'a Incident) -> impl Iterator<Item = &'a ClaimId> {
+        let all_withdrawn = incident.state == EventState::Retracted;
+        incident.members.iter().filter(move |id| {
+            all_withdrawn || self.cases.get(*id).is_some_and(|case| !case.claim.is_retracted())
+        })
+    }
+
     fn announce_own(
         &mut self,
         mine: &ClaimId,
@@ -219,8 +227,8 @@ impl Consensus {
         now: Time,
         out: &mut Vec<Action>,
     ) {
-        let claims =
-            incident.members.iter().filter_map(|id| Some(self.cases.get(id)?.claim.key(&id.0, id.1)));
+        let claims = self.standing(incident);
+        let claims = claims.filter_map(|id| Some(self.cases.get(id)?.claim.key(&id.0, id.1)));
         let claims: Vec<EventKey> = claims.collect();
         let Some(case) = self.cases.get_mut(mine) else { return };
         case.decided = None;
@@ -262,9 +270,8 @@ impl Consensus {
             camera == site.own()
                 || (site.is_known(camera) && site.is_present(camera) && !site.is_muted(camera))
         };
-        let mut publishers: Vec<&CameraId> = incident
-            .members
-            .iter()
+        let mut publishers: Vec<&CameraId> = self
+            .standing(incident)
             .map(|(camera, _)| camera)
             .filter(|camera| known.insert(*camera) && publishes(camera))
             .collect();

