@@ -53,7 +53,7 @@ enum Verb {
     #[cfg(feature = "broker")]
     Demo(demo::Arguments),
     /// Check a configuration: every fault, or the effective values with secrets hidden.
-    Check(ConfigArguments),
+    Check(check::Arguments),
     /// Give a command to one camera or to all, and tell how it went.
     Send(send::Arguments),
     /// Show cameras, tracks, events and votes of a site, until `q`.

@@ -58,6 +58,11 @@ pub(super) fn draw_alone(out: &mut RgbImage, panel: &CameraPanel<'_>, color: Rgb
     boxes(out, panel, color, area, &frame);
 }
 
+/// The frame alone.
+pub(super) fn draw_frame(out: &mut RgbImage, image: &Image, area: Rectangle) {
+    copy(out, image, &fit(image.size(), area));
+}
+
 /// Where the tracks came from and where they go, on the ground as the camera sees it.
 fn ways(out: &mut RgbImage, panel: &CameraPanel<'_>, color: Rgb888, frame: &Placed) {
     let size = panel.image.size();

@@ -11,6 +11,7 @@
 mod camera;
 mod canvas;
 mod frame;
+mod ground;
 mod map;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -24,6 +25,7 @@ use embedded_graphics::primitives::Rectangle;
 
 pub use canvas::RgbImage;
 pub use frame::frame_jpeg;
+pub use ground::ground_grid;
 
 use crate::base::Time;
 use crate::model::{Behaviors, GroundPlane, Image, Point, Scene, SceneTrack, Zone};

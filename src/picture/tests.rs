@@ -116,6 +116,21 @@ fn any_number_of_cameras_any_chroma_and_tracks_without_ground_are_drawn() {
 }
 
 #[test]
+fn the_ground_is_drawn_where_the_calibration_has_it_also_over_a_picture_of_another_size() {
+    // Straight from above: 32 x 24 m of ground on 320 x 240 pixels, the origin in the lower left corner.
+    // Every 5 m fall into the middle of a pixel.
+    let h = Matrix3::new(0.1, 0.0, -0.05, 0.0, -0.1, 24.05, 0.0, 0.0, 1.0);
+    let plane = GroundPlane::from_homography(h, SIZE, false).unwrap();
+    let out = ground_grid(&gray(Chroma::C420), &plane.resized(Size { width: 640, height: 480 }));
+    assert_eq!((out.width(), out.height()), (320, 240));
+    let bright = |x, y| pixel(&out, x, y)[0] > 150;
+    assert!((1..5).all(|n| bright(50 * n, 27)), "the lines along y, every 5 m");
+    assert!(bright(27, 240 - 50) && bright(27, 240 - 100), "the lines along x");
+    assert!(!bright(75, 27) && !bright(27, 240 - 75));
+    assert!(near(pixel(&out, 160, 0), color_of(0)), "the edge of the footprint");
+}
+
+#[test]
 fn a_trail_forgets_what_is_older_than_its_time_and_then_the_track() {
     let mut trails = Trails::default();
     for second in 0..20 {

@@ -1,4 +1,4 @@
-//! `omnisight replay` of videos; needs ffmpeg, as the program itself does for them.
+//! `omnisight replay` of videos and `omnisight check --picture`; needs ffmpeg, as the program itself does for them.
 
 use std::io::Write;
 use std::path::Path;
@@ -56,4 +56,43 @@ fn a_video_that_is_none_is_named() {
         assert_eq!(finished.code, Some(if needs_ffmpeg { 69 } else { code }), "{finished:?}");
         assert!(needs_ffmpeg || finished.err.contains(input), "{finished:?}");
     }
+}
+
+#[test]
+fn check_draws_the_ground_over_a_still_and_names_what_it_can_not_draw() {
+    let folder = tempfile::tempdir().unwrap();
+    let still = folder.path().join("still.mp4");
+    if !made(&still) {
+        return;
+    }
+    let check = |name: &str, calibration: &str| {
+        let config = folder.path().join(name);
+        std::fs::write(
+            &config,
+            format!(
+                "[camera]\nid = 'gate'\n[capture]\nkind = 'video'\ninput = '{}'\n{calibration}",
+                still.display()
+            ),
+        )
+        .unwrap();
+        let arguments = ["check", "--config", config.to_str().unwrap(), "--picture", still.to_str().unwrap()];
+        Program::finish(&mut omnisight(&arguments))
+    };
+    let calibration = |height| {
+        format!(
+            "[calibration]\nimage_width = 640\nimage_height = {height}\n\
+             homography = [[0.05, 0.0, 0.0], [0.0, -0.05, 24.0], [0.0, 0.0, 1.0]]\n"
+        )
+    };
+    let drawn = check("good.toml", &calibration(480));
+    assert_eq!(drawn.code, Some(0), "{}", drawn.err);
+    let file = std::fs::File::open(folder.path().join("still-ground.png")).unwrap();
+    let decoder = png::Decoder::new(std::io::BufReader::new(file));
+    assert_eq!(decoder.read_info().unwrap().info().size(), (160, 120));
+    let other_shape = check("wide.toml", &calibration(360));
+    assert_eq!(other_shape.code, Some(64));
+    assert!(other_shape.err.contains("not the same shape"), "{}", other_shape.err);
+    let uncalibrated = check("none.toml", "");
+    assert_eq!(uncalibrated.code, Some(64));
+    assert!(uncalibrated.err.contains("no [calibration]"), "{}", uncalibrated.err);
 }
