@@ -5,10 +5,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::alerts;
 use super::ballot::{Tally, Word};
 use super::claim::Claim;
 use super::incident::Incident;
-use super::{Action, ClaimId, Consensus, GATHER, SETTLE, Site, Standing, TAKEOVER};
+use super::{Action, Case, ClaimId, Consensus, GATHER, SETTLE, Site, Standing, TAKEOVER};
 use crate::base::Time;
 use crate::model::{CameraId, EventState};
 use crate::swarm::bounded::{List, Map};
@@ -142,7 +143,7 @@ impl Consensus {
             Some(mine) => self.announce_own(&mine, incident, site, now, out),
             None => self.announce_for(&key, state, incident, site, now, out),
         }
-        let others: Vec<ClaimId> = self.standing(incident).filter(|id| **id != at).cloned().collect();
+        let others: Vec<ClaimId> = self.listed(incident).filter(|id| **id != at).cloned().collect();
         self.join(&at, &others);
         if state == EventState::Confirmed {
             self.open_alert(&at, incident, site, now);
@@ -211,7 +212,20 @@ impl Consensus {
         }
     }
 
-    /// The claims that an outcome lists: what was withdrawn before has its own outcome, and its own alert.
+    /// The claims that an outcome lists: what was withdrawn before has its own outcome and its own alert, unless that alert
+    /// goes on as the one of this incident.
+    fn listed<'a>(&'a self, incident: &'a Incident) -> impl Iterator<Item = &'a ClaimId> {
+        let is_withdrawn = |case: &Case| {
+            case.claim.is_retracted() && !case.alert.as_ref().is_some_and(alerts::Record::is_open)
+        };
+        let all_withdrawn = incident.state == EventState::Retracted;
+        incident
+            .members
+            .iter()
+            .filter(move |id| all_withdrawn || self.cases.get(*id).is_some_and(|case| !is_withdrawn(case)))
+    }
+
+    /// The claims whose cameras may publish the outcome: those that were not withdrawn, unless all were.
     fn standing<'a>(&'a self, incident: &'a Incident) -> impl Iterator<Item = &'a ClaimId> {
         let all_withdrawn = incident.state == EventState::Retracted;
         incident.members.iter().filter(move |id| {
@@ -227,7 +241,7 @@ impl Consensus {
         now: Time,
         out: &mut Vec<Action>,
     ) {
-        let claims = self.standing(incident);
+        let claims = self.listed(incident);
         let claims = claims.filter_map(|id| Some(self.cases.get(id)?.claim.key(&id.0, id.1)));
         let claims: Vec<EventKey> = claims.collect();
         let Some(case) = self.cases.get_mut(mine) else { return };

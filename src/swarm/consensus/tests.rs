@@ -855,6 +855,29 @@ fn what_happens_after_a_forecast_of_it_was_withdrawn_is_an_alert_of_its_own() {
 }
 
 #[test]
+fn an_alert_whose_claim_was_withdrawn_goes_on_while_another_claim_of_the_incident_stands() {
+    let mut a = Member::new("a", &["a"]);
+    for id in [1, 2] {
+        a.plaza.people.insert((camera("a"), id), 70);
+    }
+    for id in [1, 2] {
+        let mut expected = claim("a", id, EventState::Predicted, 5.0, 0);
+        expected.predicted_time = Millis(START_MS + 4_000);
+        let first = if id == 1 { vec![AlertState::Forecast] } else { vec![] };
+        assert_eq!(alerts(&a.event(&expected, u64::from(id) * 100)), first);
+    }
+    let withdrawn = a.event(&claim("a", 1, EventState::Retracted, 5.0, 1_000), 1_000);
+    assert_eq!(alerts(&withdrawn), []);
+    let event = withdrawn.iter().find_map(|a| if let Action::Event(event) = a { Some(event) } else { None });
+    let listed: BTreeSet<u32> = event.expect("an outcome").claims.iter().map(|key| key.event_id).collect();
+    assert_eq!(listed, [1, 2].into());
+    let happens = a.event(&claim("a", 2, OCCURRED, 5.0, 2_000), 2_000);
+    let alert = happens.iter().find_map(|a| if let Action::Alert(alert) = a { Some(alert) } else { None });
+    let alert = alert.expect("a change of the alert");
+    assert_eq!((alert.key.event_id, alert.state), (1, AlertState::Happening));
+}
+
+#[test]
 fn a_killed_publisher_leaves_its_alert_to_the_next_camera() {
     let mut b = Member::new("b", &["a", "b"]);
     b.event(&claim("a", 1, OCCURRED, 5.0, 0), 0);

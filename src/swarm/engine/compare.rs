@@ -39,10 +39,9 @@ impl Engine {
     pub(super) fn compare_cameras(&mut self, now: Time, out: &mut Vec<Action>) {
         let (seen_ms, places) = self.consensus.own_places();
         let places: Vec<Point> = places.collect();
-        let agrees = |at: Point, within_m: f64| places.iter().any(|place| place.distance(at) <= within_m);
+        let off_m = |at: Point| places.iter().map(|place| place.distance(at)).fold(f64::INFINITY, f64::min);
         let looks = self.looks() && now.epoch_ms.saturating_sub(seen_ms) <= COMPARED_WITHIN_MS;
-        let ground: Vec<(Point, [bool; 2])> =
-            self.grid.iter().map(|at| (*at, SAME_M.map(|within_m| agrees(*at, within_m)))).collect();
+        let ground: Vec<(Point, f64)> = self.grid.iter().map(|at| (*at, off_m(*at))).collect();
         let mut changes = Vec::new();
         for (camera, peer) in self.peers.iter().filter(|(_, peer)| peer.looks()) {
             let fresh = peer.tracks.iter().filter(|(_, track)| now.since(track.heard) <= COMPARED_WITHIN);
@@ -51,13 +50,11 @@ impl Engine {
             }
             let common = fresh
                 .filter(|(_, track)| looks && peer.is_calibrated() && self.consensus.sees(track.position_m));
-            let chances = [chance(&ground, 0, peer), chance(&ground, 1, peer)];
+            let chances = chances(&ground, peer);
             let of = usize::from(chances[0] > CROWD);
-            let tracks = common.map(|(track_id, track)| Compared {
-                track_id: *track_id,
-                at: track.position_m,
-                agrees: agrees(track.position_m, SAME_M[of]),
-                is_near: agrees(track.position_m, SAME_M[0]),
+            let tracks = common.map(|(track_id, track)| {
+                let (at, off_m) = (track.position_m, off_m(track.position_m));
+                Compared { track_id: *track_id, at, agrees: off_m <= SAME_M[of], is_near: off_m <= SAME_M[0] }
             });
             let change = self.participants.compare(camera, tracks, chances[of], now);
             changes.extend(change.map(|change| (camera.clone(), change)));
@@ -101,12 +98,17 @@ impl Engine {
     }
 }
 
-/// The part of the ground in our view and that of another camera at which a track would agree, 0..1. `ground`: places in
-/// our view, and whether a track there would, for each of [`SAME_M`].
-fn chance(ground: &[(Point, [bool; 2])], of: usize, peer: &Peer) -> f64 {
-    let common = || ground.iter().filter(|(at, _)| peer.holds(*at));
-    let agreeing = common().filter(|(_, agrees)| agrees[of]).count();
-    agreeing as f64 / common().count().max(1) as f64
+/// The parts of the ground in our view and that of another camera at which a track would agree, 0..1, for each of
+/// [`SAME_M`]. `ground`: places in our view, and how far the nearest of our tracks is from each, meters.
+fn chances(ground: &[(Point, f64)], peer: &Peer) -> [f64; 2] {
+    let (mut common, mut agreeing) = (0, [0; 2]);
+    for (_, off_m) in ground.iter().filter(|(at, _)| peer.holds(*at)) {
+        common += 1;
+        for (count, within_m) in agreeing.iter_mut().zip(SAME_M) {
+            *count += u32::from(*off_m <= within_m);
+        }
+    }
+    agreeing.map(|count| f64::from(count) / f64::from(common.max(1)))
 }
 
 /// Places all over a footprint.
