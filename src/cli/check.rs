@@ -100,7 +100,7 @@ fn read_still(still: &Path, camera: &CameraId) -> Result<Image, Error> {
     }
     match frame.content {
         Content::Image(image) => Ok(image),
-        _ => Err(Error::Usage(format!("{}: no picture in it", still.display()))),
+        Content::Detections(_) => Err(Error::Usage(format!("{}: no picture in it", still.display()))),
     }
 }
 

@@ -49,7 +49,7 @@ pub fn ground_grid(image: &Image, plane: &GroundPlane) -> RgbImage {
     }
     for pair in corners.iter().zip(corners.iter().cycle().skip(1)) {
         draw_on_ground(&mut out, &plane, [*pair.0, *pair.1], 0.0, |out, run| {
-            out.line(run, 3.0, CAMERAS[0], 0.9)
+            out.line(run, 3.0, CAMERAS[0], 0.9);
         });
     }
     for (u, v) in PEOPLE {
