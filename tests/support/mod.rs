@@ -252,7 +252,8 @@ impl Peer {
                 seen += 1;
             }
         };
-        match timeout(DEADLINE, search).await {
+        // What is published every 30 s may have gone by unseen once.
+        match timeout(2 * DEADLINE, search).await {
             Ok(it) => it,
             Err(elapsed) => panic!("{elapsed}: {seen} other messages came in"),
         }
