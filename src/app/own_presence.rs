@@ -23,7 +23,7 @@ use crate::model::{Delivery, Envelope};
 const BACK_WITHIN: Duration = Duration::from_secs(3);
 /// How long a second daemon counts as there after it was heard.
 const RIVAL_FOR: Duration = Duration::from_secs(30);
-/// So many of the own presences are remembered by their time; what is older than those is told apart by start time only.
+/// So many of the own presences are remembered by their time.
 const PUBLISHED_MAX: usize = 16;
 
 /// See the module.

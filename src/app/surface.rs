@@ -190,15 +190,14 @@ impl Surface {
         swarm.engine.handle(input, self.clock.now(), actions);
         for action in actions.drain(..) {
             match action {
-                // It would leave beside the one with which the next connection begins.
-                Action::Send(envelope)
-                    if envelope.class == MessageClass::Presence && !swarm.links.is_present() => {}
-                Action::Send(envelope) => {
-                    if envelope.class == MessageClass::Presence {
+                Action::Send(envelope) if envelope.class == MessageClass::Presence => {
+                    // Else it would leave beside the one with which the next connection begins.
+                    if swarm.links.is_present() {
                         swarm.own.publishes(&envelope);
+                        swarm.links.router.send(envelope);
                     }
-                    swarm.links.router.send(envelope);
                 }
+                Action::Send(envelope) => swarm.links.router.send(envelope),
                 Action::Subscribe { class, filter, qos } => swarm.links.listen(class, &filter, qos),
                 Action::Unsubscribe { class, filter } => swarm.links.ignore(class, &filter),
                 Action::Peer { camera, change } => {

@@ -9,7 +9,7 @@ use super::alerts;
 use super::ballot::{Tally, Word};
 use super::claim::Claim;
 use super::incident::Incident;
-use super::{Action, Case, ClaimId, Consensus, GATHER, SETTLE, Site, Standing, TAKEOVER};
+use super::{Action, ClaimId, Consensus, GATHER, SETTLE, Site, Standing, TAKEOVER};
 use crate::base::Time;
 use crate::model::{CameraId, EventState};
 use crate::swarm::bounded::{List, Map};
@@ -78,8 +78,8 @@ impl Consensus {
     ///
     /// Its own votes decide where they have been clear for [`SETTLE`], so that the publisher knew them: those on the
     /// incident, and those on the claim by itself. The publisher may have joined other claims; and a fact that is denied
-    /// says nothing of the forecast that was confirmed. Else the publisher must be a camera that counts; or one that no camera
-    /// can contradict: it is alone with its ground, or no camera that counts sees the place.
+    /// says nothing of the forecast that was confirmed. Else the publisher must be a camera that counts; or one that no
+    /// camera can contradict: it is alone with its ground, or no camera that counts sees the place.
     fn accepts(&self, incident: &Incident, id: &ClaimId, site: &dyn Site, now: Time) -> bool {
         let Some(case) = self.cases.get(id) else { return false };
         if id.0 == *site.own() || incident.state == EventState::Confirmed {
@@ -215,22 +215,22 @@ impl Consensus {
     /// The claims that an outcome lists: what was withdrawn before has its own outcome and its own alert, unless that alert
     /// goes on as the one of this incident.
     fn listed<'a>(&'a self, incident: &'a Incident) -> impl Iterator<Item = &'a ClaimId> {
-        let is_withdrawn = |case: &Case| {
-            case.claim.is_retracted() && !case.alert.as_ref().is_some_and(alerts::Record::is_open)
+        let goes_on = |id: &ClaimId| {
+            let alert = self.cases.get(id).and_then(|case| case.alert.as_ref());
+            alert.is_some_and(alerts::Record::is_open)
         };
-        let all_withdrawn = incident.state == EventState::Retracted;
-        incident
-            .members
-            .iter()
-            .filter(move |id| all_withdrawn || self.cases.get(*id).is_some_and(|case| !is_withdrawn(case)))
+        incident.members.iter().filter(move |id| self.stands(incident, id) || goes_on(id))
     }
 
-    /// The claims whose cameras may publish the outcome: those that were not withdrawn, unless all were.
+    /// The claims whose cameras may publish the outcome.
     fn standing<'a>(&'a self, incident: &'a Incident) -> impl Iterator<Item = &'a ClaimId> {
-        let all_withdrawn = incident.state == EventState::Retracted;
-        incident.members.iter().filter(move |id| {
-            all_withdrawn || self.cases.get(*id).is_some_and(|case| !case.claim.is_retracted())
-        })
+        incident.members.iter().filter(move |id| self.stands(incident, id))
+    }
+
+    /// Whether a claim was not withdrawn; all count where the outcome is that the incident is.
+    fn stands(&self, incident: &Incident, id: &ClaimId) -> bool {
+        incident.state == EventState::Retracted
+            || self.cases.get(id).is_some_and(|case| !case.claim.is_retracted())
     }
 
     fn announce_own(
