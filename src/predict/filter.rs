@@ -29,12 +29,19 @@ const VELOCITY_SIGMA_MPS: f64 = 1.5;
 /// distribution with two degrees of freedom.
 const PLAUSIBLE: f64 = 9.2;
 
+/// Earlier estimates that are kept of one track; 1 kB.
+const EARLIER_MAX: usize = 6;
+
 /// The estimate of one track.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Filter {
     motion: Motion,
     /// Of the last measurement.
     pub(super) time: Time,
+    /// Of the first measurement.
+    pub(super) began: Time,
+    /// Estimates at earlier times, the oldest first.
+    earlier: Vec<(Time, Motion)>,
 }
 
 impl Filter {
@@ -44,7 +51,21 @@ impl Filter {
         let vv = VELOCITY_SIGMA_MPS * VELOCITY_SIGMA_MPS;
         let mut cov = SMatrix::from_diagonal(&Vector4::new(xx, yy, vv, vv));
         (cov[(0, 1)], cov[(1, 0)]) = (xy, xy);
-        Self { motion: Motion { position: ground.position, velocity: Point::default(), cov }, time: now }
+        let motion = Motion { position: ground.position, velocity: Point::default(), cov };
+        Self { motion, time: now, began: now, earlier: Vec::with_capacity(EARLIER_MAX) }
+    }
+
+    /// Remembers the present estimate, in place of the oldest of [`EARLIER_MAX`].
+    pub(super) fn keep(&mut self) {
+        if self.earlier.len() == EARLIER_MAX {
+            self.earlier.remove(0);
+        }
+        self.earlier.push((self.time, self.motion));
+    }
+
+    /// The estimates that were kept, the oldest first.
+    pub(super) fn earlier(&self) -> &[(Time, Motion)] {
+        &self.earlier
     }
 
     /// Takes the position of `ground` in and gives the estimate. `density` is that of the acceleration, m²/s³.

@@ -147,9 +147,10 @@ fn trespassing_that_was_told_and_does_not_come_is_retracted() {
     assert_eq!(told(&messages(TRESPASSING, 30, walks(12.3))), ["predicted", "retracted"]);
 }
 
-/// Two who walk towards one another and would meet after six seconds; one steps aside from a time on.
+/// Two who walk towards one another and meet after six seconds, which ends their ways; one steps aside from a time on.
 fn meet(aside_s: f64) -> impl Fn(f64) -> Vec<SceneTrack> {
     move |t| {
+        let t = if aside_s > t { t.min(6.0) } else { t };
         let off = (t - aside_s).max(0.0);
         vec![person(1, (1.3 * t, -30.0)), person(2, (15.6 - 1.3 * t, 1.3 * off - 30.0))]
     }
@@ -157,7 +158,7 @@ fn meet(aside_s: f64) -> impl Fn(f64) -> Vec<SceneTrack> {
 
 #[test]
 fn a_collision_is_told_before_it_happens_and_when_it_does() {
-    let messages = messages(COLLISION, 8, meet(100.0));
+    let messages = messages(COLLISION, 9, meet(100.0));
     assert_eq!(told(&messages), ["predicted", "occurred"]);
     assert_ahead(&messages, 1.0);
     assert_eq!(messages[0]["tracks"], serde_json::json!([1, 2]));

@@ -52,7 +52,7 @@ enum Role {
     Runner,
     /// Takes the short way through the dock.
     Trespasser,
-    /// Two who walk towards each other and meet or brush past.
+    /// Two persons that walk towards each other and meet or collide.
     Pair,
     /// Paces slowly about one place for a long time.
     Pacer,
@@ -343,9 +343,8 @@ fn meeting(rng: &mut Pcg64Mcg, south: bool) -> [Plan; 2] {
     let (low, high, [a, b]) = if south { (-2.6, -0.4, [0, 2]) } else { (6.2, 7.2, [1, 3]) };
     let (a, b) = (stage::GATES_M[a], stage::GATES_M[b]);
     let place = Point::new(rng.random_range(-2.5..0.8), rng.random_range(low..high));
-    let talk_s = if rng.random_bool(0.4) { rng.random_range(3.0..6.0) } else { 0.3 };
-    // Half of the distance at which they meet: an arm's length, or a brush in passing.
-    let half_m = if talk_s > 1.0 { 0.4 } else { 0.25 };
+    // They talk at an arm's length, or collide and need a moment.
+    let (talk_s, half_m) = if rng.random_bool(0.4) { (rng.random_range(3.0..6.0), 0.4) } else { (1.5, 0.15) };
     let gap = Point::new(-half_m * 0.6, half_m * 0.8);
     let speeds = [rng.random_range(1.1..1.5), rng.random_range(1.1..1.5)];
     let one = |from: Point, to: Point, gap: Point, speed: f64| {

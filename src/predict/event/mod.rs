@@ -1,8 +1,8 @@
 //! Events: what the rules say, led through one life cycle.
 //!
-//! A rule looks at the scene and proposes candidates: what, which tracks, where, how likely, when,
-//! and whether it happens now. It has no memory. Memory is here, the same for all rules, by the key
-//! (kind, tracks, zone):
+//! A rule looks at the scene, and at how its tracks moved in the last seconds, and proposes candidates: what, which
+//! tracks, where, how likely, when, and whether it happens now. It has no memory. Memory is here, the same for all
+//! rules, by the key (kind, tracks, zone):
 //!
 //! ```text
 //!            likely for 0.3 s              happens, confirmed
@@ -38,6 +38,7 @@ mod loitering;
 mod trespassing;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::filter::Filter;
 use super::{Options, trajectory};
@@ -49,11 +50,14 @@ use lifecycle::{Entry, Key, Moment};
 /// Keys that are followed at the same time. When there are more, the one that cools down for longest
 /// goes first, then, if it is for something that happens, the least likely prediction.
 pub const KEYS_MAX: usize = 512;
-/// Tracks that are forecast: as many as a tracker follows, lost ones included; 200 kB. One that is out
+/// Tracks that are forecast: as many as a tracker follows, lost ones included; 1.3 MB. One that is out
 /// of sight makes room for a new one; beyond that new ones have no forecast and take part in no rule.
 pub const FILTERS_MAX: usize = 1_000;
 /// Candidates of one frame; more are not looked at.
 pub const CANDIDATES_MAX: usize = 1024;
+
+/// How far the estimates of a track's motion that rules look back at are apart, at least.
+const EARLIER_EVERY: Duration = Duration::from_millis(500);
 
 /// The rules, in the order in which their events come out.
 const RULES: [fn(&View<'_>, &mut Proposals); 3] =
@@ -81,10 +85,11 @@ struct View<'a> {
     tracks: &'a [SceneTrack],
     /// How each of them moves; none where that is not known.
     motions: &'a [Option<Motion>],
+    /// The same over the last seconds, by track.
+    filters: &'a BTreeMap<u32, Filter>,
     zones: &'a [Zone],
     options: &'a Options,
-    /// Seconds since the last frame, at most a second.
-    since_last_s: f64,
+    now: Time,
 }
 
 impl View<'_> {
@@ -138,6 +143,8 @@ pub struct Engine {
     present: Vec<u32>,
     proposals: Proposals,
     last: Option<Time>,
+    /// When estimates were kept last.
+    kept: Option<Time>,
     tracks_refused: u64,
     keys_refused: u64,
     keys_evicted: u64,
@@ -155,6 +162,7 @@ impl Engine {
             present: Vec::new(),
             proposals: Proposals::default(),
             last: None,
+            kept: None,
             tracks_refused: 0,
             keys_refused: 0,
             keys_evicted: 0,
@@ -198,9 +206,10 @@ impl Engine {
         let view = View {
             tracks,
             motions: &self.motions,
+            filters: &self.filters,
             zones: &self.zones,
             options: &self.options,
-            since_last_s: self.last.map_or(0.0, |last| now.since(last).as_secs_f64()).min(1.0),
+            now,
         };
         for propose in RULES {
             propose(&view, &mut self.proposals);
@@ -224,6 +233,10 @@ impl Engine {
         }
         self.present.clear();
         self.motions.clear();
+        let keeps = self.kept.is_none_or(|kept| now.since(kept) >= EARLIER_EVERY);
+        if keeps {
+            self.kept = Some(now);
+        }
         for track in tracks.iter_mut() {
             track.forecast.points.clear();
             let Some(ground) = track.ground.filter(Motion::is_usable) else {
@@ -238,6 +251,9 @@ impl Engine {
             }
             let filter = self.filters.entry(id).or_insert_with(|| Filter::new(&ground, now));
             let motion = filter.take(&ground, now, self.options.acceleration_density_m2_s3);
+            if keeps {
+                filter.keep();
+            }
             trajectory::forecast(&motion, track.behavior.still_s, &self.options, &mut track.forecast);
             track.ground = Some(with_velocity_of(&motion, ground));
             self.motions.push(Some(motion));
