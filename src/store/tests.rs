@@ -87,15 +87,17 @@ fn an_id_is_given_only_when_its_range_is_on_the_disk() {
     let store = Store::start(disk.clone(), NOW, WRITE_BOUND).unwrap();
     let mut ids = store.event_ids();
     let mut reserved = 0;
-    // The disk is full when the range ends.
+    // The disk is full when the next range is wanted, and when this one ends.
     disk.set(false, true);
-    for _ in 0..3_000 {
+    for number in 0..3_000 {
         let id = ids.next_id();
         assert!(id >= UNSAVED_FROM || id < disk.state().next_event_id, "{id} is not on the disk");
         reserved += u32::from(id < UNSAVED_FROM);
+        if number == 600 {
+            until("the write of the next range fails", || store.is_degraded());
+        }
     }
     assert!(reserved > 0);
-    until("named", || store.is_degraded());
     disk.set(false, false);
     until("the failure ends", || !store.is_degraded());
 }

@@ -453,7 +453,8 @@ async fn next(rows: &Rows, wake: &Notify) -> Vec<(RowId, Envelope)> {
         if !taken.is_empty() {
             return taken;
         }
-        wake.notified().await;
+        let woken = tokio::time::timeout(Duration::from_secs(10), wake.notified()).await;
+        assert!(woken.is_ok(), "no message wakes the link");
     }
 }
 
