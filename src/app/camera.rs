@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Error;
 use super::fleet::{self as fleet_task, FleetTask, Setup as FleetSetup};
+use super::known_cameras::{self, KnownCameras};
 use super::links::{Links, SharedLinks, take};
 use super::orders::{self, Orders, REQUESTS_MAX, Request, Setup};
 use super::own_presence::OwnPresence;
@@ -33,13 +34,14 @@ use crate::swarm;
 pub(super) const TRANSITIONS_MAX: usize = 1_024;
 
 /// Files of the state folder that are made again with it.
-const KEPT_FILES: [&str; 6] = [
+const KEPT_FILES: [&str; 7] = [
     signing::KEY_FILE,
     signing::PREVIOUS_FILE,
     signing::KNOWN_FILE,
     reload::SETTINGS_FILE,
     orders::COMMANDS_FILE,
     fleet_task::WATCHLIST_FILE,
+    known_cameras::FILE,
 ];
 
 /// A running camera.
@@ -133,7 +135,11 @@ impl Camera {
             Some(swarm) if !config.links.is_empty() => {
                 let swarm = swarm::Options { rules, ..swarm };
                 let engine = swarm_engine(swarm, &id, config.camera.site, seen, &store, &keys);
-                let (swarm, goodbye) = join_swarm(engine, &config.links, &config.outbox, &id, &known, clock)?;
+                let (mut swarm, goodbye) =
+                    join_swarm(engine, &config.links, &config.outbox, &id, &known, clock)?;
+                if store.busy_for().is_zero() {
+                    swarm.cameras.read(&config.state_dir);
+                }
                 (Some(swarm), Some(goodbye))
             }
             _ => (None, None),
@@ -478,8 +484,9 @@ fn join_swarm(
     let will = engine.will(clock.now())?;
     let links = Links::start(links, outbox, id, &engine, &will, known, clock)?;
     let own = OwnPresence::new(will.topic.clone(), engine.boot_ms());
+    let cameras = KnownCameras::new(id.clone(), &will.topic);
     let goodbye = Goodbye { links: Arc::clone(&links.open), will };
-    Ok((Swarm { engine, links, own }, goodbye))
+    Ok((Swarm { engine, links, own, cameras }, goodbye))
 }
 
 /// How long a camera may take to say goodbye.

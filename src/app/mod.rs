@@ -19,6 +19,7 @@ pub mod daemon;
 pub mod demo;
 mod finding;
 mod fleet;
+mod known_cameras;
 mod links;
 mod meter;
 mod modes;

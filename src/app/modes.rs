@@ -50,6 +50,9 @@ pub(super) const QOS_LIMITED: &str = "qos_limited";
 pub(super) const WILL_UNAVAILABLE: &str = "will_unavailable";
 /// A broker takes no topic filters with wildcards: messages of cameras that are not known by id do not arrive.
 pub(super) const WILDCARDS_UNAVAILABLE: &str = "wildcards_unavailable";
+/// A broker finds no retained messages by filters with wildcards: the presence of known cameras is asked for by its
+/// exact topic, a camera that is not known and offline stays unknown.
+pub(super) const RETAINED_WILDCARDS_UNAVAILABLE: &str = "retained_wildcards_unavailable";
 /// A broker takes so small packets only that ordinary messages may not fit; the log names those that are given up.
 pub(super) const PACKETS_LIMITED: &str = "packets_limited";
 

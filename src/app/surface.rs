@@ -13,6 +13,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::camera::GOODBYE_WITHIN;
+use super::known_cameras::{FILE as CAMERAS_FILE, Filter, KnownCameras};
 use super::links::{Links, NamedStatus, take};
 use super::modes;
 use super::own_presence::OwnPresence;
@@ -22,7 +23,7 @@ use crate::capture::Capture;
 use crate::config::BrokerLink;
 use crate::discovery::Standing;
 use crate::link::{self, OutboxStatus};
-use crate::model::{CameraId, Delivery, Event, EventState, MessageClass, Scene, Transition};
+use crate::model::{CameraId, Delivery, Event, EventState, MessageClass, Qos, Scene, Transition};
 use crate::pipeline;
 use crate::store::Store;
 use crate::swarm::participants::Change as Participation;
@@ -40,6 +41,8 @@ pub(super) struct Swarm {
     pub(super) links: Links,
     /// What comes back of its presence.
     pub(super) own: OwnPresence,
+    /// The cameras that are known by id.
+    pub(super) cameras: KnownCameras,
 }
 
 /// What the surface did so far.
@@ -126,7 +129,12 @@ impl Surface {
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => break,
-                () = changed(&mut connects) => self.feed(Input::Connected, &mut actions),
+                () = changed(&mut connects) => {
+                    if let Some(swarm) = &mut self.swarm {
+                        swarm.cameras.connected(self.clock.now());
+                    }
+                    self.feed(Input::Connected, &mut actions);
+                }
                 transition = self.transitions.recv(), if perceiving => match transition {
                     Some(transition) => self.transition(&transition, &mut actions).await,
                     None => perceiving = false,
@@ -147,6 +155,7 @@ impl Surface {
                 delivery = next_delivery(&mut self.swarm) => match delivery {
                     Some(delivery) => {
                         self.look_for_rival(&delivery);
+                        self.look_for_retained(&delivery);
                         self.feed(Input::Delivery(&delivery), &mut actions);
                     }
                     // The link's task is gone, which it never is before it is closed.
@@ -255,6 +264,32 @@ impl Surface {
         }
     }
 
+    /// Notices a broker that finds no retained messages by wildcard filters.
+    fn look_for_retained(&mut self, delivery: &Delivery) {
+        if self.swarm.as_mut().is_some_and(|swarm| swarm.cameras.heard(delivery)) {
+            tracing::warn!(
+                camera = %self.camera, link = &*delivery.link,
+                "broker finds no retained messages by wildcard filters, known cameras are asked for by their exact topics"
+            );
+        }
+    }
+
+    /// Asks for the presence of known cameras that were not heard, and keeps the ids of new ones.
+    fn ask_for_unheard(&mut self, now: Time) {
+        let Some(Swarm { engine, links, cameras, .. }) = &mut self.swarm else { return };
+        let heard = engine.peers().iter().map(|(id, peer)| (id, peer.heard));
+        for filter in cameras.look(heard, now) {
+            match filter {
+                Filter::Begin(topic) => links.listen(MessageClass::Presence, &topic, Qos::AtLeastOnce),
+                Filter::End(topic) => links.ignore(MessageClass::Presence, &topic),
+            }
+        }
+        if let Some(ids) = cameras.changed_file() {
+            // Without waiting it has no error: the store tries until the disk has it.
+            let _ = self.store.save(CAMERAS_FILE, &ids, Duration::ZERO);
+        }
+    }
+
     /// The modes that follow from what comes back of the own presence: those for all cameras, those reported here only.
     fn own_presence_modes(&mut self, links: &[NamedStatus], now: Time) -> (bool, bool) {
         let Some(Swarm { links: all, own, .. }) = &mut self.swarm else { return (false, false) };
@@ -321,6 +356,9 @@ impl Surface {
         let now = self.clock.now();
         let (has_rival, own_missing) = self.own_presence_modes(&links, now);
         modes::add(has_rival.then_some(modes::CLIENT_ID_TAKEN), &mut modes);
+        self.ask_for_unheard(now);
+        let is_lacking = self.swarm.as_ref().is_some_and(|s| s.cameras.is_lacking());
+        modes.extend(is_lacking.then_some(modes::RETAINED_WILDCARDS_UNAVAILABLE));
         let server_unsynced = self.server_unsynced.load(Ordering::Relaxed);
         modes.extend(server_unsynced.then_some(modes::TIME_SERVER_UNSYNCED));
         let unsynced = self.swarm.as_ref().is_some_and(|s| s.engine.is_unsynced(now));

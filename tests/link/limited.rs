@@ -1,6 +1,7 @@
 //! Brokers that offer less: a real mosquitto with features turned off. What is there is used, what is missing is named.
 
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use omnisight::link::{Limits, Options, Version};
 use omnisight::model::{Envelope, Qos};
@@ -8,6 +9,7 @@ use tempfile::TempDir;
 
 use crate::support::mosquitto::Mosquitto;
 use crate::support::program::{Camera, Program, SMALL_PLAZA};
+use crate::support::proxy::{From, Kind, Proxy, Verdict};
 use crate::support::watch::modes;
 use crate::support::{Peer, event, free_port, link_options, presence};
 
@@ -104,6 +106,32 @@ async fn two_daemons_with_one_id_say_so_and_do_not_fight_for_it() {
     for program in &mut programs {
         assert_eq!(program.stop().await, Some(0), "{}", program.log());
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_known_camera_that_is_offline_is_learned_of_where_wildcards_find_no_retained_messages() {
+    let Some((_broker, _folder, port)) = broker("") else { return };
+    let proxy = Proxy::start(port).await;
+    let (gate, door) =
+        (Camera::new("gate", SMALL_PLAZA, proxy.port()), Camera::new("door", SMALL_PLAZA, port));
+    let known = gate.path().join("state/known-cameras.json");
+    let (mut first, mut away) = (gate.run(), door.run());
+    let is_known = |_: &Program| std::fs::read_to_string(&known).is_ok_and(|ids| ids.contains("\"door\""));
+    first.until("the id of the other camera is kept", is_known).await;
+    assert_eq!((first.stop().await, away.stop().await), (Some(0), Some(0)));
+    // As RabbitMQ does: what is retained comes for an exact filter alone, which follows later than the wildcards.
+    let (mut began, mut is_exact) = (None, false);
+    proxy.judge(move |seen| {
+        let began = began.get_or_insert_with(Instant::now);
+        is_exact |= seen.kind == Kind::Subscribe && began.elapsed() > Duration::from_secs(3);
+        let is_withheld =
+            seen.from == From::Broker && seen.topic == "omnisight/swarm/status/door" && !is_exact;
+        if is_withheld { Verdict::Drop } else { Verdict::Pass }
+    });
+    let mut watch = Peer::watch_presence(port);
+    let mut again = gate.run();
+    watch.presence(|status| modes(status).contains(&"retained_wildcards_unavailable")).await;
+    assert_eq!(again.stop().await, Some(0), "{}", again.log());
 }
 
 #[test]
