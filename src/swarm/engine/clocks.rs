@@ -10,7 +10,7 @@ use crate::base::Time;
 use crate::model::{CameraId, Event};
 use crate::swarm::consensus;
 use crate::swarm::message::StatusMessage;
-use crate::swarm::peers::PeerState;
+use crate::swarm::peers::{Peer, PeerState};
 use crate::swarm::presence;
 use crate::swarm::publish::event_message;
 
@@ -23,22 +23,6 @@ const STEP_MS: i64 = 50;
 const TABLE_STEP_MS: i64 = 1_000;
 
 impl Engine {
-    /// Whether another camera has a say on what is right: it is there and known, a report of it arrived, and it is not
-    /// muted. A camera that only sends presence has none.
-    pub(super) fn counts(&self, camera: &CameraId) -> bool {
-        let is_known = |camera| {
-            self.peers
-                .get(camera)
-                .is_some_and(|peer| peer.state == PeerState::Online && peer.status.is_some())
-        };
-        *camera != self.identity.camera
-            && is_known(camera)
-            && self.fusion.has_reported(camera)
-            && !self.fusion.is_muted(camera)
-            && !self.participants.is_contradicted(camera)
-            && !self.trust.is_muted(camera)
-    }
-
     /// Whether our clock was never set, or is, or may be, more than [`presence::UNSYNCED_MS`] off: by the time server,
     /// else by the majority of the cameras that count. Of two clocks that differ both may be wrong.
     pub fn is_unsynced(&self, now: Time) -> bool {
@@ -99,18 +83,21 @@ impl Engine {
         }
     }
 
-    /// Hands what is known of the clocks to what corrects times.
+    /// Hands what is known of the clocks to what corrects times. A camera has a say on which clock is right if it is
+    /// there and known, a report of it arrived, and it is not muted. A camera that only sends presence has none.
     fn tell_clocks(&mut self, now: Time) {
-        let names: Vec<CameraId> = self.fusion.names().cloned().collect();
-        for camera in names {
-            let counts = self.counts(&camera);
-            self.fusion.set_counts(&camera, counts);
-            let offset = self.clocks.offset(&camera, now);
-            self.fusion.set_offset(&camera, offset.map(|offset| offset.offset_ms));
-        }
-        self.clock_verdict = self.clocks.verdict(&|camera| self.counts(camera), now);
-        self.fusion.set_own_clock(self.clock_verdict.own);
-        self.fusion.tell_clocks();
+        let Self { fusion, peers, participants, trust, clocks, .. } = self;
+        fusion.set_clocks(|camera, is_usable| {
+            let is_known = |peer: &Peer| peer.state == PeerState::Online && peer.status.is_some();
+            let counts = is_usable
+                && peers.get(camera).is_some_and(is_known)
+                && !participants.is_contradicted(camera)
+                && !trust.is_muted(camera);
+            (counts, clocks.offset(camera, now).map(|offset| offset.offset_ms))
+        });
+        self.clock_verdict = clocks.verdict(&|camera| fusion.counts(camera), now);
+        fusion.set_own_clock(self.clock_verdict.own);
+        fusion.tell_clocks();
     }
 
     /// Once a second.
@@ -122,7 +109,7 @@ impl Engine {
         }
         if let Some(since) = self.unset_since
             && let Some((ahead_ms, error_ms)) =
-                self.clocks.adoptable(&|camera| self.counts(camera), now.since(since), now)
+                self.clocks.adoptable(&|camera| self.fusion.counts(camera), now.since(since), now)
         {
             self.adopted = Some((ahead_ms, error_ms));
             out.push(Action::AdoptTime { ahead_ms, error_ms });

@@ -3,6 +3,7 @@
 //! Where both see the ground, a track of another camera is evidence about that camera: it lies at one of our tracks, or
 //! it does not. Of the same comparison this camera learns where its own view is blind.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{Action, Engine, epoch_ms};
@@ -41,7 +42,8 @@ impl Engine {
         let places: Vec<Point> = places.collect();
         let off_m = |at: Point| places.iter().map(|place| place.distance(at)).fold(f64::INFINITY, f64::min);
         let looks = self.looks() && now.epoch_ms.saturating_sub(seen_ms) <= COMPARED_WITHIN_MS;
-        let ground: Vec<(Point, f64)> = self.grid.iter().map(|at| (*at, off_m(*at))).collect();
+        let near = SAME_M
+            .map(|within_m| if looks { self.common_ground.cells(|at| off_m(at) <= within_m) } else { NONE });
         let mut changes = Vec::new();
         for (camera, peer) in self.peers.iter().filter(|(_, peer)| peer.looks()) {
             let fresh = peer.tracks.iter().filter(|(_, track)| now.since(track.heard) <= COMPARED_WITHIN);
@@ -50,7 +52,7 @@ impl Engine {
             }
             let common = fresh
                 .filter(|(_, track)| looks && peer.is_calibrated() && self.consensus.sees(track.position_m));
-            let chances = chances(&ground, peer);
+            let chances = near.map(|near| self.common_ground.part(camera, &near));
             let of = usize::from(chances[0] > CROWD);
             let tracks = common.map(|(track_id, track)| {
                 let (at, off_m) = (track.position_m, off_m(track.position_m));
@@ -67,12 +69,16 @@ impl Engine {
     /// Tells the table which ground another camera watches.
     pub(super) fn watch(&mut self, camera: &CameraId, now: Time) {
         // A view that is dead watches nothing; who is not there, neither.
-        match self.peers.get(camera) {
-            Some(peer) if peer.footprint.is_some() && peer.state == PeerState::Online => {
-                let watched = peer.footprint.as_ref().filter(|_| peer.looks());
+        match self.peers.get(camera).filter(|peer| peer.state == PeerState::Online) {
+            Some(Peer { footprint: Some(footprint), .. }) => {
+                let watched = self.peers.get(camera).filter(|peer| peer.looks()).map(|_| footprint);
                 self.fusion.set_footprint(camera, watched, epoch_ms(now));
+                self.common_ground.share(camera, footprint);
             }
-            _ => self.fusion.unset_footprint(camera),
+            _ => {
+                self.fusion.unset_footprint(camera);
+                self.common_ground.unshare(camera);
+            }
         }
     }
 
@@ -98,21 +104,56 @@ impl Engine {
     }
 }
 
-/// The parts of the ground in our view and that of another camera at which a track would agree, 0..1, for each of
-/// [`SAME_M`]. `ground`: places in our view, and how far the nearest of our tracks is from each, meters.
-fn chances(ground: &[(Point, f64)], peer: &Peer) -> [f64; 2] {
-    let (mut common, mut agreeing) = (0, [0; 2]);
-    for (_, off_m) in ground.iter().filter(|(at, _)| peer.holds(*at)) {
-        common += 1;
-        for (count, within_m) in agreeing.iter_mut().zip(SAME_M) {
-            *count += u32::from(*off_m <= within_m);
+/// A set of cells of our ground, one bit each.
+type Cells = [u64; (GRID * GRID).div_ceil(64) as usize];
+const NONE: Cells = [0; (GRID * GRID).div_ceil(64) as usize];
+
+/// The ground in our view as cells of a grid, and which of them each other camera has in view too.
+#[derive(Debug, Clone, Default)]
+pub(super) struct CommonGround {
+    /// The middles of the cells, metres; none where our ground is not calibrated.
+    middles: Vec<Point>,
+    common: BTreeMap<CameraId, Cells>,
+}
+
+impl CommonGround {
+    pub(super) fn new(footprint: Option<&Polygon>) -> Self {
+        Self { middles: footprint.map(grid).unwrap_or_default(), common: BTreeMap::new() }
+    }
+
+    /// The cells with a property, by the place of their middle.
+    fn cells(&self, has: impl Fn(Point) -> bool) -> Cells {
+        let mut cells = NONE;
+        for (i, _) in self.middles.iter().enumerate().filter(|(_, at)| has(**at)) {
+            cells[i / 64] |= 1 << (i % 64);
+        }
+        cells
+    }
+
+    /// Takes the footprint of another camera.
+    fn share(&mut self, camera: &CameraId, footprint: &Polygon) {
+        let cells = self.cells(|at| footprint.contains(at));
+        match self.common.get_mut(camera) {
+            Some(known) => *known = cells,
+            None => drop(self.common.insert(camera.clone(), cells)),
         }
     }
-    agreeing.map(|count| f64::from(count) / f64::from(common.max(1)))
+
+    pub(super) fn unshare(&mut self, camera: &CameraId) {
+        self.common.remove(camera);
+    }
+
+    /// The part of the ground that we share with a camera that these cells cover, 0..1.
+    fn part(&self, camera: &CameraId, of: &Cells) -> f64 {
+        let Some(common) = self.common.get(camera) else { return 0.0 };
+        let size = |cells: &mut dyn Iterator<Item = u64>| cells.map(u64::count_ones).sum::<u32>();
+        let covered = size(&mut common.iter().zip(of).map(|(common, of)| common & of));
+        f64::from(covered) / f64::from(size(&mut common.iter().copied()).max(1))
+    }
 }
 
 /// Places all over a footprint.
-pub(super) fn grid(footprint: &Polygon) -> Vec<Point> {
+fn grid(footprint: &Polygon) -> Vec<Point> {
     let (least, most) = footprint.bounds();
     let step =
         |n: u32, least: f64, most: f64| least + (f64::from(n) + 0.5) / f64::from(GRID) * (most - least);

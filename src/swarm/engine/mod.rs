@@ -20,6 +20,7 @@ mod say;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use self::compare::CommonGround;
 use super::alert;
 use super::clock_sync::{ClockSync, ClockVerdict};
 use super::codec::{DecodeError, EncodeError, Reason};
@@ -247,8 +248,7 @@ pub enum Action {
 pub struct Engine {
     options: Options,
     identity: Identity,
-    /// Places all over our footprint; none where it is not calibrated.
-    grid: Vec<Point>,
+    common_ground: CommonGround,
     publisher: Publisher,
     peers: Peers,
     fusion: Fusion,
@@ -303,7 +303,7 @@ impl Engine {
                 footprint.clone().filter(|_| *calibrated),
                 options.rules.clone(),
             ),
-            grid: footprint.as_ref().filter(|_| *calibrated).map(compare::grid).unwrap_or_default(),
+            common_ground: CommonGround::new(footprint.as_ref().filter(|_| *calibrated)),
             participants: Participants::default(),
             readers: Readers::default(),
             options,
@@ -573,6 +573,7 @@ impl Engine {
         self.fusion.forget(camera);
         self.consensus.forget_camera(camera);
         self.participants.forget(camera);
+        self.common_ground.unshare(camera);
     }
 
     /// Notes that the tracks of a camera agree with what is seen, so that no newcomer evicts its key.

@@ -113,7 +113,7 @@ impl Engine {
                 adopted: self.adopted,
                 clocks: &self.clocks,
                 heard: heard.clone(),
-                off: self.clocks.off(&|camera| self.counts(camera), now),
+                off: self.clocks.off(&|camera| self.fusion.counts(camera), now),
             },
             now,
         );

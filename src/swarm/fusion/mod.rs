@@ -549,10 +549,12 @@ impl Fusion {
 
     /// Whether a camera is left out, for what the others bear out or by somebody else's word.
     pub fn is_muted(&self, camera: &CameraId) -> bool {
-        self.roster.find(camera).is_some_and(|index| {
-            self.roster.is_muted(index)
-                || self.table().standing.get(usize::from(index)).is_some_and(standing::Standing::is_muted)
-        })
+        self.roster.find(camera).is_some_and(|index| self.is_left_out(index))
+    }
+
+    fn is_left_out(&self, index: u16) -> bool {
+        self.roster.is_muted(index)
+            || self.table().standing.get(usize::from(index)).is_some_and(standing::Standing::is_muted)
     }
 
     /// What a camera's clock is ahead of the site's, milliseconds: what its times are corrected by here.
@@ -585,26 +587,26 @@ impl Fusion {
         self.roster.set_own(own);
     }
 
-    /// Sets whether the arrivals of a camera's messages have a say on our own clock; they have by default.
-    pub fn set_counts(&mut self, camera: &CameraId, counts: bool) {
-        if let Some(index) = self.roster.find(camera) {
+    /// Takes anew what is known of the cameras' clocks. `of` is called with each other camera, and whether a usable
+    /// report of it ever arrived and it is not left out. (Its times may be off: it has a say on whose clock is.) It
+    /// returns whether that camera has a say on our own clock, and what [`Self::set_offset`] takes.
+    pub fn set_clocks(&mut self, of: impl Fn(&CameraId, bool) -> (bool, Option<i64>)) {
+        for index in (1..self.roster.len()).filter_map(|index| u16::try_from(index).ok()) {
+            let is_usable = self.roster.has_reported(index) && !self.is_left_out(index);
+            let (counts, offset_ms) = of(self.roster.name(index), is_usable);
             self.roster.set_counts(index, counts);
+            self.roster.set_offset(index, offset_ms);
         }
+    }
+
+    /// Whether another camera had a say on our own clock when [`Self::set_clocks`] was called last.
+    pub fn counts(&self, camera: &CameraId) -> bool {
+        self.roster.find(camera).is_some_and(|index| !Roster::is_own(index) && self.roster.counts(index))
     }
 
     /// Applies what was measured of the clocks, without a step.
     pub fn tell_clocks(&mut self) {
         self.roster.tell_clocks();
-    }
-
-    /// The cameras that are known here, our own included.
-    pub fn names(&self) -> impl Iterator<Item = &CameraId> {
-        self.roster.names().into_iter()
-    }
-
-    /// Whether a usable report of a camera ever arrived. (Its times may be off: it has a say on whose clock is.)
-    pub fn has_reported(&self, camera: &CameraId) -> bool {
-        self.roster.find(camera).is_some_and(|index| self.roster.has_reported(index))
     }
 
     /// Our own clock was stepped forward by so much, milliseconds (negative: back). The table begins anew, without

@@ -191,6 +191,10 @@ impl Roster {
         self.members[usize::from(camera)].counts = counts;
     }
 
+    pub(super) fn counts(&self, camera: u16) -> bool {
+        self.members[usize::from(camera)].counts
+    }
+
     /// Whether a report of a camera ever arrived.
     pub(super) fn has_reported(&self, camera: u16) -> bool {
         self.members[usize::from(camera)].fastest.is_some()
