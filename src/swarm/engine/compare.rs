@@ -69,16 +69,13 @@ impl Engine {
     /// Tells the table which ground another camera watches.
     pub(super) fn watch(&mut self, camera: &CameraId, now: Time) {
         // A view that is dead watches nothing; who is not there, neither.
-        match self.peers.get(camera).filter(|peer| peer.state == PeerState::Online) {
-            Some(Peer { footprint: Some(footprint), .. }) => {
-                let watched = self.peers.get(camera).filter(|peer| peer.looks()).map(|_| footprint);
-                self.fusion.set_footprint(camera, watched, epoch_ms(now));
-                self.common_ground.share(camera, footprint);
-            }
-            _ => {
-                self.fusion.unset_footprint(camera);
-                self.common_ground.unshare(camera);
-            }
+        let present = self.peers.get(camera).filter(|peer| peer.state == PeerState::Online);
+        if let Some((peer, footprint)) = present.and_then(|peer| Some((peer, peer.footprint.as_ref()?))) {
+            self.fusion.set_footprint(camera, Some(footprint).filter(|_| peer.looks()), epoch_ms(now));
+            self.common_ground.share(camera, footprint);
+        } else {
+            self.fusion.unset_footprint(camera);
+            self.common_ground.unshare(camera);
         }
     }
 
@@ -133,10 +130,7 @@ impl CommonGround {
     /// Takes the footprint of another camera.
     fn share(&mut self, camera: &CameraId, footprint: &Polygon) {
         let cells = self.cells(|at| footprint.contains(at));
-        match self.common.get_mut(camera) {
-            Some(known) => *known = cells,
-            None => drop(self.common.insert(camera.clone(), cells)),
-        }
+        *self.common.entry(camera.clone()).or_default() = cells;
     }
 
     pub(super) fn unshare(&mut self, camera: &CameraId) {
@@ -146,9 +140,9 @@ impl CommonGround {
     /// The part of the ground that we share with a camera that these cells cover, 0..1.
     fn part(&self, camera: &CameraId, of: &Cells) -> f64 {
         let Some(common) = self.common.get(camera) else { return 0.0 };
-        let size = |cells: &mut dyn Iterator<Item = u64>| cells.map(u64::count_ones).sum::<u32>();
-        let covered = size(&mut common.iter().zip(of).map(|(common, of)| common & of));
-        f64::from(covered) / f64::from(size(&mut common.iter().copied()).max(1))
+        let size: u32 = common.iter().map(|cells| cells.count_ones()).sum();
+        let covered: u32 = common.iter().zip(of).map(|(common, of)| (common & of).count_ones()).sum();
+        f64::from(covered) / f64::from(size.max(1))
     }
 }
 
