@@ -10,7 +10,7 @@ use super::{Action, Engine, epoch_ms};
 use crate::base::Time;
 use crate::model::{CameraId, Point, Polygon};
 use crate::swarm::participants::{self, Compared};
-use crate::swarm::peers::{Peer, PeerState};
+use crate::swarm::peers::PeerState;
 
 /// Tracks that were heard of within this time are compared with those of our newest scene, if that is as new.
 const COMPARED_WITHIN: Duration = Duration::from_millis(700);
