@@ -45,8 +45,8 @@ impl Gate {
 
 impl Disk for Gate {
     fn hold(&mut self) -> io::Result<Hold> {
-        let inner = self.0.1.wait_while(self.0.0.lock().unwrap(), |inner| inner.0).unwrap();
-        if inner.1 { Err(io::ErrorKind::StorageFull.into()) } else { Ok(Hold::Same) }
+        drop(self.0.1.wait_while(self.0.0.lock().unwrap(), |inner| inner.0).unwrap());
+        Ok(Hold::Same)
     }
 
     fn read(&mut self, _: &str) -> io::Result<Option<Vec<u8>>> {
@@ -59,6 +59,10 @@ impl Disk for Gate {
 
     fn write(&mut self, name: &str, bytes: &[u8], _: Readers) -> io::Result<()> {
         self.hold()?;
+        // A full disk fails where it is written, not before.
+        if self.0.0.lock().unwrap().1 {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         if name == "state.json" {
             self.0.0.lock().unwrap().2 = bytes.to_vec();
         }
