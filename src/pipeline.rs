@@ -21,7 +21,7 @@ use tokio::sync::{mpsc, watch};
 use crate::base::{IdSource, Time};
 use crate::behavior::{self, Analyzer};
 use crate::capture::{Capture, Taken};
-use crate::inference::{self, Detector};
+use crate::inference::{self, Detector, View};
 use crate::model::{
     Attribute, BBox, Behaviors, CameraId, Detection, Forecast, Frame, GroundPlane, Motion, Scene, SceneTrack,
     Sighting, Track, Transition, Zone,
@@ -388,6 +388,10 @@ pub struct Counters {
     pub tracks_ended: AtomicU64,
     /// What is seen disagrees with the calibration about how tall persons are.
     pub calibration_doubted: AtomicBool,
+    /// The camera looks elsewhere than before.
+    pub view_changed: AtomicBool,
+    /// The camera's lens is covered.
+    pub view_blocked: AtomicBool,
     /// Turns of the loop, with or without a frame: stands still only when the thread hangs.
     pub turns: AtomicU64,
 }
@@ -465,6 +469,7 @@ pub fn spawn(
             outputs.counters.busy_us.fetch_add(busy_us, Ordering::Relaxed);
             perception.count(&outputs.counters);
             note_disagreement(perception.detector.disagreement(), &camera, &outputs.counters);
+            note_view(perception.detector.view(), &camera, &outputs.counters);
             outputs.crop.note(perception.detector.looked_at());
             match outcome {
                 Ok(scene) => {
@@ -499,6 +504,25 @@ fn note_disagreement(disagreement: Option<f64>, camera: &CameraId, counters: &Co
         ),
         None if was => tracing::info!(%camera, "persons are seen as tall as the calibration says again"),
         _ => {}
+    }
+}
+
+/// Sets or clears what became of the view; a change is logged.
+fn note_view(view: View, camera: &CameraId, counters: &Counters) {
+    let was_changed = counters.view_changed.swap(view == View::Changed, Ordering::Relaxed);
+    let was_blocked = counters.view_blocked.swap(view == View::Blocked, Ordering::Relaxed);
+    match view {
+        View::Changed if !was_changed => tracing::warn!(
+            %camera,
+            "the camera was moved or turned: the new view is learned, and nothing is followed before; check its \
+             calibration and zones"
+        ),
+        View::Blocked if !was_blocked => {
+            tracing::warn!(%camera, "something covers the lens: nothing is seen; clean or uncover it");
+        }
+        View::Steady if was_changed => tracing::info!(%camera, "the new view is learned"),
+        View::Steady if was_blocked => tracing::info!(%camera, "the lens is free again"),
+        View::Steady | View::Changed | View::Blocked => {}
     }
 }
 

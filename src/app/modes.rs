@@ -80,6 +80,12 @@ pub(super) const UNCALIBRATED: &str = "uncalibrated";
 /// Persons are seen in other sizes than the calibration says: its sizes are not used. The log says by how much.
 pub(super) const CALIBRATION_DOUBTED: &str = "calibration_doubted";
 
+/// The camera was moved or turned: the new view is being learned, and nothing is followed before. Its calibration and its
+/// zones may no longer fit.
+pub(super) const VIEW_CHANGED: &str = "view_changed";
+/// Something covers the lens: nothing is seen until it is free again.
+pub(super) const VIEW_BLOCKED: &str = "view_blocked";
+
 /// The modes that are no fault: what the camera was set up or ordered to do.
 pub(super) const CHOSEN: [&str; 2] = [PAUSED, UNCALIBRATED];
 

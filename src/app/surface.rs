@@ -348,6 +348,10 @@ impl Surface {
         modes::add(self.modes.borrow().iter().copied(), &mut modes);
         let doubted = self.counters.calibration_doubted.load(Ordering::Relaxed);
         modes.extend(doubted.then_some(modes::CALIBRATION_DOUBTED));
+        let has_moved = self.counters.view_changed.load(Ordering::Relaxed);
+        modes.extend(has_moved.then_some(modes::VIEW_CHANGED));
+        let is_blocked = self.counters.view_blocked.load(Ordering::Relaxed);
+        modes.extend(is_blocked.then_some(modes::VIEW_BLOCKED));
         modes.extend((!self.calibrated).then_some(modes::UNCALIBRATED));
         modes.extend(self.rolled_back.load(Ordering::Relaxed).then_some(modes::CONFIG_ROLLED_BACK));
         modes.extend(self.keys.failed.then_some(modes::SIGNING_OFF));

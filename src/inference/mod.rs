@@ -14,6 +14,18 @@ pub mod motion;
 use crate::base::{ErrorKind, Time};
 use crate::model::{BBox, Content, Detection, Frame, GroundPlane, Image};
 
+/// What a camera's picture is worth at present.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum View {
+    /// The scene that is known, or one too plain to tell.
+    #[default]
+    Steady,
+    /// Another scene than before: the camera was moved or turned. It is being learned.
+    Changed,
+    /// Something covers the lens.
+    Blocked,
+}
+
 /// Finds objects in frames, one after the other.
 pub trait Detector: Send {
     /// Replaces what is in `found` by the detections of this picture, taken at `time`.
@@ -26,6 +38,11 @@ pub trait Detector: Send {
     /// The part of the last picture that was looked at, pixels; none: all of it.
     fn looked_at(&self) -> Option<BBox> {
         None
+    }
+
+    /// What the last picture was worth. Unless it is [`View::Steady`], nothing new is found.
+    fn view(&self) -> View {
+        View::Steady
     }
 
     /// How many times as tall as the calibration says persons are seen, while both disagree.

@@ -19,6 +19,7 @@ use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg32;
 use wide::{i8x16, i16x16, i32x4, u8x16, u16x16};
 
+use super::blobs::Rect;
 use super::picture::{Grid, LANES, Lane, Picture, SPARSE_STEP, Turn, apart, at_most, scaled_chroma};
 use super::window::Window;
 
@@ -48,6 +49,8 @@ const RADIUS_PER_MEDIAN: f32 = 6.0;
 const GAIN_PIXELS_MIN: u32 = 64;
 /// What a camera's exposure control does from one frame to the next; the rest is another scene.
 const GAIN_RANGE: std::ops::RangeInclusive<f32> = 0.4..=2.5;
+/// The light around an object is measured so far away from it, pixels.
+const RING: usize = 3;
 /// Steps of the gain per 1.0.
 const GAIN_STEPS: usize = 128;
 
@@ -151,12 +154,17 @@ impl Background {
         }
     }
 
-    /// Begins anew: this picture is the background.
-    pub(super) fn reset(&mut self, picture: &Picture) {
+    /// Forgets how noisy it was: mean and noise are soon those of the pictures from now on.
+    pub(super) fn restart(&mut self) {
         self.age_s = 0.0;
         self.deviation.fill(u16::from(RADIUS_MIN) * 256 / RADIUS_PER_DEVIATION);
         self.radius.fill(RADIUS_MIN);
         self.floor = RADIUS_MIN;
+    }
+
+    /// Begins anew: this picture is the background.
+    pub(super) fn reset(&mut self, picture: &Picture) {
+        self.restart();
         for row in 0..self.grid.height {
             self.relearn(picture, row, 0, self.grid.width);
         }
@@ -291,6 +299,40 @@ impl Background {
             for (mean, fine) in mean.iter_mut().zip(fine) {
                 *mean = if c == 0 { light(*mean) } else { scaled_chroma(*mean, by) };
                 *fine = u16::from(*mean) << 8 | 128;
+            }
+        }
+    }
+
+    /// Changes the model behind an object as the light changed around it.
+    pub(super) fn relight(&mut self, picture: &Picture, rect: Rect) {
+        let grid = self.grid;
+        let (mut now, mut then) = ([1_u32; 3], [1_u32; 3]);
+        let outer = rect.grown(RING, grid);
+        for row in outer.top..outer.bottom {
+            for column in outer.left..outer.right {
+                if !rect.contains(column, row) {
+                    let at = row * grid.stride + column;
+                    for c in 0..3 {
+                        now[c] += u32::from(picture.planes[c][at]);
+                        then[c] += u32::from(self.mean[c][at]);
+                    }
+                }
+            }
+        }
+        let gain = |c: usize| now[c] as f32 / then[c] as f32;
+        let lit = |c: usize, value: u8| (f32::from(value) * gain(c)).min(255.0) as u8;
+        for row in rect.top..rect.bottom {
+            for at in row * grid.stride + rect.left..row * grid.stride + rect.right {
+                for sample in 0..SAMPLES {
+                    let planes = self.samples[at / LANES].planes_mut(sample);
+                    for (c, kept) in planes.into_iter().enumerate() {
+                        kept[at % LANES] = lit(c, kept[at % LANES]);
+                    }
+                }
+                for c in 0..3 {
+                    self.mean[c][at] = lit(c, self.mean[c][at]);
+                    self.fine[c][at] = u16::from(self.mean[c][at]) << 8 | 128;
+                }
             }
         }
     }

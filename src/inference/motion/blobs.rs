@@ -48,6 +48,20 @@ impl Rect {
         self.bottom - self.top
     }
 
+    /// With so many pixels more on each side, as far as the grid goes.
+    pub(super) fn grown(self, by: usize, grid: Grid) -> Self {
+        Self {
+            left: self.left.saturating_sub(by),
+            top: self.top.saturating_sub(by),
+            right: (self.right + by).min(grid.width),
+            bottom: (self.bottom + by).min(grid.height),
+        }
+    }
+
+    pub(super) fn contains(self, column: usize, row: usize) -> bool {
+        (self.left..self.right).contains(&column) && (self.top..self.bottom).contains(&row)
+    }
+
     pub(super) fn union(self, o: Self) -> Self {
         Self {
             left: self.left.min(o.left),

@@ -10,10 +10,27 @@
 //! With the adaptive region of interest on, only a `window` around where objects are expected is looked at,
 //! but for one frame a second and whenever something stirs elsewhere: in that frame, or, where little does, in the next.
 //!
-//! Everything is sized when the first picture of a size comes; after that a frame allocates nothing.
-//! When more than half of the picture changes at once, it is the light or the camera that changed: the
-//! background begins anew from that frame, which has no detections. Boxes are pixels of the picture,
-//! regions are fractions of it, times come with the frames. Identity over time is not known here.
+//! Everything is sized when the first picture of a size comes; after that a frame allocates nothing. Boxes are pixels of
+//! the picture, regions are fractions of it, times come with the frames. Identity over time is not known here.
+//!
+//! Light is told from things by structure: the edges of the background (`structure`) stay where they are when the light
+//! changes and go when the view does, and the picture's ratio to the background is smooth where only light fell (`soft`).
+//! What became of the picture as a whole is decided in `view`, and told through [`Detector::view`].
+//!
+//! What each of these gives, false tracks and in brackets those of more than a second, in videos of 14 to 50 s, 480x360,
+//! 10 frames/s; with a walker, the part of the frames in which the track of the walker is reported (of what is missing,
+//! the first 10 to 14 frames are the tracker's, which waits for evidence):
+//!
+//! | video | without both | with `view` | and `soft` |
+//! |---|---|---|---|
+//! | infrared filter: grey to colour | 16 (13) | 0, 90 % | 0, 90 % |
+//! | light of a room on and off | 5 (5) | 0, 91 % | 0, 91 % |
+//! | a lamp lights a third of the picture | 3 (3), 42 % | 0, 90 % | 0, 90 % |
+//! | two sweeps of headlights | 2 (2) | 2 (2) | 0 |
+//! | edges of two clouds' shadows | 19 (1) | 19 (1) | 9 (2) |
+//! | the camera is knocked, 12 px and 1.5 degrees | 15 (13) | 0 | 0 |
+//! | the camera is turned, and back | 12 (8) | 0 | 0 |
+//! | PETS09-S2L1: MOTA, IDF1 | 78.1, 87.7 | 78.1, 87.7 | 78.1, 87.7 |
 
 mod background;
 mod blobs;
@@ -27,9 +44,12 @@ mod picture;
 mod review;
 mod scale;
 mod silhouette;
+mod soft;
+mod structure;
 #[cfg(test)]
 mod tests;
 mod vehicle;
+mod view;
 mod window;
 
 use std::time::Duration;
@@ -41,8 +61,10 @@ use self::people::{Object, People};
 use self::picture::{Grid, LANES, Picture, Turn};
 use self::review::Review;
 use self::scale::Scale;
+use self::soft::Soft;
+use self::view::{Seen, Verdict, Watch};
 use self::window::Window;
-use super::{Detector, Error};
+use super::{Detector, Error, View};
 use crate::base::Time;
 use crate::model::{BBox, Class, Detection, GroundPlane, Image, Point, Polygon, Size};
 
@@ -60,6 +82,8 @@ const WHOLE_EVERY_S: f32 = 1.0;
 /// So many places of the sparse grid that stir outside the window are no noise. They are counted over two frames, which
 /// together see all of it.
 const STIRRING_MIN: usize = 3;
+/// Around objects that are known when the light changes, so much is left alone, pixels of the work grid.
+const KNOWN_MARGIN: usize = 6;
 /// A part of its box that a car seen from above fills and a person does not.
 const SOLID: f32 = 0.7;
 
@@ -143,6 +167,10 @@ impl Detector for Motion {
         self.state.as_ref()?.scale.disagreement()
     }
 
+    fn view(&self) -> View {
+        self.state.as_ref().map_or(View::Steady, |state| state.watch.view())
+    }
+
     fn looked_at(&self) -> Option<BBox> {
         let state = self.state.as_ref()?;
         (!state.window.is_whole(state.grid)).then(|| state.window.bbox(state.grid))
@@ -181,6 +209,10 @@ struct State {
     scale: Scale,
     flicker: Flicker,
     review: Review,
+    soft: Soft,
+    watch: Watch,
+    /// Where objects were before the picture changed as a whole.
+    known: Vec<Rect>,
 }
 
 impl State {
@@ -211,6 +243,9 @@ impl State {
             scale: Scale::new(ground, grid.factor, grid.height),
             flicker: Flicker::new(grid.len()),
             review: Review::new(grid, options.hold.as_secs_f32()),
+            soft: Soft::new(grid),
+            watch: Watch::new(grid),
+            known: Vec::with_capacity(people::OBJECTS_MAX),
         }
     }
 
@@ -228,9 +263,29 @@ impl State {
         // What is outside the window is 0 in all of these.
         let quiet = !self.background.classify(&self.picture, window, &self.active, &mut self.raw);
         let left = light::remove(&self.picture, &self.background, window, &self.raw, &mut self.unlit);
-        if left as f32 > SCENE_CHANGE * self.active_count as f32 {
+        if self.watch.knows_edges() {
+            self.soft.remove(&self.picture, &self.background.mean, &self.raw, &mut self.unlit);
+        }
+        if window.is_whole(grid) {
+            match self.judge(left, dt_s) {
+                Verdict::Ordinary => {}
+                Verdict::Relight => {
+                    self.relight();
+                    self.background.classify(&self.picture, window, &self.active, &mut self.raw);
+                    light::remove(&self.picture, &self.background, window, &self.raw, &mut self.unlit);
+                }
+                Verdict::Begin => {
+                    self.begin(image);
+                    return;
+                }
+                Verdict::Skip => return,
+            }
+        } else if left as f32 > SCENE_CHANGE * self.active_count as f32 {
             self.begin(image);
             return;
+        }
+        if self.watch.is_settling() {
+            self.settle();
         }
         mask::clean(&self.unlit, grid, window, &mut self.sums, &mut self.changed);
         self.blobs.find(&self.changed, grid, window);
@@ -262,7 +317,7 @@ impl State {
     fn load(&mut self, image: &Image, expected: Option<&[BBox]>) {
         let (grid, whole) = (self.grid, Window::whole(self.grid));
         let last = self.window;
-        let due = !self.begun || self.blind_s >= WHOLE_EVERY_S;
+        let due = !self.begun || self.blind_s >= WHOLE_EVERY_S || self.watch.is_alert();
         self.window = match expected {
             Some(boxes) if !due => Window::around(boxes, grid),
             _ => whole,
@@ -307,7 +362,73 @@ impl State {
         self.background.reset(&self.picture);
         self.review.reset();
         self.flicker.reset();
+        self.watch.begin(&self.picture, &self.background.mean[0]);
         self.held.fill(0);
+        self.people.objects.clear();
+        self.known.clear();
+    }
+
+    /// What became of the picture as a whole, of which so many pixels are changed.
+    fn judge(&mut self, changed: usize, dt_s: f32) -> Verdict {
+        self.watch.judge(Seen {
+            picture: &self.picture,
+            mean: &self.background.mean[0],
+            held: &self.held,
+            changed: &self.raw,
+            part: changed as f32 / self.active_count.max(1) as f32,
+            dt_s,
+        })
+    }
+
+    /// The light changed: what is seen is the background, but where objects were.
+    fn relight(&mut self) {
+        self.known.clear();
+        self.known
+            .extend(self.people.objects.iter().map(|object| object.rect.grown(KNOWN_MARGIN, self.grid)));
+        for rect in &self.known {
+            self.background.relight(&self.picture, *rect);
+        }
+        for row in 0..self.grid.height {
+            let mut from = 0;
+            while from < self.grid.width {
+                let rect = self.known.iter().find(|rect| rect.contains(from, row));
+                let to = match rect {
+                    Some(rect) => rect.right,
+                    None => self
+                        .known
+                        .iter()
+                        .filter(|r| (r.top..r.bottom).contains(&row) && r.left > from)
+                        .map(|r| r.left)
+                        .min()
+                        .unwrap_or(self.grid.width),
+                };
+                if rect.is_none() {
+                    self.background.relearn(&self.picture, row, from, to);
+                }
+                from = to;
+            }
+        }
+        self.background.restart();
+        self.review.reset();
+        self.watch.structure.reset(&self.background.mean[0]);
+    }
+
+    /// While the light settles: what is changed beside known objects is background.
+    fn settle(&mut self) {
+        let grid = self.grid;
+        for object in &self.people.objects {
+            self.known.push(object.rect.grown(KNOWN_MARGIN, grid));
+        }
+        for row in 0..grid.height {
+            for column in 0..grid.width {
+                let at = row * grid.stride + column;
+                if self.raw[at] != 0 && !self.known.iter().any(|rect| rect.contains(column, row)) {
+                    self.background.relearn(&self.picture, row, column, column + 1);
+                    (self.raw[at], self.unlit[at]) = (0, 0);
+                }
+            }
+        }
+        self.known.clear();
     }
 
     /// Undoes a change of exposure in the picture, and follows it in the model when it is large.

@@ -176,8 +176,9 @@ fn slow_and_fast_changes_of_exposure_are_no_detection() {
 fn when_the_whole_scene_changes_at_once_it_begins_anew() {
     let mut watch = Watch::plain();
     watch.see_empty(20);
-    let other = || Scene { things: vec![(0, 0, 320, 100, 220), (0, 100, 320, 140, 20)], ..Scene::empty() };
-    for _ in 0..20 {
+    let bars = || (0..20).map(|bar| (16 * bar, 0, 16, 240, [110, 240][bar as usize % 2])).collect();
+    let other = || Scene { things: bars(), ..Scene::empty() };
+    for _ in 0..40 {
         assert_eq!(watch.see(&other()), []);
     }
     let found = watch.see(&Scene { people: vec![(100, 60)], ..other() });
@@ -518,4 +519,244 @@ fn a_frame_allocates_nothing_once_the_detector_runs() {
     });
     assert!(people >= 80, "{people}");
     assert_eq!(counted.count_total, 0);
+}
+
+/// What lights the scene of [`Yard`] beside the day: column, row and reach of a lamp, and how many times as light it makes
+/// its middle.
+type Lamp = (f64, f64, f64, f64);
+
+/// A yard with a fence, a path and things that lie about, so that there are edges everywhere.
+struct Yard {
+    /// Colour is seen, and not only grey.
+    color: bool,
+    light: f64,
+    lamp: Option<Lamp>,
+    /// Where the camera looks.
+    look: (i32, i32),
+    people: Vec<(i32, i32)>,
+}
+
+impl Yard {
+    fn empty() -> Self {
+        Self { color: true, light: 1.0, lamp: None, look: (0, 0), people: Vec::new() }
+    }
+
+    fn with(people: &[(i32, i32)]) -> Self {
+        Self { people: people.to_vec(), ..Self::empty() }
+    }
+
+    fn color(&self, x: i32, y: i32) -> (f64, f64, f64) {
+        let person = Scene::with(&self.people).color(x, y);
+        if person.0 < 100.0 {
+            return person;
+        }
+        let (x, y) = (x + self.look.0 + 1000, y + self.look.1 + 1000);
+        // Slabs whose shades do not repeat within the picture.
+        let shade = |i: i32, j: i32| f64::from((i * i * 7 + j * j * 13 + i * j * 5) % 11);
+        let (i, j) = (x / 29 + x / 41, y / 19 + y / 31);
+        (60.0 + 9.0 * shade(i, j), 118.0 + 2.0 * shade(j, i), 128.0 + 2.0 * shade(i + 3, j))
+    }
+
+    fn draw(&self, image: &mut Image, rng: &mut Pcg32) {
+        image.reset(SIZE, Chroma::C420);
+        let width = SIZE.width as i32;
+        let light = |x: i32, y: i32| {
+            let lamp = self.lamp.map_or(1.0, |(left, top, reach, times)| {
+                let square = (f64::from(x) - left).powi(2) + (f64::from(y) - top).powi(2);
+                1.0 + (times - 1.0) * (-square / (2.0 * reach * reach)).exp()
+            });
+            self.light * lamp
+        };
+        let [luma, cb, cr] = image.planes_mut();
+        for (i, to) in luma.iter_mut().enumerate() {
+            let (x, y) = (i as i32 % width, i as i32 / width);
+            let noise = f64::from(rng.next_u32() % 5) - 2.0;
+            *to = (self.color(x, y).0 * light(x, y) + noise).clamp(0.0, 255.0) as u8;
+        }
+        for (i, (cb, cr)) in cb.iter_mut().zip(cr).enumerate() {
+            let (x, y) = (2 * (i as i32 % (width / 2)), 2 * (i as i32 / (width / 2)));
+            let color = if self.color { self.color(x, y) } else { (0.0, 128.0, 128.0) };
+            (*cb, *cr) = (color.1 as u8, color.2 as u8);
+        }
+    }
+}
+
+impl Watch {
+    fn look(&mut self, yard: &Yard) -> &[Detection] {
+        yard.draw(&mut self.image, &mut self.rng);
+        self.show()
+    }
+
+    /// Sees the picture as it is.
+    fn show(&mut self) -> &[Detection] {
+        self.frames += 1;
+        let time = Time { mono_ns: self.frames * 1_000_000_000 / FPS, epoch_ms: 0 };
+        self.detector.detect_image(&self.image, time, &mut self.found).unwrap();
+        &self.found
+    }
+
+    fn view(&self) -> View {
+        self.detector.view()
+    }
+
+    /// A camera that has seen the empty yard for some seconds.
+    fn of_a_yard() -> Self {
+        let mut watch = Self::plain();
+        for _ in 0..40 {
+            watch.look(&Yard::empty());
+        }
+        watch
+    }
+}
+
+/// Somebody walks through the yard and is found in each frame, perhaps in parts, and nothing else is.
+fn walks_alone(watch: &mut Watch, yard: impl Fn((i32, i32)) -> Yard) {
+    for i in 0..40 {
+        let at = (40 + 4 * i, 100);
+        let found = watch.look(&yard(at)).to_vec();
+        let overlaps = found.iter().map(|found| found.bbox.iou(person_at(at.0, at.1)));
+        let (least, most) =
+            overlaps.fold((1.0_f64, 0.0_f64), |(least, most), iou| (least.min(iou), most.max(iou)));
+        assert!(least > 0.05 && most > 0.3, "frame {i}: {found:?}");
+    }
+}
+
+#[test]
+fn from_grey_to_colour_and_back_nothing_is_found_but_who_walks_then() {
+    let mut watch = Watch::plain();
+    let night = || Yard { color: false, light: 0.4, ..Yard::empty() };
+    for _ in 0..40 {
+        watch.look(&night());
+    }
+    for yard in [Yard::empty(), night()] {
+        for i in 0..30 {
+            assert_eq!(watch.look(&yard), [], "frame {i} of {}", yard.light);
+            assert_eq!(watch.view(), View::Steady);
+        }
+        if yard.color {
+            walks_alone(&mut watch, |at| Yard::with(&[at]));
+            for _ in 0..20 {
+                watch.look(&yard);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_lamp_that_is_switched_on_and_off_is_no_object_and_does_not_hide_who_walks_in_its_light() {
+    let mut watch = Watch::plain();
+    let yard = |lamp| Yard { light: 0.3, lamp, ..Yard::empty() };
+    for _ in 0..40 {
+        watch.look(&yard(None));
+    }
+    for lamp in [Some((200.0, 130.0, 45.0, 5.0)), None] {
+        for i in 0..30 {
+            let found = watch.look(&yard(lamp)).to_vec();
+            assert_eq!(found, [], "frame {i}, lamp {lamp:?}");
+        }
+        if lamp.is_some() {
+            walks_alone(&mut watch, |at| Yard { people: vec![at], ..yard(lamp) });
+            for _ in 0..20 {
+                watch.look(&yard(lamp));
+            }
+        }
+    }
+}
+
+#[test]
+fn who_stands_there_when_the_light_is_switched_on_is_found_all_the_time() {
+    let mut watch = Watch::of_a_yard();
+    for i in 0..20 {
+        watch.look(&Yard::with(&[(40 + 4 * i, 100)]));
+    }
+    for i in 0..60 {
+        let yard = Yard { lamp: Some((160.0, 120.0, 150.0, 2.2)), ..Yard::with(&[(116, 100)]) };
+        let found = watch.look(&yard).to_vec();
+        let there = found.iter().filter(|found| found.bbox.iou(person_at(116, 100)) > 0.3).count();
+        assert_eq!((found.len(), there), (1, 1), "frame {i}: {found:?}");
+    }
+}
+
+#[test]
+fn headlights_that_sweep_over_the_yard_are_no_object() {
+    let mut watch = Watch::plain();
+    for _ in 0..40 {
+        watch.look(&Yard { light: 0.25, ..Yard::empty() });
+    }
+    let mut frames = 0;
+    for i in 0..60 {
+        let lamp = Some((-90.0 + 9.0 * f64::from(i), 120.0, 40.0, 4.0));
+        frames += usize::from(!watch.look(&Yard { light: 0.25, lamp, ..Yard::empty() }).is_empty());
+    }
+    assert!(frames <= 12, "something found in {frames} of 60 frames");
+}
+
+#[test]
+fn a_knocked_camera_says_so_follows_nothing_and_is_well_again_within_seconds() {
+    let mut watch = Watch::of_a_yard();
+    let (mut told, mut last) = (None, 0);
+    for i in 0..80 {
+        let found = watch.look(&Yard { look: (11, 7), ..Yard::empty() }).to_vec();
+        assert_eq!(found, [], "frame {i}");
+        if watch.view() == View::Changed {
+            told.get_or_insert(i);
+            last = i;
+        }
+    }
+    assert!(told.is_some_and(|told| told <= 2 * FPS as i32), "{told:?}");
+    assert!(last < 60, "{last}");
+    walks_alone(&mut watch, |at| Yard { look: (11, 7), ..Yard::with(&[at]) });
+    assert_eq!(watch.view(), View::Steady);
+}
+
+#[test]
+fn while_the_camera_turns_nothing_is_followed_and_the_view_it_comes_to_is_learned() {
+    let mut watch = Watch::of_a_yard();
+    let (mut finds, mut named) = (0, 0);
+    for i in 0..120 {
+        let look = (8 * (i + 1).min(60), 0);
+        let found = watch.look(&Yard { look, ..Yard::empty() }).to_vec();
+        finds += usize::from(!found.is_empty());
+        named += usize::from((20..60).contains(&i) && watch.view() == View::Changed);
+    }
+    // By chance a frame may look like the view before.
+    assert!(finds <= 6 && named >= 25, "{finds} frames with something, {named} of 40 named");
+    walks_alone(&mut watch, |at| Yard { look: (480, 0), ..Yard::with(&[at]) });
+}
+
+#[test]
+fn a_covered_lens_is_named_and_what_was_known_is_there_when_it_is_free_again() {
+    let mut watch = Watch::of_a_yard();
+    for i in 0..20 {
+        watch.look(&Yard::with(&[(40 + 4 * i, 100)]));
+    }
+    for luma in [20, 30] {
+        for i in 0..50 {
+            watch.image.bytes_mut().fill(128);
+            let mut wind = Pcg32::seed_from_u64(i);
+            let [plane, ..] = watch.image.planes_mut();
+            for y in plane {
+                *y = luma + (wind.next_u32() % 4) as u8;
+            }
+            assert_eq!(watch.show(), [], "frame {i}");
+            assert!(i < 15 || watch.view() == View::Blocked, "frame {i}: {:?}", watch.view());
+        }
+        for i in 0..10 {
+            let found = watch.look(&Yard::with(&[(116, 100)])).to_vec();
+            assert_eq!(watch.view(), View::Steady, "frame {i}");
+            assert_eq!(found.len(), 1, "frame {i}: {found:?}");
+        }
+    }
+}
+
+#[test]
+fn a_camera_that_shakes_is_not_taken_for_one_that_was_turned() {
+    let mut watch = Watch::plain();
+    let mut wind = Pcg32::seed_from_u64(5);
+    for i in 0..300 {
+        let shake = |wind: &mut Pcg32| (wind.next_u32() % 5) as i32 - 2;
+        let look = (shake(&mut wind), shake(&mut wind));
+        watch.look(&Yard { look, ..Yard::empty() });
+        assert_eq!(watch.view(), View::Steady, "frame {i}");
+    }
 }
