@@ -249,7 +249,7 @@ impl Peer {
 
 /// Degraded modes in which a camera sees nothing.
 pub(super) fn is_dead_view(mode: &str) -> bool {
-    ["capture_down", "capture_stalled", "paused"].contains(&mode)
+    ["capture_down", "capture_stalled", "paused", "view_blocked"].contains(&mode)
 }
 
 /// What is kept of presence: nobody here asks for its counters, and hundreds of cameras' would be most of the table.
