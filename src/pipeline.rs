@@ -514,14 +514,13 @@ fn note_view(view: View, camera: &CameraId, counters: &Counters) {
     match view {
         View::Changed if !was_changed => tracing::warn!(
             %camera,
-            "the camera was moved or turned: the new view is learned, and nothing is followed before; check its \
-             calibration and zones"
+            "camera was moved or turned, tracking pauses until the new view is learned; check calibration and zones"
         ),
         View::Blocked if !was_blocked => {
-            tracing::warn!(%camera, "something covers the lens: nothing is seen; clean or uncover it");
+            tracing::warn!(%camera, "lens is covered, nothing is detected; clean or uncover it");
         }
-        View::Steady if was_changed => tracing::info!(%camera, "the new view is learned"),
-        View::Steady if was_blocked => tracing::info!(%camera, "the lens is free again"),
+        View::Steady if was_changed => tracing::info!(%camera, "new view is learned, tracking continues"),
+        View::Steady if was_blocked => tracing::info!(%camera, "lens is free again, detection continues"),
         View::Steady | View::Changed | View::Blocked => {}
     }
 }

@@ -28,6 +28,9 @@ const HEARD_WITHIN: Duration = Duration::from_secs(5);
 /// How long an exact filter stays: the broker delivers what it retains as soon as it takes it.
 const ASKED_FOR: Duration = Duration::from_secs(5);
 
+/// Shortest time between two writes of the file: a flood of made-up names does not wear out the flash memory.
+const WRITE_EVERY: Duration = Duration::from_mins(1);
+
 /// What is to be done about a subscription.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Filter {
@@ -43,6 +46,7 @@ pub(super) struct KnownCameras {
     /// When each was heard last by this process.
     heard: BTreeMap<CameraId, Time>,
     changed: bool,
+    written: Option<Time>,
     /// The latest connection, until it was looked at.
     connected: Option<Time>,
     /// Topics that are subscribed to, and since when.
@@ -60,6 +64,7 @@ impl KnownCameras {
             own,
             heard: BTreeMap::new(),
             changed: false,
+            written: None,
             connected: None,
             asked: None,
             lacking: BTreeSet::new(),
@@ -83,10 +88,14 @@ impl KnownCameras {
         self.changed = false;
     }
 
-    /// The content of [`FILE`], if it is other than before.
-    pub(super) fn changed_file(&mut self) -> Option<Vec<u8>> {
+    /// Returns the content of [`FILE`] if it changed, at most once in [`WRITE_EVERY`].
+    pub(super) fn changed_file(&mut self, now: Time) -> Option<Vec<u8>> {
+        if !self.changed || self.written.is_some_and(|written| now.since(written) < WRITE_EVERY) {
+            return None;
+        }
+        (self.changed, self.written) = (false, Some(now));
         let ids: Vec<&str> = self.heard.keys().map(CameraId::as_str).collect();
-        std::mem::take(&mut self.changed).then(|| serde_json::to_vec_pretty(&ids).unwrap_or_default())
+        serde_json::to_vec_pretty(&ids).ok()
     }
 
     /// A link has connected.
@@ -94,7 +103,8 @@ impl KnownCameras {
         self.connected = Some(now);
     }
 
-    /// Takes note of a message that came in; true: it shows that this link's broker lacks them, which is news.
+    /// Takes note of a received message. Returns true for the first that shows that the broker of its link finds no
+    /// retained messages by wildcard filters.
     pub(super) fn heard(&mut self, delivery: &Delivery) -> bool {
         let asked = self.asked.as_ref().is_some_and(|(topics, _)| topics.contains(&delivery.topic));
         asked && delivery.retained && self.lacking.insert(Arc::clone(&delivery.link))
@@ -206,11 +216,14 @@ mod tests {
             before.look([(&id(&format!("camera-{n}")), at(n))].into_iter(), at(n));
         }
         before.look([(&id("gate"), at(999))].into_iter(), at(999));
-        std::fs::write(folder.path().join(FILE), before.changed_file().unwrap()).unwrap();
-        assert_eq!(before.changed_file(), None);
+        std::fs::write(folder.path().join(FILE), before.changed_file(at(1)).unwrap()).unwrap();
+        before.note(&id("late"), at(1_000));
+        assert_eq!(before.changed_file(at(60)), None);
+        assert!(before.changed_file(at(61)).is_some());
+        assert_eq!(before.changed_file(at(200)), None);
         let mut after = known(&[]);
         after.read(folder.path());
-        assert_eq!(after.changed_file(), None);
+        assert_eq!(after.changed_file(at(1)), None);
         let ids: Vec<_> = after.heard.keys().cloned().collect();
         assert_eq!(ids.len(), KNOWN_MAX);
         assert!(

@@ -284,7 +284,7 @@ impl Surface {
                 Filter::End(topic) => links.ignore(MessageClass::Presence, &topic),
             }
         }
-        if let Some(ids) = cameras.changed_file() {
+        if let Some(ids) = cameras.changed_file(now) {
             // Without waiting it has no error: the store tries until the disk has it.
             let _ = self.store.save(CAMERAS_FILE, &ids, Duration::ZERO);
         }

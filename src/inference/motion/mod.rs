@@ -13,21 +13,21 @@
 //! Everything is sized when the first picture of a size comes; after that a frame allocates nothing. Boxes are pixels of
 //! the picture, regions are fractions of it, times come with the frames. Identity over time is not known here.
 //!
-//! Light is told from things by structure: the edges of the background (`structure`) stay where they are when the light
+//! Structure separates light from things: the edges of the background (`structure`) stay where they are when the light
 //! changes and go when the view does, and the picture's ratio to the background is smooth where only light fell (`soft`).
-//! What became of the picture as a whole is decided in `view`, and told through [`Detector::view`].
+//! `view` classifies the picture as a whole; [`Detector::view`] returns the result.
 //!
-//! What each of these gives, false tracks and in brackets those of more than a second, in videos of 14 to 50 s, 480x360,
-//! 10 frames/s; with a walker, the part of the frames in which the track of the walker is reported (of what is missing,
-//! the first 10 to 14 frames are the tracker's, which waits for evidence):
+//! What each of these gives: false tracks, in brackets those of more than a second, by `omnisight replay VIDEO --out
+//! rows.txt` on recordings of 14 to 50 s (480x360, 10 frames/s; not part of the repository). With a walker also the part
+//! of the frames in which the track of the walker is reported; the tracker needs the first 10 to 14 frames to confirm it:
 //!
 //! | video | without both | with `view` | and `soft` |
 //! |---|---|---|---|
 //! | infrared filter: grey to colour | 16 (13) | 0, 90 % | 0, 90 % |
-//! | light of a room on and off | 5 (5) | 0, 91 % | 0, 91 % |
+//! | light of a room on and off | 5 (5) | 0, 90 % | 0, 90 % |
 //! | a lamp lights a third of the picture | 3 (3), 42 % | 0, 90 % | 0, 90 % |
 //! | two sweeps of headlights | 2 (2) | 2 (2) | 0 |
-//! | edges of two clouds' shadows | 19 (1) | 19 (1) | 9 (2) |
+//! | edges of two clouds' shadows | 19 (1) | 19 (1) | 9 (1) |
 //! | the camera is knocked, 12 px and 1.5 degrees | 15 (13) | 0 | 0 |
 //! | the camera is turned, and back | 12 (8) | 0 | 0 |
 //! | PETS09-S2L1: MOTA, IDF1 | 78.1, 87.7 | 78.1, 87.7 | 78.1, 87.7 |
@@ -211,7 +211,7 @@ struct State {
     review: Review,
     soft: Soft,
     watch: Watch,
-    /// Where objects were before the picture changed as a whole.
+    /// The last frame's objects with a margin, while a change of light is learned.
     known: Vec<Rect>,
 }
 
@@ -365,7 +365,6 @@ impl State {
         self.watch.begin(&self.picture, &self.background.mean[0]);
         self.held.fill(0);
         self.people.objects.clear();
-        self.known.clear();
     }
 
     /// What became of the picture as a whole, of which so many pixels are changed.
@@ -380,55 +379,51 @@ impl State {
         })
     }
 
-    /// The light changed: what is seen is the background, but where objects were.
+    /// The light changed: the picture is the background, except at known objects, whose background is relit.
     fn relight(&mut self) {
-        self.known.clear();
-        self.known
-            .extend(self.people.objects.iter().map(|object| object.rect.grown(KNOWN_MARGIN, self.grid)));
+        self.note_known();
         for rect in &self.known {
             self.background.relight(&self.picture, *rect);
         }
-        for row in 0..self.grid.height {
-            let mut from = 0;
-            while from < self.grid.width {
-                let rect = self.known.iter().find(|rect| rect.contains(from, row));
-                let to = match rect {
-                    Some(rect) => rect.right,
-                    None => self
-                        .known
-                        .iter()
-                        .filter(|r| (r.top..r.bottom).contains(&row) && r.left > from)
-                        .map(|r| r.left)
-                        .min()
-                        .unwrap_or(self.grid.width),
-                };
-                if rect.is_none() {
-                    self.background.relearn(&self.picture, row, from, to);
-                }
-                from = to;
-            }
-        }
+        self.learn_beside_known(false);
         self.background.restart();
         self.review.reset();
         self.watch.structure.reset(&self.background.mean[0]);
     }
 
-    /// While the light settles: what is changed beside known objects is background.
+    /// While the light settles: changed pixels beside known objects are background.
     fn settle(&mut self) {
+        self.note_known();
+        self.learn_beside_known(true);
+    }
+
+    fn note_known(&mut self) {
+        let grown = self.people.objects.iter().map(|object| object.rect.grown(KNOWN_MARGIN, self.grid));
+        self.known.clear();
+        self.known.extend(grown);
+    }
+
+    /// Learns the picture beside known objects as background: all of it, or only the changed pixels.
+    fn learn_beside_known(&mut self, changed_only: bool) {
         let grid = self.grid;
-        for object in &self.people.objects {
-            self.known.push(object.rect.grown(KNOWN_MARGIN, grid));
-        }
         for row in 0..grid.height {
-            for column in 0..grid.width {
-                let at = row * grid.stride + column;
-                if self.raw[at] != 0 && !self.known.iter().any(|rect| rect.contains(column, row)) {
-                    self.background.relearn(&self.picture, row, column, column + 1);
-                    (self.raw[at], self.unlit[at]) = (0, 0);
+            let start = row * grid.stride;
+            let mut from = 0;
+            for column in 0..=grid.width {
+                let is_learned = column < grid.width
+                    && (!changed_only || self.raw[start + column] != 0)
+                    && !self.known.iter().any(|rect| rect.contains(column, row));
+                if is_learned {
+                    continue;
                 }
+                if from < column {
+                    self.background.relearn(&self.picture, row, from, column);
+                    self.raw[start + from..start + column].fill(0);
+                    self.unlit[start + from..start + column].fill(0);
+                }
+                from = column + 1;
             }
         }
-        self.known.clear();
     }
 
     /// Undoes a change of exposure in the picture, and follows it in the model when it is large.

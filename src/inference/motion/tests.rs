@@ -609,7 +609,7 @@ impl Watch {
     }
 }
 
-/// Somebody walks through the yard and is found in each frame, perhaps in parts, and nothing else is.
+/// A person walks through the yard and is found in each frame, perhaps in parts, and nothing else is.
 fn walks_alone(watch: &mut Watch, yard: impl Fn((i32, i32)) -> Yard) {
     for i in 0..40 {
         let at = (40 + 4 * i, 100);
@@ -622,7 +622,7 @@ fn walks_alone(watch: &mut Watch, yard: impl Fn((i32, i32)) -> Yard) {
 }
 
 #[test]
-fn from_grey_to_colour_and_back_nothing_is_found_but_who_walks_then() {
+fn only_a_walker_is_found_when_the_picture_turns_from_grey_to_color_and_back() {
     let mut watch = Watch::plain();
     let night = || Yard { color: false, light: 0.4, ..Yard::empty() };
     for _ in 0..40 {
@@ -643,7 +643,7 @@ fn from_grey_to_colour_and_back_nothing_is_found_but_who_walks_then() {
 }
 
 #[test]
-fn a_lamp_that_is_switched_on_and_off_is_no_object_and_does_not_hide_who_walks_in_its_light() {
+fn a_lamp_that_is_switched_on_and_off_is_no_object_and_does_not_hide_a_walker_in_its_light() {
     let mut watch = Watch::plain();
     let yard = |lamp| Yard { light: 0.3, lamp, ..Yard::empty() };
     for _ in 0..40 {
@@ -664,7 +664,7 @@ fn a_lamp_that_is_switched_on_and_off_is_no_object_and_does_not_hide_who_walks_i
 }
 
 #[test]
-fn who_stands_there_when_the_light_is_switched_on_is_found_all_the_time() {
+fn a_person_that_stands_there_when_the_light_is_switched_on_is_found_all_the_time() {
     let mut watch = Watch::of_a_yard();
     for i in 0..20 {
         watch.look(&Yard::with(&[(40 + 4 * i, 100)]));
@@ -694,16 +694,16 @@ fn headlights_that_sweep_over_the_yard_are_no_object() {
 #[test]
 fn a_knocked_camera_says_so_follows_nothing_and_is_well_again_within_seconds() {
     let mut watch = Watch::of_a_yard();
-    let (mut told, mut last) = (None, 0);
+    let (mut named, mut last) = (None, 0);
     for i in 0..80 {
         let found = watch.look(&Yard { look: (11, 7), ..Yard::empty() }).to_vec();
         assert_eq!(found, [], "frame {i}");
         if watch.view() == View::Changed {
-            told.get_or_insert(i);
+            named.get_or_insert(i);
             last = i;
         }
     }
-    assert!(told.is_some_and(|told| told <= 2 * FPS as i32), "{told:?}");
+    assert!(named.is_some_and(|named| named <= 2 * FPS as i32), "{named:?}");
     assert!(last < 60, "{last}");
     walks_alone(&mut watch, |at| Yard { look: (11, 7), ..Yard::with(&[at]) });
     assert_eq!(watch.view(), View::Steady);

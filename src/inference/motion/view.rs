@@ -1,4 +1,4 @@
-//! What became of the picture as a whole: another light, another view, a hand before the lens.
+//! The picture as a whole: another light, another view, a covered lens.
 //!
 //! Objects come in from the side, a part of the picture at a time. When a larger part changes from one frame to the next,
 //! the edges that the background has there (`structure`) tell what it was. They are still there: the light changed, or the
@@ -62,7 +62,7 @@ pub(super) enum Verdict {
 pub(super) struct Watch {
     grid: Grid,
     pub(super) structure: Structure,
-    /// Luma of the last two frames, on the sparse grid's rows.
+    /// Luma of the last frame, in every second row of the sparse grid.
     last: Vec<u8>,
     /// Part of the picture that was changed in the last frame.
     before: f32,
@@ -182,17 +182,15 @@ impl Watch {
             self.view = View::Blocked;
         } else if moved > STIRRING {
             // A view that comes to rest, or what is about to cover the lens.
-            self.view = if self.view == View::Blocked { View::Blocked } else { View::Changed };
+            if self.view != View::Blocked {
+                self.view = View::Changed;
+            }
         } else {
-            return self.new_scene();
+            self.view = View::Changed;
+            (self.settle_s, self.new_s) = (SETTLE_S, NEW_S);
+            return Verdict::Begin;
         }
         Verdict::Skip
-    }
-
-    fn new_scene(&mut self) -> Verdict {
-        self.view = View::Changed;
-        (self.settle_s, self.new_s) = (SETTLE_S, NEW_S);
-        Verdict::Begin
     }
 
     /// How many places of the sparse grid have an edge.

@@ -7,14 +7,14 @@
 //!
 //! The rule is in metres, so it is off on a ground that is not calibrated.
 //!
-//! People meet all the time, and places are known to a few decimetres at best: by the estimate two who pass each
-//! other touch. So the place alone does not make a collision; the motion must show it. It happened when an estimate of
+//! People meet all the time, and places are known to a few decimetres at best: by the estimate two persons that pass
+//! each other touch. So the place alone does not make a collision; the motion must show it. It happened when an estimate of
 //! the last seconds had both close in on each other, to within the limit with confidence, and they have been past that
 //! moment for so long that they would be apart by now, were they still moving as before: on the far side if they
 //! passed, on the near side if the tracker exchanged their ids. They are not, by more than what is known of places
-//! and velocities explains. Those who walk side by side, stand and talk, or slow down before they meet do not close in.
+//! and velocities explains. Persons that walk side by side, stand and talk, or slow down before they meet do not close in.
 //!
-//! It is predicted only where positions are so accurate that a hit can be told from a pass: a distance of zero lies
+//! It is predicted only where positions are so accurate that a hit differs from a pass: a distance of zero lies
 //! three standard deviations within the limit. On PETS09-S2L1, where positions have a standard deviation of 0.2 to 0.3 m
 //! along one axis, all five predictions of 80 s were of persons that passed each other.
 //!
