@@ -32,7 +32,7 @@ use ids::Pool;
 use writer::{LOOK_EVERY, Writer};
 
 /// A write that takes longer is a fault.
-pub const WRITE_BOUND: Duration = Duration::from_millis(if cfg!(test) { 200 } else { 2_000 });
+pub const WRITE_BOUND: Duration = Duration::from_secs(2);
 /// How long a folder that was lost is reported, at least.
 const LOST_FOR: Duration = Duration::from_secs(8);
 /// How long the last handle waits for the thread.
@@ -58,6 +58,7 @@ struct Saved {
 pub struct Store {
     owner: Arc<Owner>,
     boot_ms: u64,
+    write_bound: Duration,
 }
 
 /// Stops the thread when the last handle is gone.
@@ -102,7 +103,7 @@ impl Store {
         Self::start(Folder::new(dir), now, WRITE_BOUND).ok_or_else(|| InUse(dir.to_owned()))
     }
 
-    fn start(disk: impl Disk, now: Time, within: Duration) -> Option<Self> {
+    fn start(disk: impl Disk, now: Time, write_bound: Duration) -> Option<Self> {
         let random = SysRng.try_next_u32().unwrap_or(now.epoch_ms as u32);
         let unknown_start = ids::unsaved_start(now, random);
         let state = State {
@@ -126,9 +127,9 @@ impl Store {
             shared.with(|state| (state.failure, state.ended) = (Some(error.to_string()), true));
         }
         let owner = Arc::new(Owner(Arc::clone(&shared)));
-        shared.wait(within, |state| state.turns > 0 || state.ended);
+        shared.wait(write_bound, |state| state.turns > 0 || state.ended);
         let (in_use, boot_ms) = shared.with(|state| (state.in_use, state.boot_ms));
-        (!in_use).then_some(Self { owner, boot_ms })
+        (!in_use).then_some(Self { owner, boot_ms, write_bound })
     }
 
     /// When this process started, milliseconds since the epoch; later than at any start before that is known.
@@ -138,7 +139,7 @@ impl Store {
 
     /// The last write failed, or one takes too long: state may not survive a restart.
     pub fn is_degraded(&self) -> bool {
-        self.owner.0.with(|state| state.failure.is_some()) || self.busy_for() > WRITE_BOUND
+        self.owner.0.with(|state| state.failure.is_some()) || self.busy_for() > self.write_bound
     }
 
     /// The folder was deleted or replaced of late.
