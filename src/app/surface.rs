@@ -210,7 +210,12 @@ impl Surface {
                 Action::Subscribe { class, filter, qos } => swarm.links.listen(class, &filter, qos),
                 Action::Unsubscribe { class, filter } => swarm.links.ignore(class, &filter),
                 Action::Peer { camera, change } => {
-                    tracing::info!(camera = %self.camera, peer = %camera, ?change, "peer");
+                    if swarm.engine.peers().is_full() {
+                        // A flood of names comes and goes all the time.
+                        tracing::debug!(camera = %self.camera, peer = %camera, ?change, "peer");
+                    } else {
+                        tracing::info!(camera = %self.camera, peer = %camera, ?change, "peer");
+                    }
                 }
                 Action::Site(event) => {
                     log_site_event(&self.camera, &event);

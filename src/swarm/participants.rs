@@ -64,6 +64,15 @@ pub enum Standing {
     Stranger,
 }
 
+/// The order in which cameras leave a full table: those that do not count first, and of these the one with the least
+/// evidence.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Rank {
+    pub(super) counts: bool,
+    /// Logarithm of the likelihood ratio, rounded towards 0.
+    pub(super) evidence: i32,
+}
+
 /// A change to report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
@@ -196,6 +205,14 @@ impl Participants {
     /// Whether a camera's tracks agree with what is seen here.
     pub fn counts(&self, camera: &CameraId) -> bool {
         self.by_name.get(camera).is_some_and(|record| record.counts)
+    }
+
+    /// How firmly a camera's word is established; a camera that was never compared has the default.
+    pub(super) fn rank(&self, camera: &CameraId) -> Rank {
+        self.by_name.get(camera).map_or(Rank::default(), |record| Rank {
+            counts: record.counts,
+            evidence: record.evidence as i32,
+        })
     }
 
     /// Whether a camera's tracks hardly ever agree with what is seen here.

@@ -12,7 +12,9 @@
 //! becomes `Expired`, since no outcome follows. It stays in the table for `event_keep`. A newer message of it
 //! replaces that state, because a camera that only lost its network resumes its events. An event that arrives
 //! after its process ended (the broker or an outbox had queued it) is `Expired` on arrival. When a table is full, what was
-//! heard longest ago goes, and is counted: cameras offline before silent before online.
+//! heard longest ago goes, and is counted. A full table of cameras loses the one with the lowest [`Rank`] first: one whose
+//! tracks begin to agree with ours stays while a flood of names pushes out its own; of equal ones offline before silent
+//! before online.
 //!
 //! Ages are measured from arrival on our own monotonic clock; a peer's timestamps are compared with
 //! each other, and once with our wall clock (corrected by the clock offset that is known): an event that is older than
@@ -24,6 +26,7 @@ use std::time::Duration;
 
 use super::counters::Counters;
 use super::message::{EventMessage, GroundKind, Presence, StatusMessage, TrackMessage};
+use super::participants::Rank;
 use super::sequence::{Sequence, Verdict};
 use crate::base::Time;
 use crate::model::{Behaviors, CameraId, Class, EventState, EventType, Point, Polygon, Severity};
@@ -294,8 +297,8 @@ pub(super) struct Arrival<'a> {
     pub(super) now: Time,
     pub(super) counters: &'a mut Counters,
     pub(super) changes: &'a mut Changes,
-    /// Whether a camera takes part in votes: a flood of names does not evict it.
-    pub(super) counts: &'a dyn Fn(&CameraId) -> bool,
+    /// How firmly a camera is established: a flood of names evicts its own first.
+    pub(super) rank: &'a dyn Fn(&CameraId) -> Rank,
 }
 
 /// The table.
@@ -356,6 +359,11 @@ impl Peers {
     /// How many cameras are there now.
     pub fn online(&self) -> usize {
         self.by_name.values().filter(|p| p.state == PeerState::Online).count()
+    }
+
+    /// Whether a new camera enters only in the place of another one.
+    pub fn is_full(&self) -> bool {
+        self.by_name.len() >= self.options.peers_max.max(1)
     }
 
     /// All tracks of others, by camera and number.
@@ -538,11 +546,11 @@ impl Peers {
 
     /// The camera, heard just now, with room made for it if it is new.
     fn heard(&mut self, camera: &CameraId, on: &mut Arrival<'_>) -> &mut Peer {
-        if self.by_name.len() >= self.options.peers_max.max(1) && !self.by_name.contains_key(camera) {
+        if self.is_full() && !self.by_name.contains_key(camera) {
             let stalest = self
                 .by_name
                 .iter()
-                .min_by_key(|(c, p)| ((on.counts)(c), p.state, p.heard))
+                .min_by_key(|(c, p)| ((on.rank)(c), p.state, p.heard))
                 .map(|(c, _)| c.clone());
             if let Some((gone, mut peer)) = stalest.and_then(|c| self.by_name.remove_entry(&c)) {
                 self.names = Names::of(self.by_name.keys());

@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use omnisight::model::{CameraId, Delivery, EventState, Severity, Transition};
+use omnisight::model::{CameraId, Delivery, EventState, Point, Severity, Transition};
 use omnisight::swarm::codec::Reason;
+use omnisight::swarm::peers::PeerChange;
 use omnisight::swarm::trust::pins::UNPROVEN_MAX;
 use omnisight::swarm::trust::signature::{PROPERTY, Signer};
 use omnisight::swarm::trust::{self, Change};
 use omnisight::swarm::{Action, Engine, Input, Options};
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg64Mcg;
 use ring::rand::SystemRandom;
 use ring::signature::Ed25519KeyPair;
 
@@ -448,4 +451,56 @@ fn a_vote_of_a_camera_that_signs_counts_only_when_it_signed_it_itself() {
     assert_eq!((b.consensus().counters().votes_taken, refused(&b)), (0, vec![Reason::Unsigned]));
     give(&mut b, &signed(raw("consensus/9", &own), &c, 400), 400);
     assert_eq!(b.consensus().counters().votes_taken, 1);
+}
+
+/// Three hundred cameras that report random places start together with an honest one and send all their messages at once,
+/// every second: more than the table of cameras holds.
+#[test]
+fn a_flood_of_names_that_starts_with_an_honest_camera_does_not_keep_it_from_counting() {
+    let mut engine = believing("m", trust::Options::default());
+    let mut rng = Pcg64Mcg::seed_from_u64(300);
+    let mut evicted = Vec::new();
+    // To and fro at 1.1 m/s: each second is a comparison of its own.
+    let walker = |s: u64| Point::new(1.0 + 1.1 * (s % 10).min(10 - s % 10) as f64, 3.0);
+    for s in 0..25 {
+        let ms = 1_000 * s;
+        let mut track = seen(1, 0.0, true);
+        track.ground.as_mut().unwrap().position = walker(s);
+        handle(&mut engine, Input::Scene(&scene("m", ms, vec![track])), ms);
+        let mut actions = Vec::new();
+        actions.extend(give(&mut engine, &calibrated("z", ms), ms));
+        actions.extend(give(&mut engine, &person_at("z", 2 * s, walker(s), ms), ms));
+        for n in 0..300 {
+            let name = format!("a-{n:03}");
+            let place = Point::new(rng.random_range(0.0..8.0), rng.random_range(0.0..6.0));
+            actions.extend(give(&mut engine, &calibrated(&name, ms), ms + 1));
+            actions.extend(give(&mut engine, &person_at(&name, s, place, ms), ms + 2));
+        }
+        actions.extend(give(&mut engine, &person_at("z", 2 * s + 1, walker(s), ms + 100), ms + 100));
+        actions.extend(handle(&mut engine, Input::Tick, ms + 500));
+        let is_z = |action: &&Action| matches!(action, Action::Peer { camera, change: PeerChange::Lost(_) } if camera.as_str() == "z");
+        evicted.extend(actions.iter().filter(is_z).map(|_| s));
+    }
+    assert!(engine.participants().counts(&camera("z")));
+    assert!(evicted.iter().all(|&s| s < 2), "nothing was compared before: {evicted:?}");
+    assert!((0..300).all(|n| !engine.participants().counts(&camera(&format!("a-{n:03}")))));
+}
+
+/// Presence of a camera that sees the same ground.
+fn calibrated(name: &str, ms: u64) -> Delivery {
+    let payload = format!(
+        r#"{{"camera_id":"{name}","state":"online","version":"1","boot":{START_MS},"timestamp":{},"encodings":["json"],"ground":"calibrated","footprint":[[0,0],[8,0],[8,6],[0,6]]}}"#,
+        START_MS + ms
+    );
+    raw(&format!("status/{name}"), &payload)
+}
+
+fn person_at(name: &str, seq: u64, at: Point, ms: u64) -> Delivery {
+    let payload = format!(
+        r#"{{"camera_id":"{name}","track_id":1,"global_position":{{"x":{:.2},"y":{:.2},"z":0.0}},"velocity":{{"x":0.0,"y":0.0}},"class":"person","confidence":0.9,"timestamp":{},"behaviors":0,"threat_score":0.0,"seq":{seq}}}"#,
+        at.x,
+        at.y,
+        START_MS + ms
+    );
+    raw(&format!("tracks/{name}/1"), &payload)
 }

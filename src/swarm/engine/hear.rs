@@ -8,6 +8,7 @@ use crate::swarm::codec::{DecodeError, Reason};
 use crate::swarm::consensus;
 use crate::swarm::message::{ConsensusMessage, Message, Presence, TrackMessage};
 use crate::swarm::open;
+use crate::swarm::participants::{Participants, Rank};
 use crate::swarm::peers::Arrival;
 use crate::swarm::topic::Family;
 use crate::swarm::trust::{self, Trust};
@@ -140,8 +141,8 @@ impl Engine {
             participants,
             ..
         } = self;
-        let counts = |camera: &CameraId| trust.is_named(camera) || participants.counts(camera);
-        let on = &mut Arrival { now, counters, changes, counts: &counts };
+        let rank = |camera: &CameraId| rank(camera, trust, participants);
+        let on = &mut Arrival { now, counters, changes, rank: &rank };
         match message {
             Message::Track(_) => {}
             Message::Event(m)
@@ -198,8 +199,8 @@ impl Engine {
         let shares = peer.is_none_or(|p| p.status.is_none() || p.is_calibrated());
         let judgement = trust.judge(m, peer.and_then(|p| p.footprint.as_ref()), now);
         if judgement.can_be {
-            let counts = |camera: &CameraId| trust.is_named(camera) || participants.counts(camera);
-            peers.track(m, &mut Arrival { now, counters, changes, counts: &counts });
+            let rank = |camera: &CameraId| rank(camera, trust, participants);
+            peers.track(m, &mut Arrival { now, counters, changes, rank: &rank });
             if identity.ground.calibrated && shares {
                 fuse(fusion, m, now);
             }
@@ -211,6 +212,11 @@ impl Engine {
             self.note_trust(m.camera_id.clone(), change, out);
         }
     }
+}
+
+/// A camera whose key the configuration names ranks above all others.
+fn rank(camera: &CameraId, trust: &Trust, participants: &Participants) -> Rank {
+    if trust.is_named(camera) { Rank { counts: true, evidence: i32::MAX } } else { participants.rank(camera) }
 }
 
 /// The message without the votes that it reports of cameras that sign: only they can sign their votes. None where it

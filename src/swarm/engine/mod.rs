@@ -31,7 +31,7 @@ use super::fusion::{self, Fusion, Sight};
 use super::message::TrackMessage;
 use super::neighbours::{self, Neighbours};
 use super::open::Opened;
-use super::participants::{self, Participants};
+use super::participants::{self, Participants, Rank};
 use super::peers::{self, Arrival, PeerChange, Peers};
 use super::publish::{self, Publisher};
 use super::surroundings::Surroundings;
@@ -403,7 +403,7 @@ impl Engine {
             }
             Input::Tick => {
                 let Self { peers, counters, changes, .. } = self;
-                peers.sweep(&mut Arrival { now, counters, changes, counts: &|_| true });
+                peers.sweep(&mut Arrival { now, counters, changes, rank: &|_| Rank::default() });
                 self.trust.sweep(now);
                 self.subscribe(out);
                 self.fusion.step(epoch_ms(now));
