@@ -304,8 +304,8 @@ impl State {
             self.blind_s = 0.0;
             self.background.learn(&self.picture, window, &self.held, &self.raw, dt_s, missed_s);
             if self.review.look(&self.picture, &mut self.background, &self.raw, dt_s + missed_s) {
-                self.note_sizes();
                 self.scale.compare(&self.blobs.all, self.grid);
+                self.scale.note(&self.people.groups, self.grid);
             }
         } else {
             self.background.learn(&self.picture, window, &self.held, &self.raw, dt_s, 0.0);
@@ -446,22 +446,6 @@ impl State {
                 self.held[start + left..start + right].fill(held);
             }
         }
-    }
-
-    /// Tells the scale about blobs that look like one whole person.
-    fn note_sizes(&mut self) {
-        for object in &self.people.objects {
-            let Rect { left, top, right, bottom } = object.rect;
-            let (width, height) = (object.rect.width(), object.rect.height());
-            let whole = left > 0 && top > 0 && right < self.grid.width && bottom < self.grid.height;
-            let upright = 1.6 * width as f32 <= height as f32 && height <= 5 * width;
-            let fill = object.area as f32 / (width * height) as f32;
-            if whole && upright && (0.35..0.8).contains(&fill) && !object.split {
-                let middle = (left + right) as f32 / 2.0;
-                self.scale.note(middle, bottom as f32, height as f32, width as f32);
-            }
-        }
-        self.scale.refit();
     }
 
     fn detection(&self, object: &Object) -> Detection {

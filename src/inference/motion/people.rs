@@ -41,18 +41,19 @@ pub(super) struct Object {
     pub(super) solid: bool,
 }
 
-/// Blobs that belong together.
+/// Blobs that belong together: one object, or several.
 #[derive(Debug, Clone, Copy)]
-struct Group {
-    rect: Rect,
-    area: usize,
+pub(super) struct Group {
+    pub(super) rect: Rect,
+    /// Set pixels.
+    pub(super) area: usize,
 }
 
 #[derive(Debug)]
 pub(super) struct People {
     grid: Grid,
     pub(super) objects: Vec<Object>,
-    groups: Vec<Group>,
+    pub(super) groups: Vec<Group>,
     /// Group of each blob.
     group_of: Vec<u16>,
     sets: Sets,

@@ -12,6 +12,7 @@
 use super::blobs::{Blob, Rect};
 use super::heights::Heights;
 pub(super) use super::heights::Person;
+use super::people::Group;
 use super::picture::Grid;
 use crate::model::GroundPlane;
 
@@ -31,6 +32,13 @@ const AGREES: (f32, f32) = (0.75, 1.4);
 const DISAGREES: (f32, f32) = (0.55, 1.8);
 /// Lower components are too small to be judged by their shape, pixels.
 const HEIGHT_MIN: usize = 8;
+/// A smaller group than this part of the picture teaches no size.
+const LARGE_PARTS: usize = 1000;
+/// Sizes are learned where upright shapes are at least this part of what moves, by area: on footage of people they are 0.25
+/// to 0.8, on roads, where parts of cars have the shape of a person now and then, less than 0.03.
+const UPRIGHT_MIN: f32 = 0.12;
+/// How much of these areas is kept when another group comes: they tell of the last hundred.
+const KEPT: f32 = 0.99;
 
 #[derive(Debug)]
 pub(super) struct Scale {
@@ -41,6 +49,11 @@ pub(super) struct Scale {
     next: usize,
     /// Those of the last time, so that what stands there counts once.
     last: Vec<Rect>,
+    /// The groups of the last time, likewise.
+    noted: Vec<Rect>,
+    /// Pixels of what moved lately, and of the upright shapes among it.
+    moved_area: f32,
+    upright_area: f32,
     trust: Trust,
 }
 
@@ -63,6 +76,9 @@ impl Scale {
             ratios: Vec::with_capacity(RATIOS_MAX),
             next: 0,
             last: Vec::new(),
+            noted: Vec::new(),
+            moved_area: 0.0,
+            upright_area: 0.0,
             trust: Trust::Open,
         }
     }
@@ -71,7 +87,8 @@ impl Scale {
     pub(super) fn person(&self, x: f32, foot: f32) -> Option<Person> {
         match &self.calibrated {
             Some(heights) if self.trust == Trust::Trusted => heights.person(x, foot),
-            _ => self.seen.person(x, foot),
+            _ if self.upright_area >= UPRIGHT_MIN * self.moved_area => self.seen.person(x, foot),
+            _ => None,
         }
     }
 
@@ -83,22 +100,40 @@ impl Scale {
         }
     }
 
-    /// Takes note of an object that looks like one whole person.
-    pub(super) fn note(&mut self, x: f32, foot: f32, height: f32, width: f32) {
-        let heights = self.calibrated.as_mut().filter(|_| self.trust == Trust::Trusted);
-        heights.unwrap_or(&mut self.seen).note(x, foot, height, width);
+    /// Learns sizes from the groups of blobs that look like one whole person. Whether a group is cut does not matter: that
+    /// is decided by these very sizes, and one that is too small would never see a whole person again.
+    pub(super) fn note(&mut self, groups: &[Group], grid: Grid) {
+        let before = std::mem::take(&mut self.noted);
+        for Group { rect, area } in groups {
+            if area * LARGE_PARTS < grid.width * grid.height || !is_whole(*rect, grid) {
+                continue;
+            }
+            self.noted.push(*rect);
+            if before.iter().any(|earlier| is_same_place(*earlier, *rect)) {
+                continue;
+            }
+            let upright = is_upright(*rect, *area);
+            self.moved_area = KEPT * self.moved_area + *area as f32;
+            self.upright_area = KEPT * self.upright_area + if upright { *area as f32 } else { 0.0 };
+            if upright {
+                let heights = self.calibrated.as_mut().filter(|_| self.trust == Trust::Trusted);
+                let middle = (rect.left + rect.right) as f32 / 2.0;
+                let (height, width) = (rect.height() as f32, rect.width() as f32);
+                heights.unwrap_or(&mut self.seen).note(middle, rect.bottom as f32, height, width);
+            }
+        }
+        self.seen.refit();
+        if let Some(calibrated) = &mut self.calibrated {
+            calibrated.refit();
+        }
     }
 
-    /// Takes note of the connected components, before they are put together or cut.
+    /// Compares the calibration with the connected components, before they are put together or cut.
     pub(super) fn compare(&mut self, blobs: &[Blob], grid: Grid) {
         let Some(calibrated) = &self.calibrated else { return };
         let before = std::mem::take(&mut self.last);
         for Blob { rect, area } in blobs {
-            let (width, height) = (rect.width(), rect.height());
-            let whole = rect.left > 0 && rect.top > 0 && rect.right < grid.width && rect.bottom < grid.height;
-            let upright = height >= HEIGHT_MIN && 8 * width <= 5 * height && height <= 5 * width;
-            let fill = *area as f32 / (width * height) as f32;
-            if !(whole && upright && (0.35..0.8).contains(&fill)) {
+            if rect.height() < HEIGHT_MIN || !is_whole(*rect, grid) || !is_upright(*rect, *area) {
                 continue;
             }
             self.last.push(*rect);
@@ -107,7 +142,7 @@ impl Scale {
             if before.iter().any(|earlier| is_same_place(*earlier, *rect)) {
                 continue;
             }
-            let ratio = height as f32 / expected;
+            let ratio = rect.height() as f32 / expected;
             if self.ratios.len() < RATIOS_MAX {
                 self.ratios.push(ratio);
             } else {
@@ -138,14 +173,18 @@ impl Scale {
             same => same,
         };
     }
+}
 
-    /// Renews what is learned from the notes, when enough of them are new.
-    pub(super) fn refit(&mut self) {
-        self.seen.refit();
-        if let Some(calibrated) = &mut self.calibrated {
-            calibrated.refit();
-        }
-    }
+/// Whether nothing of it is beyond the picture's border.
+fn is_whole(rect: Rect, grid: Grid) -> bool {
+    rect.left > 0 && rect.top > 0 && rect.right < grid.width && rect.bottom < grid.height
+}
+
+/// Whether it has the shape of one person who stands or walks.
+fn is_upright(rect: Rect, area: usize) -> bool {
+    let (width, height) = (rect.width(), rect.height());
+    let fill = area as f32 / (width * height) as f32;
+    8 * width <= 5 * height && height <= 5 * width && (0.35..0.8).contains(&fill)
 }
 
 /// Whether both cover mostly the same pixels.
