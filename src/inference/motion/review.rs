@@ -17,11 +17,15 @@ use super::window::Window;
 /// Seconds between two looks.
 const TICK_S: f32 = 0.5;
 /// Ticks after which a pixel is still.
-const STILL_TICKS: u16 = 3;
+const STILL_TICKS: u16 = 2;
 /// Outlines with fewer pixels say nothing.
 const OUTLINE_MIN: u32 = 8;
-/// A ghost's outline has at most this part of the contrast that the background has there.
-const GHOST_CONTRAST: f32 = 0.6;
+/// What makes a ghost: at least this part of its whole outline is seen, and has at most this part of the contrast that the
+/// background has there. Which has been still for [`SURE_S`], and for less: where cars pass all the time, a ghost is never
+/// seen for longer, and the edges of someone who stands a moment are plain.
+const GHOST: (f32, f32) = (0.5, 0.6);
+const YOUNG_GHOST: (f32, f32) = (0.8, 0.3);
+const SURE_S: f32 = 1.5;
 /// Mean contrast per outline pixel (levels of 255) below which there is no outline at all.
 const CONTRAST_MIN: f32 = 6.0;
 
@@ -115,7 +119,8 @@ impl Review {
                 }
             }
             let mean_s = ticks as f32 / self.blobs.all[blob].area as f32 * TICK_S;
-            if outline.is_ghost() || mean_s >= self.hold_s {
+            let ghost = if mean_s < SURE_S { YOUNG_GHOST } else { GHOST };
+            if outline.is_ghost(ghost) || mean_s >= self.hold_s {
                 for run in runs {
                     let (row, from, to) = (usize::from(run.row), usize::from(run.from), usize::from(run.to));
                     background.relearn(picture, row, from, to);
@@ -158,12 +163,13 @@ impl Outline {
         }
     }
 
-    fn is_ghost(&self) -> bool {
+    fn is_ghost(&self, (part, contrast): (f32, f32)) -> bool {
+        let (all, outer) = (self.all as f32, self.outer as f32);
         let (now, then) = (self.now as f32, self.then as f32);
         // Most of the outline must be seen: the inside of someone who stirs has none of its own.
         self.outer >= OUTLINE_MIN
-            && 2 * self.outer >= self.all
-            && then >= CONTRAST_MIN * self.outer as f32
-            && now <= GHOST_CONTRAST * then
+            && outer >= part * all
+            && then >= CONTRAST_MIN * outer
+            && now <= contrast * then
     }
 }
