@@ -139,6 +139,12 @@ impl BoxFilter {
         }
     }
 
+    /// Moves with the view, pixels.
+    pub(super) fn shift(&mut self, by: Point) {
+        self.x.x += by.x;
+        self.y.x += by.y;
+    }
+
     /// Takes a detected box whose noise is `worse` times the usual.
     pub(super) fn update(&mut self, bbox: BBox, worse: f64, m: &Model) {
         let (c, h) = (bbox.center(), self.height.x);

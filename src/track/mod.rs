@@ -87,6 +87,7 @@ mod scale;
 #[cfg(test)]
 mod tests;
 mod tracklet;
+mod view;
 
 pub use attributes::Attributes;
 pub use explain::{End, Entry, Note, Stage};
@@ -102,6 +103,7 @@ use filter::Pace;
 use order::{Key, Sorter};
 use scale::Scale;
 use tracklet::Tracklet;
+use view::View;
 
 /// Most objects followed at once, detections used per frame included: a detector gone mad costs no
 /// more than this. The surplus with the lowest scores is left out, and counted.
@@ -129,6 +131,7 @@ pub struct Tracker {
     last: Option<Time>,
     assignment: Assignment,
     scale: Scale,
+    view: View,
     /// Left edges or ids that are brought in order, and whose they are.
     order: Vec<Key>,
     sorter: Sorter,
@@ -169,6 +172,7 @@ impl Tracker {
             used: Vec::new(),
             used_edges: Edges::default(),
             scale: Scale::new(&options),
+            view: View::default(),
             odds: Vec::new(),
             taken: Vec::new(),
             expected: Vec::new(),
@@ -204,6 +208,7 @@ impl Tracker {
     /// Takes the detections of the frame captured at `now`, a picture of the size `view`. Boxes that are
     /// not finite or have no area are left out.
     pub fn step(&mut self, detections: &[Detection], view: Size, now: Time, ids: &mut dyn IdSource) {
+        self.scale.settle();
         self.select(detections);
         let dt_s = self.last.map_or(0.0, |last| now.since(last).as_secs_f64());
         if self.last.replace(now).is_none() {
@@ -212,6 +217,9 @@ impl Tracker {
         let [seen, unseen] = [true, false].map(|seen| Pace::new(dt_s, seen, &self.options.motion));
         for tracklet in &mut self.tracklets {
             tracklet.predict(&seen, &unseen, &self.options);
+        }
+        if let Some(by) = self.view.moved(&self.tracklets, &self.used, &self.odds, dt_s) {
+            self.tracklets.iter_mut().for_each(|tracklet| tracklet.filter.shift(by));
         }
         self.expect(now);
         self.cover();
@@ -247,7 +255,7 @@ impl Tracker {
         &self.lapsed
     }
 
-    /// Detections that were not used because they were no boxes, or too many.
+    /// Detections that were not used because they were no boxes, noise, or too many.
     pub fn detections_left_out(&self) -> u64 {
         self.detections_left_out
     }
@@ -256,7 +264,8 @@ impl Tracker {
         let sane = |d: &Detection| {
             let b = d.bbox;
             let near = [b.left, b.top, b.width, b.height].iter().all(|x| x.abs() <= PLACE_MAX_PX);
-            near && d.score.is_finite() && b.width > 0.0 && b.height > 0.0
+            let is_box = near && d.score.is_finite() && b.width > 0.0 && b.height > 0.0;
+            is_box && self.scale.odds(d.score) >= self.options.noise_odds
         };
         let all = detections.iter().enumerate();
         self.order.clear();
@@ -274,7 +283,6 @@ impl Tracker {
         self.used.extend(self.order.iter().map(|&(_, i)| detections[i]));
         self.used_edges.fill(self.used.iter().map(|d| d.bbox));
         self.detections_left_out += (detections.len() - self.used.len()) as u64;
-        self.scale.settle();
         self.odds.clear();
         self.odds.extend(self.used.iter().map(|d| self.scale.odds(d.score)));
         self.taken.clear();

@@ -21,10 +21,11 @@ pub struct Options {
     /// Seconds without a detection that a confirmed track survives at least.
     pub lost_s: f64,
     /// From these odds on (ln, on the detector's learned scale) a detection is sure: it is paired first,
-    /// and may find a lost track. 2.4 is a score of 0.92.
+    /// and may find a lost track. 2 is a score of 0.88.
     pub sure_odds: f64,
-    /// The part of a track's detections that may fall short of `sure_odds` (0..1): where more do, the
-    /// detector's scores are low, and its scale is moved.
+    /// The part of the tracks' detections that may fall short of `sure_odds` (0..1): where more do, the
+    /// detector's scores are low, and its scale is moved. Of a network that reports everything down to a score of 0.01
+    /// most are doubtful, and rightly so.
     pub doubt_share: f64,
     /// A track unseen for no longer than this is looked for by overlap; then by distance and size.
     pub overlap_s: f64,
@@ -48,6 +49,8 @@ pub struct Options {
     pub covered_iou: f64,
     /// The odds (ln) at which a detection is as likely clutter as an object; -0.8 is a score of 0.31.
     pub clutter_odds: f64,
+    /// Detections of lower odds (ln) are noise and left out; -1.4 is a score of 0.2.
+    pub noise_odds: f64,
     /// What the filter assumes of motion and measurement.
     pub motion: Motion,
 }
@@ -88,8 +91,8 @@ impl Default for Options {
             min_hits: 3,
             evidence_min: 12.0,
             lost_s: 3.0,
-            sure_odds: 2.4,
-            doubt_share: 0.25,
+            sure_odds: 2.0,
+            doubt_share: 0.75,
             overlap_s: 0.55,
             gate: 16.0,
             birth_density: 0.15,
@@ -100,6 +103,7 @@ impl Default for Options {
             covered_s: 0.4,
             covered_iou: 0.25,
             clutter_odds: -0.8,
+            noise_odds: -1.4,
             motion: Motion::default(),
         }
     }
