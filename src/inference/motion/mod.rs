@@ -485,7 +485,7 @@ fn classify(object: &Object) -> (Class, f32) {
     let Some(person) = object.person else {
         // A shape without a size: what is upright and leaves the corners of its box free may be a person.
         let upright = height >= 1.6 * width && height <= 5.0 * width && fill < SOLID;
-        return if upright { (Class::Person, 0.85) } else { (Class::Unknown, 0.85) };
+        return if upright { (Class::Person, 0.9) } else { (Class::Unknown, 0.9) };
     };
     let tall = (height / person.height).min(person.height / height);
     if object.solid {
