@@ -110,6 +110,7 @@ impl Camera {
         let clock: &Arc<dyn Clock> = &(Arc::clone(&wall_clock) as Arc<dyn Clock>);
         let now = clock.now();
         let store = Store::open(&config.state_dir, now)?;
+        store.look_after(config.outbox.dir.clone());
         let ground = config.perception.ground.clone();
         let seen = swarm::Ground { calibrated: ground.is_calibrated(), footprint: ground.footprint() };
         let (track_ids, event_ids) = (store.track_ids(), store.event_ids());
@@ -129,7 +130,8 @@ impl Camera {
         };
         for name in KEPT_FILES {
             if store.busy_for().is_zero()
-                && let Ok(bytes) = std::fs::read(config.state_dir.join(name)) {
+                && let Ok(bytes) = std::fs::read(config.state_dir.join(name))
+            {
                 store.keep(name, &bytes);
             }
         }

@@ -149,6 +149,7 @@ impl FleetTask {
             restore_watchlist(&setup, &mut fleet);
         }
         let dir = setup.outbox.dir.with_file_name(STORE);
+        setup.store.look_after(dir.clone());
         let outbox = OutboxOptions { dir, ..setup.outbox.clone() };
         let outbox = Outbox::open(&outbox, &[LINK], Arc::clone(&setup.clock));
         let (link, deliveries) = connect(&setup, &mut fleet, &outbox, now)?;

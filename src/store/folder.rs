@@ -12,7 +12,9 @@ use rustix::io::Errno;
 use crate::base::{Readers, replace_file};
 
 /// Held as long as the process has the folder.
-const LOCK_FILE: &str = "lock";
+pub(super) const LOCK_FILE: &str = "lock";
+/// The same in a folder that another part writes into, which has a lock of its own.
+pub(super) const LOOKED_AFTER_FILE: &str = "looked-after";
 /// With less free, a file can't be replaced: a page of content, a page of its folder, and the journal's.
 const ROOM_MIN_BYTES: u64 = 64 << 10;
 /// Is there for a moment, to see whether there is room.
@@ -45,6 +47,7 @@ pub(super) trait Disk: Send + 'static {
 #[derive(Debug)]
 pub(super) struct Folder {
     dir: PathBuf,
+    lock_file: &'static str,
     lock: Option<File>,
     /// Files that must be there.
     written: BTreeSet<PathBuf>,
@@ -53,8 +56,8 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    pub(super) fn new(dir: &Path) -> Self {
-        Self { dir: dir.to_owned(), lock: None, written: BTreeSet::new(), room_at: u64::MAX }
+    pub(super) fn new(dir: &Path, lock_file: &'static str) -> Self {
+        Self { dir: dir.to_owned(), lock_file, lock: None, written: BTreeSet::new(), room_at: u64::MAX }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -95,7 +98,7 @@ impl Folder {
 
 impl Disk for Folder {
     fn hold(&mut self) -> io::Result<Hold> {
-        let path = self.dir.join(LOCK_FILE);
+        let path = self.dir.join(self.lock_file);
         // To open a file that is there with O_CREAT writes nothing, and yet fails on a read-only file system and
         // waits on one that hangs.
         let open = || OpenOptions::new().create(true).truncate(false).write(true).open(&path);

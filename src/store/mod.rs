@@ -29,7 +29,7 @@ use rand::TryRng;
 use rand::rngs::SysRng;
 
 use crate::base::{IdSource, Time};
-use folder::{Disk, Folder};
+use folder::{Disk, Folder, LOCK_FILE};
 use ids::Pool;
 use writer::{LOOK_EVERY, Writer};
 
@@ -104,7 +104,7 @@ impl Store {
     /// # Errors
     /// [`InUse`] when another process has the folder.
     pub fn open(dir: &Path, now: Time) -> Result<Self, InUse> {
-        Self::start(Folder::new(dir), now, WRITE_BOUND).ok_or_else(|| InUse(dir.to_owned()))
+        Self::start(Folder::new(dir, LOCK_FILE), now, WRITE_BOUND).ok_or_else(|| InUse(dir.to_owned()))
     }
 
     fn start(disk: impl Disk, now: Time, write_bound: Duration) -> Option<Self> {
@@ -126,7 +126,8 @@ impl Store {
         };
         let shared =
             Arc::new(Shared { state: Mutex::new(state), asked: Condvar::new(), turned: Condvar::new() });
-        let writer = Writer { disk, shared: Arc::clone(&shared), unknown_start, others: Vec::new(), saved: None };
+        let writer =
+            Writer { disk, shared: Arc::clone(&shared), unknown_start, others: Vec::new(), saved: None };
         let spawned = std::thread::Builder::new().name("state".to_owned()).spawn(move || writer.run());
         if let Err(error) = spawned {
             shared.with(|state| (state.failure, state.ended) = (Some(error.to_string()), true));

@@ -8,7 +8,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::folder::{Disk, Folder, Hold};
+use super::folder::{Disk, Folder, Hold, LOOKED_AFTER_FILE};
 use super::ids;
 use super::{Saved, Shared, State};
 use crate::base::Readers;
@@ -92,7 +92,7 @@ impl<D: Disk> Writer<D> {
 
     fn look_at_others(&mut self) -> io::Result<()> {
         let more = self.shared.with(|state| std::mem::take(&mut state.others));
-        self.others.extend(more.iter().map(|dir| Folder::new(dir)));
+        self.others.extend(more.iter().map(|dir| Folder::new(dir, LOOKED_AFTER_FILE)));
         for other in &mut self.others {
             if other.hold()? == Hold::Again {
                 tracing::error!("{} was deleted or replaced while running", other.path().display());

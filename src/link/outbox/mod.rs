@@ -69,7 +69,7 @@ const WRITE_BOUND: Duration = Duration::from_secs(2);
 const LOOK_EVERY: Duration = Duration::from_millis(if cfg!(test) { 20 } else { 2_000 });
 const WATCH_EVERY: Duration = Duration::from_millis(if cfg!(test) { 20 } else { 500 });
 /// A turn of the disk that takes longer is a long one. One alone is no fault: flash memory pauses now and then.
-const LONG_TURN: Duration = Duration::from_millis(400);
+const LONG_TURN: Duration = Duration::from_millis(300);
 /// Two long turns within this time are a slow disk, and it is reported that long after the last of them.
 const SLOW_FOR: Duration = Duration::from_secs(5);
 /// How long a folder that was lost is reported, at least.

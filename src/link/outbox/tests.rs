@@ -553,6 +553,24 @@ async fn while_the_disk_hangs_messages_leave_from_memory_and_it_is_named_until_i
 }
 
 #[tokio::test]
+async fn a_disk_that_takes_long_time_after_time_is_slow_and_one_that_does_once_is_not() {
+    let disk = FakeDisk::default();
+    let opened = disk.clone();
+    let (clock, dir) = (Arc::new(SystemClock::new()), std::path::Path::new(""));
+    let outbox = Outbox::open_on(move || Ok(opened.clone()), &options(dir), &["a"], clock, WRITE_BOUND);
+    for is_slow in [false, true] {
+        let committed = outbox.status().counters.committed;
+        disk.hang(true);
+        outbox.put(event("e", 0), 1);
+        until("a long turn", || outbox.status().busy_for > LONG_TURN).await;
+        disk.hang(false);
+        until("committed", || outbox.status().counters.committed > committed).await;
+        until("its end", || outbox.status().busy_for.is_zero()).await;
+        assert_eq!((outbox.status().slow, outbox.status().failure), (is_slow, None));
+    }
+}
+
+#[tokio::test]
 async fn a_folder_that_is_deleted_or_replaced_is_noticed_and_what_it_held_is_written_again() {
     let dir = tempfile::tempdir().unwrap();
     let outbox = open(dir.path());
