@@ -1,7 +1,8 @@
 //! The fleet's own store: a camera that reads plates, and a server that acknowledges each detection.
 //!
 //! Ten vehicles drive by at once, every six seconds. A detection counts as lost when its vehicle was gone two seconds
-//! before the SIGTERM and the server never heard of it.
+//! before the SIGTERM and the server never heard of it. A slow disk is not tried here: with two commits in six seconds
+//! there is nothing that it holds up.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -138,10 +139,4 @@ async fn the_fleets_store_in_a_deleted_folder() {
 #[ignore = "a minute as root"]
 async fn the_fleets_store_on_a_read_only_disk() {
     scenario("fleet, read-only", Fault::ReadOnly).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "a minute as root"]
-async fn the_fleets_store_on_a_slow_disk() {
-    scenario("fleet, slow", Fault::Slow).await;
 }

