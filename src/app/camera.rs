@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::Error;
-use super::fleet::{self as fleet_task, FleetTask, Setup as FleetSetup};
+use super::fleet::{self as fleet_task, FleetReport, FleetTask, Setup as FleetSetup};
 use super::known_cameras::{self, KnownCameras};
 use super::links::{Links, SharedLinks, take};
 use super::orders::{self, Orders, REQUESTS_MAX, Request, Setup};
@@ -50,6 +50,7 @@ pub struct Camera {
     capture: Arc<Capture>,
     counters: Arc<pipeline::Counters>,
     surface: watch::Receiver<SurfaceReport>,
+    fleet_report: watch::Receiver<Option<FleetReport>>,
     sights: Option<watch::Receiver<Option<Sight>>>,
     ground: GroundPlane,
     goodbye: Option<Goodbye>,
@@ -109,6 +110,7 @@ impl Camera {
         let clock: &Arc<dyn Clock> = &(Arc::clone(&wall_clock) as Arc<dyn Clock>);
         let now = clock.now();
         let store = Store::open(&config.state_dir, now)?;
+        store.look_after(config.outbox.dir.clone());
         let ground = config.perception.ground.clone();
         let seen = swarm::Ground { calibrated: ground.is_calibrated(), footprint: ground.footprint() };
         let (track_ids, event_ids) = (store.track_ids(), store.event_ids());
@@ -127,7 +129,9 @@ impl Camera {
             Keys::unread(&config.state_dir, &id, config.signing)
         };
         for name in KEPT_FILES {
-            if let Ok(bytes) = std::fs::read(config.state_dir.join(name)) {
+            if store.busy_for().is_zero()
+                && let Ok(bytes) = std::fs::read(config.state_dir.join(name))
+            {
                 store.keep(name, &bytes);
             }
         }
@@ -222,7 +226,7 @@ impl Camera {
                 ground: ground.clone(),
                 frame_tunings,
                 fleet: desk,
-                fleet_report,
+                fleet_report: fleet_report.clone(),
                 state_dir: config.state_dir,
                 store: store.clone(),
                 clock: Arc::clone(clock),
@@ -243,6 +247,7 @@ impl Camera {
             report: report_out,
             modes,
             fleet: fleet_transitions,
+            fleet_report: fleet_report.clone(),
             rolled_back: Arc::clone(&rolled_back),
             stop: stop.clone(),
             tunings: swarm_tunings,
@@ -262,6 +267,7 @@ impl Camera {
             capture,
             counters,
             surface,
+            fleet_report,
             sights,
             ground,
             goodbye,
@@ -304,9 +310,12 @@ impl Camera {
             vec![("perception", self.counters.turns.load(Ordering::Relaxed)), ("surface", surface.turns)];
         // Each rises several times a second, so the slowest of them does.
         turns.extend(surface.links.iter().map(|(_, link)| link.turns).min().map(|turns| ("link", turns)));
+        let fleet = self.fleet_report.borrow();
+        turns.extend(fleet.as_ref().map(|fleet| ("fleet", fleet.turns)));
         let mut still = progress.still(&turns, now);
-        let stored = surface.outbox.as_ref().map_or(Duration::ZERO, |outbox| outbox.busy_for);
-        let waits = [("capture", self.capture.busy_for()), ("store", self.store.busy_for().max(stored))];
+        let outboxes = surface.outbox.iter().chain(fleet.iter().map(|fleet| &fleet.outbox));
+        let stored = outboxes.map(|outbox| outbox.busy_for).fold(self.store.busy_for(), Duration::max);
+        let waits = [("capture", self.capture.busy_for()), ("store", stored)];
         still.extend(waits.iter().filter(|(_, wait)| *wait > STILL_MAX).map(|(part, _)| *part));
         still
     }

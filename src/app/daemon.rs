@@ -92,6 +92,8 @@ pub async fn run(reload: Reload, clock: Arc<dyn Clock>) -> Result<After, Error> 
     let config = reload.config().clone();
     let config::Camera { id, name, site } = config.camera.clone();
     #[cfg(feature = "broker")]
+    let kept_by_broker = config.broker.as_ref().and_then(|options| options.data_dir.clone());
+    #[cfg(feature = "broker")]
     let broker = match config.broker.clone() {
         Some(options) => Some(broker::start(options).await?),
         None => None,
@@ -102,6 +104,10 @@ pub async fn run(reload: Reload, clock: Arc<dyn Clock>) -> Result<After, Error> 
     let mut parts = Supervisor::default();
     let discovery = config.discovery.clone();
     let camera = Camera::start(config, &clock, &mut parts, false)?;
+    #[cfg(feature = "broker")]
+    if let Some(dir) = kept_by_broker {
+        camera.store().look_after(dir);
+    }
     let finding = discovery.map(|wanted| Finding::start(wanted, &camera, &clock)).transpose()?;
     tracing::info!(camera = %id, name, site, version = env!("CARGO_PKG_VERSION"), "running");
     supervise(

@@ -28,7 +28,9 @@ use crate::capture::{self, Capture};
 use crate::config::BrokerLink;
 use crate::control::{Asker, RUNNING_MAX, Reply, Request, Unread};
 use crate::fleet::{Action, CameraState, Fleet, Input, Options, Report, Tuning, Vitals};
-use crate::link::{self, Carries, Client, Deliveries, LinkHandle, Outbox, OutboxOptions, Route, Router};
+use crate::link::{
+    self, Carries, Client, Deliveries, LinkHandle, Outbox, OutboxOptions, OutboxStatus, Route, Router,
+};
 use crate::model::{CameraId, Transition};
 use crate::pipeline;
 use crate::platform::vitals::Gauge;
@@ -63,8 +65,11 @@ pub(super) struct Ask {
 }
 
 /// What is shown of the fleet's part.
-#[derive(Debug, Clone, Copy, PartialEq, Default, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub(super) struct FleetReport {
+    /// Turns of the task's clock: a number that stands still is a task that hangs.
+    #[serde(skip)]
+    pub(super) turns: u64,
     /// The broker is there.
     pub(super) connected: bool,
     /// Somebody else connected with this connection's client id.
@@ -72,6 +77,9 @@ pub(super) struct FleetReport {
     /// What the broker does not offer.
     #[serde(skip)]
     pub(super) limits: link::Limits,
+    /// Of its store.
+    #[serde(skip)]
+    pub(super) outbox: OutboxStatus,
     /// Messages that nobody has acknowledged yet.
     pub(super) waiting: u64,
     /// Messages for which there was no room.
@@ -124,6 +132,7 @@ pub(super) struct FleetTask {
     gauge: Arc<Mutex<Gauge>>,
     /// Orders that found no room at the desk.
     asks_lost: u64,
+    turns: u64,
     /// The watchlist has changed since it was written.
     unwritten: bool,
     /// When it was written last.
@@ -135,8 +144,12 @@ impl FleetTask {
     pub(super) fn start(setup: Setup) -> Result<(Self, Ends), link::Error> {
         let now = setup.clock.now();
         let mut fleet = Fleet::new(setup.options.clone(), setup.boot_ms);
-        restore_watchlist(&setup, &mut fleet);
+        // A disk that hangs must not hang the start.
+        if setup.store.busy_for().is_zero() {
+            restore_watchlist(&setup, &mut fleet);
+        }
         let dir = setup.outbox.dir.with_file_name(STORE);
+        setup.store.look_after(dir.clone());
         let outbox = OutboxOptions { dir, ..setup.outbox.clone() };
         let outbox = Outbox::open(&outbox, &[LINK], Arc::clone(&setup.clock));
         let (link, deliveries) = connect(&setup, &mut fleet, &outbox, now)?;
@@ -156,6 +169,7 @@ impl FleetTask {
             outbox,
             gauge: Arc::default(),
             asks_lost: 0,
+            turns: 0,
             unwritten: false,
             written: None,
             setup,
@@ -312,16 +326,19 @@ impl FleetTask {
         }
     }
 
-    fn show(&self) {
+    fn show(&mut self) {
+        self.turns += 1;
         let stored = self.outbox.status();
         let status = self.link.status();
         let status = status.borrow();
         let report = FleetReport {
+            turns: self.turns,
             connected: status.state == link::State::Connected,
             client_id_taken: modes::is_taken(&status),
             limits: status.limits,
             waiting: stored.queued.total(),
             evicted: stored.counters.evicted.total(),
+            outbox: stored,
             machine: self.fleet.report(),
         };
         self.setup.report.send_replace(Some(report));

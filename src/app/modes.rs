@@ -1,5 +1,6 @@
 //! The names of the degraded modes: what does not work at present, while the rest goes on.
 
+use super::fleet::FleetReport;
 use super::links::NamedStatus;
 use crate::capture;
 use crate::link::{self, OutboxStatus};
@@ -34,6 +35,8 @@ pub(super) const STATE_LOST: &str = "state_lost";
 pub(super) const LINK_SLOW: &str = "link_slow";
 /// The outbox can't use its disk: what waits for a broker is in memory alone, and less of it.
 pub(super) const OUTBOX_IN_MEMORY: &str = "outbox_in_memory";
+/// The outbox's disk takes long, time after time: what must not be lost leaves late. In force for 5 s after the last time.
+pub(super) const OUTBOX_SLOW: &str = "outbox_slow";
 /// The outbox is full: the least important messages give way to newer ones.
 pub(super) const OUTBOX_FULL: &str = "outbox_full";
 
@@ -95,6 +98,7 @@ pub(super) fn in_force(
     store: &Store,
     links: &[NamedStatus],
     outbox: Option<&OutboxStatus>,
+    fleet: Option<&FleetReport>,
     now_ms: u64,
 ) -> Vec<&'static str> {
     let mut modes = Vec::new();
@@ -120,16 +124,25 @@ pub(super) fn in_force(
     for (_, link) in links {
         add(limited(&link.limits), &mut modes);
     }
+    if let Some(fleet) = fleet {
+        add(fleet.client_id_taken.then_some(CLIENT_ID_TAKEN), &mut modes);
+        add(limited(&fleet.limits), &mut modes);
+    }
     if store.is_degraded() {
         modes.push(STATE_UNSAVED);
     }
-    if store.was_lost() || outbox.is_some_and(|outbox| outbox.lost) {
+    // The fleet server's messages have an outbox of their own.
+    let outboxes = || outbox.into_iter().chain(fleet.map(|fleet| &fleet.outbox));
+    if store.was_lost() || outboxes().any(|outbox| outbox.lost) {
         modes.push(STATE_LOST);
     }
-    if outbox.is_some_and(|outbox| outbox.failure.is_some()) {
+    if outboxes().any(|outbox| outbox.failure.is_some()) {
         modes.push(OUTBOX_IN_MEMORY);
     }
-    if outbox.is_some_and(|outbox| outbox.full) {
+    if outboxes().any(|outbox| outbox.slow) {
+        modes.push(OUTBOX_SLOW);
+    }
+    if outboxes().any(|outbox| outbox.full) {
         modes.push(OUTBOX_FULL);
     }
     modes

@@ -195,7 +195,9 @@ impl Orders {
         let router = setup.router.clone().or_else(|| data_link.as_ref().map(own));
         let (jobs, outcomes) = mpsc::channel(control::RUNNING_MAX);
         let file = setup.state_dir.join(COMMANDS_FILE);
-        let repeats = std::fs::read(file).map(|bytes| Repeats::from_json(&bytes, now)).unwrap_or_default();
+        // A disk that hangs must not hang the start.
+        let kept = setup.store.busy_for().is_zero().then(|| std::fs::read(file).ok()).flatten();
+        let repeats = kept.map(|bytes| Repeats::from_json(&bytes, now)).unwrap_or_default();
         Ok(Self {
             desk: control::Desk::new(setup.options.desk.clone(), repeats),
             data: Data::new(topics.clone(), setup.options.data),
@@ -580,16 +582,11 @@ impl Orders {
             }
         }
         let own = [Some(&self.control), self.shared.as_ref(), self.data_link.as_ref()];
-        let fleet = *self.setup.fleet_report.borrow();
         let mut known = Vec::new();
         for wire in own.into_iter().flatten() {
             let status = wire.status.borrow();
             modes::add(modes::is_taken(&status).then_some(modes::CLIENT_ID_TAKEN), &mut known);
             modes::add(modes::limited(&status.limits), &mut known);
-        }
-        if let Some(fleet) = fleet {
-            modes::add(fleet.client_id_taken.then_some(modes::CLIENT_ID_TAKEN), &mut known);
-            modes::add(modes::limited(&fleet.limits), &mut known);
         }
         self.setup.modes.send_if_modified(|modes| {
             let news = *modes != known;

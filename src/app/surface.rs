@@ -13,6 +13,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::camera::GOODBYE_WITHIN;
+use super::fleet::FleetReport;
 use super::known_cameras::{FILE as CAMERAS_FILE, Filter, KnownCameras};
 use super::links::{Links, NamedStatus, take};
 use super::modes;
@@ -92,6 +93,8 @@ pub(super) struct Surface {
     pub(super) modes: watch::Receiver<Vec<&'static str>>,
     /// Who serves a fleet server hears of readings and ended tracks.
     pub(super) fleet: Option<mpsc::Sender<Transition>>,
+    /// How serving it goes.
+    pub(super) fleet_report: watch::Receiver<Option<FleetReport>>,
     /// A configuration was taken back because its links did not come up.
     pub(super) rolled_back: Arc<AtomicBool>,
     pub(super) stop: CancellationToken,
@@ -348,7 +351,9 @@ impl Surface {
         let outbox = self.swarm.as_ref().map(|s| s.links.outbox());
         let unrouted = self.swarm.as_ref().map_or(0, |s| s.links.router.unrouted());
         let now_ms = self.clock.now().epoch_ms;
-        let mut modes = modes::in_force(&capture.state, &self.store, &links, outbox.as_ref(), now_ms);
+        let fleet = self.fleet_report.borrow().clone();
+        let mut modes =
+            modes::in_force(&capture.state, &self.store, &links, outbox.as_ref(), fleet.as_ref(), now_ms);
         // Those that are known elsewhere too.
         modes::add(self.modes.borrow().iter().copied(), &mut modes);
         let doubted = self.counters.calibration_doubted.load(Ordering::Relaxed);

@@ -113,6 +113,8 @@ pub enum Error {
 /// What is likely behind a connection that is closed before the CONNACK, by what was sent and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Silence {
+    /// The CONNECT was of MQTT 5, and one of 3.1.1 may follow.
+    MaybeOld,
     /// The connection is in the clear, and nothing is odd in the CONNECT.
     MaybeTls,
     /// The connection is secure: what is left is the CONNECT itself.
@@ -124,6 +126,7 @@ pub enum Silence {
 impl std::fmt::Display for Silence {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
+            Self::MaybeOld => "it may not speak MQTT 5; MQTT 3.1.1 is tried next",
             Self::MaybeTls => {
                 "if the port requires TLS, use mqtts://; otherwise the broker does not take something in the CONNECT \
                  (its MQTT version, user, or last will)"

@@ -6,12 +6,19 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{FallocateFlags, fallocate};
+use rustix::io::Errno;
+
 use crate::base::{Readers, replace_file};
 
 /// Held as long as the process has the folder.
-const LOCK_FILE: &str = "lock";
+pub(super) const LOCK_FILE: &str = "lock";
+/// The same in a folder that another part writes into, which has a lock of its own.
+pub(super) const LOOKED_AFTER_FILE: &str = "looked-after";
 /// With less free, a file can't be replaced: a page of content, a page of its folder, and the journal's.
 const ROOM_MIN_BYTES: u64 = 64 << 10;
+/// Is there for a moment, to see whether there is room.
+const ROOM_FILE: &str = "room.tmp";
 
 /// What became of the folder since the last look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,29 +47,58 @@ pub(super) trait Disk: Send + 'static {
 #[derive(Debug)]
 pub(super) struct Folder {
     dir: PathBuf,
+    lock_file: &'static str,
     lock: Option<File>,
     /// Files that must be there.
     written: BTreeSet<PathBuf>,
+    /// Free blocks with which there was room still, although none is left for those who are not root.
+    room_at: u64,
 }
 
 impl Folder {
-    pub(super) fn new(dir: &Path) -> Self {
-        Self { dir: dir.to_owned(), lock: None, written: BTreeSet::new() }
+    pub(super) fn new(dir: &Path, lock_file: &'static str) -> Self {
+        Self { dir: dir.to_owned(), lock_file, lock: None, written: BTreeSet::new(), room_at: u64::MAX }
     }
 
-    fn has_room(&self) -> io::Result<()> {
+    pub(super) fn path(&self) -> &Path {
+        &self.dir
+    }
+
+    fn has_room(&mut self) -> io::Result<()> {
         let found = rustix::fs::statvfs(&self.dir)?;
-        let free = if rustix::process::geteuid().is_root() { found.f_bfree } else { found.f_bavail };
-        if found.f_blocks > 0 && free.saturating_mul(found.f_frsize) < ROOM_MIN_BYTES {
+        let is_room = |blocks: u64| blocks.saturating_mul(found.f_frsize) >= ROOM_MIN_BYTES;
+        if found.f_blocks == 0 || is_room(found.f_bavail) {
+            self.room_at = u64::MAX;
+            return Ok(());
+        }
+        if !is_room(found.f_bfree) || !rustix::process::geteuid().is_root() {
             return Err(io::ErrorKind::StorageFull.into());
         }
+        // Part of the rest is for root, part for the file system itself (2 % on ext4): which is left is seen only by
+        // taking it. Flash memory wears, so what worked with so much free is not tried again.
+        if found.f_bfree < self.room_at {
+            self.take_room()?;
+            self.room_at = found.f_bfree;
+        }
         Ok(())
+    }
+
+    /// Takes the room of one write, and gives it back.
+    fn take_room(&self) -> io::Result<()> {
+        let path = self.dir.join(ROOM_FILE);
+        let file = OpenOptions::new().create(true).truncate(true).write(true).open(&path)?;
+        let taken = match fallocate(&file, FallocateFlags::empty(), 0, ROOM_MIN_BYTES) {
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
+            taken => taken.map_err(io::Error::from),
+        };
+        fs::remove_file(&path)?;
+        taken
     }
 }
 
 impl Disk for Folder {
     fn hold(&mut self) -> io::Result<Hold> {
-        let path = self.dir.join(LOCK_FILE);
+        let path = self.dir.join(self.lock_file);
         // To open a file that is there with O_CREAT writes nothing, and yet fails on a read-only file system and
         // waits on one that hangs.
         let open = || OpenOptions::new().create(true).truncate(false).write(true).open(&path);

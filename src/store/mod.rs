@@ -10,6 +10,8 @@
 //!   ends when a write works again; it is tried every 2 s.
 //! - A folder that was deleted or replaced while running is noticed within 2 s and made again with all that is known
 //!   here ([`Store::was_lost`]).
+//! - Folders that another part of the process writes into are looked at too ([`Store::look_after`]): their faults are
+//!   those of the store.
 //! - A `state.json` that can't be read is set aside under its own name with `.corrupt` added, never overwritten.
 //!
 //! Does not belong here: messages that wait for a broker, and secrets; they have files of their own.
@@ -27,7 +29,7 @@ use rand::TryRng;
 use rand::rngs::SysRng;
 
 use crate::base::{IdSource, Time};
-use folder::{Disk, Folder};
+use folder::{Disk, Folder, LOCK_FILE};
 use ids::Pool;
 use writer::{LOOK_EVERY, Writer};
 
@@ -76,6 +78,8 @@ struct State {
     events: Pool,
     boot_ms: u64,
     documents: BTreeMap<&'static str, Document>,
+    /// Folders of others that are to be looked at.
+    others: Vec<PathBuf>,
     turns: u64,
     /// Since when the thread has waited for the disk.
     busy_since: Option<Instant>,
@@ -100,7 +104,7 @@ impl Store {
     /// # Errors
     /// [`InUse`] when another process has the folder.
     pub fn open(dir: &Path, now: Time) -> Result<Self, InUse> {
-        Self::start(Folder::new(dir), now, WRITE_BOUND).ok_or_else(|| InUse(dir.to_owned()))
+        Self::start(Folder::new(dir, LOCK_FILE), now, WRITE_BOUND).ok_or_else(|| InUse(dir.to_owned()))
     }
 
     fn start(disk: impl Disk, now: Time, write_bound: Duration) -> Option<Self> {
@@ -111,6 +115,7 @@ impl Store {
             events: Pool::new(unknown_start),
             boot_ms: now.epoch_ms,
             documents: BTreeMap::new(),
+            others: Vec::new(),
             turns: 0,
             busy_since: None,
             failure: None,
@@ -121,7 +126,8 @@ impl Store {
         };
         let shared =
             Arc::new(Shared { state: Mutex::new(state), asked: Condvar::new(), turned: Condvar::new() });
-        let writer = Writer { disk, shared: Arc::clone(&shared), unknown_start, saved: None };
+        let writer =
+            Writer { disk, shared: Arc::clone(&shared), unknown_start, others: Vec::new(), saved: None };
         let spawned = std::thread::Builder::new().name("state".to_owned()).spawn(move || writer.run());
         if let Err(error) = spawned {
             shared.with(|state| (state.failure, state.ended) = (Some(error.to_string()), true));
@@ -150,6 +156,12 @@ impl Store {
     /// How long the thread has waited for the disk.
     pub fn busy_for(&self) -> Duration {
         self.owner.0.with(|state| state.busy_since.map_or(Duration::ZERO, |since| since.elapsed()))
+    }
+
+    /// Looks at this folder from now on, as at its own: it is there, has room and can be written to. What is in it is
+    /// the business of those who write it.
+    pub fn look_after(&self, dir: PathBuf) {
+        self.owner.0.with(|state| state.others.push(dir));
     }
 
     /// Writes what waits and leaves the folder to others, as the end of the last handle does. Blocks while the disk does,

@@ -8,7 +8,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::folder::{Disk, Hold};
+use super::folder::{Disk, Folder, Hold, LOOKED_AFTER_FILE};
 use super::ids;
 use super::{Saved, Shared, State};
 use crate::base::Readers;
@@ -23,6 +23,8 @@ pub(super) struct Writer<D> {
     pub(super) shared: Arc<Shared>,
     /// Where ids begin when those that were used are not known.
     pub(super) unknown_start: u32,
+    /// Folders of others.
+    pub(super) others: Vec<Folder>,
     /// What the disk has; none: it was not read yet.
     pub(super) saved: Option<Saved>,
 }
@@ -84,6 +86,18 @@ impl<D: Disk> Writer<D> {
         for (name, version, bytes) in documents {
             self.disk.write(name, &bytes, Readers::OwnerOnly)?;
             self.shared.with(|state| state.note_written(name, version));
+        }
+        self.look_at_others()
+    }
+
+    fn look_at_others(&mut self) -> io::Result<()> {
+        let more = self.shared.with(|state| std::mem::take(&mut state.others));
+        self.others.extend(more.iter().map(|dir| Folder::new(dir, LOOKED_AFTER_FILE)));
+        for other in &mut self.others {
+            if other.hold()? == Hold::Again {
+                tracing::error!("{} was deleted or replaced while running", other.path().display());
+                self.shared.with(|state| state.lost = Some(Instant::now()));
+            }
         }
         Ok(())
     }

@@ -1,18 +1,20 @@
 //! Faults of the disk under a running camera: frozen, full, deleted, read-only, slow; and two daemons on one folder.
 //!
-//! Each scenario runs the binary as a black box on a small ext4 image of its own, lets a busy camera decide events
+//! Each scenario runs the binary as a black box with a folder of its state on a small ext4 image of its own, lets it work
 //! through the fault, ends the fault, repeats it with a SIGTERM in it, and starts the camera once more on a disk that
-//! works. It prints one line of JSON:
+//! works. The folder is the whole state folder of a busy camera, the fleet's outbox of a camera that reads plates
+//! (`fleet`), or the folder of the embedded broker (`own_broker`). A scenario prints one line of JSON, and fails where
+//! a figure is not as it must be:
 //!
-//! | figure | meaning |
-//! |---|---|
-//! | `events`, `lost` | decided by the camera; of these, never heard at the broker |
-//! | `ids_twice` | event ids that two starts, or two daemons, have used |
-//! | `left_during` | events heard while the fault lasted |
-//! | `mode_after_s`, `modes` | from the begin of the fault to the first mode about the disk; null: none within 10 s |
-//! | `clear_after_s` | from the end of the fault to presence without such a mode; null: not within 20 s |
-//! | `goodbye_after_s`, `exit_after_s` | from a SIGTERM in the fault; null: not before its end, 20 s later |
-//! | `exit_code` | of that run; null: ended by a signal |
+//! | figure | meaning | must be |
+//! |---|---|---|
+//! | `events`, `lost` | decided by the camera; of these, never heard at the broker | `lost` 0 |
+//! | `ids_twice` | event ids that two starts, or two daemons, have used | 0 |
+//! | `left_during` | events heard while the fault lasted | |
+//! | `mode_after_s`, `modes` | from the begin of the fault to the first mode about the disk; null: none within 10 s | 5 s |
+//! | `clear_after_s` | from the end of the fault to presence without such a mode; null: not within 20 s | 10 s; a file system that an error made read-only stays so |
+//! | `goodbye_after_s`, `exit_after_s` | from a SIGTERM in the fault; null: not before its end, 20 s later | goodbye 10 s |
+//! | `exit_code` | of that run; null: ended by a signal | |
 //!
 //! The binary is `OMNISIGHT_BIN` when set, else the one that cargo built, so that two builds can be compared;
 //! `OMNISIGHT_FAULT_SECONDS` is the length of a fault (15).
@@ -39,6 +41,11 @@
 
 #[path = "../delivery/busy.rs"]
 mod busy;
+mod fleet;
+#[cfg(feature = "broker")]
+mod own_broker;
+#[path = "../fleet/rig.rs"]
+mod rig;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -56,7 +63,7 @@ use support::watch::modes;
 use support::{Peer, Setup, TestBroker, kinds};
 
 /// The modes that name a disk.
-const DISK_MODES: [&str; 3] = ["outbox_in_memory", "state_unsaved", "state_lost"];
+const DISK_MODES: [&str; 4] = ["outbox_in_memory", "outbox_slow", "state_unsaved", "state_lost"];
 const NAMED_WITHIN: Duration = Duration::from_secs(10);
 const CLEAR_WITHIN: Duration = Duration::from_secs(20);
 const STOP_WITHIN: Duration = Duration::from_secs(20);
@@ -184,35 +191,40 @@ fn ids(program: &Program) -> BTreeSet<u32> {
     busy::decisions(program).into_iter().map(|(id, _)| id).collect()
 }
 
-async fn scenario(name: &str, fault: Fault) {
-    let broker = TestBroker::start(*kinds().last().unwrap(), Setup::default()).await;
-    let listener = Listener::start(broker.port(), "listener").await;
-    let camera = busy::camera("gate", &format!("{}{ALL_EVENTS}", busy::link("main", broker.port(), "")));
-    let (image, state) = (camera.path().join("disk.img"), camera.path().join("state"));
-    let Some(mut disk) = Image::mount(&image, &state) else {
-        eprintln!("skipped: only root can mount an image");
-        return;
-    };
-    let mut watch = Peer::watch_presence(broker.port());
-    let mut program = Program::start(&mut command(&camera));
-    busy::decides(&program, 20).await;
+/// What a fault did to a running camera.
+struct Trial {
+    left_during: usize,
+    mode_after_s: Option<f64>,
+    modes: Vec<String>,
+    clear_after_s: Option<f64>,
+    goodbye_after_s: Option<f64>,
+    exit_after_s: Option<f64>,
+    exit_code: Option<i32>,
+    signaled: Instant,
+}
 
-    // The fault, and its end.
-    let (began, heard) = (Instant::now(), listener.heard().decisions.len());
+/// The fault, its end, and the fault with a SIGTERM in it; `heard` counts what came to the broker.
+async fn trial(
+    program: &mut Program,
+    disk: &mut Image,
+    fault: Fault,
+    watch: &mut Peer,
+    heard: impl Fn() -> usize,
+) -> Trial {
+    let (began, before) = (Instant::now(), heard());
     disk.begin(fault);
     let named = timeout(NAMED_WITHIN, watch.presence(|status| !disk_modes(status).is_empty())).await;
     let mode_after_s = named.as_ref().ok().map(|_| seconds(began));
-    let named = named.map(|(status, _)| disk_modes(&status)).unwrap_or_default();
+    let modes = named.map(|(status, _)| disk_modes(&status)).unwrap_or_default();
     if fault != Fault::Deleted {
         tokio::time::sleep(fault_lasts().saturating_sub(began.elapsed())).await;
     }
-    let left_during = listener.heard().decisions.len() - heard;
+    let left_during = heard() - before;
     let ended = Instant::now();
     disk.end();
     let clear = timeout(CLEAR_WITHIN, watch.presence(|status| disk_modes(status).is_empty())).await;
     let clear_after_s = clear.ok().map(|_| seconds(ended));
 
-    // The fault with a SIGTERM in it.
     if fault != Fault::ReadOnly {
         disk.begin(fault);
     }
@@ -235,12 +247,62 @@ async fn scenario(name: &str, fault: Fault) {
     }
     disk.end();
     let exit_code = program.exit().await;
-    drop(disk);
+    Trial {
+        left_during,
+        mode_after_s,
+        modes,
+        clear_after_s,
+        goodbye_after_s,
+        exit_after_s,
+        exit_code,
+        signaled: told,
+    }
+}
 
-    // What was kept is sent at the next start.
+impl Trial {
+    fn report(&self, name: &str, fault: Fault, events: usize, lost: usize, ids_twice: usize) {
+        print(
+            name,
+            &json!({
+                "events": events, "lost": lost, "ids_twice": ids_twice, "left_during": self.left_during,
+                "mode_after_s": self.mode_after_s, "modes": self.modes, "clear_after_s": self.clear_after_s,
+                "goodbye_after_s": self.goodbye_after_s, "exit_after_s": self.exit_after_s,
+                "exit_code": self.exit_code,
+            }),
+        );
+        assert_eq!((lost, ids_twice), (0, 0), "{name}");
+        assert!(self.mode_after_s.is_some_and(|after| after <= 5.0), "{name} is not named in time");
+        let clears = self.clear_after_s.is_some_and(|after| after <= 10.0);
+        assert!(clears || fault == Fault::ReadOnly, "{name} is named after its end");
+        assert!(self.goodbye_after_s.is_some_and(|after| after <= 10.0), "{name}: no goodbye");
+    }
+}
+
+/// The next start needs a disk that works.
+fn repair(image: &Path, fault: Fault) {
     if fault == Fault::ReadOnly {
         run("fsck.ext4", &["-fy", image.to_str().unwrap()]);
     }
+}
+
+async fn scenario(name: &str, fault: Fault) {
+    let broker = TestBroker::start(*kinds().last().unwrap(), Setup::default()).await;
+    let listener = Listener::start(broker.port(), "listener").await;
+    let camera = busy::camera("gate", &format!("{}{ALL_EVENTS}", busy::link("main", broker.port(), "")));
+    let (image, state) = (camera.path().join("disk.img"), camera.path().join("state"));
+    let Some(mut disk) = Image::mount(&image, &state) else {
+        eprintln!("skipped: only root can mount an image");
+        return;
+    };
+    let mut watch = Peer::watch_presence(broker.port());
+    let mut program = Program::start(&mut command(&camera));
+    busy::decides(&program, 20).await;
+    let heard = || listener.heard().decisions.len();
+    let trial = trial(&mut program, &mut disk, fault, &mut watch, heard).await;
+    drop(disk);
+
+    // What was kept is sent at the next start.
+    repair(&image, fault);
     let disk = Image::mount(&image, &state).unwrap();
     let mut again = Program::start(&mut command(&camera));
     busy::decides(&again, 40).await;
@@ -251,15 +313,8 @@ async fn scenario(name: &str, fault: Fault) {
     let (first, second) = (busy::decisions(&program), busy::decisions(&again));
     let decided: HashSet<_> = first.iter().chain(&second).collect();
     let lost = decided.iter().filter(|decision| !heard.contains(**decision)).count();
-    print(
-        name,
-        &json!({
-            "events": decided.len(), "lost": lost, "ids_twice": ids(&program).intersection(&ids(&again)).count(),
-            "left_during": left_during, "mode_after_s": mode_after_s, "modes": named,
-            "clear_after_s": clear_after_s, "goodbye_after_s": goodbye_after_s, "exit_after_s": exit_after_s,
-            "exit_code": exit_code,
-        }),
-    );
+    let twice = ids(&program).intersection(&ids(&again)).count();
+    trial.report(name, fault, decided.len(), lost, twice);
 }
 
 #[tokio::test(flavor = "multi_thread")]

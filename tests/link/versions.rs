@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use omnisight::link::{Fallback, Options, Version};
+use omnisight::link::{self, Fallback, Options, Version};
 use omnisight::model::{Envelope, Qos};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -99,6 +99,25 @@ async fn a_broker_that_refuses_5_in_the_manner_of_its_time_is_spoken_to_in_3_1_1
     }
     let status = camera.link.status().borrow().clone();
     assert_eq!((status.version, status.limits.fallback), (Version::V311, Some(Fallback::Refused)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_closes_at_5_is_not_suspected_of_tls_before_3_1_1_was_tried() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let camera = Peer::spawn(&link_options(listener.local_addr().unwrap().port()), "camera", None, &[]);
+    let mut version = 5;
+    while version == 5 {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut connect = [0; 9];
+        stream.read_exact(&mut connect).await.unwrap();
+        drop(stream);
+        version = connect[8];
+        let hint = if version == 5 { "MQTT 3.1.1 is tried next" } else { "mqtts://" };
+        let is_hint = |error: &link::Error| error.to_string().contains(hint);
+        let status = camera.status(|status| status.last_error.as_ref().is_some_and(is_hint)).await;
+        let error = status.last_error.unwrap().to_string();
+        assert_eq!(error.contains("TLS"), version == 4, "{error}");
+    }
 }
 
 /// Stands before a broker and refuses MQTT 5 as a broker of 3.1.1 does; returns its port.

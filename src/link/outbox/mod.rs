@@ -64,10 +64,14 @@ const REMOVAL_DELAY: Duration = Duration::from_secs(1);
 /// A disk that failed is tried again after this long.
 const RETRY: Duration = Duration::from_secs(3);
 /// A turn of the disk that takes longer is a fault.
-const WRITE_BOUND: Duration = Duration::from_millis(if cfg!(test) { 100 } else { 2_000 });
+const WRITE_BOUND: Duration = Duration::from_secs(2);
 /// How often the thread looks for its folder, and the watch for a disk that hangs.
 const LOOK_EVERY: Duration = Duration::from_millis(if cfg!(test) { 20 } else { 2_000 });
 const WATCH_EVERY: Duration = Duration::from_millis(if cfg!(test) { 20 } else { 500 });
+/// A turn of the disk that takes longer is a long one. One alone is no fault: flash memory pauses now and then.
+const LONG_TURN: Duration = Duration::from_millis(300);
+/// Two long turns within this time are a slow disk, and it is reported that long after the last of them.
+const SLOW_FOR: Duration = Duration::from_secs(5);
 /// How long a folder that was lost is reported, at least.
 const LOST_FOR: Duration = Duration::from_secs(8);
 
@@ -114,6 +118,8 @@ pub struct OutboxStatus {
     pub failure: Option<String>,
     /// The folder was deleted or replaced of late.
     pub lost: bool,
+    /// Turns of the disk took long of late: what must not be lost leaves late.
+    pub slow: bool,
     /// How long the present turn of the disk takes.
     pub busy_for: Duration,
     /// There was no room for a message of late: the least important give way.
@@ -149,6 +155,7 @@ struct Shared {
     asked: Condvar,
     ended: Condvar,
     links: [LinkSeat; LINKS_MAX],
+    write_bound: Duration,
 }
 
 /// Where a link is told that there is something for it.
@@ -180,10 +187,29 @@ struct Work {
     /// Since when the thread has waited for the disk.
     busy_since: Option<Instant>,
     lost: Option<Instant>,
+    /// The last long turn.
+    long: Option<Instant>,
+    /// The last long turn that was not alone.
+    slow: Option<Instant>,
     disk: DiskCounters,
 }
 
 impl Work {
+    fn begin_turn(&mut self) {
+        self.busy_since = Some(Instant::now());
+    }
+
+    fn end_turn(&mut self) {
+        if self.busy_for() > LONG_TURN {
+            let now = Some(Instant::now());
+            if self.long.is_some_and(|long| long.elapsed() < SLOW_FOR) {
+                self.slow = now;
+            }
+            self.long = now;
+        }
+        self.busy_since = None;
+    }
+
     fn busy_for(&self) -> Duration {
         self.busy_since.map_or(Duration::ZERO, |since| since.elapsed())
     }
@@ -195,7 +221,7 @@ impl Outbox {
     /// What is found on the disk is sent by the links that carried it then, as far as they are still there.
     pub fn open(options: &OutboxOptions, links: &[&str], clock: Arc<dyn Clock>) -> Self {
         let dir = options.dir.clone();
-        Self::open_on(move || Folder::open(&dir), options, links, clock)
+        Self::open_on(move || Folder::open(&dir), options, links, clock, WRITE_BOUND)
     }
 
     fn open_on<D: Disk + 'static>(
@@ -203,6 +229,7 @@ impl Outbox {
         options: &OutboxOptions,
         links: &[&str],
         clock: Arc<dyn Clock>,
+        write_bound: Duration,
     ) -> Self {
         let named = |slot: usize| links.get(slot).map(|&name| name.to_owned());
         let names: [_; LINKS_MAX] = std::array::from_fn(named);
@@ -213,6 +240,7 @@ impl Outbox {
             asked: Condvar::new(),
             ended: Condvar::new(),
             links: Default::default(),
+            write_bound,
         });
         let thread = Writer {
             keeper: Keeper::new(disk),
@@ -230,7 +258,7 @@ impl Outbox {
         }
         let waiting = shared
             .ended
-            .wait_timeout_while(shared.work(), WRITE_BOUND, |work| work.life != Life::Ended && !work.opened);
+            .wait_timeout_while(shared.work(), write_bound, |work| work.life != Life::Ended && !work.opened);
         let (work, _) = waiting.unwrap_or_else(PoisonError::into_inner);
         let (opened, failed) = (work.opened, work.failure.is_some());
         drop(work);
@@ -316,6 +344,7 @@ impl Outbox {
         OutboxStatus {
             failure: work.failure.clone(),
             lost: work.lost.is_some_and(|since| since.elapsed() < LOST_FOR),
+            slow: work.slow.is_some_and(|since| since.elapsed() < SLOW_FOR),
             busy_for: work.busy_for(),
             full,
             queued,
@@ -386,7 +415,7 @@ impl Shared {
     fn watch(&self) {
         let mut work = self.work();
         while work.life != Life::Ended {
-            if work.busy_for() > WRITE_BOUND && work.failure.is_none() {
+            if work.busy_for() > self.write_bound && work.failure.is_none() {
                 drop(work);
                 self.note_failure(HANGS);
                 self.wake_links();

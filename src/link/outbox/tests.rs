@@ -523,8 +523,8 @@ async fn while_the_disk_hangs_messages_leave_from_memory_and_it_is_named_until_i
     let disk = FakeDisk::default();
     let opened = disk.clone();
     let clock = Arc::new(SystemClock::new());
-    let dir = std::path::Path::new("");
-    let outbox = Outbox::open_on(move || Ok(opened.clone()), &options(dir), &["a"], clock);
+    let (dir, bound) = (std::path::Path::new(""), Duration::from_millis(100));
+    let outbox = Outbox::open_on(move || Ok(opened.clone()), &options(dir), &["a"], clock, bound);
     let rows = outbox.rows("a").unwrap();
     let wake = Arc::new(Notify::new());
     rows.attach(Arc::clone(&wake));
@@ -537,7 +537,7 @@ async fn while_the_disk_hangs_messages_leave_from_memory_and_it_is_named_until_i
     }
     let status = outbox.status();
     assert_eq!(status.failure.as_deref(), Some("the disk does not answer"));
-    assert!(status.busy_for > WRITE_BOUND && status.counters.committed == 0, "{status:?}");
+    assert!(status.busy_for > bound && status.counters.committed == 0, "{status:?}");
     disk.hang(false);
     until("it answers", || outbox.status().failure.is_none()).await;
     outbox.put(event("after", 0), 1);
@@ -550,6 +550,24 @@ async fn while_the_disk_hangs_messages_leave_from_memory_and_it_is_named_until_i
     outbox.close(Duration::from_millis(50));
     assert!(began.elapsed() < Duration::from_secs(1));
     disk.hang(false);
+}
+
+#[tokio::test]
+async fn a_disk_that_takes_long_time_after_time_is_slow_and_one_that_does_once_is_not() {
+    let disk = FakeDisk::default();
+    let opened = disk.clone();
+    let (clock, dir) = (Arc::new(SystemClock::new()), std::path::Path::new(""));
+    let outbox = Outbox::open_on(move || Ok(opened.clone()), &options(dir), &["a"], clock, WRITE_BOUND);
+    for is_slow in [false, true] {
+        let committed = outbox.status().counters.committed;
+        disk.hang(true);
+        outbox.put(event("e", 0), 1);
+        until("a long turn", || outbox.status().busy_for > LONG_TURN).await;
+        disk.hang(false);
+        until("committed", || outbox.status().counters.committed > committed).await;
+        until("its end", || outbox.status().busy_for.is_zero()).await;
+        assert_eq!((outbox.status().slow, outbox.status().failure), (is_slow, None));
+    }
 }
 
 #[tokio::test]

@@ -29,7 +29,7 @@ enum Turn {
 impl<D: Disk> Writer<D> {
     pub(super) fn run(mut self) {
         let mut last_commit: Option<Instant> = None;
-        self.shared.work().busy_since = Some(Instant::now());
+        self.shared.work().begin_turn();
         let opened = self.keeper.open(&self.shared.index, self.clock.now());
         self.end_turn(opened);
         self.shared.work().opened = true;
@@ -41,7 +41,7 @@ impl<D: Disk> Writer<D> {
                         let envelope = self.keeper.load(&self.shared.index, id);
                         lock(&self.shared.index).loaded(id, envelope);
                     }
-                    self.shared.work().busy_since = None;
+                    self.shared.work().end_turn();
                     self.shared.wake_links();
                 }
                 Turn::Look => {
@@ -77,7 +77,7 @@ impl<D: Disk> Writer<D> {
     fn end_turn(&self, done: std::io::Result<()>) {
         {
             let mut work = self.shared.work();
-            work.busy_since = None;
+            work.end_turn();
             let disk = self.keeper.counters();
             if disk.lost > work.disk.lost {
                 work.lost = Some(Instant::now());
@@ -103,11 +103,11 @@ impl<D: Disk> Writer<D> {
         let mut work = self.shared.work();
         loop {
             if !work.loads.is_empty() {
-                work.busy_since = Some(Instant::now());
+                work.begin_turn();
                 return Turn::Load(std::mem::take(&mut work.loads));
             }
             if work.life == Life::Stopping {
-                work.busy_since = Some(Instant::now());
+                work.begin_turn();
                 return Turn::End;
             }
             let look = LOOK_EVERY.saturating_sub(began.elapsed());
@@ -117,7 +117,7 @@ impl<D: Disk> Writer<D> {
                 (None, false, true) => REMOVAL_DELAY,
                 (None, false, false) => {
                     if look.is_zero() {
-                        work.busy_since = Some(Instant::now());
+                        work.begin_turn();
                         return Turn::Look;
                     }
                     let waited = self.shared.asked.wait_timeout(work, look);
@@ -127,7 +127,7 @@ impl<D: Disk> Writer<D> {
             };
             let left = last_commit.map_or(Duration::ZERO, |last| delay.saturating_sub(last.elapsed()));
             if left.is_zero() {
-                work.busy_since = Some(Instant::now());
+                work.begin_turn();
                 return Turn::Commit;
             }
             work = self.shared.asked.wait_timeout(work, left).unwrap_or_else(PoisonError::into_inner).0;

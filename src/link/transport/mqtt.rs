@@ -19,6 +19,7 @@ use crate::link::error::{Phase, Silence};
 use crate::link::session::{Request, Terms};
 use crate::link::tls::{self, Certificates, TlsFault};
 use crate::link::{Client, Error, Options};
+use crate::model::Envelope;
 
 /// Events told at once, after which the driver has its turn.
 const EVENTS_MAX: usize = 256;
@@ -29,6 +30,8 @@ const IDLE_BUFFER_BYTES: usize = 16 << 10;
 pub(crate) struct Mqtt {
     target: Target,
     greeting: Arc<Greeting>,
+    /// None: 5, or 3.1.1 where the broker does not speak 5.
+    version: Option<Version>,
     broker: String,
     link: Arc<str>,
     retain_as_published: bool,
@@ -62,8 +65,8 @@ struct Open {
     /// Writing failed; what the broker said before it closed may still be read.
     broken: Option<std::io::Error>,
     broker: String,
-    /// The topic of the will has a dot.
-    dotted: bool,
+    /// What its silence as the answer to the CONNECT means in the clear.
+    silence: Silence,
 }
 
 impl Mqtt {
@@ -71,10 +74,21 @@ impl Mqtt {
         Self {
             target: Target::new(options),
             greeting: Arc::new(Greeting::new(options, &client.id, client.will.clone())),
+            version: options.version,
             broker: options.broker(),
             link: options.name.as_str().into(),
             retain_as_published: client.retain_as_published,
             connection: Connection::None,
+        }
+    }
+
+    /// What a broker means that closes the connection at a CONNECT on these terms.
+    fn silence(&self, terms: Terms) -> Silence {
+        let has_dot = |will: &Envelope| terms.will && will.topic.contains('.');
+        match &self.greeting.will {
+            _ if self.version.is_none() && terms.version == Version::V5 => Silence::MaybeOld,
+            Some(will) if has_dot(will) => Silence::MaybeDot,
+            _ => Silence::MaybeTls,
         }
     }
 
@@ -94,7 +108,7 @@ impl Transport for Mqtt {
         self.greeting.encode(terms, clean_start, &mut outgoing);
         let decoder = Decoder::new(version, self.greeting.max_packet_bytes, &self.broker, &self.link);
         let broker = self.broker.clone();
-        let dotted = terms.will && self.greeting.will.as_ref().is_some_and(|will| will.topic.contains('.'));
+        let silence = self.silence(terms);
         let (report, phases) = mpsc::unbounded_channel();
         let opening = async move {
             // Nobody listens any more only when the connection is given up.
@@ -116,7 +130,7 @@ impl Transport for Mqtt {
                 leaving: false,
                 broken: None,
                 broker,
-                dotted,
+                silence,
             })
         };
         self.connection = Connection::Opening { phases, opening: Box::pin(opening) };
@@ -315,10 +329,9 @@ impl Open {
     }
 
     fn wordless(&self) -> Error {
-        let cause = match (self.dotted, self.secure) {
-            (true, _) => Silence::MaybeDot,
-            (false, true) => Silence::Connect,
-            (false, false) => Silence::MaybeTls,
+        let cause = match self.silence {
+            Silence::MaybeTls if self.secure => Silence::Connect,
+            silence => silence,
         };
         Error::Wordless { broker: self.broker.clone(), cause }
     }
