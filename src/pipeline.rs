@@ -35,6 +35,9 @@ const HIDDEN_PART: f64 = 0.3;
 /// A box that ends so near the picture's edge is cut by it, pixels.
 const EDGE_PX: f64 = 2.0;
 
+/// Without a picture for longer than this, what moved in between is not known: all tracks end.
+const GAP: Duration = Duration::from_millis(2500);
+
 /// The options of every step.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -192,6 +195,9 @@ impl Perception {
         transitions: &mut Vec<Transition>,
     ) -> Result<Scene, inference::Error> {
         let now = frame.time;
+        if self.last_frame.is_some_and(|last| now.since(last) > GAP) {
+            self.rest(transitions);
+        }
         let dt_s = self.last_frame.map_or(0.0, |last| now.since(last).as_secs_f64());
         self.last_frame = Some(now);
         if frame.size != self.ground.size() {
@@ -289,7 +295,7 @@ impl Perception {
         self.ground.motion_to_ground(&foot_in_view(bbox, foot, &self.ground))
     }
 
-    /// Nobody looks for a while: the tracks that live end with the last frame, and what was predicted of
+    /// No frame comes for a while: the tracks that live end with the last frame, and what was predicted of
     /// them will not come. The background is kept.
     fn rest(&mut self, transitions: &mut Vec<Transition>) {
         let Some(now) = self.last_frame else { return };
@@ -549,5 +555,37 @@ impl Outputs {
             }
         }
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::CountingIds;
+    use crate::model::{Class, Size};
+
+    #[test]
+    fn a_hole_in_a_recording_ends_its_tracks() {
+        let size = Size { width: 640, height: 480 };
+        let ids = || Box::new(CountingIds::default());
+        let options = Options::new(GroundPlane::nominal(10.0, size));
+        let mut perception = Perception::new(options, ids(), ids()).unwrap();
+        let mut frame = Frame::empty(CameraId::parse("cam").unwrap());
+        let mut transitions = Vec::new();
+        let mut seen = |ms: u64| {
+            let bbox = BBox::new(300.0, 200.0, 40.0, 100.0);
+            let standing = Detection { class: Class::Person, score: 0.95, bbox };
+            frame.content = crate::model::Content::Detections(vec![standing]);
+            (frame.size, frame.time) = (size, Time { mono_ns: ms * 1_000_000, epoch_ms: ms });
+            frame.seq += 1;
+            perception.step(&frame, &mut transitions).unwrap().tracks.len()
+        };
+        for ms in (0..=3000).step_by(100) {
+            seen(ms);
+        }
+        assert_eq!(seen(3100), 1);
+        assert_eq!(seen(63_100), 0, "the track outlives a hole of a minute");
+        let ended = |t: &Transition| matches!(t, Transition::TrackEnded { .. });
+        assert_eq!(transitions.iter().filter(|t| ended(t)).count(), 1);
     }
 }

@@ -5,8 +5,8 @@
 //! the program wait. What the program says on standard error ends up in the error that names its end.
 //!
 //! A live program is stamped on arrival and is not supposed to end: its end is an error. The output
-//! of an offline program is a file: start plus index by rate, and exit status 0 after its last whole
-//! frame is the end. A hang is [`Next::Pending`] for as long as it lasts; who waits decides.
+//! of an offline program is a file: start plus index by rate, or plus the time that the file gives the frame
+//! (`stamps`), and exit status 0 after its last whole frame is the end. A hang is [`Next::Pending`] for as long as it lasts; who waits decides.
 
 use std::fmt;
 use std::process::ChildStdout;
@@ -15,13 +15,18 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync
 use std::thread;
 use std::time::Duration;
 
-use super::program::{Program, Speech, poll_until};
+use super::program::{Program, Speech, Stamp, poll_until};
+use super::stamps::Stamps;
 use super::{Error, FrameSource, Next, exchange_image, offset_at, y4m};
 use crate::base::{Clock, Time, UrlSecrets, without_url_secrets};
 use crate::model::{CameraId, Frame, Image};
 
 /// Finished pictures on their way from the reader thread; it is at work on one more.
 const PICTURES_MAX: usize = 1;
+/// Frame times that wait for their frame: more than ffmpeg has frames under way.
+const STAMPS_MAX: usize = 1024;
+/// How long a frame waits for its time.
+const STAMP_PATIENCE: Duration = Duration::from_secs(1);
 /// How long the reader thread may take to notice that its program is gone.
 const READER_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -47,9 +52,9 @@ impl fmt::Debug for Options {
 pub enum Timing {
     /// The program captures: frames are stamped on arrival, its end is a failure.
     Live,
-    /// The program plays a recording: start plus index by rate.
+    /// The program plays a recording: start plus index by rate, or the times that ffmpeg found in the file.
     Offline {
-        /// Frames a second; otherwise the stream's header says it. Positive and finite.
+        /// Frames a second; otherwise the file or the stream's header says it. Positive and finite.
         rate_hz: Option<f64>,
     },
 }
@@ -66,6 +71,7 @@ pub struct Source {
     spare: Option<SyncSender<Image>>,
     /// The time of the first frame.
     start: Option<Time>,
+    stamps: Stamps,
     frames: u64,
     /// How the stream ended, once it has.
     ended: Option<Result<(), y4m::Error>>,
@@ -81,7 +87,7 @@ pub(super) struct Name {
 /// What the reader thread hands over.
 #[derive(Debug)]
 enum Arrival {
-    Picture { image: Image, at: Time, rate_hz: Option<f64> },
+    Picture { image: Image, at: Time, rate_hz: Option<f64>, stamp: Stamp },
     End(Result<(), y4m::Error>),
 }
 
@@ -92,18 +98,21 @@ impl Source {
         let name = Name { program, what: "capture command".into() };
         // Programs like to repeat their arguments when they complain.
         let secrets = UrlSecrets::of(options.argv.iter().map(String::as_str));
-        Self::start_as(name, options, Speech { secrets, ..Speech::default() }, camera, clock)
+        Self::start_as(name, options, Speech { secrets, ..Speech::default() }, false, camera, clock)
     }
 
-    /// Starts the program under another name.
+    /// Starts the program under another name. `with_stamps`: it runs the filters `program::STAMP_FILTERS`.
     pub(super) fn start_as(
         name: Name,
         options: &Options,
         speech: Speech,
+        with_stamps: bool,
         camera: &CameraId,
         clock: &Arc<dyn Clock>,
     ) -> Result<Self, Error> {
         let start_error = |source| Error::Start { program: name.program.clone(), source };
+        let (stamp_sent, stamps) = sync_channel(STAMPS_MAX);
+        let speech = Speech { stamps: with_stamps.then_some(stamp_sent), ..speech };
         let (program, stdout) = Program::start(&options.argv, speech).map_err(start_error)?;
         let (spare, spares) = sync_channel(PICTURES_MAX + 1);
         for _ in 0..=PICTURES_MAX {
@@ -115,7 +124,7 @@ impl Source {
         let clock = Arc::clone(clock);
         thread::Builder::new()
             .name("capture-reader".into())
-            .spawn(move || read_stream(stdout, &spares, &arrived, &*clock))
+            .spawn(move || read_stream(stdout, &stamps, &spares, &arrived, &*clock))
             .map_err(start_error)?;
         Ok(Self {
             camera: camera.clone(),
@@ -125,6 +134,7 @@ impl Source {
             arrivals,
             spare: Some(spare),
             start: None,
+            stamps: Stamps::default(),
             frames: 0,
             ended: None,
         })
@@ -145,7 +155,7 @@ impl Source {
         self.frames += 1;
     }
 
-    fn time_of(&mut self, arrival: Time, header_rate_hz: Option<f64>) -> Result<Time, Error> {
+    fn time_of(&mut self, arrival: Time, header_rate_hz: Option<f64>, stamp: Stamp) -> Result<Time, Error> {
         let Timing::Offline { rate_hz } = self.timing else {
             return Ok(arrival);
         };
@@ -154,7 +164,7 @@ impl Source {
             return Err(Error::NoRate { program, what });
         };
         let start = *self.start.get_or_insert(arrival);
-        Ok(start + offset_at(self.frames, rate_hz))
+        Ok(start + self.stamps.offset(stamp, offset_at(self.frames, rate_hz)))
     }
 
     /// What the end of the stream means, once the program's own end is known.
@@ -195,8 +205,8 @@ impl FrameSource for Source {
             return self.conclude(patience);
         }
         match self.arrivals.recv_timeout(patience) {
-            Ok(Arrival::Picture { image, at, rate_hz }) => {
-                let time = self.time_of(at, rate_hz)?;
+            Ok(Arrival::Picture { image, at, rate_hz, stamp }) => {
+                let time = self.time_of(at, rate_hz, stamp)?;
                 self.deliver(frame, image, time);
                 Ok(Next::Frame)
             }
@@ -254,6 +264,7 @@ fn is_login_rejected(last_words: &str) -> bool {
 /// The reader thread: ends with the stream, or when nobody wants its pictures any more.
 fn read_stream(
     stdout: ChildStdout,
+    stamps: &Receiver<Stamp>,
     spares: &Receiver<Image>,
     arrived: &SyncSender<Arrival>,
     clock: &dyn Clock,
@@ -263,7 +274,9 @@ fn read_stream(
         let arrival = match reader.read_frame(&mut image) {
             Ok(true) => {
                 let rate_hz = reader.header().ok().and_then(|header| header.rate_hz);
-                Arrival::Picture { image, at: clock.now(), rate_hz }
+                // Written before the frame, so it is there, or there is none.
+                let stamp = stamps.recv_timeout(STAMP_PATIENCE).ok().flatten();
+                Arrival::Picture { image, at: clock.now(), rate_hz, stamp }
             }
             Ok(false) => Arrival::End(Ok(())),
             Err(error) => Arrival::End(Err(error)),

@@ -11,7 +11,7 @@
 //!   keeps the latest frame of a live source and makes an offline one wait.
 //!
 //! Frame times follow one rule: a live stream is stamped on arrival, a file with its start plus
-//! index by rate. A live source never waits for its reader (what is not read is replaced and
+//! the time that the file gives the frame, or index by rate. A live source never waits for its reader (what is not read is replaced and
 //! counted); an offline one never drops. A file that ends is an end; everything else that ends is a
 //! failure with a name. Steady state allocates nothing: buffers go round.
 //!
@@ -24,6 +24,7 @@ mod program;
 mod rate;
 pub mod replay;
 mod slot;
+mod stamps;
 mod supervise;
 pub mod synthetic;
 pub mod video;

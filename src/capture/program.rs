@@ -2,7 +2,8 @@
 //!
 //! It runs in a process group of its own, so that the children of a wrapper script end with it. Its
 //! standard input is the caller's text or empty, its standard output is the caller's, and of its standard
-//! error the last lines are kept for the message that says why it ended. Dropping a [`Program`] asks it to end
+//! error the last lines are kept for the message that says why it ended, without the frame times that ffmpeg's
+//! filter `metadata=print` writes there. Dropping a [`Program`] asks it to end
 //! (SIGTERM), insists after [`END_PATIENCE`] (SIGKILL), and reaps it: no zombie and no orphan stays.
 
 use std::collections::VecDeque;
@@ -10,6 +11,7 @@ use std::ffi::OsStr;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -28,6 +30,11 @@ const STDERR_LINES_MAX: usize = 2;
 /// Longest line of standard error that is read as one, in bytes. A URL of 4096 characters has room in it, percent-encoded
 /// too: half of it in the next line would not be recognised.
 const STDERR_LINE_BYTES_MAX: usize = 65_536;
+/// The filters that write the time of each frame in microseconds to standard error. `metadata` prints only frames
+/// that have metadata, so each gets [`STAMP_TAG`].
+pub(super) const STAMP_FILTERS: &str =
+    "settb=1/1000000,metadata=mode=add:key=t:value=1,metadata=mode=print:file='pipe\\:2':direct=1";
+const STAMP_TAG: &str = "t=1";
 /// Characters of such a line that are kept.
 const STDERR_LINE_CHARS_MAX: usize = 400;
 
@@ -44,7 +51,7 @@ impl Program {
     /// Starts `argv` without a shell.
     pub(super) fn start(argv: &[String], speech: Speech) -> io::Result<(Self, ChildStdout)> {
         let (program, arguments) = argv.split_first().ok_or(io::ErrorKind::InvalidInput)?;
-        let Speech { stdin: text, secrets, is_ours } = speech;
+        let Speech { stdin: text, secrets, is_ours, stamps } = speech;
         let mut command = Command::new(program);
         command
             .args(arguments)
@@ -70,7 +77,7 @@ impl Program {
                 .map(|_| ()),
             _ => Ok(()),
         };
-        let stderr = given.and_then(|()| Tail::follow(stderr, program.clone(), secrets));
+        let stderr = given.and_then(|()| Tail::follow(stderr, program.clone(), secrets, stamps));
         let stderr = match stderr {
             Ok(tail) => tail,
             Err(error) => {
@@ -163,7 +170,13 @@ pub(super) struct Speech {
     /// Whether it is a tool of ours, which needs none of our settings; a program that the configuration
     /// names may use them.
     pub(super) is_ours: bool,
+    /// Where the frame times on its standard error go. What is read from them must keep up with the frames: a full
+    /// queue makes the program wait.
+    pub(super) stamps: Option<SyncSender<Stamp>>,
 }
+
+/// The time of a frame in the file, microseconds; none where the file has none.
+pub(super) type Stamp = Option<i64>;
 
 /// Whether a variable sets a key of the configuration: it may hold a secret.
 fn is_setting(name: &OsStr) -> bool {
@@ -182,13 +195,14 @@ impl Tail {
         stream: Option<impl Read + Send + 'static>,
         program: String,
         secrets: UrlSecrets,
+        stamps: Option<SyncSender<Stamp>>,
     ) -> io::Result<Self> {
         let lines = Arc::new(Mutex::new(VecDeque::with_capacity(STDERR_LINES_MAX)));
         let kept = Arc::clone(&lines);
         let thread = thread::Builder::new().name("capture-stderr".into()).spawn(move || {
             let Some(stream) = stream else { return };
             let mut input = BufReader::new(stream);
-            while let Some(line) = read_line(&mut input) {
+            while let Some(line) = read_line(&mut input, stamps.as_ref()) {
                 let line: String = secrets.hide(&line).chars().take(STDERR_LINE_CHARS_MAX).collect();
                 tracing::debug!(program, line, "capture program");
                 let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
@@ -208,8 +222,8 @@ impl Tail {
     }
 }
 
-/// The next line that says something; `None` at the end of the stream.
-fn read_line(input: &mut impl BufRead) -> Option<String> {
+/// The next line that says something; `None` at the end of the stream. Frame times go to `stamps`.
+fn read_line(input: &mut impl BufRead, stamps: Option<&SyncSender<Stamp>>) -> Option<String> {
     let mut bytes = Vec::new();
     loop {
         bytes.clear();
@@ -218,10 +232,27 @@ fn read_line(input: &mut impl BufRead) -> Option<String> {
         if read.is_err() || bytes.is_empty() {
             return None;
         }
+        if let Some(stamps) = stamps {
+            if let Some(stamp) = stamp_in(&bytes) {
+                // Without a reader no frame is read either.
+                let _ = stamps.send(stamp);
+                continue;
+            }
+            if bytes.trim_ascii() == STAMP_TAG.as_bytes() {
+                continue;
+            }
+        }
         let line = String::from_utf8_lossy(&bytes);
         let line = line.trim();
         if !line.is_empty() {
             return Some(line.replace(char::is_control, " "));
         }
     }
+}
+
+/// The time in a line of the filter: `frame:12   pts:480000  pts_time:0.48`.
+fn stamp_in(line: &[u8]) -> Option<Stamp> {
+    let words = str::from_utf8(line.strip_prefix(b"frame:")?).ok()?;
+    let pts = words.split_ascii_whitespace().find_map(|word| word.strip_prefix("pts:"))?;
+    Some(pts.parse().ok())
 }

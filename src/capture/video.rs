@@ -1,10 +1,14 @@
 //! Frames from a video file, a folder of pictures or a network stream, decoded by ffmpeg.
 //!
-//! ffmpeg runs as a [`command`] that writes YUV4MPEG2. A path is a file: offline, its frames at a
-//! constant rate, so that index by rate is their true time; when the rate is given, every frame once, in
-//! steps of that rate. A folder is a recording of its pictures in the order of their names, numbers by
-//! value, and needs a rate. A URL (`rtsp://`, `http://`, ...) is a live stream: stamped on arrival, never
-//! expected to end. A URL, a folder or a given rate needs ffmpeg 5.1 or newer.
+//! ffmpeg (5.1 or newer) runs as a [`command`] that writes YUV4MPEG2, every frame once. A path is a file: offline,
+//! its frames at the times that the file gives them, holes included; when the rate is given, in steps of that rate.
+//! YUV4MPEG2 has no times, so ffmpeg writes them beside it, to its standard error. A folder is a recording of its
+//! pictures in the order of their names, numbers by value, and needs a rate; so does a pattern of such names
+//! (`folder/img%05d.png`), which takes those that fit it. A URL (`rtsp://`, `http://`, ...) is a live stream: stamped on
+//! arrival, never expected to end.
+//!
+//! Pictures that change their size within a recording or stream are scaled to the first one's size: another size of the
+//! same view, in which calibration and zones stay where they are.
 //!
 //! User information, path and query of a URL are secrets. ffmpeg reads the URL from its standard input, as
 //! the only entry of a list (its demuxer `concat`), so that it is neither among the arguments of the process
@@ -19,12 +23,14 @@ use std::time::Duration;
 
 use super::Error;
 use super::command::{self, Name, Timing};
-use super::program::Speech;
+use super::program::{STAMP_FILTERS, Speech};
 use crate::base::{Clock, StreamUrl, UrlSecrets, without_url_secrets};
 use crate::model::{CameraId, Size};
 
 /// After this long without a byte ffmpeg itself gives up on a network stream.
 const NETWORK_TIMEOUT: Duration = Duration::from_secs(15);
+/// The longest hole in a file that is taken for one, and not for a jump of its clock, seconds.
+const HOLE_S_MAX: &str = "86400";
 /// The endings of pictures in a folder.
 const PICTURES: [&str; 8] = ["jpg", "jpeg", "png", "bmp", "tif", "tiff", "webp", "ppm"];
 /// Most pictures of a folder: a day at 10 frames/s.
@@ -103,26 +109,35 @@ fn open_with(
 ) -> Result<command::Source, Error> {
     let input = Input::of(&options.input);
     let Job { arguments, list, timing } = match &input {
-        Input::File(path) if Path::new(path).is_dir() => pictures(Path::new(path), options.rate_hz)?,
+        Input::File(path) if Path::new(path).is_dir() => pictures(Path::new(path), None, options.rate_hz)?,
+        Input::File(path) if let Some((folder, pattern)) = Pattern::parse(path) => {
+            pictures(folder, Some(pattern), options.rate_hz)?
+        }
         Input::File(path) => file(path, options.rate_hz)?,
         Input::Url(url) => stream(url)?,
     };
     let mut argv: Vec<String> =
         [ffmpeg, "-nostdin", "-hide_banner", "-loglevel", "error"].map(String::from).into();
     argv.extend(arguments);
-    if let Some(Size { width, height }) = options.size {
-        argv.extend(["-vf".into(), format!("scale={width}:{height}")]);
+    let with_stamps = timing == Timing::Offline { rate_hz: None };
+    let scale = options.size.map(|Size { width, height }| format!("scale={width}:{height}"));
+    let filters: Vec<_> = scale.into_iter().chain(with_stamps.then(|| STAMP_FILTERS.into())).collect();
+    if !filters.is_empty() {
+        argv.extend(["-vf".into(), filters.join(",")]);
     }
-    if list.is_some() || options.rate_hz.is_some() {
-        // A live stream's nominal rate can be a wild guess (90 000), and would be filled up with copies; so
-        // would a file whose header lies.
-        argv.extend(["-fps_mode", "passthrough"].map(String::from));
-    }
+    // Else what is missing by the nominal rate, which can be a wild guess (90 000), is filled up with copies.
+    argv.extend(["-fps_mode", "passthrough"].map(String::from));
     argv.extend(["-map", "0:v:0", "-f", "yuv4mpegpipe", "-pix_fmt", "yuv420p", "pipe:1"].map(String::from));
     let command = command::Options { argv, timing };
     let name = Name { program: "ffmpeg".into(), what: input.shown() };
-    let speech = Speech { stdin: list, secrets: UrlSecrets::of([options.input.as_str()]), is_ours: true };
-    command::Source::start_as(name, &command, speech, camera, clock).map_err(|error| match error {
+    let speech = Speech {
+        stdin: list,
+        secrets: UrlSecrets::of([options.input.as_str()]),
+        is_ours: true,
+        stamps: None,
+    };
+    command::Source::start_as(name, &command, speech, with_stamps, camera, clock).map_err(|error| match error
+    {
         Error::Start { source, .. } if source.kind() == io::ErrorKind::NotFound => {
             Error::FfmpegMissing { input: input.shown() }
         }
@@ -147,7 +162,9 @@ fn file(path: &str, rate_hz: Option<f64>) -> Result<Job, Error> {
         return Err(Error::EmptyFile { path: shown() });
     }
     // The prefix keeps a name with a colon or a leading dash a name.
-    let arguments = vec!["-i".into(), format!("file:{path}")];
+    let input = format!("file:{path}");
+    // By default a hole of more than 10 s in an MPEG transport stream is closed.
+    let arguments = ["-dts_delta_threshold", HOLE_S_MAX, "-i", &input].map(String::from).into();
     Ok(Job { arguments, list: None, timing: Timing::Offline { rate_hz } })
 }
 
@@ -167,15 +184,48 @@ fn stream(url: &StreamUrl<'_>) -> Result<Job, Error> {
     Ok(Job { arguments, list: Some(list), timing: Timing::Live })
 }
 
-/// The pictures of a folder, listed in the order of their names.
-fn pictures(folder: &Path, rate_hz: Option<f64>) -> Result<Job, Error> {
+/// Names that differ in a number: `img%d.png`, or `img%05d.png` for one of five digits.
+#[derive(Clone, Copy)]
+struct Pattern<'a> {
+    before: &'a str,
+    digits: Option<usize>,
+    after: &'a str,
+}
+
+impl<'a> Pattern<'a> {
+    /// The folder and the pattern of a path that is no file's.
+    fn parse(path: &'a str) -> Option<(&'a Path, Self)> {
+        if Path::new(path).exists() {
+            return None;
+        }
+        let name = Path::new(path).file_name()?.to_str()?;
+        let (before, rest) = name.split_once('%')?;
+        let (digits, after) = rest.split_once('d')?;
+        let digits = if digits.is_empty() { None } else { Some(digits.strip_prefix('0')?.parse().ok()?) };
+        let folder = Path::new(path).parent().filter(|folder| *folder != Path::new(""));
+        Some((folder.unwrap_or(Path::new(".")), Self { before, digits, after }))
+    }
+
+    fn fits(self, name: &str) -> bool {
+        let number = name.strip_prefix(self.before).and_then(|rest| rest.strip_suffix(self.after));
+        number.is_some_and(|number| {
+            let is_number = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
+            is_number && self.digits.is_none_or(|digits| number.len() == digits)
+        })
+    }
+}
+
+/// The pictures of a folder, or those of them that fit the pattern, listed in the order of their names.
+fn pictures(folder: &Path, pattern: Option<Pattern<'_>>, rate_hz: Option<f64>) -> Result<Job, Error> {
     let refuse = |source| Error::File { path: folder.into(), source };
     let folder = folder.canonicalize().map_err(refuse)?;
     let mut names = Vec::new();
     for entry in std::fs::read_dir(&folder).map_err(refuse)? {
         let path = entry.map_err(refuse)?.path();
         let extension = path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
-        if extension.is_some_and(|extension| PICTURES.contains(&extension.as_str())) {
+        let name = path.file_name().and_then(|name| name.to_str());
+        let is_wanted = pattern.is_none_or(|pattern| name.is_some_and(|name| pattern.fits(name)));
+        if is_wanted && extension.is_some_and(|extension| PICTURES.contains(&extension.as_str())) {
             names.extend(path.to_str().map(str::to_owned));
         }
         if names.len() > PICTURES_MAX {
@@ -453,6 +503,83 @@ mod tests {
         };
         assert_eq!(frames.iter().map(light).collect::<Vec<_>>(), [59, 102, 188]);
         assert_eq!(frames[2].time.since(frames[0].time), Duration::from_millis(200));
+    }
+
+    /// A file made by ffmpeg: ten pictures a second through these filters.
+    fn made(folder: &Path, name: &str, arguments: &[&str]) -> PathBuf {
+        let path = folder.join(name);
+        let source = ["-f", "lavfi", "-i", "testsrc=size=64x48:rate=10:duration=4"];
+        let mut ffmpeg = Command::new("ffmpeg");
+        ffmpeg.args(["-nostdin", "-loglevel", "error"]).args(source).args(arguments).arg(&path);
+        assert!(ffmpeg.status().unwrap().success());
+        path
+    }
+
+    fn times_ms(frames: &[Frame]) -> Vec<u128> {
+        frames.iter().map(|frame| frame.time.since(frames[0].time).as_millis()).collect()
+    }
+
+    #[test]
+    fn a_hole_of_a_recording_stays_a_hole_and_frames_have_the_times_of_the_file() {
+        if !has_ffmpeg() {
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        // Ten frames, a minute of nothing, then every third frame.
+        let filter = "select='lt(n,10)+gte(n,20)*eq(mod(n,3),0)',setpts='PTS+gte(PTS*TB,1)*60/TB'";
+        for name in ["hole.mp4", "hole.mkv", "hole.ts"] {
+            let arguments = ["-vf", filter, "-fps_mode", "passthrough", "-c:v", "mpeg4"];
+            let path = made(folder.path(), name, &arguments);
+            let (frames, end) = read_all(&mut start(&Options::new(path.display().to_string())).unwrap());
+            end.unwrap();
+            let expected: Vec<u128> =
+                (0..10).map(|n| n * 100).chain((21..40).step_by(3).map(|n| 60_000 + n * 100)).collect();
+            assert_eq!(times_ms(&frames), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn pictures_of_another_size_within_a_recording_are_scaled_to_the_first() {
+        if !has_ffmpeg() {
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let small = made(folder.path(), "small.ts", &["-c:v", "mpeg2video"]);
+        let large = made(folder.path(), "large.ts", &["-vf", "scale=160:96", "-c:v", "mpeg2video"]);
+        let both = folder.path().join("both.ts");
+        let bytes = [std::fs::read(small).unwrap(), std::fs::read(large).unwrap()].concat();
+        std::fs::write(&both, bytes).unwrap();
+        let (frames, end) = read_all(&mut start(&Options::new(both.display().to_string())).unwrap());
+        end.unwrap();
+        assert!(frames.len() > 70, "{}", frames.len());
+        assert!(frames.iter().all(|frame| frame.size == Size { width: 64, height: 48 }));
+        let times = times_ms(&frames);
+        assert!(times.windows(2).all(|pair| pair[0] < pair[1]), "{times:?}");
+    }
+
+    #[test]
+    fn a_pattern_takes_the_pictures_that_fit_it_by_their_numbers() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, level) in
+            [("img00010.ppm", 200), ("img00002.ppm", 100), ("img1.ppm", 50), ("x00003.ppm", 9)]
+        {
+            let mut picture = b"P6 16 16 255\n".to_vec();
+            picture.resize(picture.len() + 768, level);
+            std::fs::write(folder.path().join(name), picture).unwrap();
+        }
+        let options = |name: &str| {
+            let path = folder.path().join(name).display().to_string();
+            Options { rate_hz: Some(10.0), ..Options::new(path) }
+        };
+        let none = start(&options("pic%05d.ppm")).unwrap_err();
+        assert!(none.to_string().contains("holds no pictures"), "{none}");
+        if !has_ffmpeg() {
+            return;
+        }
+        let (frames, end) = read_all(&mut start(&options("img%05d.ppm")).unwrap());
+        end.unwrap();
+        assert_eq!(times_ms(&frames), [0, 100]);
+        assert_eq!(read_all(&mut start(&options("img%d.ppm")).unwrap()).0.len(), 3);
     }
 
     #[test]
