@@ -116,7 +116,11 @@ fn options(arguments: &Arguments, log: &log::Arguments) -> Result<pipeline::Opti
                 arguments.input.display()
             )));
         }
-        return Ok(config.perception);
+        let mut perception = config.perception;
+        if let Some(verify) = &mut perception.verify {
+            verify.wait = true;
+        }
+        return Ok(perception);
     }
     let ground = GroundPlane::nominal(Calibration::METERS_PER_UNIT, Size { width: 1, height: 1 });
     Ok(pipeline::Options::new(ground))
@@ -277,6 +281,15 @@ impl Recording {
             bar.inc(1);
         }
         let busy = started.elapsed();
+        if let Some(verifier) = perception.verifier() {
+            let looks = verifier.looks();
+            match verifier.error() {
+                Some(error) => {
+                    tracing::warn!(looks, %error, "second look unavailable, tracks were confirmed without")
+                }
+                None => tracing::info!(looks, "second looks"),
+            }
+        }
         bar.finish_and_clear();
         let written = rows.finish()?;
         if written == 0 && detections > 0 {
