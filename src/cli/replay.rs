@@ -282,13 +282,11 @@ impl Recording {
         }
         let busy = started.elapsed();
         if let Some(verifier) = perception.verifier() {
-            let looks = verifier.looks();
-            match verifier.error() {
-                Some(error) => {
-                    tracing::warn!(looks, %error, "second look unavailable, tracks were confirmed without")
-                }
-                None => tracing::info!(looks, "second looks"),
+            if let Some(error) = verifier.error() {
+                tracing::warn!(%error, "second look unavailable, tracks were confirmed without");
             }
+            let (looks, spent_ms) = (verifier.looks(), verifier.spent_ms().round());
+            tracing::info!(looks, spent_ms, "second looks");
         }
         bar.finish_and_clear();
         let written = rows.finish()?;

@@ -60,7 +60,8 @@ fn walk(score: Option<Result<f32, Error>>) -> (Vec<Vec<Class>>, Perception) {
         let mut image = Image::default();
         image.reset(SIZE, Chroma::C420);
         let [luma, cb, cr] = image.planes_mut();
-        (cb.fill(128), cr.fill(128));
+        cb.fill(128);
+        cr.fill(128);
         for (place, value) in luma.iter_mut().enumerate() {
             let (x, y) = (place % 160, place / 160);
             let left = (number as usize).saturating_sub(30) * 3;

@@ -218,8 +218,9 @@ impl Tracker {
         let options = &self.options;
         let due = self.tracklets.iter_mut().filter(|t| t.is_worth_a_look(now, again, options));
         let first = due.min_by_key(|t| (t.looks.asked.is_some(), t.confirmed, t.looks.asked, t.number))?;
-        let looks = first.looks.ask(now);
-        Some(Due { number: first.number, bbox: first.filter.bbox(), looks })
+        let bbox = first.filter.bbox();
+        let looks = first.looks.ask(now, bbox);
+        Some(Due { number: first.number, bbox, looks })
     }
 
     /// Takes what a second look at the track of this number has found; it counts from the next frame on.

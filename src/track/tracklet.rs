@@ -126,9 +126,10 @@ impl Tracklet {
     /// are required. What was never seen clearly has to last for twice as long.
     pub(super) fn ready(&self, looks_required: bool, options: &Options) -> bool {
         let enough = if self.sure { options.evidence_min } else { 2.0 * options.evidence_min };
-        let evidence = match looks_required {
-            true => self.evidence.min(enough) + self.looks.odds - looks::MARGIN,
-            false => self.evidence,
+        let evidence = if looks_required {
+            self.evidence.min(enough) + self.looks.odds - looks::MARGIN
+        } else {
+            self.evidence
         };
         !self.confirmed && self.misses == 0 && self.hits >= options.min_hits && evidence >= enough
     }
@@ -136,7 +137,8 @@ impl Tracklet {
     /// Whether a second look at it now is worth something: it is confirmed, or will soon have been seen often enough.
     pub(super) fn is_worth_a_look(&self, now: Time, again: bool, options: &Options) -> bool {
         let soon = self.confirmed || self.hits.saturating_add(1) >= options.min_hits;
-        soon && self.misses == 0 && self.looks.is_due(now) && (again || self.looks.asked.is_none())
+        let due = self.looks.is_due(now, self.filter.bbox(), self.confirmed);
+        soon && self.misses == 0 && due && (again || self.looks.asked.is_none())
     }
 
     /// Takes what a second look has found.

@@ -9,7 +9,7 @@
 //! An answer is evidence, as natural log-odds: those of the score that the network gives a person or vehicle whose box fits the
 //! track's, less those of the score at which it is as likely wrong as right. Nothing there is evidence against the track.
 
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use super::{Description, Error, Fault, Network, Options, Tensor, crop, load, probe};
@@ -80,6 +80,7 @@ pub struct Verifier {
     left_ms: f64,
     filled: Option<Time>,
     looks: u64,
+    spent_ms: f64,
 }
 
 impl Verifier {
@@ -124,6 +125,7 @@ impl Verifier {
             left_ms: budget_ms,
             filled: None,
             looks: 0,
+            spent_ms: 0.0,
         }
     }
 
@@ -147,6 +149,17 @@ impl Verifier {
     /// Looks so far.
     pub fn looks(&self) -> u64 {
         self.looks
+    }
+
+    /// The time that they took, milliseconds.
+    pub fn spent_ms(&self) -> f64 {
+        self.spent_ms
+    }
+
+    fn spend(&mut self, took: Duration) {
+        let ms = took.as_secs_f64() * 1e3;
+        self.left_ms -= ms;
+        self.spent_ms += ms;
     }
 
     /// A frame has come: the budget fills, for at most one second.
@@ -182,7 +195,7 @@ impl Verifier {
             bbox.width * x,
             bbox.height * y,
         );
-        self.left_ms -= began.elapsed().as_secs_f64() * 1e3;
+        self.spend(began.elapsed());
         self.looks += 1;
         match self.jobs.try_send(Job { input, wanted }) {
             Ok(()) => self.pending = Some(Pending { key, since: Instant::now(), abandoned: false }),
@@ -201,7 +214,7 @@ impl Verifier {
                 Some(Reply::Started(Err(error))) => self.rest(error, None),
                 Some(Reply::Looked { look, input, took }) => {
                     self.input = input;
-                    self.left_ms -= took.as_secs_f64() * 1e3;
+                    self.spend(took);
                     let Some(Pending { key, abandoned, .. }) = self.pending.take() else { continue };
                     match look {
                         Ok(_) if abandoned => {}
@@ -228,15 +241,9 @@ impl Verifier {
             _ => Duration::ZERO,
         };
         if self.wait && !within.is_zero() {
-            return match self.replies.recv_timeout(within) {
-                Ok(reply) => Some(reply),
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-            };
+            return self.replies.recv_timeout(within).ok();
         }
-        match self.replies.try_recv() {
-            Ok(reply) => Some(reply),
-            Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
-        }
+        self.replies.try_recv().ok()
     }
 
     /// Abandons what takes too long, and begins again after a rest.
