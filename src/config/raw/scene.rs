@@ -29,7 +29,7 @@ pub struct Detector {
     /// The path of a network (ONNX) that looks at each track before it is confirmed, and again when it is doubtful.
     /// `MODEL.toml` beside `MODEL.onnx` describes it.
     pub verify: Option<PathBuf>,
-    /// Time that the network may take, milliseconds per second.
+    /// Time of a processor that the network may take, milliseconds per second.
     #[schemars(range(min = 1, max = 1000))]
     pub verify_budget_ms: u32,
     /// The path of ONNX Runtime's library (`libonnxruntime.so`), 1.17 or newer; not set: where the variable `ORT_DYLIB_PATH`

@@ -13,6 +13,7 @@
 //! first (`probe`). Every fault is an [`Error`] with a machine-readable [`Fault`], after which the camera goes on
 //! without the network. Lengths are pixels.
 
+mod cpu;
 mod crop;
 #[cfg(feature = "onnx")]
 mod onnx;

@@ -8,6 +8,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use super::cpu::Stopwatch;
 use super::{Error, Fault, Network, Options, Tensor, load};
 
 /// The hidden subcommand: model, then the library if one is named.
@@ -34,9 +35,9 @@ pub(super) fn run_on_gray(network: &mut Network) -> Result<Duration, Error> {
     let input = Tensor { shape: shape.to_vec(), data: vec![0.0; shape.iter().product()] };
     let mut fastest = Duration::MAX;
     for _ in 0..RUNS {
-        let began = Instant::now();
+        let stopwatch = Stopwatch::start();
         network.detect(&input, &mut Vec::new())?;
-        fastest = fastest.min(began.elapsed());
+        fastest = fastest.min(stopwatch.used());
         if fastest > RUN_MAX {
             let reason =
                 format!("model takes {:.1} s for one picture; use a smaller one", fastest.as_secs_f64());

@@ -2,7 +2,7 @@
 //!
 //! [`Verifier`] has one worker thread with the network and one slot, so that a frame never waits for a network: a look is
 //! given to the worker with one frame and its answer is taken with a later one. Looks cost at most the budget: a bucket
-//! fills with the time of the frames, and what a look took is taken from it. A look that takes longer than [`LOOK_MAX`]
+//! fills with the time of the frames, and what a look took of a processor is taken from it. A look that takes longer than [`LOOK_MAX`]
 //! is abandoned. After that, and after a fault of the network, nothing is looked at for a minute, then for two, up to
 //! an hour, and tracks are confirmed without.
 //!
@@ -12,6 +12,7 @@
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
+use super::cpu::Stopwatch;
 use super::{Description, Error, Fault, Network, Options, Tensor, crop, load, probe};
 use crate::base::Time;
 use crate::model::{BBox, Class, Detection, Image, Look};
@@ -151,7 +152,7 @@ impl Verifier {
         self.looks
     }
 
-    /// The time that they took, milliseconds.
+    /// The time of a processor that they took, milliseconds.
     pub fn spent_ms(&self) -> f64 {
         self.spent_ms
     }
@@ -182,7 +183,7 @@ impl Verifier {
     /// picture that is seen. The answer comes under this key.
     pub fn look(&mut self, image: &Image, key: u64, bbox: BBox, number: u32) {
         let Some(description) = &self.description else { return };
-        let began = Instant::now();
+        let stopwatch = Stopwatch::start();
         let zoom = number as usize % description.crops.len().max(1);
         let region = region(bbox, description, description.crops.get(zoom).copied().unwrap_or(1.0));
         let mut input = std::mem::take(&mut self.input);
@@ -195,7 +196,7 @@ impl Verifier {
             bbox.width * x,
             bbox.height * y,
         );
-        self.spend(began.elapsed());
+        self.spend(stopwatch.used());
         self.looks += 1;
         match self.jobs.try_send(Job { input, wanted }) {
             Ok(()) => self.pending = Some(Pending { key, since: Instant::now(), abandoned: false }),
@@ -292,10 +293,10 @@ fn work(open: impl FnOnce() -> Result<Network, Error>, jobs: &Receiver<Job>, rep
     let Some(network) = &mut network else { return };
     let mut found = Vec::new();
     while let Ok(Job { input, wanted }) = jobs.recv() {
-        let began = Instant::now();
+        let stopwatch = Stopwatch::start();
         let look = network.detect(&input, &mut found);
         let look = look.map(|()| judge(&found, wanted, network.description().clutter_score));
-        if replies.send(Reply::Looked { look, input, took: began.elapsed() }).is_err() {
+        if replies.send(Reply::Looked { look, input, took: stopwatch.used() }).is_err() {
             return;
         }
     }
