@@ -21,10 +21,11 @@ use tokio::sync::{mpsc, watch};
 use crate::base::{IdSource, Time};
 use crate::behavior::{self, Analyzer};
 use crate::capture::{Capture, Taken};
+use crate::inference::network::{self, Verifier};
 use crate::inference::{self, Detector, View};
 use crate::model::{
-    Attribute, BBox, Behaviors, CameraId, Detection, Forecast, Frame, GroundPlane, Motion, Scene, SceneTrack,
-    Sighting, Track, Transition, Zone,
+    Attribute, BBox, Behaviors, CameraId, Content, Detection, Forecast, Frame, GroundPlane, Motion, Scene,
+    SceneTrack, Sighting, Track, Transition, Zone,
 };
 use crate::predict;
 use crate::track::{self, Attributes, Tracker};
@@ -45,6 +46,8 @@ pub struct Options {
     pub detector: inference::Options,
     /// Look closely only where objects are expected; can be switched while it runs.
     pub crop: bool,
+    /// The network that looks at each track a second time; none: tracks are confirmed without.
+    pub verify: Option<network::Options>,
     /// How they are followed.
     pub tracker: track::Options,
     /// What their behaviour is called.
@@ -63,6 +66,7 @@ impl Options {
         Self {
             detector: inference::Options::default(),
             crop: false,
+            verify: None,
             tracker: track::Options::default(),
             behavior: behavior::Options::default(),
             prediction: predict::Options::default(),
@@ -130,6 +134,7 @@ pub struct Perception {
     crop: bool,
     /// Where the tracks of the last frame are by now.
     expected: Vec<BBox>,
+    verifier: Option<Verifier>,
     tracker_options: track::Options,
     tracker: Tracker,
     analyzer: Analyzer,
@@ -160,6 +165,7 @@ impl Perception {
             detector: inference::open(&options.detector, &options.ground)?,
             crop: options.crop,
             expected: Vec::new(),
+            verifier: options.verify.map(Verifier::open),
             ground: options.ground,
             tracker: Tracker::new(options.tracker),
             tracker_options: options.tracker,
@@ -175,6 +181,18 @@ impl Perception {
             last_frame: None,
             left_out_before: 0,
         })
+    }
+
+    /// Looks at tracks a second time with this.
+    #[must_use]
+    pub fn with_verifier(mut self, verifier: Verifier) -> Self {
+        self.verifier = Some(verifier);
+        self
+    }
+
+    /// What looks at tracks a second time.
+    pub fn verifier(&self) -> Option<&Verifier> {
+        self.verifier.as_ref()
     }
 
     /// Goes by other limits from the next frame on. What is followed, remembered and predicted stays.
@@ -205,7 +223,11 @@ impl Perception {
         }
         self.expect(dt_s);
         self.detector.detect(frame, &mut self.detections)?;
+        let pictured = matches!(frame.content, Content::Image(_));
+        let in_force = self.verifier.as_ref().is_some_and(Verifier::is_in_force);
+        self.tracker.require_looks(pictured && in_force);
         self.tracker.step(&self.detections, frame.size, now, self.track_ids.as_mut());
+        self.look_again(frame);
         self.attributes.take(&frame.readings, self.tracker.tracks(), &mut self.read);
         let mut tracks: Vec<SceneTrack> = self.tracker.tracks().iter().map(|t| self.place(t)).collect();
         for seen in &mut tracks {
@@ -251,6 +273,25 @@ impl Perception {
             sightings,
             detections: self.detections.len(),
         })
+    }
+
+    /// Takes the answers of second looks, and begins further ones as far as the budget goes.
+    fn look_again(&mut self, frame: &Frame) {
+        let (Some(verifier), Content::Image(image)) = (&mut self.verifier, &frame.content) else { return };
+        verifier.frame(frame.time);
+        loop {
+            while let Some((number, look)) = verifier.answer() {
+                self.tracker.look(number, &look);
+            }
+            if !verifier.is_free() {
+                return;
+            }
+            let again = verifier.has_spare();
+            let Some(track::Due { number, bbox, looks }) = self.tracker.next_look(frame.time, again) else {
+                return;
+            };
+            verifier.look(image, number, bbox, looks);
+        }
     }
 
     /// Tells the detector where objects will be `dt_s` after the last frame.
@@ -398,6 +439,8 @@ pub struct Counters {
     pub view_changed: AtomicBool,
     /// The camera's lens is covered.
     pub view_blocked: AtomicBool,
+    /// Tracks are not looked at a second time, although they should be.
+    pub verify_unavailable: AtomicBool,
     /// Turns of the loop, with or without a frame: stands still only when the thread hangs.
     pub turns: AtomicU64,
 }
@@ -476,6 +519,7 @@ pub fn spawn(
             perception.count(&outputs.counters);
             note_disagreement(perception.detector.disagreement(), &camera, &outputs.counters);
             note_view(perception.detector.view(), &camera, &outputs.counters);
+            note_verifier(perception.verifier.as_ref(), &camera, &outputs.counters);
             outputs.crop.note(perception.detector.looked_at());
             match outcome {
                 Ok(scene) => {
@@ -509,6 +553,19 @@ fn note_disagreement(disagreement: Option<f64>, camera: &CameraId, counters: &Co
              the calibration's points and units (feet: 3.3)"
         ),
         None if was => tracing::info!(%camera, "persons are seen as tall as the calibration says again"),
+        _ => {}
+    }
+}
+
+/// Sets or clears that tracks are not looked at a second time; a change is logged.
+fn note_verifier(verifier: Option<&Verifier>, camera: &CameraId, counters: &Counters) {
+    let error = verifier.and_then(Verifier::error);
+    let was = counters.verify_unavailable.swap(error.is_some(), Ordering::Relaxed);
+    match error {
+        Some(error) if !was => {
+            tracing::warn!(%camera, fault = ?error.fault, %error, "second look unavailable, tracks are confirmed without");
+        }
+        None if was => tracing::info!(%camera, "second look is tried again, tracks are confirmed by it"),
         _ => {}
     }
 }
@@ -559,33 +616,4 @@ impl Outputs {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::base::CountingIds;
-    use crate::model::{Class, Size};
-
-    #[test]
-    fn a_hole_in_a_recording_ends_its_tracks() {
-        let size = Size { width: 640, height: 480 };
-        let ids = || Box::new(CountingIds::default());
-        let options = Options::new(GroundPlane::nominal(10.0, size));
-        let mut perception = Perception::new(options, ids(), ids()).unwrap();
-        let mut frame = Frame::empty(CameraId::parse("cam").unwrap());
-        let mut transitions = Vec::new();
-        let mut seen = |ms: u64| {
-            let bbox = BBox::new(300.0, 200.0, 40.0, 100.0);
-            let standing = Detection { class: Class::Person, score: 0.95, bbox };
-            frame.content = crate::model::Content::Detections(vec![standing]);
-            (frame.size, frame.time) = (size, Time { mono_ns: ms * 1_000_000, epoch_ms: ms });
-            frame.seq += 1;
-            perception.step(&frame, &mut transitions).unwrap().tracks.len()
-        };
-        for ms in (0..=3000).step_by(100) {
-            seen(ms);
-        }
-        assert_eq!(seen(3100), 1);
-        assert_eq!(seen(63_100), 0, "the track outlives a hole of a minute");
-        let ended = |t: &Transition| matches!(t, Transition::TrackEnded { .. });
-        assert_eq!(transitions.iter().filter(|t| ended(t)).count(), 1);
-    }
-}
+mod tests;

@@ -44,6 +44,7 @@ pub const PARAMETERS: &[Parameter] = parameters![
     covered_s,
     covered_iou,
     clutter_odds,
+    noise_odds,
     motion.place_noise,
     motion.height_noise,
     motion.width_noise,

@@ -89,6 +89,10 @@ pub(super) const VIEW_CHANGED: &str = "view_changed";
 /// Something covers the lens: nothing is seen until it is free again.
 pub(super) const VIEW_BLOCKED: &str = "view_blocked";
 
+/// The network for the second look at tracks (`detector.verify`) can't be used: tracks are confirmed without. The log states
+/// why.
+pub(super) const VERIFY_UNAVAILABLE: &str = "verify_unavailable";
+
 /// The modes that are no fault: what the camera was set up or ordered to do.
 pub(super) const CHOSEN: [&str; 2] = [PAUSED, UNCALIBRATED];
 

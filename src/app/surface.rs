@@ -358,6 +358,8 @@ impl Surface {
         modes::add(self.modes.borrow().iter().copied(), &mut modes);
         let doubted = self.counters.calibration_doubted.load(Ordering::Relaxed);
         modes.extend(doubted.then_some(modes::CALIBRATION_DOUBTED));
+        let unverified = self.counters.verify_unavailable.load(Ordering::Relaxed);
+        modes.extend(unverified.then_some(modes::VERIFY_UNAVAILABLE));
         let has_moved = self.counters.view_changed.load(Ordering::Relaxed);
         modes.extend(has_moved.then_some(modes::VIEW_CHANGED));
         let is_blocked = self.counters.view_blocked.load(Ordering::Relaxed);

@@ -14,6 +14,7 @@ mod observer;
 mod output;
 #[cfg(feature = "broker")]
 mod picture;
+mod probe;
 mod replay;
 mod run;
 mod secret;
@@ -72,6 +73,9 @@ enum Verb {
     Broker(run::BrokerArguments),
     /// Keep secrets that the configuration names (`password_secret = "NAME"`), encrypted.
     Secret(secret::Arguments),
+    /// Try a network and its library; what `detector.verify` does first, in a child process.
+    #[command(name = "probe-network", hide = true)]
+    Probe(probe::Arguments),
     /// Print a schema.
     Schema {
         #[command(subcommand)]
@@ -175,6 +179,7 @@ fn act(cli: Cli) -> Result<(), Error> {
         #[cfg(feature = "broker")]
         Verb::Broker(arguments) => run::broker(&arguments, &cli.log),
         Verb::Secret(arguments) => secret::run(&arguments),
+        Verb::Probe(arguments) => probe::run(arguments),
         Verb::Schema { of } => check::schema(&of),
     }
 }

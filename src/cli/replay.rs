@@ -116,7 +116,11 @@ fn options(arguments: &Arguments, log: &log::Arguments) -> Result<pipeline::Opti
                 arguments.input.display()
             )));
         }
-        return Ok(config.perception);
+        let mut perception = config.perception;
+        if let Some(verify) = &mut perception.verify {
+            verify.wait = true;
+        }
+        return Ok(perception);
     }
     let ground = GroundPlane::nominal(Calibration::METERS_PER_UNIT, Size { width: 1, height: 1 });
     Ok(pipeline::Options::new(ground))
@@ -277,6 +281,13 @@ impl Recording {
             bar.inc(1);
         }
         let busy = started.elapsed();
+        if let Some(verifier) = perception.verifier() {
+            if let Some(error) = verifier.error() {
+                tracing::warn!(%error, "second look unavailable, tracks were confirmed without");
+            }
+            let (looks, spent_ms) = (verifier.looks(), verifier.spent_ms().round());
+            tracing::info!(looks, spent_ms, "second looks");
+        }
         bar.finish_and_clear();
         let written = rows.finish()?;
         if written == 0 && detections > 0 {

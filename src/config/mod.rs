@@ -18,6 +18,7 @@ mod changes;
 mod document;
 mod fault;
 mod masked;
+mod network;
 mod options;
 pub mod raw;
 mod schema;
@@ -31,6 +32,7 @@ use std::sync::Arc;
 pub use changes::{Changes, Origin};
 pub use fault::{Fault, Faults, Place, Problem};
 pub use masked::Masked;
+pub use network::describe;
 #[cfg(feature = "broker")]
 pub use options::BrokerAlone;
 pub use options::{BrokerLink, Camera, Config, Discovery, Signing, TimeServer};

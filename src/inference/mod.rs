@@ -10,6 +10,7 @@
 //! which the detector goes on with the next frame.
 
 pub mod motion;
+pub mod network;
 
 use crate::base::{ErrorKind, Time};
 use crate::model::{BBox, Content, Detection, Frame, GroundPlane, Image};

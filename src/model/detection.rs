@@ -63,6 +63,17 @@ impl fmt::Display for Class {
     }
 }
 
+/// What a second look at the box of a track has found.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Look {
+    /// What; unknown: nothing.
+    pub class: Class,
+    /// How sure the network is, 0..1.
+    pub score: f64,
+    /// The evidence for an object there, natural log-odds; negative against it.
+    pub odds: f64,
+}
+
 /// One object in one frame.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Detection {

@@ -25,7 +25,7 @@ pub use calibration::{
     CalibrationError, Correspondence, Demands, GroundPlane, Outlook, Survey, survey_homography, survey_pairs,
 };
 pub use camera::{CameraId, CameraIdError};
-pub use detection::{Class, Detection};
+pub use detection::{Class, Detection, Look};
 pub use envelope::{ContentType, Delivery, Envelope, Handling, Lane, MessageClass, Qos, SettledBy, Waiting};
 pub use event::{Event, EventState, EventType, RuleTrace, Severity};
 pub use forecast::{Forecast, ForecastPoint};

@@ -8,7 +8,7 @@
 use std::fmt;
 
 use super::gate::Refusal;
-use crate::model::{BBox, Detection};
+use crate::model::{BBox, Class, Detection, Look};
 
 /// A detection farther from a track than this is not told of, heights of the track's box.
 pub(super) const NEAR_HEIGHTS: f64 = 2.0;
@@ -48,6 +48,8 @@ pub enum End {
     Lost,
     /// A new track goes on under its id.
     Joined,
+    /// Second looks found nothing there.
+    Refuted,
 }
 
 /// One thing that happened to a track in a step.
@@ -91,6 +93,13 @@ pub enum Note {
     Confirmed(u32),
     /// It goes on as the lost track of this id.
     Joined(u32),
+    /// A second look at it found this; the evidence of all looks, natural log-odds.
+    Looked {
+        /// What was found.
+        look: Look,
+        /// Their sum, within bounds.
+        odds: f64,
+    },
     /// It ended.
     Ended(End),
 }
@@ -129,11 +138,18 @@ impl fmt::Display for Note {
             Self::Missed(frames) => write!(f, "takes nothing, {frames} in a row"),
             Self::Confirmed(id) => write!(f, "confirmed as {id}"),
             Self::Joined(id) => write!(f, "goes on as the lost {id}"),
+            Self::Looked { look: Look { class: Class::Unknown, odds, .. }, odds: sum } => {
+                write!(f, "second look: nothing there, evidence {odds:+.1}, of all looks {sum:+.1}")
+            }
+            Self::Looked { look: Look { class, score, odds }, odds: sum } => {
+                write!(f, "second look: {class} {score:.2}, evidence {odds:+.1}, of all looks {sum:+.1}")
+            }
             Self::Ended(end) => f.write_str(match end {
                 End::Unconfirmed => "ends: missed before it was confirmed",
                 End::Left => "ends: left the picture",
                 End::Lost => "ends: lost for too long",
                 End::Joined => "ends: a new track goes on under its id",
+                End::Refuted => "ends: second looks found nothing there",
             }),
         }
     }
@@ -144,6 +160,8 @@ impl fmt::Display for Note {
 pub(super) struct Log {
     pub(super) wanted: u32,
     pub(super) entries: Vec<Entry>,
+    /// What second looks have found since the last step, by the number of the track's birth.
+    pub(super) looks: Vec<(u64, Note)>,
 }
 
 impl Log {

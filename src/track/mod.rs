@@ -11,7 +11,8 @@
 //! 4. Tracks born of doubtful detections take what is left; what is left then begins a track.
 //! 5. A track whose odds add up to enough evidence (the log-odds score of Blackman & Popoli, *Design
 //!    and Analysis of Modern Tracking Systems*, 1999, 6.2) is confirmed: it goes on as the lost track
-//!    that it may have been, or gets an id of its own.
+//!    that it may have been, or gets an id of its own. Where second looks by a network are required (`looks`), their
+//!    log-odds must add to the evidence, and a confirmed track ends when they are against it.
 //!
 //! ```text
 //!         hits and evidence               miss          lost_s and max_age, or at the edge
@@ -81,6 +82,7 @@ mod expected;
 mod explain;
 mod filter;
 mod gate;
+mod looks;
 mod options;
 mod order;
 mod scale;
@@ -95,7 +97,7 @@ pub use gate::Refusal;
 pub use options::{Motion, Options};
 
 use crate::base::{Assignment, IdSource, Pair, Time};
-use crate::model::{Detection, Sighting, Size, Track};
+use crate::model::{BBox, Detection, Look, Sighting, Size, Track};
 use edges::Edges;
 use expected::Expected;
 use explain::{Log, NEAR_HEIGHTS};
@@ -119,6 +121,17 @@ pub const UNCONFIRMED_IDS: u32 = 1 << 31;
 
 /// The stages that go by overlap, each with its own pairs.
 const BY_OVERLAP: [Stage; 3] = [Stage::Sure, Stage::Doubtful, Stage::Tentative];
+
+/// A track that a second look should be at.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Due {
+    /// Of its birth.
+    pub number: u64,
+    /// Pixels.
+    pub bbox: BBox,
+    /// How often it was looked at before.
+    pub looks: u32,
+}
 
 /// Follows the objects of one camera.
 #[derive(Debug)]
@@ -154,6 +167,8 @@ pub struct Tracker {
     sightings: Vec<Sighting>,
     lapsed: Vec<u32>,
     detections_left_out: u64,
+    /// No track is confirmed without a second look.
+    looks_required: bool,
     log: Option<Log>,
 }
 
@@ -185,6 +200,7 @@ impl Tracker {
             sightings: Vec::new(),
             lapsed: Vec::new(),
             detections_left_out: 0,
+            looks_required: false,
             log: None,
         }
     }
@@ -195,9 +211,34 @@ impl Tracker {
         self.options = options;
     }
 
+    /// Whether tracks are confirmed only after second looks, and end by them.
+    pub fn require_looks(&mut self, required: bool) {
+        self.looks_required = required;
+    }
+
+    /// The track that should be looked at next, of those that were detected in the last frame. First those that were never
+    /// looked at, which are the only ones unless `again`, then those that are not confirmed.
+    pub fn next_look(&mut self, now: Time, again: bool) -> Option<Due> {
+        let options = &self.options;
+        let due = self.tracklets.iter_mut().filter(|t| t.is_worth_a_look(now, again, options));
+        let first = due.min_by_key(|t| (t.looks.asked.is_some(), t.confirmed, t.looks.asked, t.number))?;
+        let bbox = first.filter.bbox();
+        let looks = first.looks.ask(now, bbox);
+        Some(Due { number: first.number, bbox, looks })
+    }
+
+    /// Takes what a second look at the track of this number has found; it counts from the next frame on.
+    pub fn look(&mut self, number: u64, look: &Look) {
+        let Some(tracklet) = self.tracklets.iter_mut().find(|t| t.number == number) else { return };
+        tracklet.look(look);
+        if let Some(log) = &mut self.log {
+            log.looks.push((number, Note::Looked { look: *look, odds: tracklet.looks.odds }));
+        }
+    }
+
     /// From now on notes why the track of this id, and those that may become it, go as they go.
     pub fn explain(&mut self, id: u32) {
-        self.log = Some(Log { wanted: id, entries: Vec::new() });
+        self.log = Some(Log { wanted: id, entries: Vec::new(), looks: Vec::new() });
     }
 
     /// What was noted in the last frame, in the order in which it happened.
@@ -449,13 +490,14 @@ impl Tracker {
     fn confirm(&mut self, ids: &mut dyn IdSource) {
         self.columns.clear();
         let all = self.tracklets.iter().enumerate();
-        self.columns.extend(all.filter(|(_, t)| t.ready(&self.options)).map(|(i, _)| i));
+        let required = self.looks_required;
+        self.columns.extend(all.filter(|(_, t)| t.ready(required, &self.options)).map(|(i, _)| i));
         if self.columns.is_empty() {
             return;
         }
         self.join_lost();
         let options = &self.options;
-        for tracklet in self.tracklets.iter_mut().filter(|t| t.ready(options)) {
+        for tracklet in self.tracklets.iter_mut().filter(|t| t.ready(required, options)) {
             self.lapsed.push(tracklet.id);
             tracklet.id = ids.next_id();
             if let Some(log) = &mut self.log {
@@ -510,7 +552,13 @@ impl Tracker {
         let all = self.used.iter().zip(&self.taken);
         let tracklets = &self.tracklets;
         let motion = &self.options.motion;
-        self.sightings.extend(all.filter_map(|(d, taken)| Some(tracklets[(*taken)?].sighting(d, motion))));
+        // What a second look has not found is nothing to other cameras either.
+        let required = self.looks_required;
+        self.sightings.extend(all.filter_map(|(d, taken)| {
+            let tracklet = &tracklets[(*taken)?];
+            let is_nothing = required && !tracklet.confirmed && tracklet.looks.odds < 0.0;
+            (!is_nothing).then(|| tracklet.sighting(d, motion))
+        }));
         self.sightings.sort_unstable_by_key(|sighting| sighting.track);
     }
 
@@ -527,7 +575,7 @@ impl Tracker {
             }
             false
         };
-        let mut kept = 0;
+        let (mut kept, looks_required) = (0, self.looks_required);
         self.tracklets.retain(|tracklet| {
             if tracklet.joined {
                 return false;
@@ -540,6 +588,10 @@ impl Tracker {
                 }
                 kept += 1;
                 return true;
+            }
+            if looks_required && tracklet.looks.are_against() {
+                ended.push(id);
+                return end(tracklet, End::Refuted);
             }
             if unseen_s > exit_s && tracklet.misses > 0 && tracklet.is_at_edge(view) {
                 ended.push(id);
@@ -565,6 +617,12 @@ impl Tracker {
     fn note_expected(&mut self) {
         let Some(log) = &mut self.log else { return };
         log.entries.clear();
+        for (number, note) in log.looks.drain(..) {
+            let of = self.tracklets.iter().find(|t| t.number == number);
+            if let Some(tracklet) = of.filter(|t| !t.confirmed || t.id == log.wanted) {
+                log.entries.push(Entry { tracklet: tracklet.number, note });
+            }
+        }
         for &Expected { bbox, tracklet, unseen_s, covered, .. } in &self.expected {
             log.note(&self.tracklets[tracklet], Note::Expected { bbox, unseen_s, covered });
         }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::base::CountingIds;
-use crate::model::{BBox, Class};
+use crate::model::{BBox, Class, Look};
 use proptest::prelude::*;
 use std::time::Duration;
 
@@ -388,4 +388,133 @@ proptest! {
             }
         }
     }
+}
+
+/// What a second look finds.
+fn seen(class: Class, odds: f64) -> Look {
+    Look { class, score: 0.5, odds }
+}
+
+fn nothing() -> Look {
+    seen(Class::Unknown, -2.0)
+}
+
+#[test]
+fn where_looks_are_required_detections_alone_confirm_nothing() {
+    let mut run = Run::at_fps(10.0);
+    run.tracker.require_looks(true);
+    for _ in 0..600 {
+        assert!(run.step(&[person(0.0, 0.99)]).is_empty());
+    }
+    let Due { number, bbox, .. } = run.tracker.next_look(run.now, true).unwrap();
+    assert!(bbox.iou(person(0.0, 0.99).bbox) > 0.9);
+    run.tracker.look(number, &seen(Class::Person, 2.3));
+    assert_eq!(run.step(&[person(0.0, 0.99)]), [1]);
+}
+
+#[test]
+fn a_thing_in_which_looks_find_nothing_is_never_confirmed_and_shown_to_no_other_camera() {
+    let mut run = Run::at_fps(10.0);
+    run.tracker.require_looks(true);
+    let mut looks = 0;
+    for frame in 0..600 {
+        assert!(run.step(&[person(0.0, 0.99)]).is_empty());
+        assert!(frame < 3 || run.tracker.sightings().is_empty(), "{frame}");
+        if let Some(Due { number, .. }) = run.tracker.next_look(run.now, true) {
+            run.tracker.look(number, &nothing());
+            looks += 1;
+        }
+    }
+    // Every four seconds in the end.
+    assert!((16..24).contains(&looks), "{looks}");
+    // It was half a person, and is a whole one now.
+    let mut confirmed_after = 0;
+    while run.step(&[person(0.0, 0.99)]).is_empty() {
+        confirmed_after += 1;
+        if let Some(Due { number, .. }) = run.tracker.next_look(run.now, true) {
+            run.tracker.look(number, &seen(Class::Person, 2.3));
+        }
+    }
+    assert!(confirmed_after <= 42, "{confirmed_after}");
+}
+
+#[test]
+fn a_confirmed_track_ends_when_looks_go_on_finding_nothing() {
+    let mut run = Run::at_fps(10.0);
+    run.tracker.require_looks(true);
+    let look = |run: &mut Run, look: &Look| {
+        if let Some(Due { number, .. }) = run.tracker.next_look(run.now, true) {
+            run.tracker.look(number, look);
+        }
+    };
+    for _ in 0..20 {
+        run.step(&[person(0.0, 0.99)]);
+        look(&mut run, &seen(Class::Person, 4.0));
+    }
+    assert_eq!(run.step(&[person(0.0, 0.99)]), [1]);
+    let ended = (0..300).find(|_| {
+        run.step(&[person(0.0, 0.99)]);
+        look(&mut run, &nothing());
+        run.tracker.ended() == [1]
+    });
+    // The next look is due after ten seconds, then every two, and one does not end it.
+    assert!(ended.is_some_and(|frames| (120..200).contains(&frames)), "{ended:?}");
+    // What is left of it is not confirmed again.
+    for _ in 0..100 {
+        assert!(run.step(&[person(0.0, 0.99)]).is_empty());
+        look(&mut run, &nothing());
+    }
+}
+
+#[test]
+fn a_track_is_called_what_looks_find_and_still_takes_its_detections() {
+    let mut run = Run::at_fps(10.0);
+    run.tracker.require_looks(true);
+    for _ in 0..30 {
+        run.step(&[person(0.0, 0.99)]);
+        if let Some(Due { number, .. }) = run.tracker.next_look(run.now, true) {
+            run.tracker.look(number, &seen(Class::Vehicle, 3.0));
+        }
+    }
+    let [track] = run.tracker.tracks() else { panic!("{:?}", run.tracker.tracks()) };
+    assert_eq!((track.id, track.class), (1, Class::Vehicle));
+    assert!(track.hits > 25);
+}
+
+#[test]
+fn what_moves_is_looked_at_again_sooner_than_what_stands() {
+    let looks = |step: f64| {
+        let mut run = Run::at_fps(10.0);
+        run.tracker.require_looks(true);
+        let looked = |frame: &i32| {
+            run.step(&[person(f64::from(*frame) * step, 0.99)]);
+            let due = run.tracker.next_look(run.now, true);
+            due.is_some_and(|due| {
+                run.tracker.look(due.number, &nothing());
+                true
+            })
+        };
+        (0..100).filter(looked).count()
+    };
+    assert!(looks(8.0) > 2 * looks(0.0), "{} {}", looks(8.0), looks(0.0));
+}
+
+#[test]
+fn new_tracks_are_looked_at_before_old_ones_and_each_in_its_turn() {
+    let mut run = Run::at_fps(10.0);
+    let all = [person(0.0, 0.99), person(100.0, 0.99)];
+    (0..5).for_each(|_| drop(run.step(&all)));
+    let first = run.tracker.next_look(run.now, true).unwrap();
+    let second = run.tracker.next_look(run.now, true).unwrap();
+    assert_ne!(first.number, second.number);
+    assert_eq!(run.tracker.next_look(run.now, true), None);
+    for _ in 0..4 {
+        run.step(&[all[0], all[1], person(200.0, 0.99)]);
+    }
+    let new = run.tracker.next_look(run.now, true).unwrap();
+    assert!((new.bbox.left - 200.0).abs() < 5.0, "{new:?}");
+    // Only new ones are asked for.
+    assert_eq!(run.tracker.next_look(run.now, false), None);
+    let again = run.tracker.next_look(run.now, true).unwrap();
+    assert_eq!((again.number, again.looks), (first.number, 1));
 }

@@ -1,9 +1,10 @@
 //! One object, from its first detection until it is given up: its filter, its votes, its evidence.
 
 use super::filter::{BoxFilter, Pace};
+use super::looks::{self, Looks};
 use super::options::{Motion as Model, Options};
 use crate::base::Time;
-use crate::model::{Class, Detection, Sighting, Size, Track};
+use crate::model::{Class, Detection, Look, Sighting, Size, Track};
 
 /// In the order of their declaration: a class is its own index.
 const CLASSES: [Class; 6] =
@@ -41,6 +42,8 @@ pub(super) struct Tracklet {
     pub(super) joined: bool,
     /// While it is unseen: overlap with the seen track that covers it most, 0..1.
     pub(super) covered: f64,
+    /// What second looks have found.
+    pub(super) looks: Looks,
 }
 
 impl Tracklet {
@@ -69,6 +72,7 @@ impl Tracklet {
             sure: false,
             joined: false,
             covered: 0.0,
+            looks: Looks::default(),
         };
         new.count(detection, odds, now, options);
         new
@@ -118,11 +122,33 @@ impl Tracklet {
         self.class = self.voted();
     }
 
-    /// It has not been confirmed yet, and there is enough evidence now. What was never seen clearly
-    /// has to last for twice as long.
-    pub(super) fn ready(&self, options: &Options) -> bool {
+    /// It has not been confirmed yet, and there is enough evidence now, with that of second looks where they
+    /// are required. What was never seen clearly has to last for twice as long.
+    pub(super) fn ready(&self, looks_required: bool, options: &Options) -> bool {
         let enough = if self.sure { options.evidence_min } else { 2.0 * options.evidence_min };
-        !self.confirmed && self.misses == 0 && self.hits >= options.min_hits && self.evidence >= enough
+        let evidence = if looks_required {
+            self.evidence.min(enough) + self.looks.odds - looks::MARGIN
+        } else {
+            self.evidence
+        };
+        !self.confirmed && self.misses == 0 && self.hits >= options.min_hits && evidence >= enough
+    }
+
+    /// Whether a second look at it now is worth something: it is confirmed, or will soon have been seen often enough.
+    pub(super) fn is_worth_a_look(&self, now: Time, again: bool, options: &Options) -> bool {
+        let soon = self.confirmed || self.hits.saturating_add(1) >= options.min_hits;
+        let due = self.looks.is_due(now, self.filter.bbox(), self.confirmed);
+        soon && self.misses == 0 && due && (again || self.looks.asked.is_none())
+    }
+
+    /// Takes what a second look has found.
+    pub(super) fn look(&mut self, look: &Look) {
+        self.looks.take(look, self.confirmed);
+    }
+
+    /// What it is called: as a second look has found it, or as most of its detections.
+    fn shown_class(&self) -> Class {
+        self.looks.class.unwrap_or(self.class)
     }
 
     /// Seconds since its last detection.
@@ -154,7 +180,7 @@ impl Tracklet {
         let Detection { bbox, .. } = *detection;
         Sighting {
             track: self.id,
-            class: self.class,
+            class: self.shown_class(),
             confidence: self.confidence(),
             bbox,
             foot: self.filter.detected_foot(bbox, m),
@@ -165,7 +191,7 @@ impl Tracklet {
     pub(super) fn report(&self, now: Time) -> Track {
         Track {
             id: self.id,
-            class: self.class,
+            class: self.shown_class(),
             bbox: self.filter.bbox(),
             confidence: self.confidence(),
             foot: self.filter.foot(),

@@ -65,8 +65,7 @@ impl View {
         }
         let length = |c: &Candidate| c.by.x.hypot(c.by.y);
         let ranked = self.candidates.iter().map(|c| (self.votes(c.by, SAME), c));
-        let (votes, best) =
-            ranked.max_by(|a, b| a.0.cmp(&b.0).then(length(b.1).total_cmp(&length(a.1))))?;
+        let (votes, best) = ranked.max_by(|a, b| a.0.cmp(&b.0).then(length(b.1).total_cmp(&length(a.1))))?;
         if 2 * votes < voters || (votes as f64) < still || length(best) < f64::EPSILON {
             return None;
         }

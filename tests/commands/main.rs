@@ -13,5 +13,6 @@ mod fusion;
 mod output;
 mod replay;
 mod secret;
+mod verify;
 mod video;
 mod watch;

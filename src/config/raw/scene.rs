@@ -1,6 +1,8 @@
 //! From the picture to the forecast: `[detector]`, `[tracker]`, `[calibration]`, `[[zone]]`, `[behavior]`
 //! and `[prediction]`.
 
+use std::path::PathBuf;
+
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
@@ -24,11 +26,29 @@ pub struct Detector {
     pub hold_s: f64,
     /// Look closely only where objects are expected: less work while they are in a part of the picture.
     pub crop: bool,
+    /// The path of a network (ONNX) that looks at each track before it is confirmed, and again when it is doubtful.
+    /// `MODEL.toml` beside `MODEL.onnx` describes it.
+    pub verify: Option<PathBuf>,
+    /// Time of a processor that the network may take, milliseconds per second.
+    #[schemars(range(min = 1, max = 1000))]
+    pub verify_budget_ms: u32,
+    /// The path of ONNX Runtime's library (`libonnxruntime.so`), 1.17 or newer; not set: where the variable `ORT_DYLIB_PATH`
+    /// says, or the system finds it.
+    pub onnxruntime: Option<PathBuf>,
 }
 
 impl Default for Detector {
     fn default() -> Self {
-        Self { kind: DetectorKind::Motion, roi: Vec::new(), ignore: Vec::new(), hold_s: 600.0, crop: false }
+        Self {
+            kind: DetectorKind::Motion,
+            roi: Vec::new(),
+            ignore: Vec::new(),
+            hold_s: 600.0,
+            crop: false,
+            verify: None,
+            verify_budget_ms: 100,
+            onnxruntime: None,
+        }
     }
 }
 

@@ -32,6 +32,7 @@ use super::raw;
 use super::schema::quoted;
 use crate::base::StreamUrl;
 use crate::capture::{self, Kind, command, replay, synthetic, video};
+use crate::inference::network;
 use crate::model::{Behaviors, CameraId, Point, Polygon, Size};
 use crate::swarm::trust::signature::PublicKey;
 use crate::{behavior, control, inference, link, pipeline, predict, swarm, track};
@@ -54,7 +55,7 @@ pub(super) fn validate(
     // First every section, so that each fault is found; then the whole.
     let camera = v.section("camera").and_then(|c| v.camera(c));
     let capture = v.section("capture").and_then(|c| v.capture(c));
-    let detector = v.section::<raw::Detector>("detector").and_then(|d| Ok((v.detector(&d)?, d.crop)));
+    let detector = v.section::<raw::Detector>("detector").and_then(|d| Ok((v.detector(&d)?, d)));
     let tracker = v.section::<raw::Tracker>("tracker");
     let calibration = v.section("calibration").and_then(|c| v.calibration(&c));
     let ground = match (&capture, calibration) {
@@ -98,10 +99,12 @@ pub(super) fn validate(
     let has_broker = false;
     #[cfg(not(feature = "broker"))]
     broker?;
-    let (detector, crop) = detector?;
+    let (detector, raw_detector) = detector?;
+    let verify = v.verify(&raw_detector);
     let perception = pipeline::Options {
         detector,
-        crop,
+        crop: raw_detector.crop,
+        verify,
         tracker: tracker.map(|t| tracker_options(&t))?,
         behavior: behavior?,
         prediction: prediction?,
@@ -390,6 +393,29 @@ impl Validator<'_> {
             ignore: ignore?,
             hold: Duration::from_secs_f64(raw.hold_s),
         }))
+    }
+
+    /// The network for the second look. What is wrong with its files is no fault of the configuration: the camera works
+    /// without it.
+    fn verify(&mut self, raw: &raw::Detector) -> Option<network::Options> {
+        let model = raw.verify.clone()?;
+        let description = super::network::describe(&model);
+        if let Err(error) = &description {
+            self.notes.push(format!("detector.verify: {error}; tracks are confirmed without a second look"));
+        } else if let Err(error) = std::fs::metadata(&model) {
+            let path = model.display();
+            self.notes.push(format!(
+                "detector.verify: {path}: {error}; tracks are confirmed without a second look"
+            ));
+        }
+        Some(network::Options {
+            model,
+            description,
+            library: raw.onnxruntime.clone(),
+            budget_ms: f64::from(raw.verify_budget_ms),
+            probe: true,
+            wait: false,
+        })
     }
 
     fn masks(&mut self, path: &str, masks: &[Vec<raw::Relative>]) -> Checked<Vec<Polygon>> {

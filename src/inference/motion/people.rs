@@ -35,8 +35,6 @@ pub(super) struct Object {
     pub(super) area: usize,
     /// What a person here would cover, where that is known.
     pub(super) person: Option<Person>,
-    /// Part of a group that had to be cut.
-    pub(super) split: bool,
     /// A vehicle by its solid heart.
     pub(super) solid: bool,
 }
@@ -92,7 +90,7 @@ impl People {
                 {
                     self.explain(blobs, g, person, scale);
                 }
-                _ => self.push(group.rect, group.area, person, false),
+                _ => self.push(group.rect, group.area, person),
             }
         }
         for object in self.objects.iter_mut().filter(|o| !o.solid) {
@@ -100,10 +98,10 @@ impl People {
         }
     }
 
-    fn push(&mut self, rect: Rect, area: usize, person: Option<Person>, split: bool) {
+    fn push(&mut self, rect: Rect, area: usize, person: Option<Person>) {
         if self.objects.len() < OBJECTS_MAX && large_enough(rect, area, person, self.grid) {
             let solid = person.is_some_and(|p| is_vehicle(rect, area, p));
-            self.objects.push(Object { rect, area, person, split, solid });
+            self.objects.push(Object { rect, area, person, solid });
         }
     }
 
@@ -159,13 +157,13 @@ impl People {
         }
         if self.covers.is_empty() || self.covers.len() == 1 && fits_one(frame, person, 1.4) {
             // No people at all, or one who stretches out arms or strides.
-            self.push(frame, self.groups[g].area, Some(person), false);
+            self.push(frame, self.groups[g].area, Some(person));
             return;
         }
         for i in 0..self.covers.len() {
             let Cover { rect, person } = self.covers[i];
             if let Some((tight, area)) = self.tighten(frame, rect) {
-                self.push(tight, area, Some(person), true);
+                self.push(tight, area, Some(person));
             }
         }
     }
@@ -183,7 +181,7 @@ impl People {
             if let Some((rect, area)) = self.tighten(frame, rect)
                 && self.objects.len() < OBJECTS_MAX
             {
-                self.objects.push(Object { rect, area, person, split: true, solid: true });
+                self.objects.push(Object { rect, area, person, solid: true });
             }
         }
     }

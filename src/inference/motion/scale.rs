@@ -231,9 +231,7 @@ mod tests {
             let rect = Rect { left, top, right: left + height * 2 / 5, bottom: top + height };
             let blob = Blob { rect, area: rect.width() * rect.height() * 6 / 10 };
             scale.compare(&[blob], Grid { width: 640, height: 480, ..grid });
-            let middle = (rect.left + rect.right) as f32 / 2.0;
-            scale.note(middle, rect.bottom as f32, rect.height() as f32, rect.width() as f32);
-            scale.refit();
+            scale.note(&[Group { rect, area: blob.area }], Grid { width: 640, height: 480, ..grid });
         }
     }
 
@@ -295,5 +293,36 @@ mod tests {
             scale.compare(&[Blob { rect, area: 2400 }], Grid { width: 640, height: 480, ..Grid::new(SIZE) });
         }
         assert!(scale.ratios.len() <= 1);
+    }
+
+    /// Shows a camera without a calibration groups of this size, each at another place.
+    fn show(scale: &mut Scale, times: usize, width: usize, height: usize) {
+        for i in 0..times {
+            let (left, top) = (40 + 97 * i % 400, 60 + 53 * i % 200);
+            let rect = Rect { left, top, right: left + width, bottom: top + height };
+            let group = Group { rect, area: width * height * 6 / 10 };
+            scale.note(&[group], Grid { width: 640, height: 480, ..Grid::new(SIZE) });
+        }
+    }
+
+    #[test]
+    fn sizes_taught_by_parts_are_replaced_when_whole_persons_are_seen_although_these_are_cut() {
+        let mut scale = Scale::new(None, 1, 480);
+        show(&mut scale, 30, 12, 30);
+        let taught = scale.person(320.0, 300.0).unwrap().height;
+        assert!((taught - 30.0).abs() < 3.0, "{taught}");
+        show(&mut scale, 60, 40, 100);
+        let learned = scale.person(320.0, 300.0).unwrap().height;
+        assert!((learned - 100.0).abs() < 10.0, "{learned}");
+    }
+
+    #[test]
+    fn parts_of_cars_that_have_the_shape_of_a_person_teach_no_size_on_a_road() {
+        let mut scale = Scale::new(None, 1, 480);
+        for _ in 0..20 {
+            show(&mut scale, 1, 12, 30);
+            show(&mut scale, 5, 160, 100);
+        }
+        assert_eq!(scale.person(320.0, 300.0), None);
     }
 }
