@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 
 use crate::base::{IdSource, Time};
-use crate::behavior::{self, Analyzer};
+use crate::behavior::{self, Analyzer, Inside};
 use crate::capture::{Capture, Taken};
 use crate::inference::network::{self, Verifier};
 use crate::inference::{self, Detector, View};
@@ -138,6 +138,8 @@ pub struct Perception {
     tracker_options: track::Options,
     tracker: Tracker,
     analyzer: Analyzer,
+    /// The zones that a track is in; a buffer.
+    inside: Vec<Inside>,
     predictor: predict::Engine,
     track_ids: Box<dyn IdSource + Send>,
     event_ids: Box<dyn IdSource + Send>,
@@ -170,6 +172,7 @@ impl Perception {
             tracker: Tracker::new(options.tracker),
             tracker_options: options.tracker,
             analyzer: Analyzer::new(behavior::Options { metric, ..options.behavior }),
+            inside: Vec::new(),
             predictor: predict::Engine::new(predict::Options { metric, ..options.prediction }, options.zones),
             track_ids,
             event_ids,
@@ -232,11 +235,13 @@ impl Perception {
         let mut tracks: Vec<SceneTrack> = self.tracker.tracks().iter().map(|t| self.place(t)).collect();
         for seen in &mut tracks {
             if let Some(ground) = &seen.ground {
-                let here = |zone: &Zone| {
+                let zones = self.predictor.zones().iter().enumerate().filter(|(_, zone)| {
                     zone.applies_to(seen.track.class) && zone.border_m.contains(ground.position)
-                };
-                let zone = self.predictor.zones().iter().position(here);
-                seen.behavior = self.analyzer.observe(&seen.track, ground, zone, now);
+                });
+                self.inside.clear();
+                self.inside
+                    .extend(zones.map(|(zone, Zone { dwell_s, .. })| Inside { zone, dwell_s: *dwell_s }));
+                seen.behavior = self.analyzer.observe(&seen.track, ground, &self.inside, now);
             }
         }
         let lapsed = self.tracker.lapsed().iter().filter_map(|id| self.unconfirmed.remove(id));

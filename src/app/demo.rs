@@ -256,6 +256,7 @@ fn dock() -> Option<Zone> {
         name: "dock".to_owned(),
         kind: ZoneKind::Forbidden,
         classes: Zone::CLASSES.to_vec(),
+        dwell_s: None,
         border_m,
     })
 }

@@ -8,8 +8,8 @@
 //! velocity; every speed is a displacement over time, and a displacement counts only as far as the
 //! position's covariance does not explain it. A flag that is set needs a little less to stay than it
 //! needed to come, so it does not flicker. A ground that is not calibrated has no metres: there the rules in metres are
-//! off, and a track loiters by its time in one zone (`place`). What never left the place where it appeared does not
-//! loiter.
+//! off, and a track loiters by its time in one zone (`place`). With a zone's own limit of time (`dwell_s`) it does so on
+//! any ground, and may move. What never left the place where it appeared does not loiter.
 //!
 //! Not here: what follows from a behaviour (`predict`), who is told (`swarm`), image coordinates.
 //!
@@ -28,11 +28,12 @@ mod zigzag;
 use std::collections::HashMap;
 
 use crate::base::Time;
-use crate::model::{Behavior, Behaviors, Motion, Track};
+use crate::model::{Behavior, Behaviors, Motion, Track, ZoneStay};
 
 use history::History;
 pub use history::WINDOW_MAX_S;
-use place::{Origin, Stay};
+pub use place::Inside;
+use place::{Origin, Stays};
 pub use threat::Weights;
 
 /// Tracks remembered at the same time: as many as a tracker follows, lost ones included, so that none
@@ -109,7 +110,7 @@ struct Memory {
     still_since: Option<Time>,
     speed_mps: f64,
     origin: Origin,
-    stay: Stay,
+    stays: Stays,
 }
 
 /// Judges every track of one camera.
@@ -141,14 +142,14 @@ impl Analyzer {
 
     /// Forgets for how long each track has been in its zone, because there are other zones now.
     pub fn restart_stays(&mut self) {
-        self.tracks.values_mut().for_each(|memory| memory.stay = Stay::default());
+        self.tracks.values_mut().for_each(|memory| memory.stays = Stays::default());
     }
 
-    /// Takes in where a track is now, and in which zone, and returns how it behaves.
+    /// Takes in where a track is now, and in which zones, and returns how it behaves.
     ///
     /// Call it once per frame in which the track was seen. `now` is the capture of the frame; one
     /// that is not later than the last changes nothing.
-    pub fn observe(&mut self, track: &Track, ground: &Motion, zone: Option<usize>, now: Time) -> Behavior {
+    pub fn observe(&mut self, track: &Track, ground: &Motion, zones: &[Inside], now: Time) -> Behavior {
         if !self.tracks.contains_key(&track.id) {
             self.make_room();
         }
@@ -159,13 +160,14 @@ impl Analyzer {
             still_since: None,
             speed_mps: 0.0,
             origin: Origin::new(track.bbox),
-            stay: Stay::default(),
+            stays: Stays::default(),
         });
         memory.seen = memory.seen.max(now);
         let stationary = memory.origin.is_kept(track.bbox, now);
-        let zone_s = if self.options.metric { 0.0 } else { memory.stay.seconds(zone, now) };
+        memory.stays.take(zones, now);
+        let stay = memory.stays.longest(&self.options, now);
         if memory.history.take(ground, now) {
-            memory.judge(&self.options, zone_s, &mut self.scratch);
+            memory.judge(&self.options, stay, &mut self.scratch);
         }
         if stationary {
             memory.flags.remove(Behaviors::LOITERING);
@@ -177,7 +179,7 @@ impl Analyzer {
             dwell_s,
             speed_mps: memory.speed_mps,
             still_s: memory.still_since.map_or(0.0, |since| now.since(since).as_secs_f64()),
-            zone_s,
+            stay,
             stationary,
         }
     }
@@ -215,20 +217,21 @@ impl Analyzer {
 }
 
 impl Memory {
-    fn judge(&mut self, options: &Options, zone_s: f64, scratch: &mut Scratch) {
+    fn judge(&mut self, options: &Options, stay: Option<ZoneStay>, scratch: &mut Scratch) {
         let was = |flag| self.flags.contains(flag);
         let history = &self.history;
         self.still_since =
             loitering::still_since(history, options, was(Behaviors::LOITERING), self.still_since);
         let still_s = self.still_since.map_or(0.0, |since| history.newest_time().since(since).as_secs_f64());
         self.speed_mps = history.mean_speed_mps(history::SPEED_WINDOW_S);
+        let stays = stay.is_some_and(|stay| stay.seconds >= stay.limit_s);
         let mut flags = Behaviors::empty();
         if !options.metric {
-            flags.set(Behaviors::LOITERING, zone_s >= options.loitering_s);
+            flags.set(Behaviors::LOITERING, stays);
             self.flags = flags & options.watched;
             return;
         }
-        flags.set(Behaviors::LOITERING, still_s >= options.loitering_s);
+        flags.set(Behaviors::LOITERING, stays || still_s >= options.loitering_s);
         flags.set(Behaviors::RUNNING, running::holds(history, options, was(Behaviors::RUNNING)));
         flags.set(
             Behaviors::SUSPICIOUS_MOVEMENT,

@@ -1,20 +1,21 @@
 //! Where a track is in the picture: whether it ever left the place where it appeared, and for how long it has been
-//! in one zone.
+//! in each zone.
 //!
 //! Both need no metres. A thing that is put down, a door that opens or a lamp that goes on appears where it stays;
 //! persons and vehicles come from somewhere. A box that only grows or shrinks stays in its place: what counts is the
 //! overlap in parts of the smaller box.
 
+use super::Options;
 use crate::base::Time;
-use crate::model::BBox;
+use crate::model::{BBox, ZoneStay};
 
 /// A track has left its place when the smaller of its first and its present box lies in the other with less than this
 /// part of its area.
 const OVERLAP_MAX: f64 = 0.5;
 /// For at least this long, seconds: longer than a slip of the detector.
 const AWAY_S: f64 = 0.3;
-/// Outside a zone for no longer than this is no departure, seconds.
-const STRAY_S: f64 = 1.0;
+/// Outside a zone for no longer than this is no departure, seconds: boxes jitter at its border.
+const STRAY_S: f64 = 3.0;
 
 /// Whether a track ever left the place where it appeared.
 #[derive(Debug)]
@@ -44,28 +45,53 @@ impl Origin {
     }
 }
 
-/// For how long a track has been in one zone.
-#[derive(Debug, Default)]
-pub(super) struct Stay {
-    /// Which zone, and since when.
-    inside: Option<(usize, Time)>,
-    strayed: Option<Time>,
+/// A zone that a track is in.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Inside {
+    /// Index of the zone.
+    pub zone: usize,
+    /// Its own limit of time, seconds.
+    pub dwell_s: Option<f64>,
 }
 
-impl Stay {
-    /// Takes in the zone in which the track is now; returns for how long, seconds, 0 outside.
-    pub(super) fn seconds(&mut self, zone: Option<usize>, now: Time) -> f64 {
-        match (self.inside, zone) {
-            (Some((stays, _)), Some(here)) if stays == here => self.strayed = None,
-            (Some(_), _) => {
-                let since = *self.strayed.get_or_insert(now);
-                if now.since(since).as_secs_f64() > STRAY_S {
-                    *self = Self { inside: zone.map(|zone| (zone, now)), strayed: None };
-                }
+/// A stay in one zone that goes on.
+#[derive(Debug)]
+struct Visit {
+    inside: Inside,
+    since: Time,
+    outside_since: Option<Time>,
+}
+
+/// For how long a track has been in each zone; at most one visit per zone.
+#[derive(Debug, Default)]
+pub(super) struct Stays {
+    visits: Vec<Visit>,
+}
+
+impl Stays {
+    /// Takes in the zones in which the track is now.
+    pub(super) fn take(&mut self, zones: &[Inside], now: Time) {
+        self.visits.retain_mut(|visit| {
+            let here = zones.iter().any(|inside| inside.zone == visit.inside.zone);
+            visit.outside_since = (!here).then(|| visit.outside_since.unwrap_or(now));
+            visit.outside_since.is_none_or(|since| now.since(since).as_secs_f64() <= STRAY_S)
+        });
+        for &inside in zones {
+            if self.visits.iter().all(|visit| visit.inside.zone != inside.zone) {
+                self.visits.push(Visit { inside, since: now, outside_since: None });
             }
-            (None, _) => self.inside = zone.map(|zone| (zone, now)),
         }
-        self.inside.map_or(0.0, |(_, since)| now.since(since).as_secs_f64())
+    }
+
+    /// Returns the stay that has used up most of its limit. Without calibration each zone has a limit.
+    pub(super) fn longest(&self, options: &Options, now: Time) -> Option<ZoneStay> {
+        let stay = |visit: &Visit| {
+            let limit_s = visit.inside.dwell_s.or((!options.metric).then_some(options.loitering_s))?;
+            let seconds = now.since(visit.since).as_secs_f64();
+            Some(ZoneStay { zone: visit.inside.zone, seconds, limit_s })
+        };
+        let part = |stay: &ZoneStay| stay.seconds / stay.limit_s;
+        self.visits.iter().filter_map(stay).max_by(|a, b| part(a).total_cmp(&part(b)))
     }
 }
 
@@ -101,19 +127,26 @@ mod tests {
     }
 
     #[test]
-    fn a_stay_in_a_zone_outlasts_a_second_outside_it_and_ends_after_more() {
-        let mut stay = Stay::default();
-        let seen = [
-            (None, 0.0, 0.0),
-            (Some(1), 1.0, 0.0),
-            (None, 9.0, 8.0),
-            (Some(1), 10.0, 9.0),
-            (Some(0), 11.0, 10.0),
-            (Some(0), 12.5, 0.0),
-            (Some(0), 13.5, 1.0),
+    fn a_stay_in_a_zone_outlasts_seconds_outside_it_and_ends_after_more() {
+        let options = Options { metric: false, ..Options::default() };
+        let mut stays = Stays::default();
+        let (yard, gate) = (Inside { zone: 1, dwell_s: Some(10.0) }, Inside { zone: 0, dwell_s: None });
+        let seen: [(&[Inside], f64, Option<(usize, f64)>); 8] = [
+            (&[], 0.0, None),
+            (&[yard], 1.0, Some((1, 0.0))),
+            (&[], 9.0, Some((1, 8.0))),
+            (&[yard], 12.0, Some((1, 11.0))),
+            (&[gate], 13.0, Some((1, 12.0))),
+            (&[gate], 16.5, Some((0, 3.5))),
+            (&[gate, yard], 18.5, Some((0, 5.5))),
+            (&[gate, yard], 24.5, Some((1, 6.0))),
         ];
-        for (zone, at_s, stayed_s) in seen {
-            assert!((stay.seconds(zone, at(at_s)) - stayed_s).abs() < 1e-9, "{at_s}");
+        for (zones, at_s, stay) in seen {
+            stays.take(zones, at(at_s));
+            let found = stays.longest(&options, at(at_s)).map(|s| (s.zone, s.seconds));
+            assert_eq!(found, stay, "{at_s}");
         }
+        let metric = stays.longest(&Options::default(), at(24.5)).map(|s| (s.zone, s.limit_s));
+        assert_eq!(metric, Some((1, 10.0)), "only the zone's own limit counts");
     }
 }

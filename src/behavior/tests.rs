@@ -60,7 +60,7 @@ fn play(
             let t = frame as f64 / fps as f64;
             let (x, y) = path(t);
             let ground = motion(x + noise.sample(&mut rng), y + noise.sample(&mut rng), sigma_m.max(0.05));
-            (t, analyzer.observe(&track(7), &ground, None, at(1000, frame * 1000 / fps)))
+            (t, analyzer.observe(&track(7), &ground, &[], at(1000, frame * 1000 / fps)))
         })
         .collect()
 }
@@ -229,8 +229,8 @@ fn the_threat_score_adds_up_and_ends_at_one() {
 fn too_many_tracks_stay_within_the_bound_and_the_longest_unseen_goes_first() {
     let mut analyzer = Analyzer::new(Options::default());
     for id in 1..=1200 {
-        analyzer.observe(&track(id), &motion(0.0, 0.0, 0.1), None, at(1000, u64::from(id)));
-        analyzer.observe(&track(1), &motion(0.0, 0.0, 0.1), None, at(1000, u64::from(id)));
+        analyzer.observe(&track(id), &motion(0.0, 0.0, 0.1), &[], at(1000, u64::from(id)));
+        analyzer.observe(&track(1), &motion(0.0, 0.0, 0.1), &[], at(1000, u64::from(id)));
     }
     assert_eq!((analyzer.len(), analyzer.evicted()), (TRACKS_MAX, 1200 - TRACKS_MAX as u64));
     assert!(analyzer.tracks.contains_key(&1), "it was seen all the time");
@@ -244,7 +244,7 @@ fn in_a_crowd_of_hundreds_each_track_keeps_its_history() {
     let mut loiter = 0;
     for frame in 0..=155 {
         let all = (1..=400)
-            .map(|id| analyzer.observe(&track(id), &motion(0.0, 0.0, 0.1), None, at(1000, frame * 200)));
+            .map(|id| analyzer.observe(&track(id), &motion(0.0, 0.0, 0.1), &[], at(1000, frame * 200)));
         loiter = all.filter(|b| b.flags.contains(Behaviors::LOITERING)).count();
     }
     assert_eq!((loiter, analyzer.evicted()), (400, 0));
@@ -267,7 +267,8 @@ fn walked(options: Options, mps: f64, seconds: u64) -> Behavior {
     let mut last = Behavior::default();
     for frame in 0..=seconds * 10 {
         let ground = motion(0.1 * mps * frame as f64, 0.0, 0.05);
-        last = analyzer.observe(&track(1), &ground, Some(0), at(1000, frame * 100));
+        last =
+            analyzer.observe(&track(1), &ground, &[Inside { zone: 0, dwell_s: None }], at(1000, frame * 100));
     }
     last
 }
@@ -279,7 +280,8 @@ fn without_calibration_there_are_no_metres_to_run_through_and_loitering_is_stayi
     assert_eq!(walked(options, 4.0, 29).flags, Behaviors::empty());
     let staying = walked(options, 4.0, 40);
     assert_eq!(staying.flags, Behaviors::LOITERING);
-    assert!((staying.zone_s - 40.0).abs() < 1e-6, "{staying:?}");
+    let stay = ZoneStay { zone: 0, seconds: 40.0, limit_s: 30.0 };
+    assert_eq!(staying.stay, Some(stay));
 }
 
 #[test]
@@ -299,7 +301,7 @@ fn what_appeared_where_it_stands_does_not_loiter_and_who_walked_there_does() {
             let left = 100.0 + walk_px * f64::from(frame.min(20)) / 20.0;
             let track = Track { bbox: BBox::new(left, 50.0, 20.0, 60.0), ..track(1) };
             let now = at(1000, u64::from(frame) * 100);
-            last = analyzer.observe(&track, &motion(0.02 * left, 0.0, 0.05), None, now);
+            last = analyzer.observe(&track, &motion(0.02 * left, 0.0, 0.05), &[], now);
         }
         (last.stationary, last.flags)
     };
@@ -318,7 +320,7 @@ proptest! {
             ms += dt;
             let mut ground = motion(x, y, 1.0);
             ground.cov[(0, 0)] = variance;
-            let b = analyzer.observe(&track(1), &ground, None, at(1000, ms));
+            let b = analyzer.observe(&track(1), &ground, &[], at(1000, ms));
             prop_assert!((0.0..=1.0).contains(&b.threat));
             prop_assert!(b.speed_mps.is_finite() && b.still_s.is_finite() && b.dwell_s.is_finite());
         }

@@ -25,6 +25,17 @@ bitflags::bitflags! {
     }
 }
 
+/// The time that a track has spent in one zone.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ZoneStay {
+    /// Index of the zone.
+    pub zone: usize,
+    /// Time in it so far, seconds.
+    pub seconds: f64,
+    /// Time in it that is loitering, seconds.
+    pub limit_s: f64,
+}
+
 /// How a track behaves as of one frame.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Behavior {
@@ -38,8 +49,8 @@ pub struct Behavior {
     pub speed_mps: f64,
     /// Seconds for which it has stayed within the loitering radius and speed, 0 when it does not.
     pub still_s: f64,
-    /// Seconds for which it has stayed in one zone, 0 outside; only where the ground is not calibrated.
-    pub zone_s: f64,
+    /// The zone in which time is limited and has been used up most; none outside such zones.
+    pub stay: Option<ZoneStay>,
     /// It has never left the place where it appeared, as an opened door or a thing put down.
     pub stationary: bool,
 }

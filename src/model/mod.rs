@@ -20,7 +20,7 @@ mod vitals;
 mod zone;
 
 pub use attribute::{Attribute, Plate, Reading};
-pub use behavior::{Behavior, Behaviors};
+pub use behavior::{Behavior, Behaviors, ZoneStay};
 pub use calibration::{
     CalibrationError, Correspondence, Demands, GroundPlane, Outlook, Survey, survey_homography, survey_pairs,
 };

@@ -28,6 +28,9 @@ pub struct Zone {
     pub kind: ZoneKind,
     /// Which classes of tracks its rules apply to.
     pub classes: Vec<Class>,
+    /// Tracks that spend this many seconds in it loiter, however they move; none: time in it is no loitering (but
+    /// on a ground that is not calibrated the limit of the behavior applies).
+    pub dwell_s: Option<f64>,
     /// Its border, metres.
     pub border_m: Polygon,
 }

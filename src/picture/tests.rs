@@ -98,8 +98,13 @@ fn any_number_of_cameras_any_chroma_and_tracks_without_ground_are_drawn() {
     let trails = Trails::default();
     let border_m =
         Polygon::new(vec![Point::new(0.0, 0.0), Point::new(2.0, 0.0), Point::new(0.0, 2.0)]).unwrap();
-    let zones =
-        [Zone { name: "dock".into(), kind: ZoneKind::Forbidden, classes: Zone::CLASSES.to_vec(), border_m }];
+    let zones = [Zone {
+        name: "dock".into(),
+        kind: ZoneKind::Forbidden,
+        classes: Zone::CLASSES.to_vec(),
+        dwell_s: None,
+        border_m,
+    }];
     let map = GroundMap { zones: &zones, ..MAP };
     for (n, chroma) in
         [Chroma::Mono, Chroma::C420, Chroma::C411, Chroma::C422, Chroma::C444].into_iter().enumerate()

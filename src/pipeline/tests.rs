@@ -1,11 +1,14 @@
 //! Second looks from end to end: a block that walks before a plain wall, and networks that find a person in it, or nothing.
+//! The time of a person in zones, from detections to events.
 
 use std::time::Duration;
+
+use nalgebra::Matrix3;
 
 use super::*;
 use crate::base::CountingIds;
 use crate::inference::network::{Color, Description, Engine, Error, Fault, Layout, Network, Output, Tensor};
-use crate::model::{Chroma, Class, Image, Size};
+use crate::model::{Chroma, Class, EventState, EventType, Image, Point, Polygon, Size, ZoneKind};
 
 const SIZE: Size = Size { width: 160, height: 120 };
 /// Cells of the grids of strides 8, 16 and 32 in 64 x 64 pixels.
@@ -129,4 +132,95 @@ fn a_hole_in_a_recording_ends_its_tracks() {
     assert_eq!(seen(63_100), 0, "the track outlives a hole of a minute");
     let ended = |t: &Transition| matches!(t, Transition::TrackEnded { .. });
     assert_eq!(transitions.iter().filter(|t| ended(t)).count(), 1);
+}
+
+const VIEW: Size = Size { width: 640, height: 480 };
+
+/// A strip of the ground between two x, in meters.
+fn strip(name: &str, x_m: (f64, f64), dwell_s: Option<f64>, class: Class) -> Zone {
+    let corners = [(x_m.0, 0.0), (x_m.1, 0.0), (x_m.1, 10.0), (x_m.0, 10.0)];
+    let corners = corners.iter().map(|&(x, y)| Point::new(x, y)).collect();
+    let border_m = Polygon::new(corners).unwrap();
+    Zone { name: name.into(), kind: ZoneKind::Area, classes: vec![class], dwell_s, border_m }
+}
+
+/// Ten by ten meters of ground, calibrated.
+fn metric() -> GroundPlane {
+    let h = Matrix3::new(10.0 / 640.0, 0.0, 0.0, 0.0, -10.0 / 480.0, 10.0, 0.0, 0.0, 1.0);
+    GroundPlane::from_homography(h, VIEW, false).unwrap()
+}
+
+/// Time in seconds and zone of each loitering that occurs while a person walks along x for 90 s.
+fn loiterings(ground: GroundPlane, zones: Vec<Zone>, x_m: impl Fn(f64) -> f64) -> Vec<(f64, Option<String>)> {
+    let ids = || Box::new(CountingIds::default());
+    let options = Options { zones, ..Options::new(ground) };
+    let mut perception = Perception::new(options, ids(), ids()).unwrap();
+    let mut frame = Frame::empty(CameraId::parse("cam").unwrap());
+    let mut transitions = Vec::new();
+    for ms in (0..=90_000).step_by(100) {
+        let x_px = 64.0 * x_m(ms as f64 / 1000.0);
+        let bbox = BBox::new(x_px - 20.0, 200.0, 40.0, 100.0);
+        let person = Detection { class: Class::Person, score: 0.95, bbox };
+        frame.content = Content::Detections(if x_px < 640.0 { vec![person] } else { Vec::new() });
+        (frame.size, frame.time) = (VIEW, Time { mono_ns: ms * 1_000_000, epoch_ms: ms });
+        frame.seq += 1;
+        perception.step(&frame, &mut transitions).unwrap();
+    }
+    let occurred = transitions.into_iter().filter_map(|transition| match transition {
+        Transition::Event(event)
+            if event.kind == EventType::Loitering && event.state == EventState::Occurred =>
+        {
+            Some((event.time.mono_ns as f64 / 1e9, event.zone))
+        }
+        _ => None,
+    });
+    occurred.collect()
+}
+
+/// To and fro between x = 2 and x = 8 m, every 16 s.
+fn pacing(t: f64) -> f64 {
+    5.0 + 3.0 * (0.4 * t).sin()
+}
+
+/// Asserts one loitering after a minute, in this zone.
+fn assert_after_a_minute(found: &[(f64, Option<String>)], zone: &str) {
+    let [(time_s, name)] = found else { panic!("{found:?}") };
+    assert!((60.0..=62.0).contains(time_s), "{time_s}");
+    assert_eq!(name.as_deref(), Some(zone));
+}
+
+#[test]
+fn pacing_in_a_zone_with_dwell_s_is_loitering_and_the_event_names_the_zone() {
+    let site = strip("site", (0.0, 10.0), None, Class::Person);
+    let gate = strip("gate", (1.0, 9.0), Some(60.0), Class::Person);
+    assert_after_a_minute(&loiterings(metric(), vec![site, gate], pacing), "gate");
+}
+
+#[test]
+fn crossing_a_zone_with_dwell_s_in_20_s_is_no_loitering() {
+    let gate = strip("gate", (1.0, 9.0), Some(60.0), Class::Person);
+    assert_eq!(loiterings(metric(), vec![gate], |t| 1.0 + 0.4 * t), []);
+}
+
+#[test]
+fn pacing_in_a_zone_without_dwell_s_or_for_other_classes_is_no_loitering() {
+    let gate = strip("gate", (1.0, 9.0), None, Class::Person);
+    assert_eq!(loiterings(metric(), vec![gate], pacing), []);
+    let gate = strip("gate", (1.0, 9.0), Some(60.0), Class::Vehicle);
+    assert_eq!(loiterings(metric(), vec![gate], pacing), []);
+}
+
+#[test]
+fn a_step_out_of_a_second_does_not_reset_the_dwell_time_and_five_seconds_do() {
+    // Beyond 7.9 m for 1.3 s in each turn, beyond 6.5 m for 5.2 s.
+    let gate = strip("gate", (1.0, 7.9), Some(60.0), Class::Person);
+    assert_after_a_minute(&loiterings(metric(), vec![gate], pacing), "gate");
+    let gate = strip("gate", (1.0, 6.5), Some(60.0), Class::Person);
+    assert_eq!(loiterings(metric(), vec![gate], pacing), []);
+}
+
+#[test]
+fn dwell_s_works_without_calibration_in_the_place_of_loitering_s() {
+    let gate = strip("gate", (1.0, 9.0), Some(60.0), Class::Person);
+    assert_after_a_minute(&loiterings(GroundPlane::nominal(10.0, VIEW), vec![gate], pacing), "gate");
 }

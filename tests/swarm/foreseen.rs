@@ -37,7 +37,7 @@ fn zones() -> Vec<Zone> {
     let zone = |name: &str, kind, (x0, y0): (f64, f64), (x1, y1): (f64, f64)| {
         let corners = [(x0, y0), (x1, y0), (x1, y1), (x0, y1)].map(|(x, y)| Point::new(x, y));
         let border_m = Polygon::new(corners.to_vec()).unwrap();
-        Zone { name: name.to_owned(), kind, classes: Zone::CLASSES.to_vec(), border_m }
+        Zone { name: name.to_owned(), kind, classes: Zone::CLASSES.to_vec(), dwell_s: None, border_m }
     };
     vec![
         zone("yard", ZoneKind::Forbidden, (20.0, -10.0), (30.0, 10.0)),

@@ -170,6 +170,9 @@ pub struct Zone {
     #[serde(default = "Zone::default_classes")]
     #[schemars(length(min = 1, max = 6))]
     pub classes: Vec<Class>,
+    /// Who spends this long in it loiters, moving or not.
+    #[schemars(range(min = 1.0, max = 86_400.0))]
+    pub dwell_s: Option<f64>,
     /// Its corners in metres on the ground.
     #[schemars(length(min = 3, max = 64))]
     pub points_m: Option<Vec<[f64; 2]>>,
@@ -185,7 +188,7 @@ impl Zone {
 }
 
 /// When a behaviour has a name. On a camera without calibration there are no metres: running, zigzag and repeated
-/// passes are off, and a person loiters by staying in one zone for `loitering_s`.
+/// passes are off, and a person loiters by staying in one zone for `loitering_s` (or the zone's `dwell_s`).
 #[expect(clippy::struct_excessive_bools, reason = "each switches one rule, and is a key of the file")]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]

@@ -127,7 +127,7 @@ fn values_of_the_wrong_type_or_range_are_told_what_is_allowed() {
     );
     tells(
         &with("[zone]\nname = 'a'"),
-        "5:2: zone: found a table, allowed: a list of up to 64 elements, each a table with classes, kind, name, points_image, points_m",
+        "5:2: zone: found a table, allowed: a list of up to 64 elements, each a table with classes, dwell_s, kind, name, points_image, points_m",
     );
 }
 

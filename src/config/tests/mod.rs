@@ -327,3 +327,19 @@ fn a_zone_is_about_persons_and_vehicles_unless_it_names_other_classes() {
     assert_eq!(zones(&format!("{zone}classes = ['animal']\n"))[0].classes, [crate::model::Class::Animal]);
     assert!(load_text(&with(&format!("{zone}classes = ['persn']\n")), &[]).is_err());
 }
+
+#[test]
+fn the_dwell_time_of_a_zone_is_optional_and_has_a_range() {
+    let zone = "[[zone]]\nname = 'a'\npoints_image = [[0, 0.5], [1, 0.5], [1, 1]]\n";
+    let dwell_s = |text: &str| {
+        let loaded = load_text(&with(&format!("{zone}{text}")), &[]);
+        loaded.map(|loaded| loaded.config.perception.zones[0].dwell_s)
+    };
+    assert_eq!(dwell_s("").unwrap(), None);
+    assert_eq!(dwell_s("dwell_s = 60").unwrap(), Some(60.0));
+    for wrong in ["0.5", "86401.0", "nan", "-60"] {
+        let faults = dwell_s(&format!("dwell_s = {wrong}")).unwrap_err().to_string();
+        assert!(faults.contains("zone.0.dwell_s: found"), "{faults}");
+        assert!(faults.contains("allowed: a number from 1.0 to 86400.0"), "{faults}");
+    }
+}

@@ -126,6 +126,7 @@ impl Validator<'_> {
                     name: raw.name.clone(),
                     kind: raw.kind,
                     classes: raw.classes.clone(),
+                    dwell_s: raw.dwell_s,
                     border_m,
                 });
             }

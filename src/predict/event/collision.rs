@@ -237,6 +237,7 @@ fn candidate(view: &View<'_>, pair: [&SceneTrack; 2], approach: &Approach) -> Ca
     Candidate {
         key: Key { kind: EventType::Collision, tracks, zone: None },
         position_m: approach.place_m,
+        zone: None,
         probability: approach.probability,
         expected_in_s: approach.in_s,
         occurring: approach.occurring,

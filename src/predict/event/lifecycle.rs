@@ -66,6 +66,7 @@ pub(super) struct Entry {
     severity: Severity,
     probability: f64,
     position_m: Point,
+    zone: Option<usize>,
     trace: RuleTrace,
     expected: Time,
     /// Since when it is likely, happens, is neither; none while it is not so.
@@ -85,6 +86,7 @@ impl Entry {
             severity: Severity::None,
             probability: 0.0,
             position_m: Point::default(),
+            zone: None,
             trace: RuleTrace::default(),
             expected: now,
             likely_since: None,
@@ -109,6 +111,7 @@ impl Entry {
         self.warm_up(moment);
         self.probability = if occurring { 1.0 } else { candidate.probability.clamp(0.0, 1.0) };
         self.position_m = candidate.position_m;
+        self.zone = candidate.zone;
         self.trace = candidate.trace;
         let ahead_s = if occurring { 0.0 } else { candidate.expected_in_s.clamp(0.0, EXPECTED_MAX_S) };
         self.expected = now + Duration::try_from_secs_f64(ahead_s).unwrap_or_default();
@@ -241,7 +244,7 @@ impl Entry {
         if state != EventState::Retracted {
             self.severity = self.score_severity(key);
         }
-        let zone = match key.zone {
+        let zone = match key.zone.or(self.zone) {
             Some(index) => moment.zones.get(index),
             None => moment.zones.iter().find(|z| z.border_m.contains(self.position_m)),
         };

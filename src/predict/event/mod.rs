@@ -69,6 +69,8 @@ struct Candidate {
     key: Key,
     /// Where it happens or will.
     position_m: Point,
+    /// Index of the zone it happens in, where the key names none and the position does not decide.
+    zone: Option<usize>,
     /// How likely it will happen, 0..1.
     probability: f64,
     /// In how many seconds.

@@ -51,7 +51,13 @@ fn yard() -> Vec<Zone> {
     let corners = [(20.0, -10.0), (30.0, -10.0), (30.0, 10.0), (20.0, 10.0)];
     let corners = corners.iter().map(|&(x, y)| Point::new(x, y)).collect();
     let border_m = Polygon::new(corners).unwrap();
-    vec![Zone { name: "yard".into(), kind: ZoneKind::Forbidden, classes: Zone::CLASSES.to_vec(), border_m }]
+    vec![Zone {
+        name: "yard".into(),
+        kind: ZoneKind::Forbidden,
+        classes: Zone::CLASSES.to_vec(),
+        dwell_s: None,
+        border_m,
+    }]
 }
 
 /// Plays frames and gives the changes of state; a prediction that comes again must be graver each time.

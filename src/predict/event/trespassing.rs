@@ -112,6 +112,7 @@ fn candidate(view: &View<'_>, track: &SceneTrack, index: usize, entry: &Entry) -
     Candidate {
         key: Key { kind: EventType::Trespassing, tracks: vec![track.track.id], zone: Some(index) },
         position_m: entry.position_m,
+        zone: Some(index),
         probability: entry.probability,
         expected_in_s: entry.in_s,
         occurring: entry.inside >= INSIDE_MIN,
