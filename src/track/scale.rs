@@ -1,16 +1,17 @@
 //! What a detector's scores are worth: their scale, learned from the detections that tracks take.
 //!
 //! One detector gives an object 0.99, another 0.4; for both it is as sure. Scores become odds, and as long
-//! as too few of the detections that continue a track are sure, all odds are raised. Nothing is ever
-//! lowered: of a detector that is sure of everything there is nothing to learn.
+//! as nearly none of the detections that continue a track are sure, all odds are raised. A detector that is sure of some
+//! means what it says, however many doubtful boxes it reports beside. Nothing is ever lowered: of a detector that is sure
+//! of everything there is nothing to learn.
 
 use super::Options;
 
 /// No single detection is surer, or less sure, than this.
 const SCORE_LIMITS: (f64, f64) = (0.005, 0.995);
-/// How far one detection moves the scale, natural units: it settles after some fifty, two seconds of a
-/// walk through the picture.
-const STEP: f64 = 0.05;
+/// How far one detection moves the scale at most, natural units: where all scores are low it rises by a unit in forty
+/// detections, two seconds of a walk through the picture.
+const STEP: f64 = 0.1;
 /// Most that odds are raised, natural units.
 const RAISE_MAX: f64 = 5.0;
 
