@@ -53,10 +53,10 @@
 //!
 //! The scale of the scores gives nothing to a detector whose scores are probabilities, and much to others:
 //! with the ACF detections of five of the sequences (`--det det_trackeval_pedes.txt`, scores up to 139)
-//! IDF1 is 70.9 with it. It rises only where nearly all scores are low. When it rose where a quarter of them was, all
+//! IDF1 is 71.3 with it. It rises only where nearly all scores are low. When it rose where a quarter of them was, all
 //! the doubtful boxes of a network passed for sure ones: with every box of YOLOX-x from a score of 0.01 on (MOT17-02 and
-//! 09, second halves) HOTA was 34.5 and MOTA -58.3, and is 52.6 and 58.5. What is below `noise_odds` is left out: without
-//! that 50.6 and 55.0. Tried in the same way and left out, since the median of the
+//! 09, second halves) HOTA was 34.5 and MOTA -58.3, and is 52.9 and 60.3. What is below `noise_odds` is left out. Tried
+//! in the same way and left out, since the median of the
 //! draws did not move by more than noise: the direction of motion as a cost, the median correction of the
 //! seen applied to the unseen or their common velocity (a moving camera), overlap of heights, noise by
 //! score, doubtful detections in the first stage at a cost, who stands in front by the foot points,
