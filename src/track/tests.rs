@@ -56,7 +56,7 @@ fn doubtful_hits_confirm_later_than_sure_ones() {
 }
 
 #[test]
-fn a_view_that_moves_is_followed_and_one_object_that_moves_is_none() {
+fn a_view_that_moves_is_followed() {
     // A pan of 0.3 heights a frame, to the right and back, over people who stand.
     let crowd =
         |pan: f64| -> Vec<Detection> { (0..6).map(|i| person(pan + 200.0 * f64::from(i), 0.97)).collect() };
