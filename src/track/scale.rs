@@ -1,16 +1,17 @@
 //! What a detector's scores are worth: their scale, learned from the detections that tracks take.
 //!
 //! One detector gives an object 0.99, another 0.4; for both it is as sure. Scores become odds, and as long
-//! as too few of the detections that continue a track are sure, all odds are raised. Nothing is ever
-//! lowered: of a detector that is sure of everything there is nothing to learn.
+//! as nearly none of the detections that continue a track are sure, all odds are raised. A detector that is sure of some
+//! means what it says, however many doubtful boxes it reports beside. Nothing is ever lowered: of a detector that is sure
+//! of everything there is nothing to learn.
 
 use super::Options;
 
 /// No single detection is surer, or less sure, than this.
 const SCORE_LIMITS: (f64, f64) = (0.005, 0.995);
-/// How far one detection moves the scale, natural units: it settles after some fifty, two seconds of a
-/// walk through the picture.
-const STEP: f64 = 0.05;
+/// How far one detection moves the scale at most, natural units: where all scores are low it rises by a unit in forty
+/// detections, two seconds of a walk through the picture.
+const STEP: f64 = 0.1;
 /// Most that odds are raised, natural units.
 const RAISE_MAX: f64 = 5.0;
 
@@ -45,7 +46,9 @@ impl Scale {
 
     /// ln of the odds that a detection of this score is an object.
     pub(super) fn odds(&self, score: f64) -> f64 {
-        log_odds(score) + (self.sure_odds - self.low).clamp(0.0, RAISE_MAX)
+        let short = self.sure_odds - self.low;
+        // A step more: among scores that are all alike the quantile wavers by that.
+        log_odds(score) + if short > 0.0 { (short + STEP).min(RAISE_MAX) } else { 0.0 }
     }
 
     /// A detection of this score went on a track (stochastic approximation of a quantile; Robbins &
@@ -84,8 +87,16 @@ mod tests {
     #[test]
     fn low_scores_become_sure_once_tracks_have_taken_enough_of_them() {
         let scale = after(&[0.3, 0.35, 0.4, 0.45]);
-        assert!(scale.odds(0.4) > Options::default().sure_odds, "{scale:?}");
+        assert!(scale.odds(0.45) > Options::default().sure_odds, "{scale:?}");
         assert!(scale.odds(0.1) < Options::default().sure_odds, "{scale:?}");
+    }
+
+    #[test]
+    fn a_network_that_reports_every_doubtful_box_beside_sure_ones_means_what_it_says() {
+        let scale = after(&[0.02, 0.1, 0.3, 0.95, 0.96]);
+        for score in [0.02, 0.1, 0.3, 0.95] {
+            assert!((scale.odds(score) - log_odds(score)).abs() < 0.2, "{score}: {scale:?}");
+        }
     }
 
     #[test]

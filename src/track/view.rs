@@ -6,8 +6,8 @@
 //! expected to move for [`MOVES_S`], and small displacements are followed too. The velocities of the tracks stay what
 //! they are: relative to the view.
 //!
-//! On the moving camera of MOT17-13 (second half, YOLOX-x) HOTA is 41.0 without this and 53.5 with it; on MOT15, whose
-//! cameras mostly stand still, 45.5 and 45.6.
+//! On the moving camera of MOT17-13 (second half, YOLOX-x) HOTA was 41.0 without this and 53.5 with it when it was
+//! made; on MOT15, whose cameras mostly stand still, 45.5 and 45.6.
 
 use super::tracklet::Tracklet;
 use crate::model::{Detection, Point};

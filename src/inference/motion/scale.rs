@@ -9,7 +9,7 @@
 //!
 //! The ground plane itself stays: what becomes of places in metres is not decided here. Pixels of the work grid.
 
-use super::blobs::{Blob, Rect};
+use super::blobs::{BLOBS_MAX, Blob, Rect};
 use super::heights::Heights;
 pub(super) use super::heights::Person;
 use super::people::Group;
@@ -49,8 +49,9 @@ pub(super) struct Scale {
     next: usize,
     /// Those of the last time, so that what stands there counts once.
     last: Vec<Rect>,
-    /// The groups of the last time, likewise.
+    /// The groups of the last time, likewise, and of the time before.
     noted: Vec<Rect>,
+    noted_before: Vec<Rect>,
     /// Pixels of what moved lately, and of the upright shapes among it.
     moved_area: f32,
     upright_area: f32,
@@ -76,7 +77,8 @@ impl Scale {
             ratios: Vec::with_capacity(RATIOS_MAX),
             next: 0,
             last: Vec::new(),
-            noted: Vec::new(),
+            noted: Vec::with_capacity(BLOBS_MAX),
+            noted_before: Vec::with_capacity(BLOBS_MAX),
             moved_area: 0.0,
             upright_area: 0.0,
             trust: Trust::Open,
@@ -103,13 +105,14 @@ impl Scale {
     /// Learns sizes from the groups of blobs that look like one whole person. Whether a group is cut does not matter: that
     /// is decided by these very sizes, and one that is too small would never see a whole person again.
     pub(super) fn note(&mut self, groups: &[Group], grid: Grid) {
-        let before = std::mem::take(&mut self.noted);
+        std::mem::swap(&mut self.noted, &mut self.noted_before);
+        self.noted.clear();
         for Group { rect, area } in groups {
             if area * LARGE_PARTS < grid.width * grid.height || !is_whole(*rect, grid) {
                 continue;
             }
             self.noted.push(*rect);
-            if before.iter().any(|earlier| is_same_place(*earlier, *rect)) {
+            if self.noted_before.iter().any(|earlier| is_same_place(*earlier, *rect)) {
                 continue;
             }
             let upright = is_upright(*rect, *area);
@@ -308,9 +311,9 @@ mod tests {
     #[test]
     fn sizes_taught_by_parts_are_replaced_when_whole_persons_are_seen_although_these_are_cut() {
         let mut scale = Scale::new(None, 1, 480);
-        show(&mut scale, 30, 12, 30);
+        show(&mut scale, 30, 20, 48);
         let taught = scale.person(320.0, 300.0).unwrap().height;
-        assert!((taught - 30.0).abs() < 3.0, "{taught}");
+        assert!((taught - 48.0).abs() < 5.0, "{taught}");
         show(&mut scale, 60, 40, 100);
         let learned = scale.person(320.0, 300.0).unwrap().height;
         assert!((learned - 100.0).abs() < 10.0, "{learned}");
@@ -320,7 +323,7 @@ mod tests {
     fn parts_of_cars_that_have_the_shape_of_a_person_teach_no_size_on_a_road() {
         let mut scale = Scale::new(None, 1, 480);
         for _ in 0..20 {
-            show(&mut scale, 1, 12, 30);
+            show(&mut scale, 1, 20, 48);
             show(&mut scale, 5, 160, 100);
         }
         assert_eq!(scale.person(320.0, 300.0), None);
