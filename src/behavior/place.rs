@@ -128,10 +128,11 @@ mod tests {
 
     #[test]
     fn a_stay_in_a_zone_outlasts_seconds_outside_it_and_ends_after_more() {
+        type Look<'a> = (&'a [Inside], f64, Option<(usize, f64)>);
         let options = Options { metric: false, ..Options::default() };
         let mut stays = Stays::default();
         let (yard, gate) = (Inside { zone: 1, dwell_s: Some(10.0) }, Inside { zone: 0, dwell_s: None });
-        let seen: [(&[Inside], f64, Option<(usize, f64)>); 8] = [
+        let seen: [Look<'_>; 8] = [
             (&[], 0.0, None),
             (&[yard], 1.0, Some((1, 0.0))),
             (&[], 9.0, Some((1, 8.0))),

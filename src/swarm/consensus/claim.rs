@@ -36,6 +36,8 @@ pub(super) struct Told {
     pub(super) severity: Severity,
     pub(super) expected_ms: u64,
     pub(super) tracks: Vec<u32>,
+    /// It names a zone, whose rules only its camera knows.
+    pub(super) in_zone: bool,
 }
 
 /// Everything that one camera told of one event.
@@ -108,6 +110,7 @@ impl Told {
             severity: m.severity,
             expected_ms: m.predicted_time.0,
             tracks,
+            in_zone: m.zone.is_some(),
         }
     }
 

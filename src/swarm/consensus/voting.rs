@@ -73,6 +73,7 @@ impl Consensus {
                 .expected_ms
                 .saturating_add_signed(site.ahead_ms(own) - site.ahead_ms(&key.0)),
             occurred: incident.fact,
+            in_zone: case.claim.latest.in_zone,
             subjects: &case.subjects,
             subject_m: case.claim.latest.tracks.first().and_then(|track| site.place_of(&key.0, *track)),
         };

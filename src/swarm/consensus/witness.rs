@@ -133,6 +133,8 @@ pub(super) struct Question<'a> {
     pub(super) place_m: Point,
     pub(super) at_ms: u64,
     pub(super) occurred: bool,
+    /// It names a zone of the camera that claims it.
+    pub(super) in_zone: bool,
     /// The people it is about, by their numbers on the site.
     pub(super) subjects: &'a [u64],
     /// Where the first of them is at present, if that is known.
@@ -224,7 +226,7 @@ impl Witness {
         let about: Vec<&Sample> =
             if subjects().next().is_some() { subjects().collect() } else { there.clone() };
         match asked.kind {
-            EventType::Loitering => loitering(about.into_iter(), rules),
+            EventType::Loitering => loitering(about.into_iter(), asked.in_zone, rules),
             EventType::Trespassing => trespassing(about.into_iter(), asked.place_m, rules),
             EventType::Collision => self.collision(asked, &there, rules),
             EventType::SuspiciousBehavior if about.iter().any(|s| !s.flags.is_empty()) => confirm(SEES_IT),
@@ -292,7 +294,7 @@ impl Witness {
             return abstain(Reason::NoRule);
         }
         if asked.kind == EventType::Loitering {
-            return loitering([subject].into_iter(), rules);
+            return loitering([subject].into_iter(), asked.in_zone, rules);
         }
         let Some((_, way)) = self.ways.iter().find(|(id, _)| *id == subject.track_id) else {
             return abstain(Reason::UnknownSubject);
@@ -340,14 +342,16 @@ impl Witness {
     }
 }
 
-/// The longer a track stands still, the surer; a moving track contradicts, and a young one shows nothing yet.
-fn loitering<'a>(about: impl Iterator<Item = &'a Sample>, rules: &Rules) -> Finding {
+/// The longer a track stands still, the surer; a moving track contradicts, but for a claim in a zone, and a young one shows
+/// nothing yet.
+fn loitering<'a>(about: impl Iterator<Item = &'a Sample>, in_zone: bool, rules: &Rules) -> Finding {
     let finding = |s: &Sample| {
         let part = s.still_s / rules.loitering_s.max(1e-3);
         if s.flags.contains(Behaviors::LOITERING) {
             confirm(SEES_IT)
         } else if s.still_s <= 0.0 && s.speed_mps > 2.0 * rules.loitering_mps {
-            DENY
+            // In a zone somebody may loiter by pacing, after a time that only the zone's camera knows.
+            if in_zone { abstain(Reason::NoRule) } else { DENY }
         } else if part >= STILL_PART_MIN {
             confirm(0.5 + (SEES_IT - 0.5) * part.clamp(0.0, 1.0))
         } else {
@@ -395,4 +399,25 @@ fn push<T>(queue: &mut VecDeque<T>, value: T) {
         queue.pop_front();
     }
     queue.push_back(value);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_paces_contradicts_loitering_except_in_a_zone_of_the_camera_that_claims_it() {
+        let pacing = Sample {
+            at_ms: 0,
+            track_id: 1,
+            position_m: Point::default(),
+            class: Class::Person,
+            flags: Behaviors::empty(),
+            still_s: 0.0,
+            speed_mps: 1.4,
+        };
+        let word = |in_zone| loitering(std::iter::once(&pacing), in_zone, &Rules::default());
+        assert_eq!(word(false), DENY);
+        assert_eq!(word(true), abstain(Reason::NoRule));
+    }
 }
