@@ -187,8 +187,8 @@ impl Perception {
     }
 
     /// Looks at tracks a second time with this.
-    #[must_use]
-    pub fn with_verifier(mut self, verifier: Verifier) -> Self {
+    #[cfg(test)]
+    fn with_verifier(mut self, verifier: Verifier) -> Self {
         self.verifier = Some(verifier);
         self
     }

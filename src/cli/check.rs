@@ -13,6 +13,7 @@ use super::{ConfigArguments, Error, load, log, say};
 use crate::base::{Clock, SystemClock};
 use crate::capture::{FrameSource as _, Next, video};
 use crate::config;
+use crate::inference::network;
 use crate::model::{CameraId, Content, Frame, GroundPlane, Image};
 use crate::picture::ground_grid;
 
@@ -43,6 +44,10 @@ pub(super) fn check(arguments: &Arguments, log: &log::Arguments) -> Result<(), E
     })?;
     for note in &loaded.config.notes {
         let _ = writeln!(io::stderr(), "omnisight: warning: {note}");
+    }
+    if let Some(Err(error)) = loaded.config.perception.verify.as_ref().map(network::Options::check_files) {
+        let what = "tracks are confirmed without a second look";
+        let _ = writeln!(io::stderr(), "omnisight: warning: detector.verify: {error}; {what}");
     }
     let ground = &loaded.config.perception.ground;
     if let Some(still) = &arguments.picture {

@@ -33,6 +33,13 @@ impl Chroma {
     }
 }
 
+/// The color of a sample: R'G'B', 0..255 and a little beyond, not rounded. ITU-R BT.601, video range.
+pub fn rgb(luma: f64, [cb, cr]: [f64; 2]) -> [f64; 3] {
+    let y = 1.164_384 * (luma - 16.0);
+    let (b, r) = (cb - 128.0, cr - 128.0);
+    [y + 1.596_027 * r, y - 0.391_762 * b - 0.812_968 * r, y + 2.017_232 * b]
+}
+
 /// A planar 8-bit Y'`CbCr` picture: the luma plane, then Cb, then Cr, rows without padding.
 ///
 /// The buffer is reused from frame to frame; [`Image::reset`] only allocates when a picture grows.

@@ -29,7 +29,7 @@ pub use detection::{Class, Detection, Look};
 pub use envelope::{ContentType, Delivery, Envelope, Handling, Lane, MessageClass, Qos, SettledBy, Waiting};
 pub use event::{Event, EventState, EventType, RuleTrace, Severity};
 pub use forecast::{Forecast, ForecastPoint};
-pub use frame::{Chroma, Content, Frame, Image};
+pub use frame::{Chroma, Content, Frame, Image, rgb};
 pub use geometry::{BBox, Motion, Point, Polygon, PolygonError, Size};
 pub use scene::{Scene, SceneTrack, Transition};
 pub use track::{Sighting, Track};

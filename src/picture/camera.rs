@@ -4,7 +4,7 @@ use embedded_graphics::primitives::Rectangle;
 
 use super::canvas::{Rgb888, RgbImage};
 use super::{CameraPanel, FORECAST_S, INK, Labels, PAGE, SMALL, SMALL_BOLD, remark, title_bar};
-use crate::model::{Chroma, Image, Point, Size};
+use crate::model::{Chroma, Image, Point, Size, rgb};
 
 pub(super) fn draw(
     out: &mut RgbImage,
@@ -148,9 +148,7 @@ fn sample(plane: &[u8], size: Size, u: f64, v: f64) -> f64 {
     low + (high - low) * fy
 }
 
-/// Rec. 601, video range.
-pub(super) fn to_rgb(luma: f64, [cb, cr]: [f64; 2]) -> [u8; 3] {
-    let y = 1.164_384 * (luma - 16.0);
-    let (b, r) = (cb - 128.0, cr - 128.0);
-    [y + 1.596_027 * r, y - 0.391_762 * b - 0.812_968 * r, y + 2.017_232 * b].map(|c| c.round() as u8)
+/// The color of a sample in whole levels.
+pub(super) fn to_rgb(luma: f64, chroma: [f64; 2]) -> [u8; 3] {
+    rgb(luma, chroma).map(|level| level.round() as u8)
 }

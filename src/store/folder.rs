@@ -51,7 +51,7 @@ pub(super) struct Folder {
     lock: Option<File>,
     /// Files that must be there.
     written: BTreeSet<PathBuf>,
-    /// Free blocks with which there was room still, although none is left for those who are not root.
+    /// Free blocks with which there was room still, although none is left for other users than root.
     room_at: u64,
 }
 

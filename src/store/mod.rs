@@ -158,8 +158,8 @@ impl Store {
         self.owner.0.with(|state| state.busy_since.map_or(Duration::ZERO, |since| since.elapsed()))
     }
 
-    /// Looks at this folder from now on, as at its own: it is there, has room and can be written to. What is in it is
-    /// the business of those who write it.
+    /// Looks at this folder from now on, as at its own: it is there, has room and can be written to. Its
+    /// contents belong to the part that writes them.
     pub fn look_after(&self, dir: PathBuf) {
         self.owner.0.with(|state| state.others.push(dir));
     }

@@ -81,6 +81,7 @@
 //! *does* belongs to `behavior`, where it stands on the ground to `pipeline`.
 
 mod attributes;
+mod camera_motion;
 mod edges;
 mod expected;
 mod explain;
@@ -93,7 +94,6 @@ mod scale;
 #[cfg(test)]
 mod tests;
 mod tracklet;
-mod view;
 
 pub use attributes::Attributes;
 pub use explain::{End, Entry, Note, Stage};
@@ -102,6 +102,7 @@ pub use options::{Motion, Options};
 
 use crate::base::{Assignment, IdSource, Pair, Time};
 use crate::model::{BBox, Detection, Look, Sighting, Size, Track};
+use camera_motion::CameraMotion;
 use edges::Edges;
 use expected::Expected;
 use explain::{Log, NEAR_HEIGHTS};
@@ -109,7 +110,6 @@ use filter::Pace;
 use order::{Key, Sorter};
 use scale::Scale;
 use tracklet::Tracklet;
-use view::View;
 
 /// Most objects followed at once, detections used per frame included: a detector gone mad costs no
 /// more than this. The surplus with the lowest scores is left out, and counted.
@@ -148,7 +148,7 @@ pub struct Tracker {
     last: Option<Time>,
     assignment: Assignment,
     scale: Scale,
-    view: View,
+    camera_motion: CameraMotion,
     /// Left edges or ids that are brought in order, and whose they are.
     order: Vec<Key>,
     sorter: Sorter,
@@ -191,7 +191,7 @@ impl Tracker {
             used: Vec::new(),
             used_edges: Edges::default(),
             scale: Scale::new(&options),
-            view: View::default(),
+            camera_motion: CameraMotion::default(),
             odds: Vec::new(),
             taken: Vec::new(),
             expected: Vec::new(),
@@ -263,7 +263,7 @@ impl Tracker {
         for tracklet in &mut self.tracklets {
             tracklet.predict(&seen, &unseen, &self.options);
         }
-        if let Some(by) = self.view.moved(&self.tracklets, &self.used, &self.odds, dt_s) {
+        if let Some(by) = self.camera_motion.moved(&self.tracklets, &self.used, &self.odds, dt_s) {
             self.tracklets.iter_mut().for_each(|tracklet| tracklet.filter.shift(by));
         }
         self.expect(now);
@@ -300,7 +300,7 @@ impl Tracker {
         &self.lapsed
     }
 
-    /// Detections that were not used because they were no boxes, noise, or too many.
+    /// Detections that were not used because they were no boxes, or too many.
     pub fn detections_left_out(&self) -> u64 {
         self.detections_left_out
     }
@@ -309,12 +309,15 @@ impl Tracker {
         let sane = |d: &Detection| {
             let b = d.bbox;
             let near = [b.left, b.top, b.width, b.height].iter().all(|x| x.abs() <= PLACE_MAX_PX);
-            let is_box = near && d.score.is_finite() && b.width > 0.0 && b.height > 0.0;
-            is_box && self.scale.odds(d.score) >= self.options.noise_odds
+            near && d.score.is_finite() && b.width > 0.0 && b.height > 0.0
         };
         let all = detections.iter().enumerate();
         self.order.clear();
         self.order.extend(all.filter(|(_, d)| sane(d)).map(|(i, d)| (d.bbox.left, i)));
+        let boxes = self.order.len();
+        let least = self.scale.score(self.options.noise_odds);
+        self.order.retain(|&(_, i)| detections[i].score >= least);
+        let noise = boxes - self.order.len();
         // One order, whatever the detector's: by score where some must go, then by place.
         if self.order.len() > OBJECTS_MAX {
             self.order.select_nth_unstable_by(OBJECTS_MAX, |a, b| {
@@ -327,7 +330,7 @@ impl Tracker {
         self.used.clear();
         self.used.extend(self.order.iter().map(|&(_, i)| detections[i]));
         self.used_edges.fill(self.used.iter().map(|d| d.bbox));
-        self.detections_left_out += (detections.len() - self.used.len()) as u64;
+        self.detections_left_out += (detections.len() - noise - self.used.len()) as u64;
         self.odds.clear();
         self.odds.extend(self.used.iter().map(|d| self.scale.odds(d.score)));
         self.taken.clear();

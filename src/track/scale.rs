@@ -46,9 +46,19 @@ impl Scale {
 
     /// ln of the odds that a detection of this score is an object.
     pub(super) fn odds(&self, score: f64) -> f64 {
+        log_odds(score) + self.raise()
+    }
+
+    /// The score of these odds, 0..1; 0 where each score has more.
+    pub(super) fn score(&self, odds: f64) -> f64 {
+        let score = 1.0 / (1.0 + (self.raise() - odds).exp());
+        if score > SCORE_LIMITS.0 { score } else { 0.0 }
+    }
+
+    fn raise(&self) -> f64 {
         let short = self.sure_odds - self.low;
         // A step more: among scores that are all alike the quantile wavers by that.
-        log_odds(score) + if short > 0.0 { (short + STEP).min(RAISE_MAX) } else { 0.0 }
+        if short > 0.0 { (short + STEP).min(RAISE_MAX) } else { 0.0 }
     }
 
     /// A detection of this score went on a track (stochastic approximation of a quantile; Robbins &
@@ -89,6 +99,15 @@ mod tests {
         let scale = after(&[0.3, 0.35, 0.4, 0.45]);
         assert!(scale.odds(0.45) > Options::default().sure_odds, "{scale:?}");
         assert!(scale.odds(0.1) < Options::default().sure_odds, "{scale:?}");
+    }
+
+    #[test]
+    fn the_score_of_some_odds_has_these_odds() {
+        let scale = after(&[0.3, 0.35, 0.4, 0.45]);
+        for odds in [-1.4, 0.0, 2.0] {
+            assert!((scale.odds(scale.score(odds)) - odds).abs() < 1e-9, "{scale:?}");
+        }
+        assert!(scale.score(-40.0) <= 0.0);
     }
 
     #[test]

@@ -170,7 +170,7 @@ pub struct Zone {
     #[serde(default = "Zone::default_classes")]
     #[schemars(length(min = 1, max = 6))]
     pub classes: Vec<Class>,
-    /// Who spends this long in it loiters, moving or not.
+    /// A track that spends so many seconds in it loiters, moving or not.
     #[schemars(range(min = 1.0, max = 86_400.0))]
     pub dwell_s: Option<f64>,
     /// Its corners in metres on the ground.

@@ -100,7 +100,7 @@ pub(super) fn validate(
     #[cfg(not(feature = "broker"))]
     broker?;
     let (detector, raw_detector) = detector?;
-    let verify = v.verify(&raw_detector);
+    let verify = Validator::verify(&raw_detector);
     let perception = pipeline::Options {
         detector,
         crop: raw_detector.crop,
@@ -396,21 +396,12 @@ impl Validator<'_> {
     }
 
     /// The network for the second look. What is wrong with its files is no fault of the configuration: the camera works
-    /// without it.
-    fn verify(&mut self, raw: &raw::Detector) -> Option<network::Options> {
+    /// without it, and names the fault when it runs.
+    fn verify(raw: &raw::Detector) -> Option<network::Options> {
         let model = raw.verify.clone()?;
-        let description = super::network::describe(&model);
-        if let Err(error) = &description {
-            self.notes.push(format!("detector.verify: {error}; tracks are confirmed without a second look"));
-        } else if let Err(error) = std::fs::metadata(&model) {
-            let path = model.display();
-            self.notes.push(format!(
-                "detector.verify: {path}: {error}; tracks are confirmed without a second look"
-            ));
-        }
         Some(network::Options {
+            description: super::network::describe(&model),
             model,
-            description,
             library: raw.onnxruntime.clone(),
             budget_ms: f64::from(raw.verify_budget_ms),
             probe: true,

@@ -20,10 +20,11 @@ const TICK_S: f32 = 0.5;
 const STILL_TICKS: u16 = 2;
 /// Outlines with fewer pixels say nothing.
 const OUTLINE_MIN: u32 = 8;
-/// What makes a ghost: at least this part of its whole outline is seen, and has at most this part of the contrast that the
-/// background has there. Which has been still for [`SURE_S`], and for less: where cars pass all the time, a ghost is never
-/// seen for longer, and the edges of someone who stands a moment are plain.
+/// A region is a ghost when at least this part of its outline is seen, and has at most this part of the contrast that the
+/// background has there.
 const GHOST: (f32, f32) = (0.5, 0.6);
+/// The same for a region that has been still for less than [`SURE_S`]: traffic never uncovers a ghost for longer, and an
+/// object that stands for a moment has plain edges.
 const YOUNG_GHOST: (f32, f32) = (0.8, 0.3);
 const SURE_S: f32 = 1.5;
 /// Mean contrast per outline pixel (levels of 255) below which there is no outline at all.

@@ -47,11 +47,9 @@ pub(super) struct Scale {
     seen: Heights,
     ratios: Vec<f32>,
     next: usize,
-    /// Those of the last time, so that what stands there counts once.
-    last: Vec<Rect>,
-    /// The groups of the last time, likewise, and of the time before.
-    noted: Vec<Rect>,
-    noted_before: Vec<Rect>,
+    /// The components that were compared, and the groups that taught a size.
+    compared: Places,
+    noted: Places,
     /// Pixels of what moved lately, and of the upright shapes among it.
     moved_area: f32,
     upright_area: f32,
@@ -76,9 +74,8 @@ impl Scale {
             calibrated: ground.map(|ground| Heights::new(Some(ground), factor, rows)),
             ratios: Vec::with_capacity(RATIOS_MAX),
             next: 0,
-            last: Vec::new(),
-            noted: Vec::with_capacity(BLOBS_MAX),
-            noted_before: Vec::with_capacity(BLOBS_MAX),
+            compared: Places::new(),
+            noted: Places::new(),
             moved_area: 0.0,
             upright_area: 0.0,
             trust: Trust::Open,
@@ -105,14 +102,12 @@ impl Scale {
     /// Learns sizes from the groups of blobs that look like one whole person. Whether a group is cut does not matter: that
     /// is decided by these very sizes, and one that is too small would never see a whole person again.
     pub(super) fn note(&mut self, groups: &[Group], grid: Grid) {
-        std::mem::swap(&mut self.noted, &mut self.noted_before);
-        self.noted.clear();
+        self.noted.begin();
         for Group { rect, area } in groups {
             if area * LARGE_PARTS < grid.width * grid.height || !is_whole(*rect, grid) {
                 continue;
             }
-            self.noted.push(*rect);
-            if self.noted_before.iter().any(|earlier| is_same_place(*earlier, *rect)) {
+            if !self.noted.is_new(*rect) {
                 continue;
             }
             let upright = is_upright(*rect, *area);
@@ -134,15 +129,15 @@ impl Scale {
     /// Compares the calibration with the connected components, before they are put together or cut.
     pub(super) fn compare(&mut self, blobs: &[Blob], grid: Grid) {
         let Some(calibrated) = &self.calibrated else { return };
-        let before = std::mem::take(&mut self.last);
+        self.compared.begin();
         for Blob { rect, area } in blobs {
             if rect.height() < HEIGHT_MIN || !is_whole(*rect, grid) || !is_upright(*rect, *area) {
                 continue;
             }
-            self.last.push(*rect);
+            let is_new = self.compared.is_new(*rect);
             let middle = (rect.left + rect.right) as f32 / 2.0;
             let Some(expected) = calibrated.expected(middle, rect.bottom as f32) else { continue };
-            if before.iter().any(|earlier| is_same_place(*earlier, *rect)) {
+            if !is_new {
                 continue;
             }
             let ratio = rect.height() as f32 / expected;
@@ -175,6 +170,32 @@ impl Scale {
             Trust::Doubted(_) => Trust::Doubted(median),
             same => same,
         };
+    }
+}
+
+/// What was where, this time and the time before: what stands there counts once.
+#[derive(Debug)]
+struct Places {
+    now: Vec<Rect>,
+    before: Vec<Rect>,
+}
+
+impl Places {
+    fn new() -> Self {
+        let places = || Vec::with_capacity(BLOBS_MAX);
+        Self { now: places(), before: places() }
+    }
+
+    /// The next time begins.
+    fn begin(&mut self) {
+        std::mem::swap(&mut self.now, &mut self.before);
+        self.now.clear();
+    }
+
+    /// Takes a place; whether nothing was there the time before.
+    fn is_new(&mut self, rect: Rect) -> bool {
+        self.now.push(rect);
+        !self.before.iter().any(|earlier| is_same_place(*earlier, rect))
     }
 }
 

@@ -1,7 +1,8 @@
-//! The time of a processor that a thread uses. Budgets count it: on a busy machine a thread also waits for its turn.
+//! The processor time of a thread. Budgets count it: on a busy machine a thread also waits for its turn.
 
-use std::sync::LazyLock;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
 
 /// A stopwatch of the present thread.
 pub(super) struct Stopwatch(Duration);
@@ -17,11 +18,7 @@ impl Stopwatch {
     }
 }
 
-/// Used by the present thread so far (Linux: the first number of its `schedstat`); elsewhere the time that passes.
+/// Used by the present thread so far.
 fn used() -> Duration {
-    static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
-    let passed = BEGAN.elapsed();
-    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
-    let ns = stat.and_then(|stat| stat.split(' ').next()?.parse().ok());
-    ns.map_or(passed, Duration::from_nanos)
+    Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
 }

@@ -1,10 +1,10 @@
 //! A part of a picture as the input of a network: cut out, scaled, converted to RGB, normalized.
 //!
 //! Luma is interpolated (bilinear), and averaged over up to 4 x 4 places where the picture is shrunk; chroma is taken from the
-//! nearest sample. What lies outside the picture is gray. Colors are those of BT.601 with video levels, as `picture` has them.
+//! nearest sample. What lies outside the picture is gray.
 
 use super::{Color, Description, Layout, Tensor};
-use crate::model::{BBox, Image};
+use crate::model::{BBox, Image, rgb};
 
 /// The gray around a picture, as YOLOX has it in training.
 const OUTSIDE: f32 = 114.0;
@@ -78,11 +78,8 @@ impl<'a> Planes<'a> {
                 sum += self.luma_at(at[0] + part(i) * step[0], at[1] + part(j) * step[1]);
             }
         }
-        let luma = 1.164_384 * (sum / (samples * samples) as f32 - 16.0);
-        let (blue, red) = self.chroma_at(at);
-        let color =
-            [luma + 1.596_027 * red, luma - 0.391_762 * blue - 0.812_968 * red, luma + 2.017_232 * blue];
-        color.map(|value| value.clamp(0.0, 255.0))
+        let luma = f64::from(sum) / (samples * samples) as f64;
+        rgb(luma, self.chroma_at(at)).map(|value| value.clamp(0.0, 255.0) as f32)
     }
 
     fn luma_at(&self, x: f64, y: f64) -> f32 {
@@ -97,15 +94,15 @@ impl<'a> Planes<'a> {
         upper + dy * (lower - upper)
     }
 
-    /// Cb and Cr around zero; zero in a gray picture.
-    fn chroma_at(&self, at: [f64; 2]) -> (f32, f32) {
+    /// Cb and Cr; those of gray in a picture without color.
+    fn chroma_at(&self, at: [f64; 2]) -> [f64; 2] {
         let [columns, rows] = self.chroma;
         if columns == 0 || rows == 0 {
-            return (0.0, 0.0);
+            return [128.0; 2];
         }
         let column = (at[0] * columns as f64 / self.width as f64) as usize;
         let row = (at[1] * rows as f64 / self.height as f64) as usize;
         let place = row.min(rows - 1) * columns + column.min(columns - 1);
-        (f32::from(self.cb[place]) - 128.0, f32::from(self.cr[place]) - 128.0)
+        [f64::from(self.cb[place]), f64::from(self.cr[place])]
     }
 }

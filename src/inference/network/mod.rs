@@ -132,6 +132,15 @@ pub struct Options {
     pub wait: bool,
 }
 
+impl Options {
+    /// Whether model and description are there, without loading them.
+    pub fn check_files(&self) -> Result<(), Error> {
+        self.description.as_ref().map_err(Clone::clone)?;
+        let missing = |error| Error::new(Fault::BadModel, format!("{}: {error}", self.model.display()));
+        std::fs::metadata(&self.model).map(|_| ()).map_err(missing)
+    }
+}
+
 /// What is wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]

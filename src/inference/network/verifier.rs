@@ -98,7 +98,7 @@ impl Verifier {
         Self::with(open, budget_ms, wait)
     }
 
-    /// One whose network comes from elsewhere.
+    /// A verifier with a network that the caller opens.
     pub fn with(
         open: impl FnOnce() -> Result<Network, Error> + Send + 'static,
         budget_ms: f64,
@@ -278,7 +278,7 @@ impl Verifier {
     }
 }
 
-/// The worker: until nobody asks any more.
+/// The worker; it ends when the verifier is dropped.
 fn work(open: impl FnOnce() -> Result<Network, Error>, jobs: &Receiver<Job>, replies: &SyncSender<Reply>) {
     let (mut network, started) = match open() {
         Ok(network) => {

@@ -36,7 +36,7 @@ pub(super) struct Told {
     pub(super) severity: Severity,
     pub(super) expected_ms: u64,
     pub(super) tracks: Vec<u32>,
-    /// It names a zone, whose rules only its camera knows.
+    /// It names a zone; only its camera knows the zone's rules.
     pub(super) in_zone: bool,
 }
 

@@ -350,7 +350,7 @@ fn loitering<'a>(about: impl Iterator<Item = &'a Sample>, in_zone: bool, rules: 
         if s.flags.contains(Behaviors::LOITERING) {
             confirm(SEES_IT)
         } else if s.still_s <= 0.0 && s.speed_mps > 2.0 * rules.loitering_mps {
-            // In a zone somebody may loiter by pacing, after a time that only the zone's camera knows.
+            // A person that paces in a zone may loiter, after a time that only the zone's camera knows.
             if in_zone { abstain(Reason::NoRule) } else { DENY }
         } else if part >= STILL_PART_MIN {
             confirm(0.5 + (SEES_IT - 0.5) * part.clamp(0.0, 1.0))
@@ -406,7 +406,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_paces_contradicts_loitering_except_in_a_zone_of_the_camera_that_claims_it() {
+    fn pacing_contradicts_loitering_except_in_a_zone_of_the_camera_that_claims_it() {
         let pacing = Sample {
             at_ms: 0,
             track_id: 1,

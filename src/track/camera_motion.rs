@@ -1,10 +1,9 @@
-//! How the whole view moved since the last frame, by the boxes that move together.
+//! Camera motion compensation from boxes alone: how far the whole view moved since the last frame.
 //!
-//! A camera on a bus, or on a pole that sways, moves all boxes alike. A box by itself says nothing: it may be its object
-//! that moves. So the tracks vote: each for the places beside its own at which a detection of its size lies. The view moved
-//! when one displacement has more votes than standing still, within what people walk in that time. Once it did, it is
-//! expected to move for [`MOVES_S`], and small displacements are followed too. The velocities of the tracks stay what
-//! they are: relative to the view.
+//! A camera on a bus, or on a pole that sways, moves all boxes alike; a single box may move by itself. So the tracks vote:
+//! each for the displacements at which a detection of its size lies. The view moved when one displacement has more votes
+//! than none at all, within what a person walks in that time. Once it moved, it is expected to move for [`MOVES_S`], and
+//! small displacements are followed too. The velocities of the tracks are relative to the view.
 //!
 //! On the moving camera of MOT17-13 (second half, YOLOX-x) HOTA was 41.0 without this and 53.5 with it when it was
 //! made; on MOT15, whose cameras mostly stand still, 45.5 and 45.6.
@@ -22,18 +21,21 @@ const REACH: (f64, f64) = (1.0, 0.6);
 const SIZE: f64 = 1.25;
 /// Displacements that differ by less are the same, heights.
 const SAME: f64 = 0.1;
-/// So fast do people walk, heights per second.
+/// The speed of a person who walks, heights per second.
 const WALK: f64 = 0.8;
 /// A displacement has so many times as many votes as standing still, and those of half the tracks.
 const LEAD: f64 = 1.25;
 /// After it moved, the view is expected to move for so long, seconds.
 const MOVES_S: f64 = 5.0;
 
-/// What the view does.
+/// See the module.
 #[derive(Debug, Default)]
-pub(super) struct View {
+pub(super) struct CameraMotion {
+    /// For how long it is expected to move on.
     moves_s: f64,
     candidates: Vec<Candidate>,
+    /// Of the displacements that agree; buffers.
+    agreeing: [Vec<f64>; 2],
 }
 
 /// A track may have come to where a detection is.
@@ -44,7 +46,7 @@ struct Candidate {
     height: f64,
 }
 
-impl View {
+impl CameraMotion {
     /// How far the view moved, pixels, for tracks that have been predicted and detections from left to right.
     pub(super) fn moved(
         &mut self,
@@ -55,30 +57,32 @@ impl View {
     ) -> Option<Point> {
         self.moves_s = (self.moves_s - dt_s).max(0.0);
         let voters = self.search(tracklets, used, odds);
-        let (least, still) = match self.moves_s {
-            0.0 => (VOTERS_MIN.0, SAME + WALK * dt_s),
-            _ => (VOTERS_MIN.1, SAME),
-        };
-        let still = LEAD * self.votes(Point::default(), still) as f64;
-        if voters < least || still > voters as f64 {
+        let moves = self.moves_s > 0.0;
+        let (least, within) = if moves { (VOTERS_MIN.1, SAME) } else { (VOTERS_MIN.0, SAME + WALK * dt_s) };
+        let still = self.votes(Point::default(), within);
+        let needed = LEAD * still as f64;
+        if voters < least || needed > voters as f64 {
             return None;
         }
         let length = |c: &Candidate| c.by.x.hypot(c.by.y);
         let ranked = self.candidates.iter().map(|c| (self.votes(c.by, SAME), c));
         let (votes, best) = ranked.max_by(|a, b| a.0.cmp(&b.0).then(length(b.1).total_cmp(&length(a.1))))?;
-        if 2 * votes < voters || (votes as f64) < still || length(best) < f64::EPSILON {
-            return None;
-        }
-        if self.moves_s == 0.0 && (votes as f64) <= still / LEAD + 1.0 {
+        let leads = (votes as f64) >= needed && (moves || votes > still + 1);
+        if 2 * votes < voters || !leads || length(best) < f64::EPSILON {
             return None;
         }
         if voters >= VOTERS_MIN.0 {
             self.moves_s = MOVES_S;
         }
         let best = best.by;
-        let agreeing = self.candidates.iter().filter(|c| c.is_near(best, SAME)).map(|c| c.by);
-        let (mut x, mut y): (Vec<f64>, Vec<f64>) = agreeing.map(|by| (by.x, by.y)).unzip();
-        Some(Point::new(median(&mut x), median(&mut y)))
+        let [x, y] = &mut self.agreeing;
+        x.clear();
+        y.clear();
+        for agreeing in self.candidates.iter().filter(|c| c.is_near(best, SAME)) {
+            x.push(agreeing.by.x);
+            y.push(agreeing.by.y);
+        }
+        Some(Point::new(median(x), median(y)))
     }
 
     /// Finds where the tracks may have come to; says how many of them found anything.
