@@ -56,11 +56,25 @@ impl CameraMotion {
         dt_s: f64,
     ) -> Option<Point> {
         self.moves_s = (self.moves_s - dt_s).max(0.0);
-        let voters = self.search(tracklets, used, odds);
         let moves = self.moves_s > 0.0;
         let (least, within) = if moves { (VOTERS_MIN.1, SAME) } else { (VOTERS_MIN.0, SAME + WALK * dt_s) };
-        let still = self.votes(Point::default(), within);
+        let followed = || tracklets.iter().enumerate().filter(|(_, t)| t.misses == 0).take(VOTERS_MAX);
+        let count = followed().count();
+        self.candidates.clear();
+        // Mostly nearly all stand still: that is seen without a search.
+        let still =
+            followed().filter(|(_, t)| near(t, used, odds, (within, within)).next().is_some()).count();
         let needed = LEAD * still as f64;
+        if count < least || needed > count as f64 {
+            return None;
+        }
+        let mut voters = 0;
+        for (tracklet, followed) in followed() {
+            let (before, height) = (self.candidates.len(), followed.filter.bbox().height);
+            let found = near(followed, used, odds, REACH);
+            self.candidates.extend(found.map(|by| Candidate { tracklet, by, height }));
+            voters += usize::from(self.candidates.len() > before);
+        }
         if voters < least || needed > voters as f64 {
             return None;
         }
@@ -85,38 +99,35 @@ impl CameraMotion {
         Some(Point::new(median(x), median(y)))
     }
 
-    /// Finds where the tracks may have come to; says how many of them found anything.
-    fn search(&mut self, tracklets: &[Tracklet], used: &[Detection], odds: &[f64]) -> usize {
-        self.candidates.clear();
-        let mut voters = 0;
-        let followed = tracklets.iter().enumerate().filter(|(_, t)| t.misses == 0);
-        for (tracklet, followed) in followed.take(VOTERS_MAX) {
-            let bbox = followed.filter.bbox();
-            let (height, at, before) = (bbox.height, bbox.center(), self.candidates.len());
-            let reach = (REACH.0 * height, REACH.1 * height);
-            let first = used.partition_point(|d| d.bbox.left < bbox.left - SIZE * reach.0);
-            let near = used[first..].iter().zip(&odds[first..]);
-            for (detection, _) in near
-                .take_while(|(d, _)| d.bbox.left <= bbox.left + SIZE * reach.0)
-                .filter(|(_, odds)| **odds > 0.0)
-            {
-                let by = detection.bbox.center() - at;
-                let size = detection.bbox.height / height;
-                if (1.0 / SIZE..SIZE).contains(&size) && by.x.abs() < reach.0 && by.y.abs() < reach.1 {
-                    self.candidates.push(Candidate { tracklet, by, height });
-                }
-            }
-            voters += usize::from(self.candidates.len() > before);
-        }
-        voters
-    }
-
     /// How many tracks may have moved by about this, give or take `same` heights.
     fn votes(&self, by: Point, same: f64) -> usize {
         let mut last = usize::MAX;
         let near = self.candidates.iter().filter(|c| c.is_near(by, same));
         near.filter(|c| std::mem::replace(&mut last, c.tracklet) != c.tracklet).count()
     }
+}
+
+/// How far away the detections of a track's size are that lie within this reach, heights.
+fn near<'a>(
+    tracklet: &Tracklet,
+    used: &'a [Detection],
+    odds: &'a [f64],
+    reach: (f64, f64),
+) -> impl Iterator<Item = Point> + use<'a> {
+    let bbox = tracklet.filter.bbox();
+    let (height, at) = (bbox.height, bbox.center());
+    let (across, down) = (reach.0 * height, reach.1 * height);
+    // Of the same size within a factor, so their left edges are off by little more than their centers.
+    let slack = across + (SIZE - 1.0) * bbox.width;
+    let first = used.partition_point(|d| d.bbox.left < bbox.left - slack);
+    let all =
+        used[first..].iter().zip(&odds[first..]).take_while(move |(d, _)| d.bbox.left <= bbox.left + slack);
+    all.filter(|(_, odds)| **odds > 0.0).filter_map(move |(detection, _)| {
+        let by = detection.bbox.center() - at;
+        let size = detection.bbox.height / height;
+        let fits = (1.0 / SIZE..SIZE).contains(&size) && by.x.abs() < across && by.y.abs() < down;
+        fits.then_some(by)
+    })
 }
 
 impl Candidate {
