@@ -106,6 +106,11 @@ impl Options {
         rules.into_iter().filter_map(|(on, name)| on.then_some(name)).collect()
     }
 
+    /// The most pixels of a picture that make a difference; none: all of them, for the crops of the second look.
+    pub fn pixels_max(&self) -> Option<u32> {
+        self.verify.is_none().then(|| self.detector.pixels_max())
+    }
+
     /// What of them can be changed between two frames.
     pub fn tuning(&self) -> Tuning {
         let Self { tracker, behavior, prediction, zones, .. } = self.clone();

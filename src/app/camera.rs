@@ -116,6 +116,7 @@ impl Camera {
         let (track_ids, event_ids) = (store.track_ids(), store.event_ids());
         let crop = Arc::new(pipeline::Crop::new(config.perception.crop));
         let rules = rules(&config.perception);
+        let pixels_max = config.perception.pixels_max();
         for note in &config.notes {
             tracing::warn!(camera = %id, "{note}");
         }
@@ -154,7 +155,9 @@ impl Camera {
         let frames_leave = config.control.as_ref().is_some_and(|control| control.data.frames);
         let (sights_out, sights) = (keep_sights || frames_leave).then(|| watch::channel(None)).unzip();
         let seed = now.epoch_ms ^ u64::from(std::process::id());
-        let capture = Arc::new(capture::spawn(config.capture, id.clone(), Arc::clone(clock), seed)?);
+        let mut source = config.capture;
+        source.kind.limit_pixels(pixels_max.filter(|_| sights.is_none()));
+        let capture = Arc::new(capture::spawn(source, id.clone(), Arc::clone(clock), seed)?);
         let counters = Arc::new(pipeline::Counters::default());
         let outputs = pipeline::Outputs {
             scenes: scenes_out,

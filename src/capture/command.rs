@@ -15,18 +15,18 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync
 use std::thread;
 use std::time::Duration;
 
-use super::program::{Program, Speech, Stamp, poll_until};
+use super::program::{FrameInfo, Program, Speech, poll_until};
 use super::stamps::Stamps;
 use super::{Error, FrameSource, Next, exchange_image, offset_at, y4m};
 use crate::base::{Clock, Time, UrlSecrets, without_url_secrets};
-use crate::model::{CameraId, Frame, Image};
+use crate::model::{CameraId, Frame, Image, Size};
 
 /// Finished pictures on their way from the reader thread; it is at work on one more.
 const PICTURES_MAX: usize = 1;
-/// Frame times that wait for their frame: more than ffmpeg has frames under way.
-const STAMPS_MAX: usize = 1024;
-/// How long a frame waits for its time.
-const STAMP_PATIENCE: Duration = Duration::from_secs(1);
+/// What ffmpeg said of frames that are under way: more than it has at a time.
+const INFOS_MAX: usize = 1024;
+/// How long a frame waits for what ffmpeg says of it.
+const INFO_PATIENCE: Duration = Duration::from_secs(1);
 /// How long the reader thread may take to notice that its program is gone.
 const READER_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -72,6 +72,8 @@ pub struct Source {
     /// The time of the first frame.
     start: Option<Time>,
     stamps: Stamps,
+    /// Of the first frame, before it was scaled to what the detector needs.
+    size: Option<Size>,
     frames: u64,
     /// How the stream ended, once it has.
     ended: Option<Result<(), y4m::Error>>,
@@ -87,7 +89,7 @@ pub(super) struct Name {
 /// What the reader thread hands over.
 #[derive(Debug)]
 enum Arrival {
-    Picture { image: Image, at: Time, rate_hz: Option<f64>, stamp: Stamp },
+    Picture { image: Image, at: Time, rate_hz: Option<f64>, info: Option<FrameInfo> },
     End(Result<(), y4m::Error>),
 }
 
@@ -101,18 +103,19 @@ impl Source {
         Self::start_as(name, options, Speech { secrets, ..Speech::default() }, false, camera, clock)
     }
 
-    /// Starts the program under another name. `with_stamps`: it runs the filters `program::STAMP_FILTERS`.
+    /// Starts the program under another name. `with_info`: it is ffmpeg with `program::LOG_ARGUMENTS`
+    /// and `program::FRAME_FILTERS`.
     pub(super) fn start_as(
         name: Name,
         options: &Options,
         speech: Speech,
-        with_stamps: bool,
+        with_info: bool,
         camera: &CameraId,
         clock: &Arc<dyn Clock>,
     ) -> Result<Self, Error> {
         let start_error = |source| Error::Start { program: name.program.clone(), source };
-        let (stamp_sent, stamps) = sync_channel(STAMPS_MAX);
-        let speech = Speech { stamps: with_stamps.then_some(stamp_sent), ..speech };
+        let (info_sent, infos) = sync_channel(INFOS_MAX);
+        let speech = Speech { frames: with_info.then_some(info_sent), ..speech };
         let (program, stdout) = Program::start(&options.argv, speech).map_err(start_error)?;
         let (spare, spares) = sync_channel(PICTURES_MAX + 1);
         for _ in 0..=PICTURES_MAX {
@@ -124,7 +127,7 @@ impl Source {
         let clock = Arc::clone(clock);
         thread::Builder::new()
             .name("capture-reader".into())
-            .spawn(move || read_stream(stdout, &stamps, &spares, &arrived, &*clock))
+            .spawn(move || read_stream(stdout, &infos, &spares, &arrived, &*clock))
             .map_err(start_error)?;
         Ok(Self {
             camera: camera.clone(),
@@ -135,18 +138,19 @@ impl Source {
             spare: Some(spare),
             start: None,
             stamps: Stamps::default(),
+            size: None,
             frames: 0,
             ended: None,
         })
     }
 
-    fn deliver(&mut self, frame: &mut Frame, image: Image, time: Time) {
+    fn deliver(&mut self, frame: &mut Frame, image: Image, time: Time, info: Option<FrameInfo>) {
         if frame.camera != self.camera {
             frame.camera = self.camera.clone();
         }
         frame.seq = self.frames;
         frame.time = time;
-        frame.size = image.size();
+        frame.size = *self.size.get_or_insert(info.map_or(image.size(), |info| info.size));
         let old = exchange_image(frame, image);
         if let Some(spare) = &self.spare {
             // Full only if the reader is gone, and then nobody needs it.
@@ -155,16 +159,23 @@ impl Source {
         self.frames += 1;
     }
 
-    fn time_of(&mut self, arrival: Time, header_rate_hz: Option<f64>, stamp: Stamp) -> Result<Time, Error> {
-        let Timing::Offline { rate_hz } = self.timing else {
+    fn time_of(
+        &mut self,
+        arrival: Time,
+        header_rate_hz: Option<f64>,
+        info: Option<FrameInfo>,
+    ) -> Result<Time, Error> {
+        let Timing::Offline { rate_hz: given_hz } = self.timing else {
             return Ok(arrival);
         };
-        let Some(rate_hz) = rate_hz.or(header_rate_hz) else {
+        let Some(rate_hz) = given_hz.or(header_rate_hz) else {
             let Name { program, what } = self.name.clone();
             return Err(Error::NoRate { program, what });
         };
         let start = *self.start.get_or_insert(arrival);
-        Ok(start + self.stamps.offset(stamp, offset_at(self.frames, rate_hz)))
+        let by_rate = offset_at(self.frames, rate_hz);
+        let stamp = info.and_then(|info| info.stamp).filter(|_| given_hz.is_none());
+        Ok(start + self.stamps.offset(stamp, by_rate))
     }
 
     /// What the end of the stream means, once the program's own end is known.
@@ -205,9 +216,9 @@ impl FrameSource for Source {
             return self.conclude(patience);
         }
         match self.arrivals.recv_timeout(patience) {
-            Ok(Arrival::Picture { image, at, rate_hz, stamp }) => {
-                let time = self.time_of(at, rate_hz, stamp)?;
-                self.deliver(frame, image, time);
+            Ok(Arrival::Picture { image, at, rate_hz, info }) => {
+                let time = self.time_of(at, rate_hz, info)?;
+                self.deliver(frame, image, time, info);
                 Ok(Next::Frame)
             }
             Ok(Arrival::End(result)) => {
@@ -264,7 +275,7 @@ fn is_login_rejected(last_words: &str) -> bool {
 /// The reader thread: ends with the stream, or when nobody wants its pictures any more.
 fn read_stream(
     stdout: ChildStdout,
-    stamps: &Receiver<Stamp>,
+    infos: &Receiver<FrameInfo>,
     spares: &Receiver<Image>,
     arrived: &SyncSender<Arrival>,
     clock: &dyn Clock,
@@ -275,8 +286,8 @@ fn read_stream(
             Ok(true) => {
                 let rate_hz = reader.header().ok().and_then(|header| header.rate_hz);
                 // Written before the frame, so it is there, or there is none.
-                let stamp = stamps.recv_timeout(STAMP_PATIENCE).ok().flatten();
-                Arrival::Picture { image, at: clock.now(), rate_hz, stamp }
+                let info = infos.recv_timeout(INFO_PATIENCE).ok();
+                Arrival::Picture { image, at: clock.now(), rate_hz, info }
             }
             Ok(false) => Arrival::End(Ok(())),
             Err(error) => Arrival::End(Err(error)),

@@ -85,6 +85,13 @@ impl Kind {
             Self::Synthetic(_) => true,
         }
     }
+
+    /// Pictures of more pixels than this make no difference, where the source can make them smaller.
+    pub fn limit_pixels(&mut self, pixels_max: Option<u32>) {
+        if let Self::Video(options) = self {
+            options.pixels_max = pixels_max;
+        }
+    }
 }
 
 /// How fast an offline source is played to the perception thread.

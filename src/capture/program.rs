@@ -2,8 +2,8 @@
 //!
 //! It runs in a process group of its own, so that the children of a wrapper script end with it. Its
 //! standard input is the caller's text or empty, its standard output is the caller's, and of its standard
-//! error the last lines are kept for the message that says why it ended, without the frame times that ffmpeg's
-//! filter `metadata=print` writes there. Dropping a [`Program`] asks it to end
+//! error the last lines are kept for the message that says why it ended; of ffmpeg's log its errors, and what its
+//! filter `showinfo` says of each frame goes to the source. Dropping a [`Program`] asks it to end
 //! (SIGTERM), insists after [`END_PATIENCE`] (SIGKILL), and reaps it: no zombie and no orphan stays.
 
 use std::collections::VecDeque;
@@ -17,6 +17,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::base::UrlSecrets;
+use crate::model::Size;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
 /// How long a program may take to end when it is asked to.
@@ -30,11 +31,14 @@ const STDERR_LINES_MAX: usize = 2;
 /// Longest line of standard error that is read as one, in bytes. A URL of 4096 characters has room in it, percent-encoded
 /// too: half of it in the next line would not be recognised.
 const STDERR_LINE_BYTES_MAX: usize = 65_536;
-/// The filters that write the time of each frame in microseconds to standard error. `metadata` prints only frames
-/// that have metadata, so each gets [`STAMP_TAG`].
-pub(super) const STAMP_FILTERS: &str =
-    "settb=1/1000000,metadata=mode=add:key=t:value=1,metadata=mode=print:file='pipe\\:2':direct=1";
-const STAMP_TAG: &str = "t=1";
+/// How ffmpeg is asked to log: each line with its level, and the frames that [`FRAME_FILTERS`] log, but no progress.
+pub(super) const LOG_ARGUMENTS: [&str; 3] = ["-nostats", "-loglevel", "level+info"];
+/// The filters that log the time of each frame in microseconds, and its size.
+pub(super) const FRAME_FILTERS: &str = "settb=1/1000000,showinfo=checksum=0";
+/// The levels of ffmpeg's log that say why it ended.
+const ERROR_LEVELS: [&str; 3] = ["[error] ", "[fatal] ", "[panic] "];
+/// The others.
+const OTHER_LEVELS: [&str; 5] = ["[info]", "[warning]", "[verbose]", "[debug]", "[trace]"];
 /// Characters of such a line that are kept.
 const STDERR_LINE_CHARS_MAX: usize = 400;
 
@@ -51,7 +55,7 @@ impl Program {
     /// Starts `argv` without a shell.
     pub(super) fn start(argv: &[String], speech: Speech) -> io::Result<(Self, ChildStdout)> {
         let (program, arguments) = argv.split_first().ok_or(io::ErrorKind::InvalidInput)?;
-        let Speech { stdin: text, secrets, is_ours, stamps } = speech;
+        let Speech { stdin: text, secrets, is_ours, frames } = speech;
         let mut command = Command::new(program);
         command
             .args(arguments)
@@ -77,7 +81,7 @@ impl Program {
                 .map(|_| ()),
             _ => Ok(()),
         };
-        let stderr = given.and_then(|()| Tail::follow(stderr, program.clone(), secrets, stamps));
+        let stderr = given.and_then(|()| Tail::follow(stderr, program.clone(), secrets, frames));
         let stderr = match stderr {
             Ok(tail) => tail,
             Err(error) => {
@@ -170,13 +174,19 @@ pub(super) struct Speech {
     /// Whether it is a tool of ours, which needs none of our settings; a program that the configuration
     /// names may use them.
     pub(super) is_ours: bool,
-    /// Where the frame times on its standard error go. What is read from them must keep up with the frames: a full
-    /// queue makes the program wait.
-    pub(super) stamps: Option<SyncSender<Stamp>>,
+    /// It is ffmpeg with [`LOG_ARGUMENTS`] and [`FRAME_FILTERS`]: what it logs of each frame goes here. The reader must
+    /// keep up with the frames: a full queue makes the program wait.
+    pub(super) frames: Option<SyncSender<FrameInfo>>,
 }
 
-/// The time of a frame in the file, microseconds; none where the file has none.
-pub(super) type Stamp = Option<i64>;
+/// What ffmpeg knows of a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FrameInfo {
+    /// Its time in the file, microseconds; none where the file has none.
+    pub(super) stamp: Option<i64>,
+    /// Its size before it is scaled to what the detector needs.
+    pub(super) size: Size,
+}
 
 /// Whether a variable sets a key of the configuration: it may hold a secret.
 fn is_setting(name: &OsStr) -> bool {
@@ -195,14 +205,14 @@ impl Tail {
         stream: Option<impl Read + Send + 'static>,
         program: String,
         secrets: UrlSecrets,
-        stamps: Option<SyncSender<Stamp>>,
+        frames: Option<SyncSender<FrameInfo>>,
     ) -> io::Result<Self> {
         let lines = Arc::new(Mutex::new(VecDeque::with_capacity(STDERR_LINES_MAX)));
         let kept = Arc::clone(&lines);
         let thread = thread::Builder::new().name("capture-stderr".into()).spawn(move || {
             let Some(stream) = stream else { return };
             let mut input = BufReader::new(stream);
-            while let Some(line) = read_line(&mut input, stamps.as_ref()) {
+            while let Some(line) = read_line(&mut input, frames.as_ref()) {
                 let line: String = secrets.hide(&line).chars().take(STDERR_LINE_CHARS_MAX).collect();
                 tracing::debug!(program, line, "capture program");
                 let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
@@ -222,9 +232,11 @@ impl Tail {
     }
 }
 
-/// The next line that says something; `None` at the end of the stream. Frame times go to `stamps`.
-fn read_line(input: &mut impl BufRead, stamps: Option<&SyncSender<Stamp>>) -> Option<String> {
+/// The next line that says something; `None` at the end of the stream. With `frames` it is ffmpeg's log: what it says of
+/// frames goes there, and only its errors are lines that say something.
+fn read_line(input: &mut impl BufRead, frames: Option<&SyncSender<FrameInfo>>) -> Option<String> {
     let mut bytes = Vec::new();
+    let mut is_rest_of_left_out = false;
     loop {
         bytes.clear();
         let limit = STDERR_LINE_BYTES_MAX as u64;
@@ -232,27 +244,33 @@ fn read_line(input: &mut impl BufRead, stamps: Option<&SyncSender<Stamp>>) -> Op
         if read.is_err() || bytes.is_empty() {
             return None;
         }
-        if let Some(stamps) = stamps {
-            if let Some(stamp) = stamp_in(&bytes) {
+        let line = String::from_utf8_lossy(&bytes);
+        let mut line = line.trim().to_owned();
+        if let Some(frames) = frames {
+            let is_left_out = is_rest_of_left_out || OTHER_LEVELS.iter().any(|level| line.contains(level));
+            is_rest_of_left_out = is_left_out && !bytes.ends_with(b"\n");
+            if let Some(info) = frame_info(&line) {
                 // Without a reader no frame is read either.
-                let _ = stamps.send(stamp);
+                let _ = frames.send(info);
+            }
+            if is_left_out {
                 continue;
             }
-            if bytes.trim_ascii() == STAMP_TAG.as_bytes() {
-                continue;
+            for level in ERROR_LEVELS {
+                line = line.replacen(level, "", 1);
             }
         }
-        let line = String::from_utf8_lossy(&bytes);
-        let line = line.trim();
         if !line.is_empty() {
             return Some(line.replace(char::is_control, " "));
         }
     }
 }
 
-/// The time in a line of the filter: `frame:12   pts:480000  pts_time:0.48`.
-fn stamp_in(line: &[u8]) -> Option<Stamp> {
-    let words = str::from_utf8(line.strip_prefix(b"frame:")?).ok()?;
-    let pts = words.split_ascii_whitespace().find_map(|word| word.strip_prefix("pts:"))?;
-    Some(pts.parse().ok())
+/// A frame in a line of the filter: `[Parsed_showinfo_1 @ 0x5..] [info] n:  12 pts: 480000 pts_time:0.48 ... s:640x480 ...`.
+fn frame_info(line: &str) -> Option<FrameInfo> {
+    let (_, words) = line.strip_prefix("[Parsed_showinfo_")?.split_once(" n:")?;
+    let value = |key: &str| words.split_once(key).and_then(|(_, rest)| rest.split_ascii_whitespace().next());
+    let (width, height) = value(" s:")?.split_once('x')?;
+    let size = Size { width: width.parse().ok()?, height: height.parse().ok()? };
+    Some(FrameInfo { stamp: value(" pts:")?.parse().ok(), size })
 }

@@ -6,8 +6,6 @@
 
 use std::time::Duration;
 
-use super::program::Stamp;
-
 /// A time that goes back by more than this is a new beginning: frames that are out of order are nearer together.
 const RESTART: Duration = Duration::from_secs(1);
 /// What a frame without a time, or after a new beginning, comes after the last one.
@@ -22,7 +20,7 @@ pub(super) struct Stamps {
 
 impl Stamps {
     /// The offset of the next frame; `by_rate` while the file gave no time.
-    pub(super) fn offset(&mut self, stamp: Stamp, by_rate: Duration) -> Duration {
+    pub(super) fn offset(&mut self, stamp: Option<i64>, by_rate: Duration) -> Duration {
         let offset = match (self.last, stamp) {
             (None, _) => by_rate,
             (Some((_, before)), None) => before + STEP,

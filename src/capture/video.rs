@@ -2,10 +2,14 @@
 //!
 //! ffmpeg (5.1 or newer) runs as a [`command`] that writes YUV4MPEG2, every frame once. A path is a file: offline,
 //! its frames at the times that the file gives them, holes included; when the rate is given, in steps of that rate.
-//! YUV4MPEG2 has no times, so ffmpeg writes them beside it, to its standard error. A folder is a recording of its
+//! YUV4MPEG2 has no times, so ffmpeg logs them beside it, to its standard error. A folder is a recording of its
 //! pictures in the order of their names, numbers by value, and needs a rate; so does a pattern of such names
 //! (`folder/img%05d.png`), which takes those that fit it. A URL (`rtsp://`, `http://`, ...) is a live stream: stamped on
 //! arrival, never expected to end.
+//!
+//! Moving large pictures from process to process costs as much as decoding them. Where the detector alone looks at
+//! them, ffmpeg averages them down to what it needs ([`Options::pixels_max`]); [`Frame::size`] is still that of the
+//! whole picture. They come with a chroma sample for each pixel then, so that no color is lost.
 //!
 //! Pictures that change their size within a recording or stream are scaled to the first one's size: another size of the
 //! same view, in which calibration and zones stay where they are.
@@ -23,7 +27,7 @@ use std::time::Duration;
 
 use super::Error;
 use super::command::{self, Name, Timing};
-use super::program::{STAMP_FILTERS, Speech};
+use super::program::{FRAME_FILTERS, LOG_ARGUMENTS, Speech};
 use crate::base::{Clock, StreamUrl, UrlSecrets, without_url_secrets};
 use crate::model::{CameraId, Size};
 
@@ -45,6 +49,9 @@ pub struct Options {
     pub input: String,
     /// Scale the picture to this size, in pixels.
     pub size: Option<Size>,
+    /// The picture may come smaller, by the smallest whole factor at which it has at most this many pixels
+    /// ([`Size::factor_within`]); none: as it is. [`Frame::size`] does not change with it.
+    pub pixels_max: Option<u32>,
     /// Frames a second of a file, instead of what its header says, or of a folder: frame times follow it, no
     /// frame is dropped or repeated. Positive and finite; without effect on a URL.
     pub rate_hz: Option<f64>,
@@ -53,7 +60,7 @@ pub struct Options {
 impl Options {
     /// The input as it is.
     pub fn new(input: impl Into<String>) -> Self {
-        Self { input: input.into(), size: None, rate_hz: None }
+        Self { input: input.into(), size: None, pixels_max: None, rate_hz: None }
     }
 
     /// Whether the input is a stream, and not a file.
@@ -67,6 +74,7 @@ impl fmt::Debug for Options {
         f.debug_struct("Options")
             .field("input", &Input::of(&self.input).shown())
             .field("size", &self.size)
+            .field("pixels_max", &self.pixels_max)
             .field("rate_hz", &self.rate_hz)
             .finish()
     }
@@ -116,33 +124,42 @@ fn open_with(
         Input::File(path) => file(path, options.rate_hz)?,
         Input::Url(url) => stream(url)?,
     };
-    let mut argv: Vec<String> =
-        [ffmpeg, "-nostdin", "-hide_banner", "-loglevel", "error"].map(String::from).into();
+    let mut argv: Vec<String> = [ffmpeg, "-nostdin", "-hide_banner"].map(String::from).into();
+    argv.extend(LOG_ARGUMENTS.map(String::from));
     argv.extend(arguments);
-    let with_stamps = timing == Timing::Offline { rate_hz: None };
     let scale = options.size.map(|Size { width, height }| format!("scale={width}:{height}"));
-    let filters: Vec<_> = scale.into_iter().chain(with_stamps.then(|| STAMP_FILTERS.into())).collect();
-    if !filters.is_empty() {
-        argv.extend(["-vf".into(), filters.join(",")]);
-    }
+    let (shrink, format) = match options.pixels_max {
+        Some(pixels_max) => (Some(shrink(pixels_max)), "yuv444p"),
+        None => (None, "yuv420p"),
+    };
+    let filters: Vec<_> = scale.into_iter().chain([FRAME_FILTERS.to_owned()]).chain(shrink).collect();
+    argv.extend(["-vf".into(), filters.join(",")]);
     // Else what is missing by the nominal rate, which can be a wild guess (90 000), is filled up with copies.
     argv.extend(["-fps_mode", "passthrough"].map(String::from));
-    argv.extend(["-map", "0:v:0", "-f", "yuv4mpegpipe", "-pix_fmt", "yuv420p", "pipe:1"].map(String::from));
+    argv.extend(["-map", "0:v:0", "-f", "yuv4mpegpipe", "-pix_fmt", format, "pipe:1"].map(String::from));
     let command = command::Options { argv, timing };
     let name = Name { program: "ffmpeg".into(), what: input.shown() };
     let speech = Speech {
         stdin: list,
         secrets: UrlSecrets::of([options.input.as_str()]),
         is_ours: true,
-        stamps: None,
+        frames: None,
     };
-    command::Source::start_as(name, &command, speech, with_stamps, camera, clock).map_err(|error| match error
-    {
+    command::Source::start_as(name, &command, speech, true, camera, clock).map_err(|error| match error {
         Error::Start { source, .. } if source.kind() == io::ErrorKind::NotFound => {
             Error::FfmpegMissing { input: input.shown() }
         }
         other => other,
     })
+}
+
+/// The filter that shrinks pictures as [`Size::factor_within`] says; the first register of its expressions is the factor.
+fn shrink(pixels_max: u32) -> String {
+    let factor = format!(
+        "st(0,1);while(gt(trunc(iw/ld(0))*trunc(ih/ld(0)),{pixels_max}),st(0,ld(0)+1));max(1,trunc({{side}}/ld(0)))"
+    );
+    let [width, height] = ["iw", "ih"].map(|side| factor.replace("{side}", side));
+    format!("scale=w='{width}':h='{height}':flags=area")
 }
 
 /// How ffmpeg gets its input.
@@ -351,12 +368,41 @@ mod tests {
         std::fs::write(&path, y4m(20)).unwrap();
         let size = Size { width: 15, height: 9 };
         let input = format!("file://{}", path.display());
-        let (frames, end) =
-            read_all(&mut start(&Options { input, size: Some(size), rate_hz: Some(5.0) }).unwrap());
+        let (frames, end) = read_all(
+            &mut start(&Options { size: Some(size), rate_hz: Some(5.0), ..Options::new(input) }).unwrap(),
+        );
         end.unwrap();
         assert_eq!((frames.len(), frames[0].size), (20, size));
         assert_eq!(frames[1].time.since(frames[0].time), Duration::from_millis(200));
         assert_eq!(frames[19].time.since(frames[0].time), Duration::from_millis(3800));
+    }
+
+    #[test]
+    fn what_only_the_detector_looks_at_comes_averaged_down_and_keeps_the_size_and_time_of_its_frame() {
+        if !has_ffmpeg() {
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("video.y4m");
+        for size in [(32, 16), (33, 17), (1, 40), (64, 48)].map(|(width, height)| Size { width, height }) {
+            let frame: Vec<u8> = (0..size.width * size.height).map(|i| (i % 2 * 100 + 50) as u8).collect();
+            let header = format!("YUV4MPEG2 W{} H{} F10:1 Cmono\n", size.width, size.height);
+            let frame = [b"FRAME\n".to_vec(), frame].concat();
+            std::fs::write(&path, [header.into_bytes(), frame.repeat(3)].concat()).unwrap();
+            let options = Options { pixels_max: Some(100), ..Options::new(path.display().to_string()) };
+            let (frames, end) = read_all(&mut start(&options).unwrap());
+            end.unwrap();
+            assert!(frames.iter().all(|frame| frame.size == size), "{size:?}");
+            assert_eq!(times_ms(&frames), [0, 100, 200], "{size:?}");
+            let Content::Image(image) = &frames[0].content else { panic!("no image") };
+            let factor = size.factor_within(100);
+            let shrunk = Size { width: (size.width / factor).max(1), height: (size.height / factor).max(1) };
+            assert_eq!((image.size(), image.chroma()), (shrunk, Chroma::C444), "{size:?}");
+            if size.width == 64 {
+                // Means of the 50s and 150s.
+                assert!(image.luma().iter().all(|y| (90..=110).contains(y)), "{:?}", image.luma());
+            }
+        }
     }
 
     #[test]

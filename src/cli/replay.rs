@@ -93,7 +93,7 @@ pub(super) fn run(arguments: &Arguments, log: &log::Arguments) -> Result<(), Err
     if let Some(camera) = &camera {
         options.ground = ground_of(camera, arguments.camera.as_deref())?;
     }
-    let recording = Recording::open(arguments, camera.as_ref(), rate_hz)?;
+    let recording = Recording::open(arguments, camera.as_ref(), rate_hz, options.pixels_max())?;
     let ids = || Box::new(CountingIds::default());
     let perception = Perception::new(options, ids(), ids())?;
     let (frames, rows, busy) = recording.play(perception, arguments)?;
@@ -204,15 +204,23 @@ struct Recording {
 }
 
 impl Recording {
-    fn open(arguments: &Arguments, camera: Option<&CameraFile>, rate_hz: Option<f64>) -> Result<Self, Error> {
+    fn open(
+        arguments: &Arguments,
+        camera: Option<&CameraFile>,
+        rate_hz: Option<f64>,
+        pixels_max: Option<u32>,
+    ) -> Result<Self, Error> {
         let id = CameraId::parse("replay").map_err(|error| Error::BadInput(error.to_string()))?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         if is_video(&arguments.input) {
             let in_folder =
                 if arguments.input.is_dir() { sequence_info(&arguments.input)?.rate_hz } else { None };
             let rate_hz = rate_hz.or(in_folder);
-            let options =
-                video::Options { rate_hz, ..video::Options::new(arguments.input.to_string_lossy()) };
+            let options = video::Options {
+                rate_hz,
+                pixels_max,
+                ..video::Options::new(arguments.input.to_string_lossy())
+            };
             if arguments.size.is_some() {
                 let reason = "--size is for detections; a video's pictures have a size of their own";
                 return Err(Error::Usage(reason.to_owned()));
@@ -375,8 +383,9 @@ mod tests {
     fn replay(arguments: &Arguments) -> Result<(u64, u64, Duration), Error> {
         let ground = GroundPlane::nominal(Calibration::METERS_PER_UNIT, Size { width: 1, height: 1 });
         let ids = || Box::new(CountingIds::default());
-        let perception = Perception::new(pipeline::Options::new(ground), ids(), ids()).unwrap();
-        Recording::open(arguments, None, arguments.fps)?.play(perception, arguments)
+        let options = pipeline::Options::new(ground);
+        let recording = Recording::open(arguments, None, arguments.fps, options.pixels_max())?;
+        recording.play(Perception::new(options, ids(), ids()).unwrap(), arguments)
     }
 
     fn detections(folder: &Path) -> PathBuf {

@@ -13,7 +13,7 @@ pub mod motion;
 pub mod network;
 
 use crate::base::{ErrorKind, Time};
-use crate::model::{BBox, Content, Detection, Frame, GroundPlane, Image};
+use crate::model::{BBox, Content, Detection, Frame, GroundPlane, Image, Size};
 
 /// What a camera's picture is worth at present.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -29,10 +29,17 @@ pub enum View {
 
 /// Finds objects in frames, one after the other.
 pub trait Detector: Send {
-    /// Replaces what is in `found` by the detections of this picture, taken at `time`.
-    fn detect_image(&mut self, image: &Image, time: Time, found: &mut Vec<Detection>) -> Result<(), Error>;
+    /// Replaces what is in `found` by the detections of this image, taken at `time`, in pixels of a frame of
+    /// size `frame`, which may be larger.
+    fn detect_image(
+        &mut self,
+        image: &Image,
+        frame: Size,
+        time: Time,
+        found: &mut Vec<Detection>,
+    ) -> Result<(), Error>;
 
-    /// Objects are expected here, in pixels, and nearly nothing elsewhere; none: anywhere. A detector may
+    /// Objects are expected here, in pixels of the frame, and nearly nothing elsewhere; none: anywhere. A detector may
     /// save work by it, but still looks at the whole picture once a second.
     fn expect(&mut self, _boxes: Option<&[BBox]>) {}
 
@@ -54,7 +61,7 @@ pub trait Detector: Send {
     /// Replaces what is in `found` by the detections of this frame.
     fn detect(&mut self, frame: &Frame, found: &mut Vec<Detection>) -> Result<(), Error> {
         match &frame.content {
-            Content::Image(image) => self.detect_image(image, frame.time, found),
+            Content::Image(image) => self.detect_image(image, frame.size, frame.time, found),
             Content::Detections(given) => {
                 found.clear();
                 found.extend_from_slice(given);
@@ -108,6 +115,15 @@ impl Error {
         match self {
             Self::OutsidePicture { .. } => ErrorKind::Config,
             Self::EmptyPicture { .. } => ErrorKind::BadInput,
+        }
+    }
+}
+
+impl Options {
+    /// The detector averages larger images down to this many pixels or fewer: a source may as well deliver such.
+    pub fn pixels_max(&self) -> u32 {
+        match self {
+            Self::Motion(_) => motion::PIXELS_MAX,
         }
     }
 }

@@ -111,7 +111,7 @@ impl Image {
 /// What a source delivers: pixels, or what somebody else already detected in them.
 #[derive(Debug, Clone)]
 pub enum Content {
-    /// A picture for a detector.
+    /// A picture for a detector, of [`Frame::size`] or smaller: the same view at fewer pixels.
     Image(Image),
     /// The detections of a frame whose pixels we never see, in pixels of [`Frame::size`].
     Detections(Vec<Detection>),
@@ -127,7 +127,7 @@ pub struct Frame {
     /// When it was captured: the device's own time; the arrival of a live stream that carries none;
     /// of a file, its start plus index by rate.
     pub time: Time,
-    /// The picture's size, whether or not the pixels are here.
+    /// The picture's size, whether or not all its pixels are here: boxes are in pixels of this.
     pub size: Size,
     /// Pixels or detections.
     pub content: Content,

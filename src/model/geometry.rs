@@ -72,6 +72,15 @@ pub struct Size {
     pub height: u32,
 }
 
+impl Size {
+    /// The smallest whole factor by which a picture shrinks to at most `pixels_max` pixels; a remainder of columns or rows
+    /// is left out.
+    pub fn factor_within(self, pixels_max: u32) -> u32 {
+        let pixels = |factor: u32| u64::from(self.width / factor) * u64::from(self.height / factor);
+        (1..).find(|&factor| pixels(factor) <= u64::from(pixels_max)).unwrap_or(u32::MAX)
+    }
+}
+
 /// An axis-parallel box in the image, in pixels; it may reach beyond the frame.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct BBox {

@@ -18,7 +18,7 @@ pub(super) fn draw(
     title_bar(out, title, panel.scene.camera.as_str(), color, &format!("{count} {of}"));
     out.set_clip(area);
     out.rectangle(area, super::PANEL, 1.0);
-    let frame = fit(panel.image.size(), area);
+    let frame = fit(panel.scene.size, area);
     copy(out, panel.image, &frame);
     ways(out, panel, color, &frame);
     boxes(out, panel, color, area, &frame);
@@ -53,7 +53,7 @@ fn boxes(out: &mut RgbImage, panel: &CameraPanel<'_>, color: Rgb888, area: Recta
 
 /// The frame as it is, with the boxes of its tracks, and nothing around it.
 pub(super) fn draw_alone(out: &mut RgbImage, panel: &CameraPanel<'_>, color: Rgb888, area: Rectangle) {
-    let frame = fit(panel.image.size(), area);
+    let frame = fit(panel.scene.size, area);
     copy(out, panel.image, &frame);
     boxes(out, panel, color, area, &frame);
 }
@@ -65,7 +65,7 @@ pub(super) fn draw_frame(out: &mut RgbImage, image: &Image, area: Rectangle) {
 
 /// Where the tracks came from and where they go, on the ground as the camera sees it.
 fn ways(out: &mut RgbImage, panel: &CameraPanel<'_>, color: Rgb888, frame: &Placed) {
-    let size = panel.image.size();
+    let size = panel.scene.size;
     let plane = panel.plane.resized(size);
     let seen = |p: Point| plane.to_image(p).map(|q| frame.place(q));
     for track in &panel.scene.tracks {
@@ -92,6 +92,8 @@ struct Placed {
     left: f64,
     top: f64,
     scale: f64,
+    /// Of the frame.
+    size: Size,
 }
 
 impl Placed {
@@ -109,19 +111,22 @@ fn fit(size: Size, area: Rectangle) -> Placed {
         left: f64::from(area.top_left.x) + (aw - w * scale) / 2.0,
         top: f64::from(area.top_left.y) + (ah - h * scale) / 2.0,
         scale,
+        size,
     }
 }
 
+/// The image, of the frame's size or smaller.
 fn copy(out: &mut RgbImage, image: &Image, frame: &Placed) {
     let size = image.size();
     let (cb, cr) = image.chroma_planes();
     let chroma = image.chroma().plane_size(size);
-    let right = (frame.left + f64::from(size.width) * frame.scale).round() as u32;
-    let bottom = (frame.top + f64::from(size.height) * frame.scale).round() as u32;
+    let (width, height) =
+        (f64::from(frame.size.width) * frame.scale, f64::from(frame.size.height) * frame.scale);
+    let (right, bottom) = ((frame.left + width).round() as u32, (frame.top + height).round() as u32);
     for y in frame.top.round() as u32..bottom.min(out.height()) {
         for x in frame.left.round() as u32..right.min(out.width()) {
-            let u = (f64::from(x) + 0.5 - frame.left) / frame.scale / f64::from(size.width);
-            let v = (f64::from(y) + 0.5 - frame.top) / frame.scale / f64::from(size.height);
+            let u = (f64::from(x) + 0.5 - frame.left) / width;
+            let v = (f64::from(y) + 0.5 - frame.top) / height;
             let luma = sample(image.luma(), size, u, v);
             let colors = if image.chroma() == Chroma::Mono {
                 [128.0, 128.0]

@@ -10,7 +10,7 @@ use crate::model::{GroundPlane, Image, Scene};
 /// # Errors
 /// When the picture has a side of 0, or of more than 65,535 pixels.
 pub fn frame_jpeg(image: &Image, scene: &Scene, plane: &GroundPlane, quality: u8) -> Result<Vec<u8>, String> {
-    let size = image.size();
+    let size = scene.size;
     let mut out = RgbImage::new(size.width, size.height, PAGE);
     let panel = CameraPanel { image, scene, plane, trails: &Trails::default() };
     camera::draw_alone(&mut out, &panel, CAMERAS[0], rectangle(0, 0, size.width, size.height));

@@ -129,7 +129,7 @@ pub fn render(cameras: &[CameraPanel<'_>], map: &GroundMap<'_>) -> RgbImage {
     let columns = (1..=tiles).find(|n| n * n >= tiles).unwrap_or(1);
     let rows = tiles.div_ceil(columns);
     let tall = |c: &CameraPanel<'_>| {
-        let size = c.image.size();
+        let size = c.scene.size;
         TILE_WIDTH_PX * size.height / size.width.max(1)
     };
     let height =

@@ -374,7 +374,7 @@ impl Validator<'_> {
                 if let Some(Err(reason)) = StreamUrl::parse(&input).map(|url| url.encoded()) {
                     return self.refuse(key, quoted(video.input.reveal()), reason);
                 }
-                Kind::Video(video::Options { input, size, rate_hz: video.fps })
+                Kind::Video(video::Options { size, rate_hz: video.fps, ..video::Options::new(input) })
             }
             raw::Source::Replay(r) => {
                 let size = Size { width: r.width, height: r.height };

@@ -62,7 +62,8 @@ struct Unit {
 pub(super) struct Heights {
     /// The plane for pictures of this size, when it is calibrated.
     ground: Option<GroundPlane>,
-    factor: f64,
+    /// Pixels of such a picture per pixel of the work grid, across and down.
+    px: [f64; 2],
     rows: f32,
     sightings: Vec<Sighting>,
     next: usize,
@@ -83,11 +84,11 @@ struct Line {
 }
 
 impl Heights {
-    pub(super) fn new(ground: Option<GroundPlane>, factor: usize, rows: usize) -> Self {
+    pub(super) fn new(ground: Option<GroundPlane>, px: [f64; 2], rows: usize) -> Self {
         Self {
             line: ground.is_some().then_some(Line { about: 0.0, at: 1.0, slope: 0.0 }),
             ground,
-            factor: factor as f64,
+            px,
             rows: rows as f32,
             sightings: Vec::with_capacity(SIGHTINGS_MAX),
             next: 0,
@@ -122,7 +123,8 @@ impl Heights {
     }
 
     fn measured(&self, ground: &GroundPlane, x: f32, foot: f32) -> Option<Unit> {
-        let foot = Point::new(f64::from(x) * self.factor, f64::from(foot) * self.factor);
+        let [kx, ky] = self.px;
+        let foot = Point::new(f64::from(x) * kx, f64::from(foot) * ky);
         let px_per_metre = ground.px_per_metre(foot)?;
         let (height, across, range) = if let Some(head) = ground.upright_px(foot, PERSON_M) {
             // The trunk, which is the widest, is nearer to the camera than the feet.
@@ -134,7 +136,7 @@ impl Heights {
             let height = PERSON_M * px_per_metre * ground.upright_part(foot)?.max(FROM_ABOVE);
             (height, height, CORRECTION_ROUGH)
         };
-        let [height, across] = [height, across].map(|px| (px / self.factor) as f32);
+        let [height, across] = [height / ky, across / kx].map(|pixels| pixels as f32);
         Some(Unit { height, across, range: Some(range) })
     }
 
@@ -221,7 +223,7 @@ mod tests {
         let pair = |(x, y)| Correspondence { image_px: project(x, y, 0.0), ground_m: Point::new(x, y) };
         let pairs = [(-3.0, 8.0), (3.0, 8.0), (6.0, 20.0), (-6.0, 20.0)].map(pair);
         let ground = GroundPlane::from_pairs(&pairs, SIZE, true).unwrap();
-        let scale = Heights::new(Some(ground), 2, 240);
+        let scale = Heights::new(Some(ground), [2.0; 2], 240);
         for (x, y) in [(0.0, 7.0), (0.0, 9.0), (2.0, 12.0), (-3.0, 16.0), (4.0, 22.0)] {
             let (foot, head) = (project(x, y, 0.0), project(x, y, PERSON_M));
             let person = scale.person(foot.x as f32 / 2.0, foot.y as f32 / 2.0).unwrap();
@@ -235,7 +237,7 @@ mod tests {
         let pair = |(x, y)| Correspondence { image_px: project(x, y, 0.0), ground_m: Point::new(x, y) };
         let pairs = [(-3.0, 8.0), (3.0, 8.0), (6.0, 20.0), (-6.0, 20.0)].map(pair);
         let ground = GroundPlane::from_pairs(&pairs, SIZE, true).unwrap();
-        let mut scale = Heights::new(Some(ground), 1, 480);
+        let mut scale = Heights::new(Some(ground), [1.0; 2], 480);
         let known = scale.person(320.0, 400.0).unwrap();
         for i in 0..100 {
             let part = [0.5, 0.6, 1.05][i % 3];
@@ -248,7 +250,7 @@ mod tests {
 
     #[test]
     fn heights_are_learned_although_a_third_of_the_blobs_are_groups_or_fragments() {
-        let mut scale = Heights::new(None, 1, 240);
+        let mut scale = Heights::new(None, [1.0; 2], 240);
         assert_eq!(scale.person(100.0, 200.0), None);
         let truth = |foot: f32| 12.0 + 0.2 * foot;
         for i in 0..300 {
@@ -266,7 +268,7 @@ mod tests {
 
     #[test]
     fn sizes_are_fitted_anew_when_a_sixteenth_of_what_was_seen_is_new() {
-        let mut scale = Heights::new(None, 1, 240);
+        let mut scale = Heights::new(None, [1.0; 2], 240);
         let see = |scale: &mut Heights, times: usize, height: f32| {
             for _ in 0..times {
                 scale.note(100.0, 200.0, height, 0.4 * height);

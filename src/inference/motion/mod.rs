@@ -58,6 +58,7 @@ use self::background::Background;
 use self::blobs::{Blobs, Rect};
 use self::flicker::Flicker;
 use self::people::{Object, People};
+pub(super) use self::picture::PIXELS_MAX;
 use self::picture::{Grid, LANES, Picture, Turn};
 use self::review::Review;
 use self::scale::Scale;
@@ -136,17 +137,25 @@ fn check(what: &'static str, polygons: &[Polygon]) -> Result<(), Error> {
 }
 
 impl Detector for Motion {
-    fn detect_image(&mut self, image: &Image, time: Time, found: &mut Vec<Detection>) -> Result<(), Error> {
+    fn detect_image(
+        &mut self,
+        image: &Image,
+        frame: Size,
+        time: Time,
+        found: &mut Vec<Detection>,
+    ) -> Result<(), Error> {
         found.clear();
-        let size = image.size();
-        if size.width == 0 || size.height == 0 {
-            return Err(Error::EmptyPicture { width: size.width, height: size.height });
+        let sizes = (image.size(), frame);
+        if let Some(Size { width, height }) =
+            [sizes.0, sizes.1].into_iter().find(|size| size.width == 0 || size.height == 0)
+        {
+            return Err(Error::EmptyPicture { width, height });
         }
         let dt_s = self.last.map_or(0.0, |last| time.seconds_from(last).max(0.0) as f32);
         self.last = Some(time);
         let state = match &mut self.state {
-            Some(state) if state.size == size => state,
-            state => state.insert(State::new(&self.options, &self.ground, size)),
+            Some(state) if state.sizes == sizes => state,
+            state => state.insert(State::new(&self.options, &self.ground, sizes)),
         };
         state.detect(image, dt_s.min(STEP_MAX_S), self.expected.as_deref(), found);
         Ok(())
@@ -180,7 +189,8 @@ impl Detector for Motion {
 /// All that depends on the picture's size.
 #[derive(Debug)]
 struct State {
-    size: Size,
+    /// Of the image and of the frame.
+    sizes: (Size, Size),
     grid: Grid,
     picture: Picture,
     background: Background,
@@ -216,15 +226,16 @@ struct State {
 }
 
 impl State {
-    fn new(options: &Options, ground: &GroundPlane, size: Size) -> Self {
-        let grid = Grid::new(size);
+    fn new(options: &Options, ground: &GroundPlane, sizes: (Size, Size)) -> Self {
+        let (image, frame) = sizes;
+        let grid = Grid::scaled(image, frame);
         let active = rasterised(options, grid);
         let plane = || vec![0; grid.len()];
-        let ground = ground.is_calibrated().then(|| ground.resized(size));
+        let ground = ground.is_calibrated().then(|| ground.resized(frame));
         Self {
-            size,
+            sizes,
             grid,
-            picture: Picture::new(grid, size),
+            picture: Picture::new(grid, image),
             background: Background::new(grid),
             begun: false,
             window: Window::whole(grid),
@@ -240,7 +251,7 @@ impl State {
             sums: vec![0; grid.stride],
             blobs: Blobs::new(),
             people: People::new(grid),
-            scale: Scale::new(ground, grid.factor, grid.height),
+            scale: Scale::new(ground, grid.px, grid.height),
             flicker: Flicker::new(grid.len()),
             review: Review::new(grid, options.hold.as_secs_f32()),
             soft: Soft::new(grid),
@@ -449,13 +460,13 @@ impl State {
     }
 
     fn detection(&self, object: &Object) -> Detection {
-        let k = self.grid.factor as f64;
+        let [kx, ky] = self.grid.px;
         let rect = object.rect;
         let bbox = BBox::new(
-            rect.left as f64 * k,
-            rect.top as f64 * k,
-            rect.width() as f64 * k,
-            rect.height() as f64 * k,
+            rect.left as f64 * kx,
+            rect.top as f64 * ky,
+            rect.width() as f64 * kx,
+            rect.height() as f64 * ky,
         );
         let (class, likeness) = classify(object);
         Detection { bbox, class, score: f64::from(likeness) }

@@ -53,13 +53,15 @@ impl Turn {
 }
 
 /// Most pixels of the work grid: it bounds time and memory whatever the camera's resolution is.
-const WORK_PIXELS_MAX: u32 = 90_000;
+pub(in crate::inference) const PIXELS_MAX: u32 = 90_000;
 
 /// How the work grid lies over the picture.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Grid {
-    /// Pixels of the picture per pixel of the grid, in both directions.
+    /// Samples of the image per pixel of the grid, in both directions.
     pub(super) factor: usize,
+    /// Pixels of the frame per pixel of the grid, across and down.
+    pub(super) px: [f64; 2],
     /// Columns.
     pub(super) width: usize,
     /// Rows.
@@ -69,14 +71,19 @@ pub(super) struct Grid {
 }
 
 impl Grid {
-    /// The grid for pictures of this size, which is not empty.
+    /// The grid for frames of this size, which is not empty, whose images are as large.
     pub(super) fn new(size: Size) -> Self {
-        let mut factor = 1;
-        while (size.width / factor) * (size.height / factor) > WORK_PIXELS_MAX {
-            factor += 1;
-        }
-        let (width, height) = ((size.width / factor).max(1) as usize, (size.height / factor).max(1) as usize);
-        Self { factor: factor as usize, width, height, stride: width.next_multiple_of(LANES) }
+        let factor = size.factor_within(PIXELS_MAX);
+        let [width, height] = [size.width, size.height].map(|side| (side / factor).max(1) as usize);
+        let px = [f64::from(factor); 2];
+        Self { factor: factor as usize, px, width, height, stride: width.next_multiple_of(LANES) }
+    }
+
+    /// The grid for images of this size of frames of that size.
+    pub(super) fn scaled(image: Size, frame: Size) -> Self {
+        let grid = Self::new(image);
+        let per = |frame: u32, image: u32| grid.factor as f64 * f64::from(frame) / f64::from(image);
+        Self { px: [per(frame.width, image.width), per(frame.height, image.height)], ..grid }
     }
 
     /// Samples in a padded plane.

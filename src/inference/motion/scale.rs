@@ -68,10 +68,10 @@ enum Trust {
 
 impl Scale {
     /// For pictures of the size that `ground` is for; it is calibrated where it is there.
-    pub(super) fn new(ground: Option<GroundPlane>, factor: usize, rows: usize) -> Self {
+    pub(super) fn new(ground: Option<GroundPlane>, px: [f64; 2], rows: usize) -> Self {
         Self {
-            seen: Heights::new(None, factor, rows),
-            calibrated: ground.map(|ground| Heights::new(Some(ground), factor, rows)),
+            seen: Heights::new(None, px, rows),
+            calibrated: ground.map(|ground| Heights::new(Some(ground), px, rows)),
             ratios: Vec::with_capacity(RATIOS_MAX),
             next: 0,
             compared: Places::new(),
@@ -241,7 +241,7 @@ mod tests {
             ground_m: Point::new(0.8 * x - 0.6 * y, (0.6 * x + 0.8 * y) / skew) * (1.0 / unit_m),
         };
         let pairs = [(-3.0, 8.0), (3.0, 8.0), (6.0, 20.0), (-6.0, 20.0)].map(pair);
-        Scale::new(Some(GroundPlane::from_pairs(&pairs, SIZE, true).unwrap()), 1, 480)
+        Scale::new(Some(GroundPlane::from_pairs(&pairs, SIZE, true).unwrap()), [1.0; 2], 480)
     }
 
     /// Shows it persons who walk through the picture.
@@ -331,7 +331,7 @@ mod tests {
 
     #[test]
     fn sizes_taught_by_parts_are_replaced_when_whole_persons_are_seen_although_these_are_cut() {
-        let mut scale = Scale::new(None, 1, 480);
+        let mut scale = Scale::new(None, [1.0; 2], 480);
         show(&mut scale, 30, 20, 48);
         let taught = scale.person(320.0, 300.0).unwrap().height;
         assert!((taught - 48.0).abs() < 5.0, "{taught}");
@@ -342,7 +342,7 @@ mod tests {
 
     #[test]
     fn parts_of_cars_that_have_the_shape_of_a_person_teach_no_size_on_a_road() {
-        let mut scale = Scale::new(None, 1, 480);
+        let mut scale = Scale::new(None, [1.0; 2], 480);
         for _ in 0..20 {
             show(&mut scale, 1, 20, 48);
             show(&mut scale, 5, 160, 100);

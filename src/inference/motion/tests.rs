@@ -109,7 +109,7 @@ impl Watch {
         scene.draw(&mut self.image, &mut self.rng);
         self.frames += 1;
         let time = Time { mono_ns: self.frames * 1_000_000_000 / FPS, epoch_ms: 0 };
-        self.detector.detect_image(&self.image, time, &mut self.found).unwrap();
+        self.detector.detect_image(&self.image, self.image.size(), time, &mut self.found).unwrap();
         &self.found
     }
 
@@ -310,7 +310,7 @@ fn a_person_cut_in_two_by_a_sign_is_one() {
         }
         watch.frames += 1;
         let time = Time { mono_ns: watch.frames * 1_000_000_000 / FPS, epoch_ms: 0 };
-        watch.detector.detect_image(&watch.image, time, &mut watch.found).unwrap();
+        watch.detector.detect_image(&watch.image, watch.image.size(), time, &mut watch.found).unwrap();
         watch.found.iter().filter(|d| d.bbox.iou(person_at(left, 100)) > 0.6).count()
     };
     assert_eq!(watch_front(155), 1);
@@ -344,7 +344,9 @@ fn a_polygon_outside_the_picture_and_an_empty_picture_are_refused() {
     assert!(error.to_string().contains("ignore 0: corner (320, 0)"), "{error}");
 
     let mut detector = Motion::new(&Options::default(), &ground).unwrap();
-    let error = detector.detect_image(&Image::default(), Time::default(), &mut Vec::new()).unwrap_err();
+    let error = detector
+        .detect_image(&Image::default(), Size::default(), Time::default(), &mut Vec::new())
+        .unwrap_err();
     assert_eq!(error.kind(), crate::base::ErrorKind::BadInput);
 }
 
@@ -372,7 +374,7 @@ fn a_picture_of_any_size_and_sampling_is_taken_also_in_the_middle_of_a_stream() 
                 image.reset(Size { width, height }, chroma);
                 image.bytes_mut().fill(luma);
                 let time = Time { mono_ns: 9_000_000_000, epoch_ms: 0 };
-                watch.detector.detect_image(&image, time, &mut watch.found).unwrap();
+                watch.detector.detect_image(&image, image.size(), time, &mut watch.found).unwrap();
             }
         }
     }
@@ -381,6 +383,54 @@ fn a_picture_of_any_size_and_sampling_is_taken_also_in_the_middle_of_a_stream() 
 }
 
 /// Expects objects where the last frame had them.
+/// The image as ffmpeg shrinks it for the detector: means of four samples, and chroma for each of them.
+fn halved(image: &Image) -> Image {
+    let width = image.size().width as usize;
+    let mut half = Image::default();
+    half.reset(Size { width: SIZE.width / 2, height: SIZE.height / 2 }, Chroma::C444);
+    let (from_cb, from_cr) = image.chroma_planes();
+    let [luma, cb, cr] = half.planes_mut();
+    for (i, to) in luma.iter_mut().enumerate() {
+        let at = i / (width / 2) * 2 * width + i % (width / 2) * 2;
+        let four = [at, at + 1, at + width, at + width + 1].map(|at| u32::from(image.luma()[at]));
+        *to = (four.iter().sum::<u32>() / 4) as u8;
+    }
+    cb.copy_from_slice(from_cb);
+    cr.copy_from_slice(from_cr);
+    half
+}
+
+#[test]
+fn an_image_smaller_than_its_frame_gives_boxes_in_pixels_of_the_frame() {
+    let mut watch = Watch::plain();
+    let mut see = |scene: &Scene, expected: Option<&[BBox]>| {
+        scene.draw(&mut watch.image, &mut watch.rng);
+        watch.frames += 1;
+        let time = Time { mono_ns: watch.frames * 1_000_000_000 / FPS, epoch_ms: 0 };
+        watch.detector.expect(expected);
+        watch.detector.detect_image(&halved(&watch.image), SIZE, time, &mut watch.found).unwrap();
+        (watch.found.clone(), watch.detector.looked_at())
+    };
+    for _ in 0..20 {
+        see(&Scene::empty(), None);
+    }
+    let mut cropped = 0;
+    for i in 0..60 {
+        let (left, top) = (30 + 3 * i, 90);
+        let (found, looked_at) = see(&Scene::with(&[(left, top)]), Some(&[person_at(left, top)]));
+        assert_eq!(found.len(), 1, "frame {i}: {found:?}");
+        assert!(found[0].bbox.iou(person_at(left, top)) > 0.6, "frame {i}: {found:?}");
+        if let Some(part) = looked_at {
+            cropped += 1;
+            assert!(
+                part.iou(person_at(left, top)) > 0.05 && part.right() <= f64::from(SIZE.width),
+                "{part:?}"
+            );
+        }
+    }
+    assert!(cropped > 40, "{cropped}");
+}
+
 fn expect_found(watch: &mut Watch) {
     let boxes: Vec<BBox> = watch.found.iter().map(|found| found.bbox).collect();
     watch.detector.expect(Some(&boxes));
@@ -513,7 +563,7 @@ fn a_frame_allocates_nothing_once_the_detector_runs() {
         for image in &images {
             watch.frames += 1;
             let time = Time { mono_ns: watch.frames * 1_000_000_000 / FPS, epoch_ms: 0 };
-            watch.detector.detect_image(image, time, &mut watch.found).unwrap();
+            watch.detector.detect_image(image, image.size(), time, &mut watch.found).unwrap();
             people += watch.found.len();
         }
     });
@@ -591,7 +641,7 @@ impl Watch {
     fn show(&mut self) -> &[Detection] {
         self.frames += 1;
         let time = Time { mono_ns: self.frames * 1_000_000_000 / FPS, epoch_ms: 0 };
-        self.detector.detect_image(&self.image, time, &mut self.found).unwrap();
+        self.detector.detect_image(&self.image, self.image.size(), time, &mut self.found).unwrap();
         &self.found
     }
 

@@ -36,14 +36,14 @@ impl Window {
     /// Where these boxes (pixels of the picture) and their margins are; everything when that is not much
     /// less, or there are none.
     pub(super) fn around(boxes: &[BBox], grid: Grid) -> Self {
-        let k = grid.factor as f64;
+        let [kx, ky] = grid.px;
         let (mut left, mut top, mut right, mut bottom) = (f64::MAX, f64::MAX, 0.0_f64, 0.0_f64);
         for b in boxes {
-            let margin = (b.height / k * MARGIN).max(MARGIN_MIN);
-            left = left.min(b.left / k - margin);
-            top = top.min(b.top / k - margin);
-            right = right.max(b.right() / k + margin);
-            bottom = bottom.max(b.bottom() / k + margin);
+            let margin = (b.height / ky * MARGIN).max(MARGIN_MIN);
+            left = left.min(b.left / kx - margin);
+            top = top.min(b.top / ky - margin);
+            right = right.max(b.right() / kx + margin);
+            bottom = bottom.max(b.bottom() / ky + margin);
         }
         let (right, bottom) = (right.min(grid.width as f64), bottom.min(grid.height as f64));
         // Written so that a NaN fails.
@@ -94,12 +94,12 @@ impl Window {
             .map(move |row| row * stride + self.left / LANES..row * stride + self.right / LANES)
     }
 
-    /// The same in pixels of the picture.
+    /// The same in pixels of the frame.
     pub(super) fn bbox(self, grid: Grid) -> BBox {
-        let k = grid.factor as f64;
+        let [kx, ky] = grid.px;
         let (left, right) = (self.left as f64, self.right.min(grid.width) as f64);
         let (top, bottom) = (self.top as f64, self.bottom as f64);
-        BBox::new(left * k, top * k, (right - left) * k, (bottom - top) * k)
+        BBox::new(left * kx, top * ky, (right - left) * kx, (bottom - top) * ky)
     }
 }
 
