@@ -69,7 +69,7 @@ fn main() {
         .chain([env!("CARGO_BIN_EXE_omnisight").to_owned()])
         .collect();
     let columns = |text: &str| text.repeat(builds.len());
-    println!("| recording |{}", columns(" nobody's tracks (over 1 s) | frames with the walker |"));
+    println!("| recording |{}", columns(" false tracks (over 1 s) | frames with the walker |"));
     println!("|---|{}", columns("---|---|"));
     for (name, walk) in CASES {
         let video = Path::new(&folder).join(format!("{name}.mp4"));

@@ -217,8 +217,8 @@ impl Recording {
                 if arguments.input.is_dir() { sequence_info(&arguments.input)?.rate_hz } else { None };
             let rate_hz = rate_hz.or(in_folder);
             let options = video::Options {
-                rate_hz,
                 pixels_max,
+                rate_hz,
                 ..video::Options::new(arguments.input.to_string_lossy())
             };
             if arguments.size.is_some() {

@@ -77,7 +77,9 @@ impl Size {
     /// is left out.
     pub fn factor_within(self, pixels_max: u32) -> u32 {
         let pixels = |factor: u32| u64::from(self.width / factor) * u64::from(self.height / factor);
-        (1..).find(|&factor| pixels(factor) <= u64::from(pixels_max)).unwrap_or(u32::MAX)
+        // One more than both sides leaves no pixel.
+        let largest = self.width.max(self.height).saturating_add(1);
+        (1..=largest).find(|&factor| pixels(factor) <= u64::from(pixels_max)).unwrap_or(largest)
     }
 }
 
