@@ -6,8 +6,12 @@
 //! `watch`, event transitions, ended events and ended tracks, which must not be skipped, by a bounded queue. When
 //! that queue is full the thread waits, and the capture drops frames instead.
 //!
+//! [`health`] judges what keeps the camera from seeing. While the picture shows no objects, or none comes, nothing is tracked.
+//!
 //! A frame that the detector refuses is counted and named, and the next one is tried. While the capture is
 //! paused the thread rests: all tracks have ended, no picture is looked at, and [`Outputs::resting`] says so.
+
+mod health;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -22,22 +26,21 @@ use crate::base::{IdSource, Time};
 use crate::behavior::{self, Analyzer, Inside};
 use crate::capture::{Capture, Taken};
 use crate::inference::network::{self, Verifier};
-use crate::inference::{self, Detector, View};
+use crate::inference::{self, Detector};
 use crate::model::{
-    Attribute, BBox, Behaviors, CameraId, Content, Detection, Forecast, Frame, GroundPlane, Motion, Scene,
-    SceneTrack, Sighting, Track, Transition, Zone,
+    Attribute, BBox, Behaviors, CameraId, Conditions, Content, Detection, Forecast, Frame, GroundPlane,
+    Motion, Scene, SceneTrack, Sighting, Track, Transition, Zone,
 };
 use crate::predict;
 use crate::track::{self, Attributes, Tracker};
+
+use self::health::{GAP, Health};
 
 /// Where a box ends at the picture's edge, the rest of the body lies beyond it: standard deviation of the foot
 /// point, in parts of the box's side.
 const HIDDEN_PART: f64 = 0.3;
 /// A box that ends so near the picture's edge is cut by it, pixels.
 const EDGE_PX: f64 = 2.0;
-
-/// Without a picture for longer than this, what moved in between is not known: all tracks end.
-const GAP: Duration = Duration::from_millis(2500);
 
 /// The options of every step.
 #[derive(Debug, Clone)]
@@ -136,6 +139,9 @@ fn foot_in_view(b: BBox, mut foot: Motion, ground: &GroundPlane) -> Motion {
 pub struct Perception {
     ground: GroundPlane,
     detector: Box<dyn Detector>,
+    health: Health,
+    /// What held after the last frame.
+    conditions: Conditions,
     crop: bool,
     /// Where the tracks of the last frame are by now.
     expected: Vec<BBox>,
@@ -170,6 +176,8 @@ impl Perception {
         let metric = options.ground.is_calibrated();
         Ok(Self {
             detector: inference::open(&options.detector, &options.ground)?,
+            health: Health::new(),
+            conditions: Conditions::empty(),
             crop: options.crop,
             expected: Vec::new(),
             verifier: options.verify.map(Verifier::open),
@@ -229,8 +237,7 @@ impl Perception {
         if frame.size != self.ground.size() {
             self.ground = self.ground.resized(frame.size);
         }
-        self.expect(dt_s);
-        self.detector.detect(frame, &mut self.detections)?;
+        self.detect(frame, dt_s, transitions)?;
         let pictured = matches!(frame.content, Content::Image(_));
         let in_force = self.verifier.as_ref().is_some_and(Verifier::is_in_force);
         self.tracker.require_looks(pictured && in_force);
@@ -283,6 +290,54 @@ impl Perception {
             sightings,
             detections: self.detections.len(),
         })
+    }
+
+    /// Finds what is in a frame, unless its picture shows no objects: then all tracks end.
+    fn detect(
+        &mut self,
+        frame: &Frame,
+        dt_s: f64,
+        transitions: &mut Vec<Transition>,
+    ) -> Result<(), inference::Error> {
+        self.health.frame(frame);
+        if !self.health.conditions().contains(Conditions::PICTURE_FROZEN) {
+            self.expect(dt_s);
+            self.detector.detect(frame, &mut self.detections)?;
+            self.health.judge(self.detector.view(), self.detector.is_learning());
+        }
+        self.note_conditions(transitions);
+        if self.conditions.intersects(Conditions::UNTRACKED) {
+            self.detections.clear();
+        }
+        Ok(())
+    }
+
+    /// No frame came for this long: after a while all tracks end.
+    fn wait(&mut self, quiet: Duration, transitions: &mut Vec<Transition>) {
+        if let Some(last) = self.last_frame {
+            self.health.wait(last + quiet);
+            self.note_conditions(transitions);
+        }
+    }
+
+    /// No frame is wanted for a while.
+    fn pause(&mut self, transitions: &mut Vec<Transition>) {
+        self.health.pause();
+        self.note_conditions(transitions);
+        self.rest(transitions);
+    }
+
+    fn note_conditions(&mut self, transitions: &mut Vec<Transition>) {
+        let before = std::mem::replace(&mut self.conditions, self.health.conditions());
+        let is_tracked = |conditions: Conditions| !conditions.intersects(Conditions::UNTRACKED);
+        if is_tracked(before) && !is_tracked(self.conditions) {
+            self.rest(transitions);
+        }
+    }
+
+    /// What keeps the camera from seeing, as of the last frame.
+    pub fn conditions(&self) -> Conditions {
+        self.conditions
     }
 
     /// Takes the answers of second looks, and begins further ones as far as the budget goes.
@@ -445,10 +500,6 @@ pub struct Counters {
     pub tracks_ended: AtomicU64,
     /// What is seen disagrees with the calibration about how tall persons are.
     pub calibration_doubted: AtomicBool,
-    /// The camera looks elsewhere than before.
-    pub view_changed: AtomicBool,
-    /// The camera's lens is covered.
-    pub view_blocked: AtomicBool,
     /// Tracks are not looked at a second time, although they should be.
     pub verify_unavailable: AtomicBool,
     /// Turns of the loop, with or without a frame: stands still only when the thread hangs.
@@ -468,6 +519,8 @@ pub struct Outputs {
     pub sights: Option<watch::Sender<Option<Sight>>>,
     /// Whether the thread rests because the capture is paused.
     pub resting: watch::Sender<bool>,
+    /// What keeps the camera from seeing.
+    pub conditions: watch::Sender<Conditions>,
     /// Whether it looks closely only where objects are expected, and where that was.
     pub crop: Arc<Crop>,
     /// What was done.
@@ -491,11 +544,13 @@ pub fn spawn(
     std::thread::Builder::new().name(format!("perception-{camera}")).spawn(move || {
         let mut transitions = Vec::new();
         let mut refusing = false;
+        let mut arrived = Instant::now();
         loop {
             outputs.counters.turns.fetch_add(1, Ordering::Relaxed);
             if capture.is_paused() {
                 if !*outputs.resting.borrow() {
-                    perception.rest(&mut transitions);
+                    perception.pause(&mut transitions);
+                    outputs.show_conditions(perception.conditions(), &camera);
                     if !outputs.hand_over(&mut transitions) {
                         return;
                     }
@@ -510,9 +565,21 @@ pub fn spawn(
             }
             outputs.resting.send_if_modified(std::mem::take);
             match capture.next(&mut frame, PATIENCE) {
-                Taken::Frame => {}
+                Taken::Frame => arrived = Instant::now(),
                 Taken::Pending if outputs.transitions.is_closed() => return,
-                Taken::Pending => continue,
+                Taken::Pending => {
+                    // The decoder of a recording that is not played at its own rate may take its time.
+                    if capture.is_paced() {
+                        perception.wait(arrived.elapsed(), &mut transitions);
+                    }
+                    if outputs.show_conditions(perception.conditions(), &camera) {
+                        outputs.scenes.send_replace(None);
+                    }
+                    if !outputs.hand_over(&mut transitions) {
+                        return;
+                    }
+                    continue;
+                }
                 Taken::Ended => break,
             }
             // Nobody who could tune any more is no reason to stop.
@@ -528,7 +595,7 @@ pub fn spawn(
             outputs.counters.busy_us.fetch_add(busy_us, Ordering::Relaxed);
             perception.count(&outputs.counters);
             note_disagreement(perception.detector.disagreement(), &camera, &outputs.counters);
-            note_view(perception.detector.view(), &camera, &outputs.counters);
+            outputs.show_conditions(perception.conditions(), &camera);
             note_verifier(perception.verifier.as_ref(), &camera, &outputs.counters);
             outputs.crop.note(perception.detector.looked_at());
             match outcome {
@@ -580,25 +647,14 @@ fn note_verifier(verifier: Option<&Verifier>, camera: &CameraId, counters: &Coun
     }
 }
 
-/// Sets or clears what became of the view; a change is logged.
-fn note_view(view: View, camera: &CameraId, counters: &Counters) {
-    let was_changed = counters.view_changed.swap(view == View::Changed, Ordering::Relaxed);
-    let was_blocked = counters.view_blocked.swap(view == View::Blocked, Ordering::Relaxed);
-    match view {
-        View::Changed if !was_changed => tracing::warn!(
-            %camera,
-            "camera was moved or turned, tracking pauses until the new view is learned; check calibration and zones"
-        ),
-        View::Blocked if !was_blocked => {
-            tracing::warn!(%camera, "lens is covered, nothing is detected; clean or uncover it");
-        }
-        View::Steady if was_changed => tracing::info!(%camera, "new view is learned, tracking continues"),
-        View::Steady if was_blocked => tracing::info!(%camera, "lens is free again, detection continues"),
-        View::Steady | View::Changed | View::Blocked => {}
-    }
-}
-
 impl Outputs {
+    /// Hands on and logs what began and what is over; whether anything did.
+    fn show_conditions(&self, conditions: Conditions, camera: &CameraId) -> bool {
+        let before = *self.conditions.borrow();
+        health::log_changes(before, conditions, camera);
+        self.conditions.send_if_modified(|shown| std::mem::replace(shown, conditions) != conditions)
+    }
+
     fn show(&self, scene: Scene, frame: &Frame) {
         let counters = &self.counters;
         counters.frames.fetch_add(1, Ordering::Relaxed);

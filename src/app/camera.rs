@@ -24,7 +24,7 @@ use crate::control::FrameQuality;
 use crate::discovery::Standing;
 use crate::fleet;
 use crate::link::{self, OutboxOptions};
-use crate::model::{CameraId, Envelope, GroundPlane, MessageClass, ZoneKind};
+use crate::model::{CameraId, Conditions, Envelope, GroundPlane, MessageClass, ZoneKind};
 use crate::pipeline::{self, Perception, Sight};
 use crate::store::Store;
 use crate::supervisor::{Progress, STILL_MAX, Supervisor};
@@ -152,6 +152,7 @@ impl Camera {
         let (scenes_out, scenes) = watch::channel(None);
         let (transitions_out, transitions) = mpsc::channel(TRANSITIONS_MAX);
         let (resting_out, resting) = watch::channel(false);
+        let (conditions_out, conditions) = watch::channel(Conditions::default());
         let frames_leave = config.control.as_ref().is_some_and(|control| control.data.frames);
         let (sights_out, sights) = (keep_sights || frames_leave).then(|| watch::channel(None)).unzip();
         let seed = now.epoch_ms ^ u64::from(std::process::id());
@@ -164,6 +165,7 @@ impl Camera {
             transitions: transitions_out,
             sights: sights_out,
             resting: resting_out,
+            conditions: conditions_out,
             crop: Arc::clone(&crop),
             counters: Arc::clone(&counters),
         };
@@ -244,6 +246,7 @@ impl Camera {
             transitions,
             capture: Arc::clone(&capture),
             counters: Arc::clone(&counters),
+            conditions,
             store: store.clone(),
             clock: Arc::clone(clock),
             wall_clock,

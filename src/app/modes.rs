@@ -83,18 +83,16 @@ pub(super) const UNCALIBRATED: &str = "uncalibrated";
 /// Persons are seen in other sizes than the calibration says: its sizes are not used. The log says by how much.
 pub(super) const CALIBRATION_DOUBTED: &str = "calibration_doubted";
 
-/// The camera was moved or turned: the new view is being learned, and nothing is followed before. Its calibration and its
-/// zones may no longer fit.
-pub(super) const VIEW_CHANGED: &str = "view_changed";
-/// Something covers the lens: nothing is seen until it is free again.
-pub(super) const VIEW_BLOCKED: &str = "view_blocked";
+/// The background is being learned, at each start and after a change of the view. The other conditions that keep a camera
+/// from seeing are those of [`Conditions`](crate::model::Conditions).
+pub(super) const SCENE_LEARNING: &str = "scene_learning";
 
 /// The network for the second look at tracks (`detector.verify`) can't be used: tracks are confirmed without. The log states
 /// why.
 pub(super) const VERIFY_UNAVAILABLE: &str = "verify_unavailable";
 
-/// The modes that are no fault: what the camera was set up or ordered to do.
-pub(super) const CHOSEN: [&str; 2] = [PAUSED, UNCALIBRATED];
+/// The modes that are no fault: what the camera was set up or ordered to do, and what it does at each start.
+pub(super) const CHOSEN: [&str; 3] = [PAUSED, UNCALIBRATED, SCENE_LEARNING];
 
 /// The modes in force at this time, milliseconds since the epoch.
 pub(super) fn in_force(

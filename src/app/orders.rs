@@ -614,8 +614,9 @@ impl Orders {
     /// What is out of order, as it was a second ago at most; whether it rests is known at once.
     fn modes(&self) -> Vec<&'static str> {
         let mut known = self.setup.surface.borrow().modes.clone();
-        known.retain(|mode| *mode != modes::PAUSED);
-        known.extend((self.activity() == Activity::Paused).then_some(modes::PAUSED));
+        let paused = self.activity() == Activity::Paused;
+        known.retain(|mode| *mode != modes::PAUSED && !(paused && *mode == modes::SCENE_LEARNING));
+        known.extend(paused.then_some(modes::PAUSED));
         known
     }
 

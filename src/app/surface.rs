@@ -24,7 +24,7 @@ use crate::capture::Capture;
 use crate::config::BrokerLink;
 use crate::discovery::Standing;
 use crate::link::{self, OutboxStatus};
-use crate::model::{CameraId, Delivery, Event, EventState, MessageClass, Qos, Scene, Transition};
+use crate::model::{CameraId, Conditions, Delivery, Event, EventState, MessageClass, Qos, Scene, Transition};
 use crate::pipeline;
 use crate::store::Store;
 use crate::swarm::participants::Change as Participation;
@@ -84,6 +84,8 @@ pub(super) struct Surface {
     pub(super) transitions: mpsc::Receiver<Transition>,
     pub(super) capture: Arc<Capture>,
     pub(super) counters: Arc<pipeline::Counters>,
+    /// What keeps the camera from seeing.
+    pub(super) conditions: watch::Receiver<Conditions>,
     pub(super) store: Store,
     pub(super) clock: Arc<dyn Clock>,
     /// The same clock, to be corrected.
@@ -153,6 +155,7 @@ impl Surface {
                 // Whoever tunes is gone only when the camera is.
                 Ok(()) = self.tunings.changed() => self.tune(),
                 Ok(()) = self.wanted_links.changed() => self.change_links().await,
+                Ok(()) = self.conditions.changed() => self.tick(&mut actions),
                 _ = tick.tick() => self.tick(&mut actions),
                 // Last, so that a flood from others holds up nothing of ours.
                 delivery = next_delivery(&mut self.swarm) => match delivery {
@@ -360,10 +363,6 @@ impl Surface {
         modes.extend(doubted.then_some(modes::CALIBRATION_DOUBTED));
         let unverified = self.counters.verify_unavailable.load(Ordering::Relaxed);
         modes.extend(unverified.then_some(modes::VERIFY_UNAVAILABLE));
-        let has_moved = self.counters.view_changed.load(Ordering::Relaxed);
-        modes.extend(has_moved.then_some(modes::VIEW_CHANGED));
-        let is_blocked = self.counters.view_blocked.load(Ordering::Relaxed);
-        modes.extend(is_blocked.then_some(modes::VIEW_BLOCKED));
         modes.extend((!self.calibrated).then_some(modes::UNCALIBRATED));
         modes.extend(self.rolled_back.load(Ordering::Relaxed).then_some(modes::CONFIG_ROLLED_BACK));
         modes.extend(self.keys.failed.then_some(modes::SIGNING_OFF));
@@ -382,6 +381,7 @@ impl Surface {
         let engine = self.swarm.as_ref().map(|s| &s.engine);
         let unresponsive = engine.is_some_and(|e| e.participants().unresponsive().next().is_some());
         modes.extend(unresponsive.then_some(modes::CAMERA_UNRESPONSIVE));
+        modes.extend(self.conditions.borrow_and_update().names());
         let sum = |of: fn(&link::Counters) -> u64| links.iter().map(|(_, link)| of(&link.counters)).sum();
         let stored = outbox.as_ref().map(|outbox| outbox.counters).unwrap_or_default();
         let disk = outbox.as_ref().map(|outbox| outbox.disk).unwrap_or_default();

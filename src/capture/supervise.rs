@@ -91,6 +91,7 @@ pub struct Capture {
 
 struct Shared {
     camera: CameraId,
+    is_paced: bool,
     clock: Arc<dyn Clock>,
     slot: Slot,
     tally: Mutex<Tally>,
@@ -113,7 +114,8 @@ pub fn spawn(options: Options, camera: CameraId, clock: Arc<dyn Clock>, seed: u6
     let slot = Slot::new(Frame::empty(camera.clone()));
     let tally =
         Tally { state: State::Starting, asked: None, frames: 0, restarts: 0, rate: RateMeter::default() };
-    let shared = Arc::new(Shared { camera, clock, slot, tally: Mutex::new(tally) });
+    let is_paced = options.kind.is_live() || options.pace == Pace::Realtime;
+    let shared = Arc::new(Shared { camera, is_paced, clock, slot, tally: Mutex::new(tally) });
     let (alive, thread_gone) = channel();
     let worker = Worker {
         frame: Frame::empty(shared.camera.clone()),
@@ -154,6 +156,11 @@ impl Capture {
     pub fn busy_for(&self) -> Duration {
         let asked = self.shared.tally().asked;
         asked.map_or(Duration::ZERO, |since| self.shared.clock.now().since(since))
+    }
+
+    /// Whether frames come at the times that they bear, as those of a camera do.
+    pub fn is_paced(&self) -> bool {
+        self.shared.is_paced
     }
 
     /// Takes no more frames until [`Capture::resume`].

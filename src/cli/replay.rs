@@ -273,12 +273,18 @@ impl Recording {
         let mut frame = Frame::empty(self.id.clone());
         let mut transitions = Vec::new();
         let (mut frames, mut detections) = (0, 0);
+        let mut conditions = perception.conditions();
         while self.source.next_frame(&mut frame, Duration::MAX)? == Next::Frame {
             if let Content::Detections(found) = &frame.content {
                 detections += found.len();
             }
             let scene = perception.step(&frame, &mut transitions)?;
             transitions.clear();
+            if perception.conditions() != conditions {
+                conditions = perception.conditions();
+                let modes = conditions.names().collect::<Vec<_>>();
+                tracing::info!(frame = scene.seq + 1, ?modes, "camera health changed");
+            }
             rows.write(&scene)?;
             if let Some(story) = &mut story {
                 // Numbered as the rows are.

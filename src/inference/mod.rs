@@ -53,6 +53,11 @@ pub trait Detector: Send {
         View::Steady
     }
 
+    /// Whether the background is being learned anew: what stands in the scene is not found before.
+    fn is_learning(&self) -> bool {
+        false
+    }
+
     /// How many times as tall as the calibration says persons are seen, while both disagree.
     fn disagreement(&self) -> Option<f64> {
         None

@@ -8,6 +8,7 @@ mod attribute;
 mod behavior;
 mod calibration;
 mod camera;
+mod condition;
 mod detection;
 mod envelope;
 mod event;
@@ -25,6 +26,7 @@ pub use calibration::{
     CalibrationError, Correspondence, Demands, GroundPlane, Outlook, Survey, survey_homography, survey_pairs,
 };
 pub use camera::{CameraId, CameraIdError};
+pub use condition::Conditions;
 pub use detection::{Class, Detection, Look};
 pub use envelope::{ContentType, Delivery, Envelope, Handling, Lane, MessageClass, Qos, SettledBy, Waiting};
 pub use event::{Event, EventState, EventType, RuleTrace, Severity};

@@ -4,6 +4,8 @@
 use std::time::Duration;
 
 use nalgebra::Matrix3;
+use rand::{Rng, SeedableRng};
+use rand_pcg::Pcg32;
 
 use super::*;
 use crate::base::CountingIds;
@@ -223,4 +225,100 @@ fn a_step_out_of_a_second_does_not_reset_the_dwell_time_and_five_seconds_do() {
 fn dwell_s_works_without_calibration_in_the_place_of_loitering_s() {
     let gate = strip("gate", (1.0, 9.0), Some(60.0), Class::Person);
     assert_after_a_minute(&loiterings(GroundPlane::nominal(10.0, VIEW), vec![gate], pacing), "gate");
+}
+
+/// Half a minute of a textured scene with noise, in which a block walks for the last 5 s; the perception, the last frame,
+/// and the tracks in it.
+fn walker() -> (Perception, Frame, usize) {
+    let ids = || Box::new(CountingIds::default());
+    let mut perception =
+        Perception::new(Options::new(GroundPlane::nominal(10.0, SIZE)), ids(), ids()).unwrap();
+    let mut frame = Frame::empty(CameraId::parse("a").unwrap());
+    frame.size = SIZE;
+    let (mut rng, mut tracks) = (Pcg32::seed_from_u64(1), 0);
+    for number in 0..150_usize {
+        let mut image = Image::default();
+        image.reset(SIZE, Chroma::Mono);
+        for (place, value) in image.planes_mut()[0].iter_mut().enumerate() {
+            let (x, y) = (place % 160, place / 160);
+            let left = number.saturating_sub(100) * 2;
+            let inside = number >= 100 && (left..left + 16).contains(&x) && (40..84).contains(&y);
+            let level = if inside { 210 } else { 90 + ((x / 20 + y / 20) % 3) as u8 * 20 };
+            *value = level + (rng.next_u32() % 5) as u8;
+        }
+        (frame.seq, frame.content) = (number as u64, Content::Image(image));
+        frame.time = frame.time + Duration::from_millis(100);
+        tracks = perception.step(&frame, &mut Vec::new()).unwrap().tracks.len();
+    }
+    (perception, frame, tracks)
+}
+
+fn ended(transitions: &[Transition]) -> usize {
+    transitions.iter().filter(|t| matches!(t, Transition::TrackEnded { .. })).count()
+}
+
+#[test]
+fn while_the_picture_is_frozen_nothing_is_tracked() {
+    let (mut perception, mut frame, tracks) = walker();
+    assert_eq!((tracks, perception.conditions()), (1, Conditions::empty()));
+    let mut transitions = Vec::new();
+    for number in 0..600 {
+        frame.seq += 1;
+        frame.time = frame.time + Duration::from_millis(100);
+        let scene = perception.step(&frame, &mut transitions).unwrap();
+        assert!(number < 25 || scene.tracks.is_empty(), "a track {number} frames after the last picture");
+    }
+    assert_eq!(perception.conditions(), Conditions::PICTURE_FROZEN);
+    assert_eq!(ended(&transitions), 1);
+    assert!(!transitions.iter().any(|t| matches!(t, Transition::Event(_))), "{transitions:?}");
+}
+
+#[test]
+fn a_source_that_gives_nothing_ends_its_tracks_while_it_gives_nothing() {
+    let (mut perception, mut frame, tracks) = walker();
+    assert_eq!(tracks, 1);
+    let mut transitions = Vec::new();
+    perception.wait(Duration::from_millis(2250), &mut transitions);
+    assert_eq!((ended(&transitions), perception.conditions()), (0, Conditions::empty()));
+    perception.wait(Duration::from_millis(2500), &mut transitions);
+    assert_eq!((ended(&transitions), perception.conditions()), (1, Conditions::SOURCE_GAP));
+    perception.wait(Duration::from_secs(20), &mut transitions);
+    for _ in 0..2 {
+        frame.time = frame.time + Duration::from_secs(10);
+        perception.step(&frame, &mut transitions).unwrap();
+        assert_eq!(perception.conditions(), Conditions::SOURCE_GAP);
+    }
+    frame.time = frame.time + Duration::from_millis(100);
+    perception.step(&frame, &mut transitions).unwrap();
+    assert_eq!((ended(&transitions), perception.conditions()), (1, Conditions::empty()));
+}
+
+#[test]
+fn a_pause_is_not_a_gap() {
+    let (mut perception, mut frame, _) = walker();
+    let mut transitions = Vec::new();
+    perception.pause(&mut transitions);
+    assert_eq!((ended(&transitions), perception.conditions()), (1, Conditions::empty()));
+    frame.time = frame.time + Duration::from_secs(10);
+    perception.step(&frame, &mut transitions).unwrap();
+    assert_eq!(perception.conditions(), Conditions::empty());
+}
+
+#[test]
+fn a_camera_learns_its_scene_in_the_first_three_seconds() {
+    let ids = || Box::new(CountingIds::default());
+    let mut perception =
+        Perception::new(Options::new(GroundPlane::nominal(10.0, SIZE)), ids(), ids()).unwrap();
+    let mut frame = Frame::empty(CameraId::parse("a").unwrap());
+    frame.size = SIZE;
+    let mut image = Image::default();
+    image.reset(SIZE, Chroma::Mono);
+    frame.content = Content::Image(image);
+    let mut learning = 0;
+    for _ in 0..100 {
+        perception.step(&frame, &mut Vec::new()).unwrap();
+        learning += u32::from(perception.conditions().contains(Conditions::SCENE_LEARNING));
+        frame.time = frame.time + Duration::from_millis(100);
+    }
+    assert!((30..=31).contains(&learning), "{learning}");
 }

@@ -29,7 +29,7 @@ use super::message::{EventMessage, GroundKind, Presence, StatusMessage, TrackMes
 use super::participants::Rank;
 use super::sequence::{Sequence, Verdict};
 use crate::base::Time;
-use crate::model::{Behaviors, CameraId, Class, EventState, EventType, Point, Polygon, Severity};
+use crate::model::{Behaviors, CameraId, Class, Conditions, EventState, EventType, Point, Polygon, Severity};
 
 /// A lower number with a timestamp this much newer is a restart whose announcement was lost.
 const RESTART_MS: u64 = 2_000;
@@ -250,9 +250,9 @@ impl Peer {
     }
 }
 
-/// Degraded modes in which a camera sees nothing.
+/// Degraded modes in which a camera does not see all that is there.
 pub(super) fn is_dead_view(mode: &str) -> bool {
-    ["capture_down", "capture_stalled", "paused", "view_blocked"].contains(&mode)
+    ["capture_down", "capture_stalled", "paused"].contains(&mode) || Conditions::from_mode(mode).is_some()
 }
 
 /// What is kept of presence: nobody here asks for its counters, and hundreds of cameras' would be most of the table.

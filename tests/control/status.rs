@@ -134,8 +134,8 @@ async fn another_writer_on_the_shared_status_is_counted_sets_no_mode_and_never_t
         let asked_from = Instant::now();
         let reply = loop {
             let reply = ear.ask("{\"command\":\"status\"}").await;
-            // The data connection may still be on its way up.
-            let is_up = reply["result"]["modes"][0] != "broker_down";
+            // The data connection may still be on its way up, and the background be learned.
+            let is_up = reply["result"]["modes"] == json!([]);
             if reply["result"]["shared_status_foreign"] == 1 && is_up {
                 break reply;
             }

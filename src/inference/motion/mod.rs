@@ -78,6 +78,8 @@ const GAIN_MAX: f32 = 0.15;
 /// Longest step of time between two frames, in seconds: after a pause the light may have changed, but
 /// one frame must not replace all that was learned.
 const STEP_MAX_S: f32 = 1.0;
+/// A background is being learned for so long after it began, seconds.
+const LEARNING_S: f32 = 3.0;
 /// The whole picture is looked at this often at least, seconds.
 const WHOLE_EVERY_S: f32 = 1.0;
 /// So many places of the sparse grid that stir outside the window are no noise. They are counted over two frames, which
@@ -180,6 +182,10 @@ impl Detector for Motion {
         self.state.as_ref().map_or(View::Steady, |state| state.watch.view())
     }
 
+    fn is_learning(&self) -> bool {
+        self.state.as_ref().is_some_and(|state| state.learning_s > 0.0)
+    }
+
     fn looked_at(&self) -> Option<BBox> {
         let state = self.state.as_ref()?;
         (!state.window.is_whole(state.grid)).then(|| state.window.bbox(state.grid))
@@ -196,6 +202,8 @@ struct State {
     background: Background,
     /// There is a background.
     begun: bool,
+    /// So long it is still being learned, seconds.
+    learning_s: f32,
     /// What was looked at in the last frame.
     window: Window,
     /// And which rows of the sparse grid outside of it.
@@ -238,6 +246,7 @@ impl State {
             picture: Picture::new(grid, image),
             background: Background::new(grid),
             begun: false,
+            learning_s: 0.0,
             window: Window::whole(grid),
             turn: Turn::Even,
             stirring: 0,
@@ -262,6 +271,7 @@ impl State {
 
     fn detect(&mut self, image: &Image, dt_s: f32, expected: Option<&[BBox]>, found: &mut Vec<Detection>) {
         self.blind_s += dt_s;
+        self.learning_s = (self.learning_s - dt_s).max(0.0);
         self.load(image, expected);
         let (window, grid) = (self.window, self.grid);
         if !self.begun {
@@ -368,6 +378,7 @@ impl State {
             self.picture.load(image, whole, self.turn);
         }
         self.begun = true;
+        self.learning_s = LEARNING_S;
         self.stirring = 0;
         self.blind_s = 0.0;
         self.background.reset(&self.picture);

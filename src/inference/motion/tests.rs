@@ -775,6 +775,22 @@ fn while_the_camera_turns_nothing_is_followed_and_the_view_it_comes_to_is_learne
 }
 
 #[test]
+fn a_cover_with_a_pattern_that_is_out_of_focus_is_no_new_view() {
+    let mut watch = Watch::of_a_yard();
+    let width = watch.image.size().width as usize;
+    for i in 0..50 {
+        watch.image.bytes_mut().fill(128);
+        let mut wind = Pcg32::seed_from_u64(i);
+        for (at, y) in watch.image.planes_mut()[0].iter_mut().enumerate() {
+            let wave = (std::f64::consts::TAU * (at % width) as f64 / 96.0).sin();
+            *y = (120.0 + 60.0 * wave) as u8 + (wind.next_u32() % 4) as u8;
+        }
+        assert_eq!(watch.show(), [], "frame {i}");
+        assert!(i < 15 || watch.view() == View::Blocked, "frame {i}: {:?}", watch.view());
+    }
+}
+
+#[test]
 fn a_covered_lens_is_named_and_what_was_known_is_there_when_it_is_free_again() {
     let mut watch = Watch::of_a_yard();
     for i in 0..20 {
