@@ -74,7 +74,7 @@ enum Fault {
     Full,
     Deleted,
     ReadOnly,
-    /// Frozen for 600 of every 700 ms.
+    /// Frozen for 1200 of every 1300 ms.
     Slow,
 }
 
@@ -147,7 +147,7 @@ impl Image {
                 self.slow = Some(tokio::spawn(async move {
                     loop {
                         run("fsfreeze", &["-f", &folder]);
-                        tokio::time::sleep(Duration::from_millis(600)).await;
+                        tokio::time::sleep(Duration::from_millis(1_200)).await;
                         run("fsfreeze", &["-u", &folder]);
                         tokio::time::sleep(Duration::from_millis(100)).await;
                     }

@@ -43,3 +43,15 @@ async fn the_brokers_folder_deleted() {
 async fn the_brokers_folder_on_a_read_only_disk() {
     scenario("own broker, read-only", Fault::ReadOnly).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a minute as root"]
+async fn the_brokers_folder_on_a_frozen_disk() {
+    scenario("own broker, frozen", Fault::Frozen).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a minute as root"]
+async fn the_brokers_folder_on_a_full_disk() {
+    scenario("own broker, full", Fault::Full).await;
+}

@@ -18,6 +18,8 @@
 //! - A disk that is full, read-only or broken, or that takes longer than `WRITE_BOUND`: messages are sent from
 //!   memory, within [`OutboxLimits::in_memory`], and the disk is tried again every `RETRY`.
 //!   [`OutboxStatus::failure`] says why.
+//! - A disk whose turns take longer than `LONG_TURN` time after time is slow. For `SLOW_FOR` after a long turn looks
+//!   at the folder write, so that an outbox with few messages finds a slow disk, and its end, too.
 //! - A folder that was deleted or replaced is noticed within `LOOK_EVERY`, and what it held is written again.
 //! - Nothing is lost silently: every eviction, expiry and damage has a counter.
 //!
@@ -202,12 +204,16 @@ impl Work {
     fn end_turn(&mut self) {
         if self.busy_for() > LONG_TURN {
             let now = Some(Instant::now());
-            if self.long.is_some_and(|long| long.elapsed() < SLOW_FOR) {
+            if self.had_long_turn() {
                 self.slow = now;
             }
             self.long = now;
         }
         self.busy_since = None;
+    }
+
+    fn had_long_turn(&self) -> bool {
+        self.long.is_some_and(|long| long.elapsed() < SLOW_FOR)
     }
 
     fn busy_for(&self) -> Duration {

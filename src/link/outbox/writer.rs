@@ -66,11 +66,12 @@ impl<D: Disk> Writer<D> {
     }
 
     fn commit(&mut self) {
-        {
+        let probe = {
             let mut work = self.shared.work();
             (work.puts, work.removals) = (false, false);
-        }
-        let done = self.keeper.commit(&self.shared.index, self.clock.now());
+            work.had_long_turn()
+        };
+        let done = self.keeper.commit(&self.shared.index, self.clock.now(), probe);
         self.end_turn(done);
     }
 
@@ -118,7 +119,7 @@ impl<D: Disk> Writer<D> {
                 (None, false, false) => {
                     if look.is_zero() {
                         work.begin_turn();
-                        return Turn::Look;
+                        return if work.had_long_turn() { Turn::Commit } else { Turn::Look };
                     }
                     let waited = self.shared.asked.wait_timeout(work, look);
                     work = waited.unwrap_or_else(PoisonError::into_inner).0;
