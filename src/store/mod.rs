@@ -7,7 +7,7 @@
 //! - An id is given out only when its range is on the disk. Without a disk ids come from a part of their own, where
 //!   no two starts meet ([`ids`]).
 //! - A disk that fails, or that takes longer than [`WRITE_BOUND`], is a degraded state ([`Store::is_degraded`]) that
-//!   ends when a write works again; it is tried every 2 s.
+//!   ends when a write works again; it is tried every second.
 //! - A folder that was deleted or replaced while running is noticed within 2 s and made again with all that is known
 //!   here ([`Store::was_lost`]).
 //! - Folders that another part of the process writes into are looked at too ([`Store::look_after`]): their faults are

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::keeper::{Keeper, lock};
 use super::log::Disk;
-use super::{LOOK_EVERY, Life, REMOVAL_DELAY, RETRY, RowId, Shared};
+use super::{Life, REMOVAL_DELAY, RETRY, RowId, Shared};
 use crate::base::Clock;
 
 /// See the module.
@@ -111,7 +111,7 @@ impl<D: Disk> Writer<D> {
                 work.begin_turn();
                 return Turn::End;
             }
-            let look = LOOK_EVERY.saturating_sub(began.elapsed());
+            let look = work.look_every().saturating_sub(began.elapsed());
             let delay = match (&work.failure, work.puts, work.removals) {
                 (Some(_), ..) => RETRY,
                 (None, true, _) => self.commit_delay,
