@@ -14,6 +14,8 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use rand::TryRng;
+use rand::rngs::SysRng;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
@@ -143,7 +145,8 @@ impl FleetTask {
     /// Starts the connection and the store.
     pub(super) fn start(setup: Setup) -> Result<(Self, Ends), link::Error> {
         let now = setup.clock.now();
-        let mut fleet = Fleet::new(setup.options.clone(), setup.boot_ms);
+        let random = SysRng.try_next_u64().unwrap_or(now.mono_ns);
+        let mut fleet = Fleet::new(setup.options.clone(), setup.boot_ms, random);
         // A disk that hangs must not hang the start.
         if setup.store.busy_for().is_zero() {
             restore_watchlist(&setup, &mut fleet);

@@ -177,3 +177,42 @@ pub(super) fn is_taken(link: &link::Status) -> bool {
     let taken = matches!(link.last_error, Some(link::Error::Ended { refusal: link::Refusal::TakenOver, .. }));
     taken && link.state != link::State::Connected
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::base::{SystemClock, Time};
+    use crate::fleet::Report;
+    use crate::link::{Limits, Outbox, OutboxOptions};
+
+    #[test]
+    fn faults_of_the_fleets_outbox_and_connection_are_modes_of_the_camera() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("state"), Time::default()).unwrap();
+        let options = OutboxOptions::new(dir.path().join("outbox"));
+        let sound = Outbox::open(&options, &["fleet"], Arc::new(SystemClock::new())).status();
+        let report = |outbox| FleetReport {
+            turns: 1,
+            connected: true,
+            client_id_taken: false,
+            limits: Limits::default(),
+            outbox,
+            waiting: 0,
+            evicted: 0,
+            machine: Report::default(),
+        };
+        let of = |fleet: &FleetReport| in_force(&capture::State::Running, &store, &[], None, Some(fleet), 0);
+        let healthy = report(sound.clone());
+        assert!(of(&healthy).is_empty());
+        assert_eq!(of(&report(OutboxStatus { slow: true, ..sound.clone() })), [OUTBOX_SLOW]);
+        assert_eq!(of(&report(OutboxStatus { full: true, ..sound.clone() })), [OUTBOX_FULL]);
+        assert_eq!(of(&report(OutboxStatus { lost: true, ..sound.clone() })), [STATE_LOST]);
+        assert_eq!(of(&report(OutboxStatus { failure: Some(String::new()), ..sound })), [OUTBOX_IN_MEMORY]);
+        assert_eq!(of(&FleetReport { client_id_taken: true, ..healthy.clone() }), [CLIENT_ID_TAKEN]);
+        let mut limited = healthy;
+        limited.limits.qos_max = Qos::AtLeastOnce;
+        assert_eq!(of(&limited), [QOS_LIMITED]);
+    }
+}

@@ -4,9 +4,13 @@
 //! start of the process, ms (48 bits) | 8 | count, high (12) | 10 | count, low (14) | check (48)
 //! ```
 //!
-//! The check is that of the camera's name; in a `config` message that of what it says too, so that a camera
-//! knows a configuration of its own, from before a restart too, from one that somebody else wrote or edited.
-//! No randomness: the start of the process rises from start to start (`store`).
+//! The start of the process rises from start to start (`store`), but not where the camera has neither a disk that keeps
+//! the last one nor a clock that was set. So the check is that of the camera's name and of a random number of this start:
+//! two starts at the same time have different ids.
+//!
+//! In a `config` message it is the check of the name and the content, so that a camera distinguishes a configuration of
+//! its own, also from before a restart, from one that another client wrote or edited. Two of these with the same id have
+//! the same content.
 
 use serde_json::Value;
 
@@ -17,17 +21,20 @@ use crate::base::fnv1a;
 pub(super) struct Ids {
     camera: String,
     boot_ms: u64,
+    /// Of every id but those of configurations.
+    check: u64,
     count: u32,
 }
 
 impl Ids {
-    pub(super) fn new(camera: &str, boot_ms: u64) -> Self {
-        Self { camera: camera.to_owned(), boot_ms, count: 0 }
+    pub(super) fn new(camera: &str, boot_ms: u64, random: u64) -> Self {
+        let check = check(&[camera, &random.to_string()]);
+        Self { camera: camera.to_owned(), boot_ms, check, count: 0 }
     }
 
     /// The next id.
     pub(super) fn next(&mut self) -> String {
-        self.with_check(check(&[&self.camera]))
+        self.with_check(self.check)
     }
 
     /// The next id, for a configuration that says this.
@@ -71,8 +78,9 @@ mod tests {
     #[test]
     fn ids_have_the_form_of_a_uuid_and_never_come_twice() {
         let mut seen = BTreeSet::new();
-        for boot in [1_795_207_082_000, 1_795_207_082_001] {
-            let mut ids = Ids::new("gate", boot);
+        // The last one has neither a disk nor a clock, and starts at the same time again.
+        for (boot, random) in [(1_795_207_082_000, 5), (1_795_207_082_001, 5), (1_795_207_082_001, 6)] {
+            let mut ids = Ids::new("gate", boot, random);
             for _ in 0..20_000 {
                 let id = ids.next();
                 let lengths: Vec<_> = id.split('-').map(str::len).collect();
@@ -86,11 +94,11 @@ mod tests {
     #[test]
     fn a_configuration_of_ones_own_is_known_after_a_restart_and_one_that_was_edited_is_not() {
         let says = json!({"confidence_threshold": 0.8, "detection_interval": 0});
-        let id = Ids::new("gate", 1).next_of_config(&says);
-        let later = Ids::new("gate", 2);
+        let id = Ids::new("gate", 1, 5).next_of_config(&says);
+        let later = Ids::new("gate", 2, 6);
         assert!(later.is_own_config(&id, &says));
         assert!(!later.is_own_config(&id, &json!({"confidence_threshold": 0.9, "detection_interval": 0})));
-        assert!(!Ids::new("yard", 2).is_own_config(&id, &says));
+        assert!(!Ids::new("yard", 2, 6).is_own_config(&id, &says));
         assert!(!later.is_own_config("2952ad4f-9bfc-4b74-9595-70741e40f229", &says));
     }
 }

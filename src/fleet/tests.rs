@@ -21,7 +21,7 @@ fn at(ms: u64) -> Time {
 }
 
 fn fleet(tuning: Tuning) -> Fleet {
-    Fleet::new(Options { tuning, checkpoint_id: "CP001".to_owned(), ..Options::new("CAM001") }, EPOCH_MS)
+    Fleet::new(Options { tuning, checkpoint_id: "CP001".to_owned(), ..Options::new("CAM001") }, EPOCH_MS, 5)
 }
 
 fn handle(fleet: &mut Fleet, input: Input<'_>, ms: u64) -> Vec<Action> {

@@ -7,7 +7,7 @@
 //! - An id is given out only when its range is on the disk. Without a disk ids come from a part of their own, where
 //!   no two starts meet ([`ids`]).
 //! - A disk that fails, or that takes longer than [`WRITE_BOUND`], is a degraded state ([`Store::is_degraded`]) that
-//!   ends when a write works again; it is tried every 2 s.
+//!   ends when a write works again; it is tried every second.
 //! - A folder that was deleted or replaced while running is noticed within 2 s and made again with all that is known
 //!   here ([`Store::was_lost`]).
 //! - Folders that another part of the process writes into are looked at too ([`Store::look_after`]): their faults are
@@ -78,7 +78,7 @@ struct State {
     events: Pool,
     boot_ms: u64,
     documents: BTreeMap<&'static str, Document>,
-    /// Folders of others that are to be looked at.
+    /// Folders of others that the thread has not taken yet.
     others: Vec<PathBuf>,
     turns: u64,
     /// Since when the thread has waited for the disk.
@@ -162,6 +162,7 @@ impl Store {
     /// contents belong to the part that writes them.
     pub fn look_after(&self, dir: PathBuf) {
         self.owner.0.with(|state| state.others.push(dir));
+        self.owner.0.asked.notify_one();
     }
 
     /// Writes what waits and leaves the folder to others, as the end of the last handle does. Blocks while the disk does,
@@ -299,7 +300,7 @@ impl Shared {
 impl State {
     fn has_work(&self) -> bool {
         let unwritten = self.documents.values().any(|document| document.written < document.version);
-        unwritten || self.tracks.wants() || self.events.wants()
+        unwritten || self.tracks.wants() || self.events.wants() || !self.others.is_empty()
     }
 
     fn unwritten(&self) -> Vec<(&'static str, u64, Arc<[u8]>)> {

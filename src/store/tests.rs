@@ -154,6 +154,24 @@ fn a_folder_that_is_deleted_or_replaced_is_noticed_and_made_again_with_all_that_
 }
 
 #[test]
+fn a_folder_that_another_part_writes_into_is_named_when_it_is_deleted_and_when_it_cant_be_used() {
+    let root = tempfile::tempdir().unwrap();
+    let (store, other) = (open(&root.path().join("state")), root.path().join("other"));
+    store.look_after(other.clone());
+    until("taken", || other.exists());
+    until("a look", || !store.is_degraded());
+    assert!(!store.was_lost());
+    fs::remove_dir_all(&other).unwrap();
+    until("lost", || store.was_lost());
+    until("made again", || other.exists() && !store.is_degraded());
+    fs::rename(&other, root.path().join("gone")).unwrap();
+    fs::write(&other, b"").unwrap();
+    until("named", || store.is_degraded());
+    fs::remove_file(&other).unwrap();
+    until("the failure ends", || !store.is_degraded());
+}
+
+#[test]
 fn a_folder_belongs_to_one_process() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());

@@ -13,8 +13,9 @@ use super::ids;
 use super::{Saved, Shared, State};
 use crate::base::Readers;
 
-/// The folder is looked at this often.
-pub(super) const LOOK_EVERY: Duration = Duration::from_millis(if cfg!(test) { 20 } else { 2_000 });
+/// The folder is looked at this often. With the bound of a look, and the second until the next presence, a disk that
+/// hangs is named within 5 s.
+pub(super) const LOOK_EVERY: Duration = Duration::from_millis(if cfg!(test) { 20 } else { 1_000 });
 const STATE_FILE: &str = "state.json";
 
 /// See the module.

@@ -1,8 +1,7 @@
 //! The fleet's own store: a camera that reads plates, and a server that acknowledges each detection.
 //!
-//! Ten vehicles drive by at once, every six seconds. A detection counts as lost when its vehicle was gone two seconds
-//! before the SIGTERM and the server never heard of it. A slow disk is not tried here: with two commits in six seconds
-//! there is nothing that it holds up.
+//! Ten vehicles drive by at once, every two seconds. A detection counts as lost when its vehicle was gone three seconds
+//! before the SIGTERM and the server never heard of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -16,7 +15,7 @@ use crate::support::{Peer, Setup, TestBroker, kinds};
 use crate::{Fault, Image, repair, rig, trial};
 
 /// Between two groups of vehicles, and their number.
-const GROUP_EVERY: Duration = Duration::from_secs(6);
+const GROUP_EVERY: Duration = Duration::from_secs(2);
 const GROUP: usize = 10;
 /// How long the camera may take to tell a vehicle after it is gone.
 const TOLD_WITHIN: Duration = Duration::from_secs(3);
@@ -87,7 +86,7 @@ impl Drop for Server {
 async fn scenario(name: &str, fault: Fault) {
     let broker = TestBroker::start(*kinds().last().unwrap(), Setup::default()).await;
     let server = Server::start(broker.port()).await;
-    let camera = rig::street(broker.port(), "realtime", 400);
+    let camera = rig::street_of_groups(broker.port(), "realtime", 600, 20);
     let (image, folder) = (camera.path().join("disk.img"), camera.path().join("state/outbox-fleet"));
     let Some(mut disk) = Image::mount(&image, &folder) else {
         eprintln!("skipped: only root can mount an image");
@@ -139,4 +138,10 @@ async fn the_fleets_store_in_a_deleted_folder() {
 #[ignore = "a minute as root"]
 async fn the_fleets_store_on_a_read_only_disk() {
     scenario("fleet, read-only", Fault::ReadOnly).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a minute as root"]
+async fn the_fleets_store_on_a_slow_disk() {
+    scenario("fleet, slow", Fault::Slow).await;
 }

@@ -50,6 +50,7 @@ mod rig;
 mod support;
 
 use std::collections::{BTreeSet, HashSet};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -74,7 +75,7 @@ enum Fault {
     Full,
     Deleted,
     ReadOnly,
-    /// Frozen for 600 of every 700 ms.
+    /// Frozen for 1200 of every 1300 ms.
     Slow,
 }
 
@@ -130,8 +131,7 @@ impl Image {
     fn begin(&mut self, fault: Fault) {
         match fault {
             Fault::Frozen => assert!(run("fsfreeze", &["-f", self.path()])),
-            // Until nothing fits any more.
-            Fault::Full => drop(std::fs::write(self.folder.join("filler"), vec![1; 64 << 20])),
+            Fault::Full => fill(&self.folder.join("filler")),
             Fault::Deleted => {
                 for entry in std::fs::read_dir(&self.folder).unwrap().flatten() {
                     let _ =
@@ -147,7 +147,7 @@ impl Image {
                 self.slow = Some(tokio::spawn(async move {
                     loop {
                         run("fsfreeze", &["-f", &folder]);
-                        tokio::time::sleep(Duration::from_millis(600)).await;
+                        tokio::time::sleep(Duration::from_millis(1_200)).await;
                         run("fsfreeze", &["-u", &folder]);
                         tokio::time::sleep(Duration::from_millis(100)).await;
                     }
@@ -172,6 +172,15 @@ impl Drop for Image {
         if !run("umount", &[self.path()]) {
             run("umount", &["-l", self.path()]);
         }
+    }
+}
+
+/// Writes until nothing fits any more, not even a block.
+fn fill(filler: &Path) {
+    let mut file = std::fs::File::create(filler).unwrap();
+    // A write fails while less room is left than it would take at most.
+    for bytes in [1 << 20, 64 << 10, 1 << 10] {
+        while file.write_all(&vec![1; bytes]).and_then(|()| file.sync_data()).is_ok() {}
     }
 }
 

@@ -1,8 +1,8 @@
 //! The folder of the embedded broker: a small camera that runs the broker it connects to.
 //!
 //! Messages are not counted here. The fault is to be named, and the daemon must neither crash nor hang. A broker that
-//! waits for its disk delivers nothing, so the modes are read at a second broker. A frozen or full file system of its own
-//! is not named yet. In the usual layout the folder shares the disk of the state folder, whose faults are named.
+//! waits for its disk delivers nothing, so the modes are read at a second broker. A slow disk is not tried: the broker
+//! writes behind its deliveries, so it holds up nothing.
 
 use crate::support::program::{Camera, SMALL_PLAZA};
 use crate::support::{Peer, Setup, TestBroker, free_port, kinds};
@@ -42,4 +42,16 @@ async fn the_brokers_folder_deleted() {
 #[ignore = "a minute as root"]
 async fn the_brokers_folder_on_a_read_only_disk() {
     scenario("own broker, read-only", Fault::ReadOnly).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a minute as root"]
+async fn the_brokers_folder_on_a_frozen_disk() {
+    scenario("own broker, frozen", Fault::Frozen).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a minute as root"]
+async fn the_brokers_folder_on_a_full_disk() {
+    scenario("own broker, full", Fault::Full).await;
 }

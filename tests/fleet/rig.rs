@@ -22,21 +22,26 @@ pub(crate) fn sections(port: u16, fleet: &str) -> String {
     )
 }
 
-/// A recording in which `vehicles` drive by, each with a plate of its own (`AB0000`, ...), ten at a time. The
-/// camera ends when it is over.
+/// A recording in which `vehicles` drive by, each with a plate of its own (`AB0000`, ...), ten at a time, every six
+/// seconds. The camera ends when it is over.
 pub(crate) fn street(port: u16, pace: &str, vehicles: u32) -> Camera {
+    street_of_groups(port, pace, vehicles, 60)
+}
+
+/// The same with so many frames, of which there are ten a second, from one group of ten to the next.
+pub(crate) fn street_of_groups(port: u16, pace: &str, vehicles: u32, frames: u32) -> Camera {
     let camera = gate(port, "");
     let (mut rows, mut plates) = (String::new(), String::new());
     for vehicle in 0..vehicles {
         let (batch, lane) = (vehicle / 10, vehicle % 10);
         for step in 0..12 {
-            let (frame, left, top) = (1 + batch * 60 + step, 20 + step * 12, 10 + lane * 60);
+            let (frame, left, top) = (1 + batch * frames + step, 20 + step * 12, 10 + lane * 60);
             writeln!(rows, "{frame},-1,{left},{top},90,40,0.95").unwrap();
             writeln!(plates, "{frame},{},{},30,8,0.9,AB{vehicle:04}", left + 30, top + 20).unwrap();
         }
     }
     // The last ones need time to be given up.
-    writeln!(rows, "{},-1,600,640,4,4,0.01", (vehicles / 10 + 2) * 60).unwrap();
+    writeln!(rows, "{},-1,600,640,4,4,0.01", vehicles / 10 * frames + 120).unwrap();
     let (det, read) = (camera.path().join("det.txt"), camera.path().join("plates.txt"));
     std::fs::write(&det, rows).unwrap();
     std::fs::write(&read, plates).unwrap();

@@ -140,12 +140,13 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// A camera that has told nothing yet. `boot_ms` rises with every start of the process.
-    pub fn new(options: Options, boot_ms: u64) -> Self {
+    /// A camera that has told nothing yet. `boot_ms` rises with every start of the process where it can, and `random` is
+    /// another number at each.
+    pub fn new(options: Options, boot_ms: u64, random: u64) -> Self {
         let groups: Vec<&str> = options.confusable.iter().map(String::as_str).collect();
         Self {
             topics: Topics::new(&options.prefix, &options.camera_id, &options.checkpoint_id),
-            ids: Ids::new(&options.camera_id, boot_ms),
+            ids: Ids::new(&options.camera_id, boot_ms, random),
             watchlist: Watchlist::new(&groups),
             gathered: VecDeque::new(),
             last_detection: None,

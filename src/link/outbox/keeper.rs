@@ -127,14 +127,14 @@ impl<D: Disk> Keeper<D> {
         Ok(())
     }
 
-    /// Writes what the disk must learn; an error leaves all as it was.
-    pub(super) fn commit(&mut self, index: &Mutex<Index>, now: Time) -> io::Result<()> {
-        let done = self.try_commit(index, now);
+    /// Writes what the disk must learn, and with `probe` even nothing; an error leaves all as it was.
+    pub(super) fn commit(&mut self, index: &Mutex<Index>, now: Time, probe: bool) -> io::Result<()> {
+        let done = self.try_commit(index, now, probe || self.failed);
         self.failed = done.is_err();
         done
     }
 
-    fn try_commit(&mut self, index: &Mutex<Index>, now: Time) -> io::Result<()> {
+    fn try_commit(&mut self, index: &Mutex<Index>, now: Time, probe: bool) -> io::Result<()> {
         self.look(index, now)?;
         let Some(log) = &mut self.log else { return Ok(()) };
         let (mut batch, mut released) = (Batch::default(), Vec::new());
@@ -144,7 +144,7 @@ impl<D: Disk> Keeper<D> {
         }
         // Before anything is written: it may be what makes room on a full disk.
         log.delete_dead();
-        if !batch.is_empty() || self.failed {
+        if !batch.is_empty() || probe {
             let places = write(log, batch, &mut self.counters)?;
             lock(index).placed(&places);
         }

@@ -18,6 +18,8 @@
 //! - A disk that is full, read-only or broken, or that takes longer than `WRITE_BOUND`: messages are sent from
 //!   memory, within [`OutboxLimits::in_memory`], and the disk is tried again every `RETRY`.
 //!   [`OutboxStatus::failure`] says why.
+//! - A disk whose turns take longer than `LONG_TURN` time after time is slow. For `SLOW_FOR` after a long turn looks
+//!   at the folder write, so that an outbox with few messages finds a slow disk, and its end, too.
 //! - A folder that was deleted or replaced is noticed within `LOOK_EVERY`, and what it held is written again.
 //! - Nothing is lost silently: every eviction, expiry and damage has a counter.
 //!
@@ -65,9 +67,11 @@ const REMOVAL_DELAY: Duration = Duration::from_secs(1);
 const RETRY: Duration = Duration::from_secs(3);
 /// A turn of the disk that takes longer is a fault.
 const WRITE_BOUND: Duration = Duration::from_secs(2);
-/// How often the thread looks for its folder, and the watch for a disk that hangs.
-const LOOK_EVERY: Duration = Duration::from_millis(if cfg!(test) { 20 } else { 2_000 });
+/// How often the watch looks for a disk that hangs, and the thread for its folder.
 const WATCH_EVERY: Duration = Duration::from_millis(if cfg!(test) { 20 } else { 500 });
+const LOOK_EVERY: Duration = Duration::from_millis(if cfg!(test) { 20 } else { 2_000 });
+/// The same after a long turn that was alone so far.
+const PROBE_EVERY: Duration = Duration::from_millis(if cfg!(test) { 20 } else { 500 });
 /// A turn of the disk that takes longer is a long one. One alone is no fault: flash memory pauses now and then.
 const LONG_TURN: Duration = Duration::from_millis(300);
 /// Two long turns within this time are a slow disk, and it is reported that long after the last of them.
@@ -202,12 +206,25 @@ impl Work {
     fn end_turn(&mut self) {
         if self.busy_for() > LONG_TURN {
             let now = Some(Instant::now());
-            if self.long.is_some_and(|long| long.elapsed() < SLOW_FOR) {
+            if self.had_long_turn() {
                 self.slow = now;
             }
             self.long = now;
         }
         self.busy_since = None;
+    }
+
+    fn had_long_turn(&self) -> bool {
+        self.long.is_some_and(|long| long.elapsed() < SLOW_FOR)
+    }
+
+    fn is_slow(&self) -> bool {
+        self.slow.is_some_and(|since| since.elapsed() < SLOW_FOR)
+    }
+
+    /// How often the thread looks for its folder.
+    fn look_every(&self) -> Duration {
+        if self.had_long_turn() && !self.is_slow() { PROBE_EVERY } else { LOOK_EVERY }
     }
 
     fn busy_for(&self) -> Duration {
@@ -344,7 +361,7 @@ impl Outbox {
         OutboxStatus {
             failure: work.failure.clone(),
             lost: work.lost.is_some_and(|since| since.elapsed() < LOST_FOR),
-            slow: work.slow.is_some_and(|since| since.elapsed() < SLOW_FOR),
+            slow: work.is_slow(),
             busy_for: work.busy_for(),
             full,
             queued,

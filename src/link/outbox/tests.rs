@@ -50,7 +50,7 @@ impl Bench {
     }
 
     fn commit(&mut self) -> bool {
-        let done = self.keeper.commit(&self.index, self.now).is_ok();
+        let done = self.keeper.commit(&self.index, self.now, false).is_ok();
         lock(&self.index).set_disk_fails(!done);
         done
     }
@@ -568,6 +568,22 @@ async fn a_disk_that_takes_long_time_after_time_is_slow_and_one_that_does_once_i
         until("its end", || outbox.status().busy_for.is_zero()).await;
         assert_eq!((outbox.status().slow, outbox.status().failure), (is_slow, None));
     }
+}
+
+#[tokio::test]
+async fn after_a_long_turn_a_quiet_outbox_finds_out_by_itself_whether_the_disk_is_slow() {
+    let disk = FakeDisk::default();
+    let opened = disk.clone();
+    let (clock, dir) = (Arc::new(SystemClock::new()), std::path::Path::new(""));
+    let outbox = Outbox::open_on(move || Ok(opened.clone()), &options(dir), &["a"], clock, WRITE_BOUND);
+    outbox.put(event("e", 0), 1);
+    for _ in 0..2 {
+        disk.hang(true);
+        until("a long turn", || outbox.status().busy_for > LONG_TURN).await;
+        disk.hang(false);
+        until("its end", || outbox.status().busy_for < LONG_TURN).await;
+    }
+    assert!(outbox.status().slow);
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::keeper::{Keeper, lock};
 use super::log::Disk;
-use super::{LOOK_EVERY, Life, REMOVAL_DELAY, RETRY, RowId, Shared};
+use super::{Life, REMOVAL_DELAY, RETRY, RowId, Shared};
 use crate::base::Clock;
 
 /// See the module.
@@ -66,11 +66,12 @@ impl<D: Disk> Writer<D> {
     }
 
     fn commit(&mut self) {
-        {
+        let probe = {
             let mut work = self.shared.work();
             (work.puts, work.removals) = (false, false);
-        }
-        let done = self.keeper.commit(&self.shared.index, self.clock.now());
+            work.had_long_turn()
+        };
+        let done = self.keeper.commit(&self.shared.index, self.clock.now(), probe);
         self.end_turn(done);
     }
 
@@ -110,7 +111,7 @@ impl<D: Disk> Writer<D> {
                 work.begin_turn();
                 return Turn::End;
             }
-            let look = LOOK_EVERY.saturating_sub(began.elapsed());
+            let look = work.look_every().saturating_sub(began.elapsed());
             let delay = match (&work.failure, work.puts, work.removals) {
                 (Some(_), ..) => RETRY,
                 (None, true, _) => self.commit_delay,
@@ -118,7 +119,7 @@ impl<D: Disk> Writer<D> {
                 (None, false, false) => {
                     if look.is_zero() {
                         work.begin_turn();
-                        return Turn::Look;
+                        return if work.had_long_turn() { Turn::Commit } else { Turn::Look };
                     }
                     let waited = self.shared.asked.wait_timeout(work, look);
                     work = waited.unwrap_or_else(PoisonError::into_inner).0;
