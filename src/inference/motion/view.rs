@@ -37,7 +37,7 @@ const YOUNG_S: f32 = 2.0;
 /// The light changed when at least this part of the edges is there where the picture changed.
 const LIGHT_KEPT: f32 = 0.5;
 /// A view has edges of its own when it has this part of as many sharp ones as the background.
-const OWN_EDGES: f32 = 0.25;
+const OWN_EDGES: f32 = 0.12;
 /// Another view is learned after so long, seconds.
 const LOST_S: f32 = 1.0;
 /// After a change the picture is learned as it comes for so long, seconds.
