@@ -8,7 +8,7 @@
 //! arrival, never expected to end.
 //!
 //! Moving large pictures from process to process costs as much as decoding them. Where the detector alone looks at
-//! them, ffmpeg averages them down to what it needs ([`Options::pixels_max`]); [`Frame::size`] is still that of the
+//! them, ffmpeg averages them down to what it needs ([`Options::pixels_max`]); [`Frame::size`](crate::model::Frame::size) is still that of the
 //! whole picture. They come with a chroma sample for each pixel then, so that no color is lost.
 //!
 //! Pictures that change their size within a recording or stream are scaled to the first one's size: another size of the
@@ -50,7 +50,7 @@ pub struct Options {
     /// Scale the picture to this size, in pixels.
     pub size: Option<Size>,
     /// The picture may come smaller, by the smallest whole factor at which it has at most this many pixels
-    /// ([`Size::factor_within`]); none: as it is. [`Frame::size`] does not change with it.
+    /// ([`Size::factor_within`]); none: as it is. [`Frame::size`](crate::model::Frame::size) does not change with it.
     pub pixels_max: Option<u32>,
     /// Frames a second of a file, instead of what its header says, or of a folder: frame times follow it, no
     /// frame is dropped or repeated. Positive and finite; without effect on a URL.
