@@ -99,8 +99,12 @@ impl Folder {
 impl Disk for Folder {
     fn hold(&mut self) -> io::Result<Hold> {
         let path = self.dir.join(self.lock_file);
-        // To open a file that is there with O_CREAT writes nothing, and yet fails on a read-only file system and
-        // waits on one that hangs.
+        // To remove a file that is not there writes nothing, and yet waits for a file system that is frozen. To open a file that
+        // is there does not on Linux 6.18; it fails on one that is read-only.
+        match fs::remove_file(self.dir.join(ROOM_FILE)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
         let open = || OpenOptions::new().create(true).truncate(false).write(true).open(&path);
         let lock = match open() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
