@@ -195,6 +195,29 @@ impl Background {
         }
     }
 
+    /// Writes 1 where the picture does not look like any of the background's pixels around, 0 elsewhere. How many those
+    /// are. Both may lie a pixel beside each other.
+    pub(super) fn compare_around(&self, picture: &Picture, differs: &mut [u8]) -> usize {
+        let grid = self.grid;
+        let mut count = 0;
+        for row in 0..grid.height {
+            let rows = row.saturating_sub(1)..(row + 2).min(grid.height);
+            for column in 0..grid.width {
+                let columns = column.saturating_sub(1)..(column + 2).min(grid.width);
+                let at = row * grid.stride + column;
+                let is_near = self.mean.iter().zip(&picture.planes).all(|(mean, now)| {
+                    let around = rows.clone().flat_map(|row| &mean[row * grid.stride..][columns.clone()]);
+                    let (least, most) =
+                        around.fold((u8::MAX, 0), |(least, most), &v| (v.min(least), v.max(most)));
+                    (least.saturating_sub(RADIUS_MIN)..=most.saturating_add(RADIUS_MIN)).contains(&now[at])
+                });
+                differs[at] = u8::from(!is_near);
+                count += usize::from(!is_near);
+            }
+        }
+        count
+    }
+
     fn store(&mut self, picture: &Picture, from: usize, (row, column): (usize, usize), sample: usize) {
         let to = row * self.grid.stride + column;
         for (kept, plane) in self.samples[to / LANES].planes_mut(sample).into_iter().zip(&picture.planes) {

@@ -15,7 +15,8 @@
 //!
 //! Structure separates light from things: the edges of the background (`structure`) stay where they are when the light
 //! changes and go when the view does, and the picture's ratio to the background is smooth where only light fell (`soft`).
-//! `view` classifies the picture as a whole; [`Detector::view`] returns the result.
+//! `view` classifies the picture as a whole; [`Detector::view`] returns the result. `views` keeps the backgrounds of views
+//! that are lost, so that they are found again.
 //!
 //! What each of these gave when it was made, and what the detector gives as it is: false tracks, in brackets those of more
 //! than a second, by `omnisight replay VIDEO --out rows.txt` on recordings of 14 to 50 s (480x360, 10 frames/s; not part of
@@ -50,6 +51,7 @@ mod structure;
 mod tests;
 mod vehicle;
 mod view;
+mod views;
 mod window;
 
 use std::time::Duration;
@@ -64,6 +66,7 @@ use self::review::Review;
 use self::scale::Scale;
 use self::soft::Soft;
 use self::view::{Seen, Verdict, Watch};
+use self::views::{Found, Views};
 use self::window::Window;
 use super::{Detector, Error, View};
 use crate::base::Time;
@@ -229,6 +232,7 @@ struct State {
     review: Review,
     soft: Soft,
     watch: Watch,
+    views: Views,
     /// The last frame's objects with a margin, while a change of light is learned.
     known: Vec<Rect>,
 }
@@ -265,6 +269,7 @@ impl State {
             review: Review::new(grid, options.hold.as_secs_f32()),
             soft: Soft::new(grid),
             watch: Watch::new(grid),
+            views: Views::new(grid),
             known: Vec::with_capacity(people::OBJECTS_MAX),
         }
     }
@@ -370,23 +375,45 @@ impl State {
         }
     }
 
-    /// This picture, all of it, is the background from now on.
+    /// Begins with this picture, all of it: the background is that of a view which the camera had before, or the picture.
     fn begin(&mut self, image: &Image) {
         let whole = Window::whole(self.grid);
         if self.window != whole {
             self.window = whole;
             self.picture.load(image, whole, self.turn);
         }
+        if self.begun && self.learning_s == 0.0 {
+            self.views.keep(&self.background.mean);
+        }
         self.begun = true;
-        self.learning_s = LEARNING_S;
         self.stirring = 0;
         self.blind_s = 0.0;
-        self.background.reset(&self.picture);
         self.review.reset();
         self.flicker.reset();
-        self.watch.begin(&self.picture, &self.background.mean[0]);
         self.held.fill(0);
         self.people.objects.clear();
+        let known = self.views.take(&self.picture).filter(|found| self.restore(found));
+        if known.is_none() {
+            self.background.reset(&self.picture);
+        }
+        self.learning_s = if known.is_some() { 0.0 } else { LEARNING_S };
+        self.watch.begin(&self.picture, &self.background.mean[0]);
+        if let Some(found) = known {
+            self.watch.find(found.is_moved());
+        }
+    }
+
+    /// Takes the background of a view that was learned before, in the present light, and to the pixel where the picture
+    /// shows it; where the picture does not show it, something stands before it. Whether it shows most of it.
+    fn restore(&mut self, found: &Found) -> bool {
+        self.background.reset(&found.background);
+        let gain = self.background.gain(&self.picture, self.turn, &self.held);
+        if (gain - 1.0).abs() > GAIN_MIN {
+            self.background.rescale(gain);
+        }
+        let differs = self.background.compare_around(&self.picture, &mut self.raw);
+        self.learn_where(|raw, column, row| raw == 0 || !found.has(column, row));
+        differs as f32 <= SCENE_CHANGE * (self.grid.width * self.grid.height) as f32
     }
 
     /// What became of the picture as a whole, of which so many pixels are changed.
@@ -427,15 +454,21 @@ impl State {
 
     /// Learns the picture beside known objects as background: all of it, or only the changed pixels.
     fn learn_beside_known(&mut self, changed_only: bool) {
+        let known = std::mem::take(&mut self.known);
+        self.learn_where(|raw, column, row| {
+            (!changed_only || raw != 0) && !known.iter().any(|rect| rect.contains(column, row))
+        });
+        self.known = known;
+    }
+
+    /// Learns the picture as background where `is_learned` says so, of `raw`, column and row.
+    fn learn_where(&mut self, is_learned: impl Fn(u8, usize, usize) -> bool) {
         let grid = self.grid;
         for row in 0..grid.height {
             let start = row * grid.stride;
             let mut from = 0;
             for column in 0..=grid.width {
-                let is_learned = column < grid.width
-                    && (!changed_only || self.raw[start + column] != 0)
-                    && !self.known.iter().any(|rect| rect.contains(column, row));
-                if is_learned {
+                if column < grid.width && is_learned(self.raw[start + column], column, row) {
                     continue;
                 }
                 if from < column {

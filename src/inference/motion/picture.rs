@@ -108,6 +108,28 @@ impl Picture {
         Self { grid, planes: [plane(0), plane(128), plane(128)], sums: vec![0; size.width as usize] }
     }
 
+    /// A picture of these planes, Y, Cb and Cr, each as long as the grid.
+    pub(super) fn of_planes(grid: Grid, planes: [Vec<u8>; 3]) -> Self {
+        Self { grid, planes, sums: Vec::new() }
+    }
+
+    /// The same so many columns further right and rows further down; what was outside is as the nearest pixel.
+    pub(super) fn shifted(&self, (right, down): (isize, isize)) -> Self {
+        let grid = self.grid;
+        let from = |at: usize, by: isize, end: usize| (at as isize - by).clamp(0, end as isize - 1) as usize;
+        let planes = self.planes.each_ref().map(|plane| {
+            let mut moved = vec![0; grid.len()];
+            for (row, moved) in moved.chunks_exact_mut(grid.stride).enumerate() {
+                let source = &plane[from(row, down, grid.height) * grid.stride..][..grid.width];
+                for (column, moved) in moved[..grid.width].iter_mut().enumerate() {
+                    *moved = source[from(column, right, grid.width)];
+                }
+            }
+            moved
+        });
+        Self::of_planes(grid, planes)
+    }
+
     /// Fills the planes, within the window, from an image of the size that the grid was made for; of the
     /// rest, the light in the rows whose turn it is.
     pub(super) fn load(&mut self, image: &Image, window: Window, turn: Turn) {

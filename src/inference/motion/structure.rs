@@ -36,6 +36,16 @@ struct Edge {
     step: i16,
 }
 
+impl Edge {
+    /// Whether the step is there between the samples of both its sides, which the background has as `then`.
+    fn is_seen(&self, now: [u8; 2], then: [u8; 2]) -> bool {
+        let [a_now, b_now, a_then, b_then] = [now[0], now[1], then[0], then[1]].map(f32::from);
+        let light = (a_now + b_now) / (a_then + b_then).max(1.0);
+        let (step, expected) = (b_now - a_now, f32::from(self.step));
+        step * expected.signum() >= (STEP_KEPT * expected.abs() * light).max(STEP_SEEN)
+    }
+}
+
 /// How many of the background's edges were looked for, and found.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Tally {
@@ -116,10 +126,7 @@ impl Structure {
             if now[a].min(now[b]) >= CLIPPED {
                 continue;
             }
-            let [a_now, b_now, a_then, b_then] = [now[a], now[b], mean[a], mean[b]].map(f32::from);
-            let light = (a_now + b_now) / (a_then + b_then).max(1.0);
-            let (step, expected) = (b_now - a_now, f32::from(edge.step));
-            let found = step * expected.signum() >= (STEP_KEPT * expected.abs() * light).max(STEP_SEEN);
+            let found = edge.is_seen([now[a], now[b]], [mean[a], mean[b]]);
             let is_held = held[a] | held[b] != 0;
             let all = if is_held { &mut behind } else { &mut free };
             all.looked += 1;
@@ -134,5 +141,33 @@ impl Structure {
             free.found += behind.found;
         }
         (free, inside)
+    }
+
+    /// Looks for the edges of the background `mean` in a picture that shows it so many columns further right and rows
+    /// further down.
+    pub(super) fn compare_shifted(
+        &self,
+        picture: &Picture,
+        mean: &[u8],
+        (right, down): (isize, isize),
+    ) -> Tally {
+        let (grid, now) = (self.grid, &picture.planes[0]);
+        let moved = |at: usize| {
+            let (row, column) = ((at / grid.stride) as isize + down, (at % grid.stride) as isize + right);
+            let is_inside =
+                (0..grid.height as isize).contains(&row) && (0..grid.width as isize).contains(&column);
+            is_inside.then(|| row as usize * grid.stride + column as usize)
+        };
+        let mut tally = Tally::default();
+        for edge in self.edges.iter().flatten().filter(|edge| edge.step != 0) {
+            let (a, b) = (edge.at as usize, (edge.at + edge.apart) as usize);
+            let (Some(a_now), Some(b_now)) = (moved(a), moved(b)) else { continue };
+            let now = [now[a_now], now[b_now]];
+            if now[0].min(now[1]) < CLIPPED {
+                tally.looked += 1;
+                tally.found += u32::from(edge.is_seen(now, [mean[a], mean[b]]));
+            }
+        }
+        tally
     }
 }

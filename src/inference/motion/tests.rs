@@ -775,6 +775,44 @@ fn while_the_camera_turns_nothing_is_followed_and_the_view_it_comes_to_is_learne
 }
 
 #[test]
+fn a_camera_that_turns_back_to_a_view_it_had_finds_at_once_who_stands_there() {
+    let mut watch = Watch::of_a_yard();
+    let turn = |watch: &mut Watch, from: i32, to: i32| {
+        for i in 0..=20 {
+            watch.look(&Yard { look: (from + i * (to - from) / 20, 0), ..Yard::empty() });
+        }
+    };
+    // Back and forth between views, to within two pixels, in another light. In each a person stands when it comes.
+    let views = [(0, 0), (600, 0), (1200, 0)];
+    for tour in 0..3 {
+        for (preset, &(x, y)) in views.iter().enumerate() {
+            let next = views[(preset + 1) % views.len()].0;
+            let off = if tour == 0 { (0, 0) } else { (tour, 2 - tour) };
+            let yard = Yard {
+                look: (x + off.0, y + off.1),
+                light: 1.0 - 0.08 * f64::from(tour),
+                people: if tour == 0 { vec![] } else { vec![(90 + 40 * tour, 100)] },
+                ..Yard::empty()
+            };
+            for i in 0..60 {
+                let found = watch.look(&yard).to_vec();
+                if tour > 0 && i >= 25 {
+                    let there = found.iter().map(|found| found.bbox.iou(person_at(90 + 40 * tour, 100)));
+                    let best = there.fold(0.0, f64::max);
+                    assert!(
+                        found.len() == 1 && best > 0.5,
+                        "tour {tour}, preset {preset}, frame {i}: {found:?}"
+                    );
+                    assert_eq!(watch.view(), View::Steady);
+                    assert!(!watch.detector.is_learning());
+                }
+            }
+            turn(&mut watch, x, next);
+        }
+    }
+}
+
+#[test]
 fn a_cover_with_a_pattern_that_is_out_of_focus_is_no_new_view() {
     let mut watch = Watch::of_a_yard();
     let width = watch.image.size().width as usize;

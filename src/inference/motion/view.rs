@@ -124,6 +124,14 @@ impl Watch {
         self.settle_s > 0.0 || self.lost_s > 0.0
     }
 
+    /// The background that was begun is one that the camera had before.
+    pub(super) fn find(&mut self, is_moved: bool) {
+        self.settle_s = 0.0;
+        if !is_moved {
+            (self.new_s, self.view) = (0.0, View::Steady);
+        }
+    }
+
     /// A background was begun from a picture.
     pub(super) fn begin(&mut self, picture: &Picture, mean: &[u8]) {
         self.moved(picture);
