@@ -31,6 +31,8 @@ use crate::supervisor::{End, Progress, Supervisor};
 pub const STOP_WITHIN: Duration = Duration::from_secs(10);
 /// How often links that are on trial are looked at.
 const TRIAL_LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Signals closer together are one: `timeout` of the coreutils sends one to the process and one to its group.
+const ONE_SIGNAL: Duration = Duration::from_millis(200);
 /// How often the service manager hears how it goes.
 const STATUS_EVERY: Duration = Duration::from_secs(10);
 
@@ -38,6 +40,8 @@ const STATUS_EVERY: Duration = Duration::from_secs(10);
 pub struct StopSignals {
     terminate: Signal,
     interrupt: Signal,
+    /// When the last one that counts came.
+    last: Option<Instant>,
     /// One of them came.
     asked: Arc<AtomicBool>,
     /// They end the process at once.
@@ -56,6 +60,7 @@ impl StopSignals {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            last: None,
             asked,
             released,
         })
@@ -70,9 +75,15 @@ impl StopSignals {
 
     /// Waits for the next one.
     pub async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => {}
+                _ = self.interrupt.recv() => {}
+            }
+            if self.last.is_none_or(|last| last.elapsed() >= ONE_SIGNAL) {
+                self.last = Some(Instant::now());
+                return;
+            }
         }
     }
 }

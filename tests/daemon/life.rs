@@ -1,6 +1,7 @@
 //! Restarts, forced stops, and what is lost or kept over them.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use crate::support::program::{Camera, Program, SMALL_PLAZA};
 use crate::support::proxy::Proxy;
@@ -16,7 +17,10 @@ async fn a_second_signal_forces_a_camera_whose_goodbye_hangs() {
         Peer::watch_presence(broker.port()).online().await;
         proxy.swallow(|_, _| true);
         program.signal("TERM");
+        // Sent to the process and to its group at once, it is one signal.
+        program.signal("INT");
         program.says("stopping").await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
         assert!(program.is_running(), "{}", program.log());
         program.signal("TERM");
         assert_eq!(program.exit().await, Some(1), "{}", program.log());
