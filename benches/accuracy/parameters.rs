@@ -34,6 +34,8 @@ pub const PARAMETERS: &[Parameter] = parameters![
     lost_s,
     sure_odds,
     doubt_share,
+    clear_odds,
+    clear_share,
     overlap_s,
     gate,
     birth_density,

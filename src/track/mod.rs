@@ -22,7 +22,8 @@
 //!   ended (never a track)
 //! ```
 //!
-//! Reported is a confirmed track that is detected, or that another has just walked in front of. Beside the
+//! Reported is a confirmed track that is detected, or that another has just walked in front of, as long as its detections
+//! say that it is likelier there than not. Beside the
 //! tracks stand the [`Sighting`]s: all that was detected, with the number of its track, confirmed or not, where it
 //! was detected. A camera judges by tracks; who puts several views together confirms sooner, and on more
 //! evidence, than one view can, and wants errors that are not shared from frame to frame. What is
@@ -608,7 +609,8 @@ impl Tracker {
                 ended.push(id);
                 return end(tracklet, End::Lost);
             }
-            if tracklet.misses == 0 || unseen_s <= covered_s && tracklet.covered > covered_iou {
+            let is_covered = unseen_s <= covered_s && tracklet.covered > covered_iou;
+            if tracklet.is_likely() && (tracklet.misses == 0 || is_covered) {
                 shown.push((f64::from(id), kept));
             }
             kept += 1;

@@ -27,6 +27,11 @@ pub struct Options {
     /// detector's scores are low, and its scale is moved. Of a network that reports everything down to a score of 0.01
     /// most are doubtful, and rightly so.
     pub doubt_share: f64,
+    /// A detector whose scores are probabilities gives `clear_share` of the tracks' detections these odds at least (ln; 4 is
+    /// a score of 0.98). One that does not is too modest: it means more than it says, for and against.
+    pub clear_odds: f64,
+    /// See `clear_odds`; 0..1.
+    pub clear_share: f64,
     /// A track unseen for no longer than this is looked for by overlap; then by distance and size.
     pub overlap_s: f64,
     /// Greatest squared Mahalanobis distance at which a detection may be a lost track; four standard
@@ -93,6 +98,8 @@ impl Default for Options {
             lost_s: 3.0,
             sure_odds: 2.0,
             doubt_share: 0.75,
+            clear_odds: 4.0,
+            clear_share: 0.2,
             overlap_s: 0.55,
             gate: 16.0,
             birth_density: 0.15,

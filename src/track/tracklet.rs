@@ -175,6 +175,11 @@ impl Tracklet {
         1.0 / (1.0 + (-ODDS_SHARE * self.mean_odds).exp())
     }
 
+    /// Whether it is likelier that there is an object where it is than that there is none.
+    pub(super) fn is_likely(&self) -> bool {
+        self.mean_odds >= 0.0
+    }
+
     /// What is told of the detection that it has taken.
     pub(super) fn sighting(&self, detection: &Detection, m: &Model) -> Sighting {
         let Detection { bbox, .. } = *detection;
