@@ -2,16 +2,17 @@
 //!
 //! ```sh
 //! cargo bench --bench tracker                       # ours alone
-//! cargo bench --bench tracker --features similari   # beside the SORT of the crate similari
+//! cargo bench --bench tracker --features peers      # beside the crates similari (SORT) and trackforge (SORT, ByteTrack)
 //! OMNISIGHT_MOT=MOT15 cargo bench --bench tracker   # whole sequences too: MOT15/*/det/det_sort_frcnn.txt
 //! ```
 //!
 //! A crowd walks through a full HD picture, 25 frames a second. In every frame 5 % of the people are
-//! missed and 5 % as many detections are false. Both trackers get the same boxes in turns, so that a
-//! busy machine slows both; what is printed is the median of the rounds, and how many times as long the
-//! other takes. similari's boxes are converted before the clock runs, and it may have one shard or one
-//! per core: the faster of the two counts. It is asked for its ended tracks after every frame, which keeps
-//! it fast. Its bindings need a Python 3.7 to 3.11 to be built, so it stands behind a feature of its own.
+//! missed and 5 % as many detections are false. All trackers get the same boxes in turns, so that a
+//! busy machine slows all; what is printed is the median of the rounds, and how many times as long the
+//! faster of the others takes. The boxes of the others are converted before the clock runs. similari may have one shard or
+//! one per core: the faster of the two counts. It is asked for its ended tracks after every frame, which keeps it fast. Its
+//! bindings need a Python 3.7 to 3.11 to be built, so the others stand behind a feature of their own. trackforge takes a
+//! frame's boxes by value, so copying them is in its time: 24 bytes a box.
 //!
 //! In one picture more people also stand more densely: at 1,000 they cover 70 % of it, and who may be whom
 //! has to be asked of 23 times as many pairs as at 100. So the growth is printed for a crowd of one density
@@ -134,7 +135,7 @@ impl Contender for Ours<'_> {
     }
 }
 
-#[cfg(feature = "similari")]
+#[cfg(feature = "peers")]
 mod peer {
     use std::hint::black_box;
 
@@ -177,6 +178,37 @@ mod peer {
         }
     }
 
+    /// A box (left, top, width, height), its score and its class.
+    type Found = ([f32; 4], f32, i64);
+
+    pub(super) struct Trackforge<T> {
+        frames: Vec<Vec<Found>>,
+        tracker: T,
+    }
+
+    impl<T> Trackforge<T> {
+        pub(super) fn new(frames: &[Vec<Detection>], tracker: T) -> Self {
+            let convert = |d: &Detection| {
+                let b = [d.bbox.left, d.bbox.top, d.bbox.width, d.bbox.height].map(|x| x as f32);
+                (b, d.score as f32, 0)
+            };
+            let frames = frames.iter().map(|f| f.iter().map(convert).collect()).collect();
+            Self { frames, tracker }
+        }
+    }
+
+    impl super::Contender for Trackforge<trackforge::trackers::sort::Sort> {
+        fn step(&mut self, frame: usize) {
+            black_box(self.tracker.update(self.frames[frame].clone()));
+        }
+    }
+
+    impl super::Contender for Trackforge<trackforge::trackers::byte_track::ByteTrack> {
+        fn step(&mut self, frame: usize) {
+            black_box(self.tracker.update(self.frames[frame].clone()));
+        }
+    }
+
     impl super::Contender for Similari {
         fn step(&mut self, frame: usize) {
             black_box(self.sort.predict(&self.frames[frame]));
@@ -186,14 +218,27 @@ mod peer {
     }
 }
 
-#[cfg(feature = "similari")]
-fn peers(frames: &[Vec<Detection>]) -> Vec<Box<dyn Contender>> {
+/// The names of the other trackers, and the trackers.
+#[cfg(feature = "peers")]
+fn peers(frames: &[Vec<Detection>]) -> Vec<(&'static str, Box<dyn Contender>)> {
+    use peer::{Similari, Trackforge};
+    use trackforge::trackers::byte_track::{ByteTrack, ByteTrackParams};
+    use trackforge::trackers::sort::Sort;
+
     let cores = std::thread::available_parallelism().unwrap().get();
-    [1, cores].into_iter().map(|shards| Box::new(peer::Similari::new(frames, shards)) as _).collect()
+    vec![
+        ("similari, 1 shard", Box::new(Similari::new(frames, 1))),
+        ("similari, all cores", Box::new(Similari::new(frames, cores))),
+        ("trackforge SORT", Box::new(Trackforge::new(frames, Sort::default()))),
+        (
+            "trackforge ByteTrack",
+            Box::new(Trackforge::new(frames, ByteTrack::from_params(ByteTrackParams::default()))),
+        ),
+    ]
 }
 
-#[cfg(not(feature = "similari"))]
-fn peers(_: &[Vec<Detection>]) -> Vec<Box<dyn Contender>> {
+#[cfg(not(feature = "peers"))]
+fn peers(_: &[Vec<Detection>]) -> Vec<(&'static str, Box<dyn Contender>)> {
     Vec::new()
 }
 
@@ -242,24 +287,25 @@ fn median(values: &mut [f64]) -> f64 {
 
 fn crowds(rounds: usize) {
     println!("crowd: median time per frame over {rounds} rounds");
-    println!("{:>8} {:>12} {:>14} {:>8}", "objects", "ours (us)", "similari (us)", "ratio");
     let mut ours_us = Vec::new();
     for people in SIZES {
         let frames = crowd(people, VIEW);
+        let peers = peers(&frames);
         let mut lanes = vec![Lane::new(Box::new(Ours::new(&frames, VIEW)))];
-        lanes.extend(peers(&frames).into_iter().map(Lane::new));
+        let mut names = vec!["ours"];
+        for (name, peer) in peers {
+            names.push(name);
+            lanes.push(Lane::new(peer));
+        }
         for _ in 0..rounds {
             lanes.iter_mut().for_each(Lane::round);
         }
-        let mut medians = lanes.iter_mut().map(|lane| median(&mut lane.rounds_us));
-        let ours = medians.next().unwrap();
-        let peer = medians.min_by(f64::total_cmp);
-        let (theirs, ratio) = match peer {
-            Some(us) => (format!("{us:.1}"), format!("{:.0}", us / ours)),
-            None => ("not asked".to_owned(), "-".to_owned()),
-        };
-        println!("{people:>8} {ours:>12.2} {theirs:>14} {ratio:>8}");
-        ours_us.push(ours);
+        let medians_us: Vec<f64> = lanes.iter_mut().map(|lane| median(&mut lane.rounds_us)).collect();
+        println!("{people} objects");
+        for (name, us) in names.iter().zip(&medians_us) {
+            println!("  {name:22} {us:>10.2} us {:>6.1} of ours", us / medians_us[0]);
+        }
+        ours_us.push(medians_us[0]);
     }
     println!("growth from 100 to 1000 objects: {:.1} in one picture", ours_us[3] / ours_us[1]);
     println!("growth from 100 to 1000 objects: {:.1} at one density", growth_at_one_density(rounds));

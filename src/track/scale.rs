@@ -170,6 +170,21 @@ mod tests {
     }
 
     #[test]
+    fn of_a_detector_that_is_too_modest_the_true_odds_are_found_again() {
+        // One in five is clear; the detector gives each thing the odds' 1.6th part.
+        let true_odds = [-1.0, 1.0, 2.5, 3.5, 4.3];
+        let modest = true_odds.map(|odds| 1.0 / (1.0 + f64::exp(-odds / 1.6)));
+        let scale = after(&modest);
+        for (score, odds) in modest.into_iter().zip(true_odds) {
+            assert!(
+                (scale.odds(score) - odds).abs() < 0.12 * odds.abs(),
+                "{score}: {} for {odds}",
+                scale.odds(score)
+            );
+        }
+    }
+
+    #[test]
     fn scores_that_are_probabilities_stay_what_they_are() {
         let scale = after(&[0.6, 0.95, 0.97, 0.99, 0.995]);
         for score in [0.3, 0.9] {
