@@ -464,7 +464,7 @@ impl Tracker {
             let tracklet = &mut self.tracklets[expected.tracklet];
             let detection = self.used[column];
             if tracklet.hits >= CONTINUED_HITS_MIN {
-                self.scale.learn(detection.score);
+                self.scale.learn(self.odds[column]);
             }
             tracklet.hit(&detection, self.odds[column], expected.covered, now, &self.options);
             expected.seen = true;
