@@ -20,7 +20,7 @@ const SEED: u64 = 4;
 const ABLATIONS: &[(&str, &[&str])] = &[
     ("nothing", &[]),
     ("all detections are sure", &["sure_odds=-99"]),
-    ("scores are not scaled", &["doubt_share=1"]),
+    ("scores are not scaled", &["doubt_share=1", "clear_odds=0.1"]),
     ("no search by distance, no joining", &["gate=0"]),
     ("lost for 0.5 s only", &["lost_s=0.5", "max_age_frames=1"]),
     ("a lost track before a new object", &["birth_density=1e-9"]),

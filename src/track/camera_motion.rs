@@ -12,7 +12,7 @@ use super::tracklet::Tracklet;
 use crate::model::{Detection, Point};
 
 /// Tracks that vote, at most: more say the same.
-const VOTERS_MAX: usize = 64;
+const VOTERS_MAX: usize = 24;
 /// Fewer tracks do not tell a view from an object that moves: the first finds that the view moves, the second follows it.
 const VOTERS_MIN: (usize, usize) = (4, 3);
 /// Displacements are looked for up to so many heights away, across and down.

@@ -102,9 +102,9 @@ impl Scale {
         if score > SCORE_LIMITS.0 { score } else { 0.0 }
     }
 
-    /// A detection of this score went on a track. It counts from the next frame on.
-    pub(super) fn learn(&mut self, score: f64) {
-        let odds = log_odds(score);
+    /// A detection of these odds went on a track. It counts from the next frame on.
+    pub(super) fn learn(&mut self, odds: f64) {
+        let odds = odds / self.gain - self.raise;
         self.low.learn(odds);
         self.high.learn(odds);
     }
@@ -134,7 +134,7 @@ mod tests {
     fn after(scores: &[f64]) -> Scale {
         let mut scale = Scale::new(&Options::default());
         for score in scores.iter().cycle().take(1_000) {
-            scale.learn(*score);
+            scale.learn(scale.odds(*score));
             scale.settle();
         }
         scale
@@ -196,7 +196,7 @@ mod tests {
     fn a_frame_with_a_crowd_moves_the_scale_by_no_more_than_a_few_detections_and_in_any_order() {
         let crowd = |scores: &mut dyn Iterator<Item = f64>| {
             let mut scale = Scale::new(&Options::default());
-            scores.for_each(|score| scale.learn(score));
+            scores.for_each(|score| scale.learn(scale.odds(score)));
             scale.settle();
             (scale.low.at, scale.high.at)
         };

@@ -329,6 +329,20 @@ fn the_confidence_rises_with_the_scores_and_is_a_probability() {
 }
 
 #[test]
+fn a_track_is_not_reported_while_it_is_likelier_not_there_and_keeps_its_id() {
+    let mut run = Run::at_fps(10.0);
+    for _ in 0..30 {
+        run.step(&[person(100.0, 0.97)]);
+    }
+    let reported = (0..30).take_while(|_| run.step(&[person(100.0, 0.3)]) == [1]).count();
+    assert!((3..20).contains(&reported), "{reported}");
+    assert_eq!(run.tracker.ended(), [] as [u32; 0]);
+    let hidden = (0..30).take_while(|_| run.step(&[person(100.0, 0.97)]).is_empty()).count();
+    assert!(hidden < 10, "{hidden}");
+    assert_eq!(run.step(&[person(100.0, 0.97)]), [1]);
+}
+
+#[test]
 fn who_stops_and_goes_on_keeps_its_id() {
     let mut run = Run::at_fps(10.0);
     let mut ids = std::collections::BTreeSet::new();
