@@ -8,8 +8,8 @@ use crate::support::{Peer, Setup, TestBroker, against_each_broker};
 
 /// Begins a YUV4MPEG2 stream of 96x72 grey pixels.
 const HEADER: &str = "printf 'YUV4MPEG2 W96 H72 F25:1 Cmono\\n'";
-/// Goes on with it for as long as somebody reads.
-const FRAMES: &str = "while printf 'FRAME\\n' && head -c 6912 /dev/zero; do sleep 0.02; done";
+/// Goes on with it, light enough to be no dark scene, for as long as somebody reads.
+const FRAMES: &str = "while printf 'FRAME\\n' && head -c 6912 /dev/zero | tr '\\0' x; do sleep 0.02; done";
 
 /// The modes but that of a camera without calibration, which this one is.
 fn faults(status: &StatusMessage) -> Vec<&str> {
