@@ -382,7 +382,9 @@ impl State {
             self.window = whole;
             self.picture.load(image, whole, self.turn);
         }
-        if self.begun && self.learning_s == 0.0 {
+        // What has no edges can't be found again, and a picture that changes all the time is not looked up each time.
+        let is_turned = self.begun && self.watch.is_lost();
+        if is_turned && self.learning_s == 0.0 {
             self.views.keep(&self.background.mean);
         }
         self.begun = true;
@@ -392,7 +394,8 @@ impl State {
         self.flicker.reset();
         self.held.fill(0);
         self.people.objects.clear();
-        let known = self.views.take(&self.picture).filter(|found| self.restore(found));
+        let known = if is_turned { self.views.take(&self.picture) } else { None };
+        let known = known.filter(|found| self.restore(found));
         if known.is_none() {
             self.background.reset(&self.picture);
         }

@@ -813,6 +813,18 @@ fn a_camera_that_turns_back_to_a_view_it_had_finds_at_once_who_stands_there() {
 }
 
 #[test]
+fn what_has_no_edges_is_no_view_to_be_found_again() {
+    let mut watch = Watch::of_a_yard();
+    watch.look(&Yard::empty());
+    for i in 0..20 {
+        watch.image.bytes_mut().fill(128);
+        watch.image.planes_mut()[0].fill(if i % 2 == 0 { 60 } else { 160 });
+        (0..40).for_each(|_| drop(watch.show().to_vec()));
+    }
+    assert_eq!(watch.detector.state.as_ref().map(|state| state.views.count()), Some(0));
+}
+
+#[test]
 fn a_cover_with_a_pattern_that_is_out_of_focus_is_no_new_view() {
     let mut watch = Watch::of_a_yard();
     let width = watch.image.size().width as usize;

@@ -132,6 +132,11 @@ impl Watch {
         }
     }
 
+    /// Whether the edges of the background are gone, as they are once the camera was turned.
+    pub(super) fn is_lost(&self) -> bool {
+        self.lost_s > 0.0
+    }
+
     /// A background was begun from a picture.
     pub(super) fn begin(&mut self, picture: &Picture, mean: &[u8]) {
         self.moved(picture);

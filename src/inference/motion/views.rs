@@ -63,6 +63,12 @@ impl Views {
         Self { grid, kept: Vec::new() }
     }
 
+    /// How many are kept.
+    #[cfg(test)]
+    pub(super) fn count(&self) -> usize {
+        self.kept.len()
+    }
+
     /// Keeps the background of a view, Y, Cb and Cr.
     pub(super) fn keep(&mut self, mean: &[Vec<u8>; 3]) {
         let mut structure = Structure::new(self.grid);
