@@ -814,11 +814,17 @@ fn a_camera_that_turns_back_to_a_view_it_had_finds_at_once_who_stands_there() {
 
 #[test]
 fn what_has_no_edges_is_no_view_to_be_found_again() {
-    let mut watch = Watch::of_a_yard();
+    let mut watch = Watch::plain();
     watch.look(&Yard::empty());
+    // A camera that has seen nothing yet; the yard gave the image its size.
+    watch.detector.state = None;
+    let width = watch.image.size().width as usize;
     for i in 0..20 {
-        watch.image.bytes_mut().fill(128);
-        watch.image.planes_mut()[0].fill(if i % 2 == 0 { 60 } else { 160 });
+        // A slope of light, and the same mirrored: more than half of the picture changes.
+        for (at, luma) in watch.image.planes_mut()[0].iter_mut().enumerate() {
+            let column = at % width;
+            *luma = 60 + (if i % 2 == 0 { column } else { width - column } * 120 / width) as u8;
+        }
         (0..40).for_each(|_| drop(watch.show().to_vec()));
     }
     assert_eq!(watch.detector.state.as_ref().map(|state| state.views.count()), Some(0));
