@@ -16,7 +16,7 @@
 //! Structure separates light from things: the edges of the background (`structure`) stay where they are when the light
 //! changes and go when the view does, and the picture's ratio to the background is smooth where only light fell (`soft`).
 //! `view` classifies the picture as a whole; [`Detector::view`] returns the result. `views` keeps the backgrounds of views
-//! that are lost, so that they are found again.
+//! that are lost, so that they are found again, moved and turned a little (`shift`): after a guard tour, and after a knock.
 //!
 //! What each of these gave when it was made, and what the detector gives as it is: false tracks, in brackets those of more
 //! than a second, by `omnisight replay VIDEO --out rows.txt` on recordings of 14 to 50 s (480x360, 10 frames/s; not part of
@@ -44,6 +44,7 @@ mod people;
 mod picture;
 mod review;
 mod scale;
+mod shift;
 mod silhouette;
 mod soft;
 mod structure;
@@ -415,7 +416,8 @@ impl State {
             self.background.rescale(gain);
         }
         let differs = self.background.compare_around(&self.picture, &mut self.raw);
-        self.learn_where(|raw, column, row| raw == 0 || !found.has(column, row));
+        let has = found.has();
+        self.learn_where(|raw, column, row| raw == 0 || !has(column, row));
         differs as f32 <= SCENE_CHANGE * (self.grid.width * self.grid.height) as f32
     }
 

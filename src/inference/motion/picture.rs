@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use wide::u8x16;
 
+use super::shift::Shift;
 use super::window::Window;
 use crate::model::{Chroma, Image, Size};
 
@@ -113,16 +114,16 @@ impl Picture {
         Self { grid, planes, sums: Vec::new() }
     }
 
-    /// The same so many columns further right and rows further down; what was outside is as the nearest pixel.
-    pub(super) fn shifted(&self, (right, down): (isize, isize)) -> Self {
-        let grid = self.grid;
-        let from = |at: usize, by: isize, end: usize| (at as isize - by).clamp(0, end as isize - 1) as usize;
+    /// The same after a shift; what was outside is as the nearest pixel.
+    pub(super) fn shifted(&self, shift: Shift) -> Self {
+        let (grid, origin) = (self.grid, shift.inverse().of(self.grid));
+        let within = |at: isize, end: usize| at.clamp(0, end as isize - 1) as usize;
         let planes = self.planes.each_ref().map(|plane| {
             let mut moved = vec![0; grid.len()];
             for (row, moved) in moved.chunks_exact_mut(grid.stride).enumerate() {
-                let source = &plane[from(row, down, grid.height) * grid.stride..][..grid.width];
                 for (column, moved) in moved[..grid.width].iter_mut().enumerate() {
-                    *moved = source[from(column, right, grid.width)];
+                    let (x, y) = origin(column, row);
+                    *moved = plane[within(y, grid.height) * grid.stride + within(x, grid.width)];
                 }
             }
             moved

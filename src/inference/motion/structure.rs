@@ -8,6 +8,7 @@
 //! else has about a third of them by chance.
 
 use super::picture::{Grid, Picture};
+use super::shift::Shift;
 
 /// Edges are looked for in tiles of so many pixels, so that they lie everywhere.
 const TILE: usize = 16;
@@ -143,17 +144,11 @@ impl Structure {
         (free, inside)
     }
 
-    /// Looks for the edges of the background `mean` in a picture that shows it so many columns further right and rows
-    /// further down.
-    pub(super) fn compare_shifted(
-        &self,
-        picture: &Picture,
-        mean: &[u8],
-        (right, down): (isize, isize),
-    ) -> Tally {
-        let (grid, now) = (self.grid, &picture.planes[0]);
+    /// Looks for the edges of the background `mean` in a picture that shows it after a shift.
+    pub(super) fn compare_shifted(&self, picture: &Picture, mean: &[u8], shift: Shift) -> Tally {
+        let (grid, now, place) = (self.grid, &picture.planes[0], shift.of(self.grid));
         let moved = |at: usize| {
-            let (row, column) = ((at / grid.stride) as isize + down, (at % grid.stride) as isize + right);
+            let (column, row) = place(at % grid.stride, at / grid.stride);
             let is_inside =
                 (0..grid.height as isize).contains(&row) && (0..grid.width as isize).contains(&column);
             is_inside.then(|| row as usize * grid.stride + column as usize)

@@ -583,12 +583,14 @@ struct Yard {
     lamp: Option<Lamp>,
     /// Where the camera looks.
     look: (i32, i32),
+    /// How far it is turned about its axis, degrees.
+    turn: f64,
     people: Vec<(i32, i32)>,
 }
 
 impl Yard {
     fn empty() -> Self {
-        Self { color: true, light: 1.0, lamp: None, look: (0, 0), people: Vec::new() }
+        Self { color: true, light: 1.0, lamp: None, look: (0, 0), turn: 0.0, people: Vec::new() }
     }
 
     fn with(people: &[(i32, i32)]) -> Self {
@@ -600,7 +602,10 @@ impl Yard {
         if person.0 < 100.0 {
             return person;
         }
-        let (x, y) = (x + self.look.0 + 1000, y + self.look.1 + 1000);
+        let ((sin, cos), width, height) = (self.turn.to_radians().sin_cos(), SIZE.width, SIZE.height);
+        let (right, down) = (f64::from(x) - f64::from(width) / 2.0, f64::from(y) - f64::from(height) / 2.0);
+        let x = (cos * right + sin * down + f64::from(width) / 2.0).round() as i32 + self.look.0 + 1000;
+        let y = (cos * down - sin * right + f64::from(height) / 2.0).round() as i32 + self.look.1 + 1000;
         // Slabs whose shades do not repeat within the picture.
         let shade = |i: i32, j: i32| f64::from((i * i * 7 + j * j * 13 + i * j * 5) % 11);
         let (i, j) = (x / 29 + x / 41, y / 19 + y / 31);
@@ -757,6 +762,21 @@ fn a_knocked_camera_says_so_follows_nothing_and_is_well_again_within_seconds() {
     assert!(last < 60, "{last}");
     walks_alone(&mut watch, |at| Yard { look: (11, 7), ..Yard::with(&[at]) });
     assert_eq!(watch.view(), View::Steady);
+}
+
+#[test]
+fn a_camera_that_is_knocked_and_turned_still_sees_who_stands_there() {
+    let mut watch = Watch::of_a_yard();
+    for i in 0..40 {
+        watch.look(&Yard::with(&[(4 * i.min(25), 100)]));
+    }
+    for i in 0..80 {
+        let found = watch.look(&Yard { look: (11, 7), turn: 1.5, ..Yard::with(&[(100, 100)]) }).to_vec();
+        if i >= 25 {
+            let best = found.iter().map(|found| found.bbox.iou(person_at(100, 100))).fold(0.0, f64::max);
+            assert!(found.len() == 1 && best > 0.5, "frame {i}: {found:?}");
+        }
+    }
 }
 
 #[test]

@@ -1,21 +1,29 @@
 //! Views that the camera had before, such as the presets of a guard tour.
 //!
 //! The background of a view that is lost is kept. When the camera comes to rest, the view it shows is compared with those
-//! that are kept, by their edges (`structure`), each shifted a little: no camera comes back to the very pixel. The
-//! background that is found again shows at once who stands there. What is kept is bounded by [`VIEWS_MAX`]; which view is
+//! that are kept, by their edges (`structure`), each shifted and turned a little: no camera comes back to the very pixel, and one
+//! that was knocked shows the view it had. The background that is found again shows at once who stands there. What is kept is bounded by [`VIEWS_MAX`]; which view is
 //! the right one is not known here beyond the picture.
 
 use super::picture::{Grid, Picture};
+use super::shift::Shift;
 use super::structure::Structure;
 
 /// Views kept; the one that was not seen for the longest time leaves first.
 const VIEWS_MAX: usize = 8;
 /// So far, in pixels of the work grid, a camera may come back beside the view it had.
-const SHIFT_MAX: isize = 12;
-/// A camera that was not moved comes back as near as this, in columns and rows.
-const SHIFT_SAME: isize = 3;
-/// Shifts are tried in steps of so many pixels first: an edge is wider.
-const SHIFT_STEP: isize = 3;
+const SHIFT_MAX: f32 = 12.0;
+/// So far, in degrees, it may be turned.
+const TURN_MAX: f32 = 3.0;
+/// A camera that was not moved comes back as near as this, in columns and rows, and in degrees.
+const SHIFT_SAME: f32 = 3.0;
+const TURN_SAME: f32 = 0.5;
+/// Shifts are tried in steps of so many pixels and degrees first: an edge is wider.
+const SHIFT_STEP: f32 = 3.0;
+const TURN_STEP: f32 = 1.0;
+/// And then, around the best of them, in steps of so much.
+const SHIFT_FINE: f32 = 1.0;
+const TURN_FINE: f32 = 0.25;
 /// A view is found when this part of its edges is there: by chance a third is, somewhat more at the best of all shifts.
 const FOUND: f32 = 0.6;
 /// Fewer edges say nothing.
@@ -32,22 +40,23 @@ struct Kept {
 pub(super) struct Found {
     /// Its background, moved to where the picture shows it.
     pub(super) background: Picture,
-    /// So many columns and rows.
-    shift: (isize, isize),
+    shift: Shift,
 }
 
 impl Found {
     /// Whether the camera was moved since, by more than it is when it turns back to a preset.
     pub(super) fn is_moved(&self) -> bool {
-        self.shift.0.abs().max(self.shift.1.abs()) > SHIFT_SAME
+        let Shift { right, down, turn } = self.shift;
+        right.abs().max(down.abs()) > SHIFT_SAME || turn.abs() > TURN_SAME
     }
 
-    /// Whether the view had this place of the picture, too.
-    pub(super) fn has(&self, column: usize, row: usize) -> bool {
-        let grid = self.background.grid;
-        let is_within =
-            |at: usize, by: isize, end: usize| at.checked_add_signed(-by).is_some_and(|at| at < end);
-        is_within(column, self.shift.0, grid.width) && is_within(row, self.shift.1, grid.height)
+    /// Which places of the picture, column and row, the view had, too.
+    pub(super) fn has(&self) -> impl Fn(usize, usize) -> bool {
+        let (grid, origin) = (self.background.grid, self.shift.inverse().of(self.background.grid));
+        move |column, row| {
+            let (x, y) = origin(column, row);
+            (0..grid.width as isize).contains(&x) && (0..grid.height as isize).contains(&y)
+        }
     }
 }
 
@@ -91,26 +100,49 @@ impl Views {
     }
 }
 
-/// The shift, in columns and rows, at which most of the edges are there, and which part of them.
-fn best_shift(kept: &Kept, picture: &Picture) -> Option<(f32, (isize, isize))> {
-    let tried = |(x, y): (isize, isize), reach: isize, step: usize| {
-        let offsets = move || (-reach..=reach).step_by(step);
-        let shifts = offsets().flat_map(move |dy| offsets().map(move |dx| (x + dx, y + dy)));
-        let part = |shift| {
-            kept.structure.compare_shifted(picture, &kept.background.planes[0], shift).part(EDGES_MIN)
-        };
-        shifts.filter_map(move |shift| Some((part(shift)?, shift)))
+/// The shift at which most of the edges are there, and which part of them.
+fn best_shift(kept: &Kept, picture: &Picture) -> Option<(f32, Shift)> {
+    let part = |shift| {
+        let found = kept.structure.compare_shifted(picture, &kept.background.planes[0], shift);
+        Some((found.part(EDGES_MIN)?, shift))
     };
-    let best = |a: &(f32, _), b: &(f32, _)| a.0.total_cmp(&b.0);
-    let (_, near) = tried((0, 0), SHIFT_MAX, SHIFT_STEP as usize).max_by(best)?;
-    let (part, _) = tried(near, SHIFT_STEP + 1, 1).max_by(best)?;
+    let best = |a: &(f32, Shift), b: &(f32, Shift)| a.0.total_cmp(&b.0);
+    let here = Shift { right: 0.0, down: 0.0, turn: 0.0 };
+    let (_, near) =
+        around(here, (SHIFT_MAX, SHIFT_STEP), (TURN_MAX, TURN_STEP)).filter_map(part).max_by(best)?;
+    let fine =
+        || around(near, (SHIFT_STEP + 1.0, SHIFT_FINE), (TURN_STEP - TURN_FINE, TURN_FINE)).filter_map(part);
+    let (most, _) = fine().max_by(best)?;
     // An edge is there over some pixels: the middle of those shifts.
-    let (mut count, mut sum) = (0, (0, 0));
-    for (_, (x, y)) in tried(near, SHIFT_STEP + 1, 1).filter(|tried| tried.0 >= part - 0.01) {
-        (count, sum) = (count + 1, (sum.0 + x, sum.1 + y));
+    let (mut count, mut sum) = (0.0, here);
+    for (_, shift) in fine().filter(|tried| tried.0 >= most - 0.01) {
+        count += 1.0;
+        sum.right += shift.right;
+        sum.down += shift.down;
+        sum.turn += shift.turn;
     }
-    let middle = |sum: isize| (sum as f32 / count as f32).round() as isize;
-    Some((part, (middle(sum.0), middle(sum.1))))
+    Some((most, Shift { right: sum.right / count, down: sum.down / count, turn: sum.turn / count }))
+}
+
+/// Shifts around one, as far as a reach and in steps: of columns and rows, and of degrees.
+fn around(
+    middle: Shift,
+    (reach, step): (f32, f32),
+    (reach_turn, step_turn): (f32, f32),
+) -> impl Iterator<Item = Shift> {
+    let offsets = |reach: f32, step: f32| {
+        let count = (reach / step) as i32;
+        (-count..=count).map(move |i| i as f32 * step)
+    };
+    offsets(reach_turn, step_turn).flat_map(move |turn| {
+        offsets(reach, step).flat_map(move |down| {
+            offsets(reach, step).map(move |right| Shift {
+                right: middle.right + right,
+                down: middle.down + down,
+                turn: middle.turn + turn,
+            })
+        })
+    })
 }
 
 #[cfg(test)]
@@ -142,10 +174,12 @@ mod tests {
         assert_eq!(views.kept.len(), VIEWS_MAX);
         assert!(views.take(&view(grid, 0)).is_none(), "the oldest");
         for number in 1..=VIEWS_MAX as u64 {
-            let shift = (number as isize - 4, 3 - number as isize);
+            let by = number as f32 - 4.0;
+            let shift = Shift { right: by, down: -1.0 - by, turn: by / 2.0 };
             let found = views.take(&view(grid, number).shifted(shift)).unwrap();
-            let off = (found.shift.0 - shift.0).abs().max((found.shift.1 - shift.1).abs());
-            assert!(off <= 1, "{:?}, not {shift:?}", found.shift);
+            let off = (found.shift.right - shift.right).abs().max((found.shift.down - shift.down).abs());
+            let turned = (found.shift.turn - shift.turn).abs();
+            assert!(off <= 1.0 && turned <= 0.5, "{:?}, not {shift:?}", found.shift);
             assert_eq!(found.background.planes[0], view(grid, number).shifted(found.shift).planes[0]);
         }
         assert_eq!(views.kept.len(), 0);
