@@ -337,6 +337,7 @@ impl State {
         } else {
             self.background.learn(&self.picture, window, &self.held, &self.raw, dt_s, 0.0);
         }
+        self.scale.pass(&self.blobs.all, &self.people.groups);
         found.extend(self.people.objects.iter().map(|object| self.detection(object)));
     }
 

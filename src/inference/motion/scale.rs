@@ -2,8 +2,8 @@
 //!
 //! Every calibration must first be borne out: a rough homography that fits to a camera gives sizes as wrong as one that
 //! fits to none, and where no person comes by nothing ever shows it. What speaks is every connected component that looks
-//! like one whole upright person and has moved, before anything is put together or cut by the sizes in question. The
-//! calibrated sizes are used once the median of their heights agrees with them and [`SHARE_MIN`] of the heights do: on a
+//! like one whole upright person and moves from frame to frame (rain is elsewhere in each), before anything is put together
+//! or cut by the sizes in question. The calibrated sizes are used once the median of their heights agrees with them and [`SHARE_MIN`] of the heights do: on a
 //! rough homography the median may agree by chance. Where it is far from the calibrated one, the calibration is doubted.
 //! Until it is borne out, and while it is doubted, sizes are learned as without calibration.
 //!
@@ -37,6 +37,10 @@ const LARGE_PARTS: usize = 1000;
 /// Sizes are learned where upright shapes are at least this part of what moves, by area: on footage of people they are 0.25
 /// to 0.8, on roads, where parts of cars have the shape of a person now and then, less than 0.03.
 const UPRIGHT_MIN: f32 = 0.12;
+/// A place where two rectangles have more than this in common, as intersection over union, is the same place.
+const SAME: f32 = 0.7;
+/// What moves has at least this in common with what it was a frame ago.
+const FOLLOWS: f32 = 0.25;
 /// How much of these areas is kept when another group comes: they tell of the last hundred.
 const KEPT: f32 = 0.99;
 
@@ -50,6 +54,9 @@ pub(super) struct Scale {
     /// The components that were compared, and the groups that taught a size.
     compared: Places,
     noted: Places,
+    /// The components and the groups of the last frame.
+    last_blobs: Vec<Rect>,
+    last_groups: Vec<Rect>,
     /// Pixels of what moved lately, and of the upright shapes among it.
     moved_area: f32,
     upright_area: f32,
@@ -76,6 +83,8 @@ impl Scale {
             next: 0,
             compared: Places::new(),
             noted: Places::new(),
+            last_blobs: Vec::with_capacity(BLOBS_MAX),
+            last_groups: Vec::with_capacity(BLOBS_MAX),
             moved_area: 0.0,
             upright_area: 0.0,
             trust: Trust::Open,
@@ -110,7 +119,7 @@ impl Scale {
             if !self.noted.is_new(*rect) {
                 continue;
             }
-            let upright = is_upright(*rect, *area);
+            let upright = is_upright(*rect, *area) && follows(&self.last_groups, *rect);
             self.moved_area = KEPT * self.moved_area + *area as f32;
             self.upright_area = KEPT * self.upright_area + if upright { *area as f32 } else { 0.0 };
             if upright {
@@ -134,6 +143,9 @@ impl Scale {
             if rect.height() < HEIGHT_MIN || !is_whole(*rect, grid) || !is_upright(*rect, *area) {
                 continue;
             }
+            if !follows(&self.last_blobs, *rect) {
+                continue;
+            }
             let is_new = self.compared.is_new(*rect);
             let middle = (rect.left + rect.right) as f32 / 2.0;
             let Some(expected) = calibrated.expected(middle, rect.bottom as f32) else { continue };
@@ -149,6 +161,14 @@ impl Scale {
             self.next = (self.next + 1) % RATIOS_MAX;
         }
         self.judge();
+    }
+
+    /// Takes the components and groups of a frame, to know in the next which of them move.
+    pub(super) fn pass(&mut self, blobs: &[Blob], groups: &[Group]) {
+        self.last_blobs.clear();
+        self.last_blobs.extend(blobs.iter().map(|blob| blob.rect));
+        self.last_groups.clear();
+        self.last_groups.extend(groups.iter().map(|group| group.rect));
     }
 
     fn judge(&mut self) {
@@ -195,7 +215,7 @@ impl Places {
     /// Takes a place; whether nothing was there the time before.
     fn is_new(&mut self, rect: Rect) -> bool {
         self.now.push(rect);
-        !self.before.iter().any(|earlier| is_same_place(*earlier, rect))
+        !self.before.iter().any(|earlier| in_common(*earlier, rect) > SAME)
     }
 }
 
@@ -211,12 +231,17 @@ fn is_upright(rect: Rect, area: usize) -> bool {
     8 * width <= 5 * height && height <= 5 * width && (0.35..0.8).contains(&fill)
 }
 
-/// Whether both cover mostly the same pixels.
-fn is_same_place(a: Rect, b: Rect) -> bool {
+/// Whether one of the rectangles of the last frame may be this one.
+fn follows(last: &[Rect], rect: Rect) -> bool {
+    last.iter().any(|earlier| in_common(*earlier, rect) >= FOLLOWS)
+}
+
+/// Intersection over union.
+fn in_common(a: Rect, b: Rect) -> f32 {
     let overlap = |(a0, a1): (usize, usize), (b0, b1): (usize, usize)| a1.min(b1).saturating_sub(a0.max(b0));
     let both = overlap((a.left, a.right), (b.left, b.right)) * overlap((a.top, a.bottom), (b.top, b.bottom));
     let all = a.width() * a.height() + b.width() * b.height() - both;
-    10 * both > 7 * all
+    both as f32 / all as f32
 }
 
 #[cfg(test)]
@@ -254,8 +279,10 @@ mod tests {
             let (left, top) = (foot.x as usize, head.y as usize);
             let rect = Rect { left, top, right: left + height * 2 / 5, bottom: top + height };
             let blob = Blob { rect, area: rect.width() * rect.height() * 6 / 10 };
+            let group = Group { rect, area: blob.area };
+            scale.pass(&[blob], &[group]);
             scale.compare(&[blob], Grid { width: 640, height: 480, ..grid });
-            scale.note(&[Group { rect, area: blob.area }], Grid { width: 640, height: 480, ..grid });
+            scale.note(&[group], Grid { width: 640, height: 480, ..grid });
         }
     }
 
@@ -280,6 +307,7 @@ mod tests {
             let (left, top) = (300 + i, 300 - height as usize);
             let rect = Rect { left, top, right: left + height as usize / 2, bottom: 300 };
             let blob = Blob { rect, area: rect.width() * rect.height() * 6 / 10 };
+            rough.pass(&[blob], &[]);
             rough.compare(&[blob], Grid { width: 640, height: 480, ..Grid::new(SIZE) });
         }
         assert!(rough.ratios.len() > BEAR_OUT_MIN);
@@ -314,6 +342,7 @@ mod tests {
         let mut scale = scale(0.3048, 1.0);
         let rect = Rect { left: 300, top: 200, right: 340, bottom: 300 };
         for _ in 0..200 {
+            scale.pass(&[Blob { rect, area: 2400 }], &[]);
             scale.compare(&[Blob { rect, area: 2400 }], Grid { width: 640, height: 480, ..Grid::new(SIZE) });
         }
         assert!(scale.ratios.len() <= 1);
@@ -325,8 +354,25 @@ mod tests {
             let (left, top) = (40 + 97 * i % 400, 60 + 53 * i % 200);
             let rect = Rect { left, top, right: left + width, bottom: top + height };
             let group = Group { rect, area: width * height * 6 / 10 };
+            scale.pass(&[], &[group]);
             scale.note(&[group], Grid { width: 640, height: 480, ..Grid::new(SIZE) });
         }
+    }
+
+    #[test]
+    fn streaks_of_rain_which_are_elsewhere_in_each_frame_teach_no_size() {
+        let grid = Grid { width: 640, height: 480, ..Grid::new(SIZE) };
+        let mut scale = Scale::new(None, [1.0; 2], 480);
+        let streaks = |frame: usize| -> Vec<Group> {
+            let at = move |i: usize| (40 + (frame * 131 + i * 97) % 560, 40 + (frame * 89 + i * 53) % 360);
+            let rect = move |(left, top)| Rect { left, top, right: left + 12, bottom: top + 40 };
+            (0..20).map(|i| Group { rect: rect(at(i)), area: 290 }).collect()
+        };
+        for frame in 0..200 {
+            scale.note(&streaks(frame), grid);
+            scale.pass(&[], &streaks(frame));
+        }
+        assert_eq!(scale.person(320.0, 300.0), None);
     }
 
     #[test]
