@@ -148,7 +148,7 @@ fn noise_alone_is_no_detection() {
 fn a_walking_person_is_found_with_tight_edges_and_without_the_shadow() {
     let mut watch = Watch::plain();
     watch.see_empty(20);
-    for i in 0..60 {
+    for i in 0..80 {
         let (left, top) = (30 + 3 * i, 90);
         let scene = Scene { shadows: vec![(left + 16, top + 38, 40, 9, 0.7)], ..Scene::with(&[(left, top)]) };
         let found = watch.see(&scene);
@@ -744,6 +744,32 @@ fn headlights_that_sweep_over_the_yard_are_no_object() {
         frames += usize::from(!watch.look(&Yard { light: 0.25, lamp, ..Yard::empty() }).is_empty());
     }
     assert!(frames <= 12, "something found in {frames} of 60 frames");
+}
+
+#[test]
+fn a_lamp_that_is_switched_on_in_the_rain_blinds_nobody() {
+    let mut watch = Watch::plain();
+    let mut rain = Pcg32::seed_from_u64(3);
+    let mut look = |watch: &mut Watch, light: f64, people: &[(i32, i32)]| {
+        Yard { light, ..Yard::with(people) }.draw(&mut watch.image, &mut watch.rng);
+        let width = watch.image.size().width;
+        for _ in 0..if light > 0.6 { 500 } else { 0 } {
+            let (x, y) = (rain.next_u32() % width, rain.next_u32() % 220);
+            for row in y..(y + 15 + rain.next_u32() % 20).min(239) {
+                watch.image.planes_mut()[0][(row * width + x) as usize] = 250;
+            }
+        }
+        watch.show().to_vec()
+    };
+    (0..60).for_each(|_| drop(look(&mut watch, 0.4, &[])));
+    (0..200).for_each(|_| drop(look(&mut watch, 0.8, &[])));
+    let mut frames = 0;
+    for i in 0..60 {
+        let found = look(&mut watch, 0.8, &[(40 + 4 * i, 100)]);
+        frames += usize::from(found.iter().any(|found| found.bbox.iou(person_at(40 + 4 * i, 100)) > 0.3));
+        assert_eq!(watch.view(), View::Steady, "frame {i}");
+    }
+    assert!(frames >= 50, "found in {frames} of 60 frames");
 }
 
 #[test]

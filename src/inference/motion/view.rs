@@ -16,9 +16,10 @@ use crate::inference::View;
 const CHANGED_MIN: f32 = 0.02;
 /// So much of the picture more than in the last frame is changed: no object comes in like that.
 const JUMP: f32 = 0.12;
-/// So much of the picture is not as it was a frame ago: the light of all of it changes.
+/// So much more of the picture than usual is not as it was a frame ago: the light of all of it changes. In rain a third of
+/// it never is.
 const FLASH: f32 = 0.3;
-/// At most so much of a view that stands still is not as it was a frame ago.
+/// At most so much more than usual of a view that stands still is not as it was a frame ago.
 const STIRRING: f32 = 0.1;
 /// A difference in luma that is none, between two frames.
 const SAME: u8 = 12;
@@ -30,9 +31,10 @@ const VIEW_KEPT: f32 = 0.4;
 /// And it is found again when at least this part is there.
 const VIEW_FOUND: f32 = 0.55;
 /// Where less than this part is there usually, the camera shakes or the picture is noise, and edges say nothing. That is
-/// averaged over so long, after the first seconds.
+/// averaged over so long, after the first seconds. So is what is not as it was a frame ago.
 const USUAL_MIN: f32 = 0.65;
 const USUAL_LIFE_S: f32 = 20.0;
+const MOVED_LIFE_S: f32 = 5.0;
 const YOUNG_S: f32 = 2.0;
 /// The light changed when at least this part of the edges is there where the picture changed.
 const LIGHT_KEPT: f32 = 0.5;
@@ -69,7 +71,9 @@ pub(super) struct Watch {
     lost_s: f32,
     /// The part of the edges that is usually there.
     usual: f32,
-    /// Since it began.
+    /// The part of the picture that is usually not as it was a frame ago.
+    usual_moved: f32,
+    /// Since it began, or the light changed.
     age_s: f32,
     settle_s: f32,
     new_s: f32,
@@ -97,6 +101,7 @@ impl Watch {
             before: 0.0,
             lost_s: 0.0,
             usual: 1.0,
+            usual_moved: 0.0,
             age_s: 0.0,
             settle_s: 0.0,
             new_s: 0.0,
@@ -149,7 +154,7 @@ impl Watch {
 
     /// Judges a frame that was looked at whole.
     pub(super) fn judge(&mut self, seen: Seen<'_>) -> Verdict {
-        let moved = self.moved(seen.picture);
+        let moved = self.moved(seen.picture) - self.usual_moved;
         self.settle_s = (self.settle_s - seen.dt_s).max(0.0);
         self.new_s = (self.new_s - seen.dt_s).max(0.0);
         let jump = seen.part - std::mem::replace(&mut self.before, seen.part);
@@ -160,15 +165,16 @@ impl Watch {
         };
         let kept = all.part(EDGES_MIN);
         self.age_s += seen.dt_s;
+        let is_young = self.age_s < YOUNG_S;
+        let follow = |life_s: f32| (seen.dt_s / life_s).min(1.0);
         if let Some(kept) = kept {
-            let is_young = self.age_s < YOUNG_S;
             let least = if self.lost_s > 0.0 { VIEW_FOUND } else { VIEW_KEPT };
             if !is_young && self.knows_edges() && kept < least {
                 return self.lost(seen, moved);
             }
-            let life_s = if is_young { YOUNG_S / 6.0 } else { USUAL_LIFE_S };
-            self.usual += (kept - self.usual) * (seen.dt_s / life_s).min(1.0);
+            self.usual += (kept - self.usual) * follow(if is_young { YOUNG_S / 6.0 } else { USUAL_LIFE_S });
         }
+        self.usual_moved += moved * follow(MOVED_LIFE_S);
         self.lost_s = 0.0;
         let knows = kept.is_some() && self.knows_edges();
         if !knows && seen.part > super::SCENE_CHANGE {
@@ -178,7 +184,8 @@ impl Watch {
         self.view = if self.new_s > 0.0 { View::Changed } else { View::Steady };
         let lit = inside.part(INSIDE_MIN).is_some_and(|part| part >= LIGHT_KEPT);
         if knows && (lit && (jump > JUMP || moved > FLASH) || seen.part > super::SCENE_CHANGE) {
-            self.settle_s = SETTLE_S;
+            // What the background is learned from may hold what is there for one frame, such as drops in the light.
+            (self.settle_s, self.age_s) = (SETTLE_S, 0.0);
             return Verdict::Relight;
         }
         self.structure.renew(seen.mean);
