@@ -24,7 +24,7 @@ use crate::control::FrameQuality;
 use crate::discovery::Standing;
 use crate::fleet;
 use crate::link::{self, OutboxOptions};
-use crate::model::{CameraId, Conditions, Envelope, GroundPlane, MessageClass, ZoneKind};
+use crate::model::{CameraId, Envelope, GroundPlane, MessageClass, Modes, ZoneKind};
 use crate::pipeline::{self, Perception, Sight};
 use crate::store::Store;
 use crate::supervisor::{Progress, STILL_MAX, Supervisor};
@@ -152,7 +152,7 @@ impl Camera {
         let (scenes_out, scenes) = watch::channel(None);
         let (transitions_out, transitions) = mpsc::channel(TRANSITIONS_MAX);
         let (resting_out, resting) = watch::channel(false);
-        let (conditions_out, conditions) = watch::channel(Conditions::default());
+        let (conditions_out, conditions) = watch::channel(Modes::default());
         let frames_leave = config.control.as_ref().is_some_and(|control| control.data.frames);
         let (sights_out, sights) = (keep_sights || frames_leave).then(|| watch::channel(None)).unzip();
         let seed = now.epoch_ms ^ u64::from(std::process::id());
@@ -177,7 +177,7 @@ impl Camera {
         let thread = pipeline::spawn(Arc::clone(&capture), &id, perception, perception_tunings, outputs)?;
         parts.watch_thread(format!("perception {id}"), thread);
         let (report_out, surface) = watch::channel(SurfaceReport::default());
-        let (modes_out, modes) = watch::channel(Vec::new());
+        let (modes_out, modes) = watch::channel(Modes::default());
         let (requests_out, requests) = mpsc::channel(REQUESTS_MAX);
         let ordering = ordering(&wanted_links.borrow());
         let collecting = collecting(&wanted_links.borrow());

@@ -331,8 +331,7 @@ async fn broker_failure() -> Error {
 fn status_line(camera: &Camera) -> String {
     let report = camera.report();
     let surface = report.surface;
-    let modes =
-        if surface.modes.is_empty() { String::new() } else { format!("; {}", surface.modes.join(", ")) };
+    let modes = if surface.modes.is_empty() { String::new() } else { format!("; {}", surface.modes) };
     format!(
         "{:.1} frames/s, {} tracks, {} peers{modes}",
         report.capture.rate_hz, surface.tracks, surface.peers

@@ -33,7 +33,7 @@ use crate::fleet::{Action, CameraState, Fleet, Input, Options, Report, Tuning, V
 use crate::link::{
     self, Carries, Client, Deliveries, LinkHandle, Outbox, OutboxOptions, OutboxStatus, Route, Router,
 };
-use crate::model::{CameraId, Transition};
+use crate::model::{CameraId, Mode, Modes, Transition};
 use crate::pipeline;
 use crate::platform::vitals::Gauge;
 use crate::store::Store;
@@ -311,20 +311,16 @@ impl FleetTask {
                 CameraState::Failing
             }
         };
-        let mut modes = self.setup.surface.borrow().modes.clone();
-        let slow_network = modes.contains(&modes::LINK_SLOW);
-        // Told by `camera`, and by the message's arriving at all.
-        modes.retain(|mode| {
-            let told = [modes::BROKER_DOWN, modes::CAPTURE_DOWN, modes::CAPTURE_STALLED];
-            !told.contains(mode) && !modes::CHOSEN.contains(mode)
-        });
+        let modes = self.setup.surface.borrow().modes;
+        // `camera` and the arrival of the message state these.
+        let stated = Modes::of(&[Mode::BrokerDown, Mode::CaptureDown, Mode::CaptureStalled]);
         let frames = self.setup.counters.frames.load(Ordering::Relaxed);
         let busy_us = self.setup.counters.busy_us.load(Ordering::Relaxed);
         Vitals {
             machine,
             camera,
-            slow_network,
-            modes,
+            slow_network: modes.contains(Mode::LinkSlow),
+            modes: modes.faults().without(stated),
             frame_ms: (frames > 0).then(|| busy_us as f64 / 1000.0 / frames as f64),
         }
     }

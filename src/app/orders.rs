@@ -30,7 +30,7 @@ use crate::control::{
     Plane, Repeats, Settings, Ticket, Topics, Truth,
 };
 use crate::link::{self, Carries, Client, Deliveries, LinkHandle, Route, Router};
-use crate::model::{CameraId, Content, Delivery, Envelope, GroundPlane, Qos, Scene};
+use crate::model::{CameraId, Content, Delivery, Envelope, GroundPlane, Mode, Modes, Qos, Scene};
 use crate::picture;
 use crate::pipeline::{self, Sight};
 use crate::store::{Store, WRITE_BOUND};
@@ -138,7 +138,7 @@ pub(super) struct Setup {
     pub(super) surface: watch::Receiver<SurfaceReport>,
     pub(super) requests: mpsc::Sender<Request>,
     /// The modes that are known here, for the swarm's status.
-    pub(super) modes: watch::Sender<Vec<&'static str>>,
+    pub(super) modes: watch::Sender<Modes>,
     /// The last frame with what was seen in it; none when no picture may leave.
     pub(super) sights: Option<watch::Receiver<Option<Sight>>>,
     pub(super) ground: GroundPlane,
@@ -582,17 +582,9 @@ impl Orders {
             }
         }
         let own = [Some(&self.control), self.shared.as_ref(), self.data_link.as_ref()];
-        let mut known = Vec::new();
-        for wire in own.into_iter().flatten() {
-            let status = wire.status.borrow();
-            modes::add(modes::is_taken(&status).then_some(modes::CLIENT_ID_TAKEN), &mut known);
-            modes::add(modes::limited(&status.limits), &mut known);
-        }
-        self.setup.modes.send_if_modified(|modes| {
-            let news = *modes != known;
-            modes.clone_from(&known);
-            news
-        });
+        let each = own.into_iter().flatten().map(|wire| modes::of_link(&wire.status.borrow()));
+        let known = each.fold(Modes::default(), Modes::union);
+        self.setup.modes.send_if_modified(|modes| std::mem::replace(modes, known) != known);
         let mut actions = Vec::new();
         self.desk.tick(now, &mut actions);
         self.act(actions).await;
@@ -612,19 +604,15 @@ impl Orders {
     }
 
     /// What is out of order, as it was a second ago at most; whether it rests is known at once.
-    fn modes(&self) -> Vec<&'static str> {
-        let mut known = self.setup.surface.borrow().modes.clone();
-        let paused = self.activity() == Activity::Paused;
-        known.retain(|mode| *mode != modes::PAUSED && !(paused && *mode == modes::SCENE_LEARNING));
-        known.extend(paused.then_some(modes::PAUSED));
-        known
+    fn modes(&self) -> Modes {
+        let known = self.setup.surface.borrow().modes.without(Mode::Paused.into());
+        let is_paused = self.activity() == Activity::Paused;
+        if is_paused { known.without(Mode::SceneLearning.into()).union(Mode::Paused.into()) } else { known }
     }
 
     /// Publishes what is so, when it is news.
     fn show(&mut self) {
-        let mut modes = self.modes();
-        // Whoever reads it is on the broker.
-        modes.retain(|mode| ![modes::BROKER_DOWN, modes::BROKER_SEARCHING].contains(mode));
+        let modes = self.modes().without(Modes::UNCONNECTED);
         let truth = Truth { activity: self.activity(), modes, crop: self.setup.crop.is_on() };
         let (now, mut out) = (self.now(), Vec::new());
         self.plane.set_truth(truth, now, &mut out);
@@ -708,7 +696,7 @@ impl Orders {
             None => report.links.iter().any(|(_, link)| link.state == link::State::Connected),
         };
         let works = recent || activity == Activity::Paused;
-        let faultless = known.iter().all(|mode| modes::CHOSEN.contains(mode));
+        let faultless = known.faults().is_empty();
         let status = match (works, faultless && data_connected) {
             (true, true) => "healthy",
             (true, false) => "degraded",

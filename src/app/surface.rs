@@ -24,7 +24,9 @@ use crate::capture::Capture;
 use crate::config::BrokerLink;
 use crate::discovery::Standing;
 use crate::link::{self, OutboxStatus};
-use crate::model::{CameraId, Conditions, Delivery, Event, EventState, MessageClass, Qos, Scene, Transition};
+use crate::model::{
+    CameraId, Delivery, Event, EventState, MessageClass, Mode, Modes, Qos, Scene, Transition,
+};
 use crate::pipeline;
 use crate::store::Store;
 use crate::swarm::participants::Change as Participation;
@@ -68,7 +70,7 @@ pub struct SurfaceReport {
     /// Messages of others that were refused.
     pub refused: u64,
     /// The degraded modes in force.
-    pub modes: Vec<&'static str>,
+    pub modes: Modes,
     /// The links to the brokers.
     pub links: Vec<NamedStatus>,
     /// The store of what must not be lost; none without a broker.
@@ -85,14 +87,14 @@ pub(super) struct Surface {
     pub(super) capture: Arc<Capture>,
     pub(super) counters: Arc<pipeline::Counters>,
     /// What keeps the camera from seeing.
-    pub(super) conditions: watch::Receiver<Conditions>,
+    pub(super) conditions: watch::Receiver<Modes>,
     pub(super) store: Store,
     pub(super) clock: Arc<dyn Clock>,
     /// The same clock, to be corrected.
     pub(super) wall_clock: Arc<CorrectedClock>,
     pub(super) report: watch::Sender<SurfaceReport>,
     /// Modes that others know of.
-    pub(super) modes: watch::Receiver<Vec<&'static str>>,
+    pub(super) modes: watch::Receiver<Modes>,
     /// Who serves a fleet server hears of readings and ended tracks.
     pub(super) fleet: Option<mpsc::Sender<Transition>>,
     /// How serving it goes.
@@ -355,37 +357,41 @@ impl Surface {
         let unrouted = self.swarm.as_ref().map_or(0, |s| s.links.router.unrouted());
         let now_ms = self.clock.now().epoch_ms;
         let fleet = self.fleet_report.borrow().clone();
-        let mut modes =
-            modes::in_force(&capture.state, &self.store, &links, outbox.as_ref(), fleet.as_ref(), now_ms);
-        // Those that are known elsewhere too.
-        modes::add(self.modes.borrow().iter().copied(), &mut modes);
-        let doubted = self.counters.calibration_doubted.load(Ordering::Relaxed);
-        modes.extend(doubted.then_some(modes::CALIBRATION_DOUBTED));
-        let unverified = self.counters.verify_unavailable.load(Ordering::Relaxed);
-        modes.extend(unverified.then_some(modes::VERIFY_UNAVAILABLE));
-        modes.extend((!self.calibrated).then_some(modes::UNCALIBRATED));
-        modes.extend(self.rolled_back.load(Ordering::Relaxed).then_some(modes::CONFIG_ROLLED_BACK));
-        modes.extend(self.keys.failed.then_some(modes::SIGNING_OFF));
         self.keep_pins();
         self.mend_keys();
         let now = self.clock.now();
         let (has_rival, own_missing) = self.own_presence_modes(&links, now);
-        modes::add(has_rival.then_some(modes::CLIENT_ID_TAKEN), &mut modes);
         self.ask_for_unheard(now);
-        let is_lacking = self.swarm.as_ref().is_some_and(|s| s.cameras.is_lacking());
-        modes.extend(is_lacking.then_some(modes::RETAINED_WILDCARDS_UNAVAILABLE));
-        let server_unsynced = self.server_unsynced.load(Ordering::Relaxed);
-        modes.extend(server_unsynced.then_some(modes::TIME_SERVER_UNSYNCED));
-        let unsynced = self.swarm.as_ref().is_some_and(|s| s.engine.is_unsynced(now));
-        modes.extend(unsynced.then_some(modes::CLOCK_UNSYNCED));
+        let standing = self.standing.borrow_and_update().clone();
         let engine = self.swarm.as_ref().map(|s| &s.engine);
-        let unresponsive = engine.is_some_and(|e| e.participants().unresponsive().next().is_some());
-        modes.extend(unresponsive.then_some(modes::CAMERA_UNRESPONSIVE));
-        modes.extend(self.conditions.borrow_and_update().names());
+        let here: Modes = [
+            (has_rival, Mode::ClientIdTaken),
+            (self.counters.calibration_doubted.load(Ordering::Relaxed), Mode::CalibrationDoubted),
+            (self.counters.verify_unavailable.load(Ordering::Relaxed), Mode::VerifyUnavailable),
+            (!self.calibrated, Mode::Uncalibrated),
+            (self.rolled_back.load(Ordering::Relaxed), Mode::ConfigRolledBack),
+            (self.keys.failed, Mode::SigningOff),
+            (self.swarm.as_ref().is_some_and(|s| s.cameras.is_lacking()), Mode::RetainedWildcardsUnavailable),
+            (self.server_unsynced.load(Ordering::Relaxed), Mode::TimeServerUnsynced),
+            (engine.is_some_and(|e| e.is_unsynced(now)), Mode::ClockUnsynced),
+            (
+                engine.is_some_and(|e| e.participants().unresponsive().next().is_some()),
+                Mode::CameraUnresponsive,
+            ),
+            (own_missing, Mode::OwnPresenceMissing),
+            (standing.searching, Mode::BrokerSearching),
+        ]
+        .into_iter()
+        .collect();
+        let modes =
+            modes::in_force(&capture.state, &self.store, &links, outbox.as_ref(), fleet.as_ref(), now_ms)
+                .union(here)
+                .union(*self.conditions.borrow_and_update())
+                // Those that are known elsewhere too.
+                .union(*self.modes.borrow());
         let sum = |of: fn(&link::Counters) -> u64| links.iter().map(|(_, link)| of(&link.counters)).sum();
         let stored = outbox.as_ref().map(|outbox| outbox.counters).unwrap_or_default();
         let disk = outbox.as_ref().map(|outbox| outbox.disk).unwrap_or_default();
-        let standing = self.standing.borrow_and_update().clone();
         let found = standing.counters;
         let (peers, remote_tracks) = (self.report.borrow().peers, self.report.borrow().remote_tracks);
         let counters = [
@@ -435,13 +441,8 @@ impl Surface {
             swarm.engine.set_clock(measured);
         }
         self.feed(Input::Counters(&counters), actions);
-        self.feed(Input::Modes(&modes), actions);
+        self.feed(Input::Modes(modes.without(Modes::LOCAL)), actions);
         self.feed(Input::Tick, actions);
-        if links.iter().any(|(_, link)| link.state != link::State::Connected) {
-            modes.push(modes::BROKER_DOWN);
-        }
-        modes.extend(own_missing.then_some(modes::OWN_PRESENCE_MISSING));
-        modes.extend(standing.searching.then_some(modes::BROKER_SEARCHING));
         self.report.send_modify(|report| report.standing = standing);
         self.note(modes, links, outbox);
     }
@@ -469,7 +470,7 @@ impl Surface {
         }
     }
 
-    fn note(&mut self, modes: Vec<&'static str>, links: Vec<NamedStatus>, outbox: Option<OutboxStatus>) {
+    fn note(&mut self, modes: Modes, links: Vec<NamedStatus>, outbox: Option<OutboxStatus>) {
         let engine = self.swarm.as_ref().map(|s| &s.engine);
         let peers = engine.map_or(0, |e| e.peers().online());
         let remote_tracks = engine.map_or(0, |e| e.peers().tracks().count());
