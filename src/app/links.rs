@@ -21,15 +21,13 @@ use crate::link::{
     Status,
 };
 use crate::model::{CameraId, Delivery, Envelope, MessageClass, Qos};
+use crate::state::NamedStatus;
 use crate::swarm::Engine;
 
 /// How long the store may take for its last commit.
 const LAST_COMMIT_WITHIN: Duration = Duration::from_secs(1);
 /// How long links that are changed may take to leave.
 pub(super) const CHANGE_WITHIN: Duration = Duration::from_secs(1);
-
-/// A link's name and what it shows of itself.
-pub type NamedStatus = (Arc<str>, Status);
 
 /// See the module.
 pub(super) struct Links {

@@ -17,11 +17,10 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::camera::{GOODBYE_WITHIN, ordering};
-use super::fleet::{Ask, FleetReport};
+use super::fleet::Ask;
 use super::links::CHANGE_WITHIN;
 use super::meter::Meter;
-use super::modes;
-use super::surface::SurfaceReport;
+use super::results::{Commands, HealthResult, StatusResult, rounded};
 use crate::base::{Clock, Time, rfc3339};
 use crate::capture::Capture;
 use crate::config::BrokerLink;
@@ -30,9 +29,10 @@ use crate::control::{
     Plane, Repeats, Settings, Ticket, Topics, Truth,
 };
 use crate::link::{self, Carries, Client, Deliveries, LinkHandle, Route, Router};
-use crate::model::{CameraId, Content, Delivery, Envelope, GroundPlane, Mode, Modes, Qos, Scene};
+use crate::model::{CameraId, Content, Delivery, Envelope, GroundPlane, Modes, Qos, Scene};
 use crate::picture;
 use crate::pipeline::{self, Sight};
+use crate::state::{self, Board, Snapshot};
 use crate::store::{Store, WRITE_BOUND};
 
 /// The sense of time passing: rate limits, modes, the first frame.
@@ -133,18 +133,15 @@ pub(super) struct Setup {
     pub(super) scenes: watch::Receiver<Option<Arc<Scene>>>,
     pub(super) resting: watch::Receiver<bool>,
     pub(super) capture: Arc<Capture>,
+    pub(super) board: Board,
     pub(super) counters: Arc<pipeline::Counters>,
     pub(super) crop: Arc<pipeline::Crop>,
-    pub(super) surface: watch::Receiver<SurfaceReport>,
     pub(super) requests: mpsc::Sender<Request>,
-    /// The modes that are known here, for the swarm's status.
-    pub(super) modes: watch::Sender<Modes>,
     /// The last frame with what was seen in it; none when no picture may leave.
     pub(super) sights: Option<watch::Receiver<Option<Sight>>>,
     pub(super) ground: GroundPlane,
     pub(super) frame_tunings: watch::Receiver<Option<FrameQuality>>,
     pub(super) fleet: Option<Desk>,
-    pub(super) fleet_report: watch::Receiver<Option<FleetReport>>,
     pub(super) state_dir: PathBuf,
     pub(super) store: Store,
     pub(super) clock: Arc<dyn Clock>,
@@ -406,7 +403,7 @@ impl Orders {
                 let mut out = Vec::new();
                 self.plane.tell(now, &mut out);
                 self.send(out);
-                Some(Outcome::Done(Some(self.status_result())))
+                Some(done(self.status_result()))
             }
             Command::Metrics => {
                 let measured = self.meter.measured(now, &self.setup.counters);
@@ -415,7 +412,7 @@ impl Orders {
                 }
                 Some(Outcome::Done(self.data.metrics_result(measured, now)))
             }
-            Command::Health => Some(Outcome::Done(Some(self.health_result(now)))),
+            Command::Health => Some(done(self.health_result(now))),
             Command::StabilizationStats => Some(Outcome::Done(Some(self.stabilization_result()))),
             Command::ToggleCrop { enabled } => {
                 let crop = &self.setup.crop;
@@ -582,9 +579,9 @@ impl Orders {
             }
         }
         let own = [Some(&self.control), self.shared.as_ref(), self.data_link.as_ref()];
-        let each = own.into_iter().flatten().map(|wire| modes::of_link(&wire.status.borrow()));
-        let known = each.fold(Modes::default(), Modes::union);
-        self.setup.modes.send_if_modified(|modes| std::mem::replace(modes, known) != known);
+        let each = own.into_iter().flatten().map(|wire| state::link_modes(&wire.status.borrow()));
+        let modes = each.fold(Modes::default(), Modes::union);
+        self.setup.board.write(|parts| parts.control.modes = modes);
         let mut actions = Vec::new();
         self.desk.tick(now, &mut actions);
         self.act(actions).await;
@@ -603,17 +600,17 @@ impl Orders {
         }
     }
 
-    /// What is out of order, as it was a second ago at most; whether it rests is known at once.
-    fn modes(&self) -> Modes {
-        let known = self.setup.surface.borrow().modes.without(Mode::Paused.into());
-        let is_paused = self.activity() == Activity::Paused;
-        if is_paused { known.without(Mode::SceneLearning.into()).union(Mode::Paused.into()) } else { known }
+    /// Returns the camera as it is now, with the activity of this moment.
+    fn state(&self) -> Snapshot {
+        self.setup.board.write(|parts| parts.control.activity = self.activity());
+        self.setup.board.snapshot()
     }
 
     /// Publishes what is so, when it is news.
     fn show(&mut self) {
-        let modes = self.modes().without(Modes::UNCONNECTED);
-        let truth = Truth { activity: self.activity(), modes, crop: self.setup.crop.is_on() };
+        let state = self.state();
+        let modes = state.control_modes().without(Modes::UNCONNECTED);
+        let truth = Truth { activity: state.control.activity, modes, crop: self.setup.crop.is_on() };
         let (now, mut out) = (self.now(), Vec::new());
         self.plane.set_truth(truth, now, &mut out);
         // A connection that has not begun yet begins with what is so then.
@@ -647,75 +644,27 @@ impl Orders {
         }
     }
 
-    fn status_result(&self) -> Value {
-        let modes = self.modes();
-        let report = self.setup.surface.borrow();
-        let capture = self.setup.capture.status();
+    fn status_result(&self) -> StatusResult {
         let counted = self.desk.counters();
-        let mut result = json!({
-            "status": self.activity().status(),
-            "version": env!("CARGO_PKG_VERSION"),
-            "uptime_s": self.now().since(self.started).as_secs(),
-            "modes": modes,
-            "frames": self.setup.counters.frames.load(Ordering::Relaxed),
-            "fps": rounded(capture.rate_hz),
-            "tracks": report.tracks,
-            "peers": report.peers,
-            "shared_status_foreign": self.plane.shared_foreign(),
-            "commands": {
-                "executed": counted.executed,
-                "rejected": counted.rejected,
-                "repeated": counted.repeated,
-                "rate_limited": counted.rate_limited,
-                "too_large": counted.too_large,
-                "for_another": counted.for_another,
-                "responses_refused": self.plane.responses_refused(),
-            },
-        });
-        if let Some(fleet) = &*self.setup.fleet_report.borrow() {
-            result["fleet"] = json!(fleet);
-        }
-        if let Some(broker) = &report.standing.broker {
-            result["broker"] = json!({
-                "camera": broker.name,
-                "address": broker.address.to_string(),
-                "kind": broker.kind.as_str(),
-                "since": rfc3339(broker.since.epoch_ms),
-            });
-        }
-        result
+        let commands = Commands {
+            executed: counted.executed,
+            rejected: counted.rejected,
+            repeated: counted.repeated,
+            rate_limited: counted.rate_limited,
+            too_large: counted.too_large,
+            for_another: counted.for_another,
+            responses_refused: self.plane.responses_refused(),
+        };
+        let uptime_s = self.now().since(self.started).as_secs();
+        StatusResult::new(self.state(), uptime_s, self.plane.shared_foreign(), commands)
     }
 
-    fn health_result(&self, now: Time) -> Value {
-        let known = self.modes();
-        let report = self.setup.surface.borrow();
-        let activity = self.activity();
+    fn health_result(&self, now: Time) -> HealthResult {
+        let state = self.state();
+        let data = self.data_link.as_ref().map_or_else(|| state.is_linked(), Wire::is_connected);
         let recent = self.last_frame.is_some_and(|last| now.since(last) <= RECENT);
-        let data_connected = match &self.data_link {
-            Some(wire) => wire.is_connected(),
-            None => report.links.iter().any(|(_, link)| link.state == link::State::Connected),
-        };
-        let works = recent || activity == Activity::Paused;
-        let faultless = known.faults().is_empty();
-        let status = match (works, faultless && data_connected) {
-            (true, true) => "healthy",
-            (true, false) => "degraded",
-            (false, _) => "unhealthy",
-        };
-        json!({
-            "status": status,
-            "timestamp": rfc3339(now.epoch_ms),
-            "version": env!("CARGO_PKG_VERSION"),
-            "uptime_s": now.since(self.started).as_secs(),
-            "modes": known,
-            "checks": {
-                "pipeline_running": activity == Activity::Running,
-                "control_plane_connected": self.control.is_connected(),
-                "data_plane_connected": data_connected,
-                "recent_frames": recent,
-                "avg_fps": rounded(self.setup.capture.status().rate_hz),
-            },
-        })
+        let uptime_s = now.since(self.started).as_secs();
+        HealthResult::new(&state, now.epoch_ms, uptime_s, self.control.is_connected(), data, recent)
     }
 
     fn stabilization_result(&self) -> Value {
@@ -776,9 +725,9 @@ fn connect(setup: &Setup, plane: &Plane, topics: &Topics) -> Result<(Wire, Optio
     Ok((control, plane.has_shared().then(shared).transpose()?))
 }
 
-/// Three decimals; 0 of what is no number.
-fn rounded(value: f64) -> f64 {
-    if value.is_finite() { (value * 1000.0).round() / 1000.0 } else { 0.0 }
+/// The outcome with this result. Numbers, strings and booleans always have a JSON form.
+fn done(result: impl serde::Serialize) -> Outcome {
+    Outcome::Done(serde_json::to_value(result).ok())
 }
 
 enum Shared {
