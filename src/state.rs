@@ -41,6 +41,12 @@ pub struct Perception {
     pub histories_evicted: u64,
     /// Possible events that were not followed.
     pub events_not_followed: u64,
+    /// Detections in all frames.
+    pub detections: u64,
+    /// Detections of confirmed tracks.
+    pub detections_tracked: u64,
+    /// Confirmed tracks that ended.
+    pub tracks_ended: u64,
     /// What keeps the camera from seeing, and what its figures give away.
     pub modes: Modes,
 }
@@ -59,6 +65,9 @@ impl Perception {
             detections_left_out: counted(&counters.detections_left_out),
             histories_evicted: counted(&counters.histories_evicted),
             events_not_followed: counted(&counters.events_not_followed),
+            detections: counted(&counters.detections),
+            detections_tracked: counted(&counters.detections_tracked),
+            tracks_ended: counted(&counters.tracks_ended),
             modes,
         }
     }

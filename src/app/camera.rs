@@ -10,12 +10,12 @@ use tokio_util::sync::CancellationToken;
 use super::Error;
 use super::fleet::{self as fleet_task, FleetTask, Setup as FleetSetup};
 use super::known_cameras::{self, KnownCameras};
-use super::links::{Links, SharedLinks, take};
+use super::links::{GOODBYE_WITHIN, Links, SharedLinks, collecting, ordering, take};
 use super::orders::{self, Orders, REQUESTS_MAX, Request, Setup};
 use super::own_presence::OwnPresence;
 use super::reload;
 use super::signing::{self, Keys};
-use super::surface::{Surface, Swarm};
+use super::surface::{Surface, Swarm, TRANSITIONS_MAX};
 use super::time_sync;
 use crate::base::{Clock, CorrectedClock};
 use crate::capture::{self, Capture};
@@ -24,15 +24,12 @@ use crate::control::FrameQuality;
 use crate::discovery::Standing;
 use crate::fleet;
 use crate::link::{self, OutboxOptions};
-use crate::model::{CameraId, Envelope, GroundPlane, MessageClass, Modes, ZoneKind};
+use crate::model::{CameraId, Envelope, GroundPlane, Modes, ZoneKind};
 use crate::pipeline::{self, Perception, Sight};
 use crate::state::{Board, Snapshot};
 use crate::store::Store;
 use crate::supervisor::{Progress, STILL_MAX, Supervisor};
 use crate::swarm;
-
-/// Transitions that wait for the surface. A scene has a handful; the perception thread waits beyond.
-pub(super) const TRANSITIONS_MAX: usize = 1_024;
 
 /// Files of the state folder that are made again with it.
 const KEPT_FILES: [&str; 7] = [
@@ -387,18 +384,6 @@ impl Camera {
     }
 }
 
-/// The link by which a fleet server is served: the first that carries its detections.
-pub(super) fn collecting(links: &[BrokerLink]) -> Option<link::Options> {
-    let collects = |link: &&BrokerLink| link.carries.classes.contains(&MessageClass::FleetDetection);
-    links.iter().find(collects).map(|link| link.options.clone())
-}
-
-/// The link by which commands come: the first that carries their answers.
-pub(super) fn ordering(links: &[BrokerLink]) -> Option<link::Options> {
-    let answers = |link: &&BrokerLink| link.carries.classes.contains(&MessageClass::Reply);
-    links.iter().find(answers).map(|link| link.options.clone())
-}
-
 /// What a camera can judge of the events of others: the rules that raise its own.
 fn rules(perception: &pipeline::Options) -> swarm::consensus::Rules {
     let forbidden = perception.zones.iter().filter(|zone| zone.kind == ZoneKind::Forbidden);
@@ -463,6 +448,3 @@ fn join_swarm(
     let goodbye = Goodbye { links: Arc::clone(&links.open), will };
     Ok((Swarm { engine, links, own, cameras }, goodbye))
 }
-
-/// How long a camera may take to say goodbye.
-pub(super) const GOODBYE_WITHIN: Duration = Duration::from_secs(3);

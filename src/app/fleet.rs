@@ -19,13 +19,13 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::camera::{GOODBYE_WITHIN, TRANSITIONS_MAX, collecting};
-use super::links::CHANGE_WITHIN;
-use super::orders::Desk;
+use super::links::{CHANGE_WITHIN, GOODBYE_WITHIN, collecting};
+use super::orders::{Ask, Desk};
 use super::results;
+use super::surface::TRANSITIONS_MAX;
 use crate::base::{Clock, Time};
 use crate::config::BrokerLink;
-use crate::control::{Asker, RUNNING_MAX, Reply, Request, Unread};
+use crate::control::{Asker, RUNNING_MAX, Reply};
 use crate::fleet::{Action, Fleet, Input, Options, Tuning, Vitals};
 use crate::link::{self, Carries, Client, Deliveries, LinkHandle, Outbox, OutboxOptions, Route, Router};
 use crate::model::{CameraId, Transition};
@@ -53,13 +53,6 @@ const STORE: &str = "outbox-fleet";
 pub(super) const WATCHLIST_FILE: &str = "watchlist.json";
 /// It is not written more often: a large one has 10 MB, and flash wears.
 const WATCHLIST_EVERY: Duration = Duration::from_secs(10);
-
-/// An order for the desk.
-#[derive(Debug)]
-pub(super) struct Ask {
-    pub(super) asker: Asker,
-    pub(super) read: Result<Request, Unread>,
-}
 
 /// What the task works with.
 pub(super) struct Setup {

@@ -30,6 +30,7 @@ mod signing;
 mod surface;
 mod time_sync;
 mod trial;
+mod wire;
 
 pub use camera::Camera;
 pub use orders::Request;

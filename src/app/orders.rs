@@ -11,24 +11,23 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::camera::{GOODBYE_WITHIN, ordering};
-use super::fleet::Ask;
-use super::links::CHANGE_WITHIN;
+use super::links::{CHANGE_WITHIN, GOODBYE_WITHIN, ordering};
 use super::meter::Meter;
-use super::results::{Commands, HealthResult, StatusResult, rounded};
+use super::results::{Commands, HealthResult, StabilizationResult, StatusResult};
+use super::wire::{Shared, Wire, next};
 use crate::base::{Clock, Time, rfc3339};
 use crate::capture::Capture;
 use crate::config::BrokerLink;
 use crate::control::{
-    self, Action, Activity, Command, Connection, Data, Door, FrameQuality, FullFrame, Outcome, Outgoing,
-    Plane, Repeats, Settings, Ticket, Topics, Truth,
+    self, Action, Activity, Asker, Command, Connection, Data, Door, FrameQuality, FullFrame, Outcome,
+    Outgoing, Plane, Repeats, Settings, Ticket, Topics, Truth, Unread,
 };
-use crate::link::{self, Carries, Client, Deliveries, LinkHandle, Route, Router};
+use crate::link::{self, Carries, Client, Route, Router};
 use crate::model::{CameraId, Content, Delivery, Envelope, GroundPlane, Modes, Qos, Scene};
 use crate::picture;
 use crate::pipeline::{self, Sight};
@@ -77,41 +76,18 @@ impl Job {
     }
 }
 
-/// A link with what comes in by it.
-struct Wire {
-    link: LinkHandle,
-    status: watch::Receiver<link::Status>,
-    connects: watch::Receiver<u64>,
-    deliveries: Deliveries,
-    /// The connection, by its number, on which the status was published.
-    begun: u64,
-}
-
-impl Wire {
-    fn new((link, deliveries): (LinkHandle, Deliveries)) -> Self {
-        Self { status: link.status(), connects: link.connects(), link, deliveries, begun: 0 }
-    }
-
-    /// The status is published on the present connection.
-    fn begin(&mut self) {
-        self.begun = self.status.borrow().counters.connects;
-    }
-
-    /// Whether it is up, and the status was published on it.
-    fn has_begun(&self) -> bool {
-        self.is_connected() && self.status.borrow().counters.connects == self.begun
-    }
-
-    fn is_connected(&self) -> bool {
-        self.status.borrow().state == link::State::Connected
-    }
-}
-
 /// A pause or a resume that has not taken effect yet.
 struct Resting {
     ticket: Ticket,
     wanted: bool,
     since: Time,
+}
+
+/// An order for the desk.
+#[derive(Debug)]
+pub(super) struct Ask {
+    pub(super) asker: Asker,
+    pub(super) read: Result<control::Request, Unread>,
 }
 
 /// The door for those who have a connection of their own.
@@ -413,7 +389,11 @@ impl Orders {
                 Some(Outcome::Done(self.data.metrics_result(measured, now)))
             }
             Command::Health => Some(done(self.health_result(now))),
-            Command::StabilizationStats => Some(Outcome::Done(Some(self.stabilization_result()))),
+            Command::StabilizationStats => {
+                let scene = self.setup.scenes.borrow().clone();
+                let tracks = scene.as_ref().map_or(&[][..], |scene| &scene.tracks);
+                Some(done(StabilizationResult::new(&self.setup.board.snapshot(), tracks)))
+            }
             Command::ToggleCrop { enabled } => {
                 let crop = &self.setup.crop;
                 crop.switch(enabled.unwrap_or(!crop.is_on()));
@@ -666,27 +646,6 @@ impl Orders {
         let uptime_s = now.since(self.started).as_secs();
         HealthResult::new(&state, now.epoch_ms, uptime_s, self.control.is_connected(), data, recent)
     }
-
-    fn stabilization_result(&self) -> Value {
-        let counted = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
-        let detected = counted(&self.setup.counters.detections);
-        let confirmed = counted(&self.setup.counters.detections_tracked);
-        let mut by_class = std::collections::BTreeMap::new();
-        let scene = self.setup.scenes.borrow().clone();
-        let tracks = scene.as_ref().map_or(&[][..], |scene| &scene.tracks);
-        for seen in tracks {
-            *by_class.entry(seen.track.class.as_str()).or_insert(0_u32) += 1;
-        }
-        json!({
-            "total_detected": detected,
-            "total_confirmed": confirmed,
-            "total_ignored": detected.saturating_sub(confirmed),
-            "total_removed": counted(&self.setup.counters.tracks_ended),
-            "active_tracks": tracks.len(),
-            "tracks_by_class": by_class,
-            "confirm_ratio": rounded(confirmed as f64 / detected.max(1) as f64),
-        })
-    }
 }
 
 /// The next order that came in elsewhere; waits for ever when there is no such place.
@@ -728,18 +687,4 @@ fn connect(setup: &Setup, plane: &Plane, topics: &Topics) -> Result<(Wire, Optio
 /// The outcome with this result. Numbers, strings and booleans always have a JSON form.
 fn done(result: impl serde::Serialize) -> Outcome {
     Outcome::Done(serde_json::to_value(result).ok())
-}
-
-enum Shared {
-    Heard(Delivery),
-    Connected,
-}
-
-/// The next thing on the connection for the shared status; waits for ever when there is none.
-async fn next(wire: &mut Option<Wire>) -> Option<Shared> {
-    let Some(wire) = wire else { return std::future::pending().await };
-    tokio::select! {
-        delivery = wire.deliveries.recv() => delivery.map(Shared::Heard),
-        changed = wire.connects.changed() => changed.ok().map(|()| Shared::Connected),
-    }
 }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::Camera;
-use super::camera::ordering;
+use super::links::ordering;
 use super::trial::{Trial, Verdict};
 use crate::config::raw::Level;
 use crate::config::{self, Changes, Config, Faults, Loaded};

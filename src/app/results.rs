@@ -2,14 +2,16 @@
 //!
 //! Field names are those of the wire. The caller turns a result into JSON.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::base::rfc3339;
 use crate::capture;
 use crate::control::{Activity, Status};
 use crate::fleet::{CameraState, Vitals};
-use crate::model::{CameraId, MachineVitals, Mode, Modes};
-use crate::state::{Fleet, Snapshot};
+use crate::model::{CameraId, MachineVitals, Mode, Modes, SceneTrack};
+use crate::state::{Fleet, Perception, Snapshot};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -152,7 +154,38 @@ pub(super) fn vitals(state: &Snapshot, machine: MachineVitals) -> Vitals {
     }
 }
 
+/// The result of `stabilization_stats`.
+#[derive(Serialize)]
+pub(super) struct StabilizationResult {
+    total_detected: u64,
+    total_confirmed: u64,
+    total_ignored: u64,
+    total_removed: u64,
+    active_tracks: usize,
+    tracks_by_class: BTreeMap<&'static str, u32>,
+    confirm_ratio: f64,
+}
+
+impl StabilizationResult {
+    pub(super) fn new(state: &Snapshot, tracks: &[SceneTrack]) -> Self {
+        let Perception { detections, detections_tracked, tracks_ended, .. } = state.perception;
+        let mut tracks_by_class = BTreeMap::new();
+        for seen in tracks {
+            *tracks_by_class.entry(seen.track.class.as_str()).or_default() += 1;
+        }
+        Self {
+            total_detected: detections,
+            total_confirmed: detections_tracked,
+            total_ignored: detections.saturating_sub(detections_tracked),
+            total_removed: tracks_ended,
+            active_tracks: tracks.len(),
+            tracks_by_class,
+            confirm_ratio: rounded(detections_tracked as f64 / detections.max(1) as f64),
+        }
+    }
+}
+
 /// Three decimals; 0 of what is no number.
-pub(super) fn rounded(value: f64) -> f64 {
+fn rounded(value: f64) -> f64 {
     if value.is_finite() { (value * 1000.0).round() / 1000.0 } else { 0.0 }
 }

@@ -12,9 +12,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::camera::GOODBYE_WITHIN;
 use super::known_cameras::{FILE as CAMERAS_FILE, Filter, KnownCameras};
-use super::links::{Links, take};
+use super::links::{GOODBYE_WITHIN, Links, take};
 use super::own_presence::OwnPresence;
 use super::signing::{KNOWN_FILE, Keys};
 use crate::base::{Clock, CorrectedClock, Time};
@@ -31,6 +30,8 @@ use crate::swarm::{self, Action, Engine, Input};
 
 /// How long the perception may take to hand over its last transitions.
 const DRAIN_WITHIN: Duration = Duration::from_secs(3);
+/// Transitions that wait for the surface. A scene has a handful; the perception thread waits beyond.
+pub(super) const TRANSITIONS_MAX: usize = 1_024;
 /// The engine's sense of time passing.
 const TICK: Duration = Duration::from_secs(1);
 
