@@ -92,6 +92,7 @@ pub(super) struct HealthResult {
 
 /// What works.
 #[derive(Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "the checks of the wire")]
 struct Checks {
     pipeline_running: bool,
     control_plane_connected: bool,
