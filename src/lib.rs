@@ -24,6 +24,7 @@
 //! - [`picture`] draws a scene for people; it knows `model` and `base`, and only `app` and `cli` know it.
 //! - [`simulate`] runs many swarm engines in virtual time; it knows `base`, `model` and `swarm`.
 //! - `config` knows the options of each part; no part knows `config`.
+//! - [`state`] is the state board: it knows the status types of the parts, and only `app` knows it.
 //! - `app` knows all; only `cli` knows `app`.
 
 pub mod app;
@@ -46,6 +47,7 @@ pub mod platform;
 pub mod predict;
 pub mod secrets;
 pub mod simulate;
+pub mod state;
 pub mod store;
 pub mod supervisor;
 pub mod swarm;

@@ -28,7 +28,7 @@ use crate::capture::{Capture, Taken};
 use crate::inference::network::{self, Verifier};
 use crate::inference::{self, Detector};
 use crate::model::{
-    Attribute, BBox, Behaviors, CameraId, Conditions, Content, Detection, Forecast, Frame, GroundPlane,
+    Attribute, BBox, Behaviors, CameraId, Content, Detection, Forecast, Frame, GroundPlane, Mode, Modes,
     Motion, Scene, SceneTrack, Sighting, Track, Transition, Zone,
 };
 use crate::predict;
@@ -141,7 +141,7 @@ pub struct Perception {
     detector: Box<dyn Detector>,
     health: Health,
     /// What held after the last frame.
-    conditions: Conditions,
+    conditions: Modes,
     crop: bool,
     /// Where the tracks of the last frame are by now.
     expected: Vec<BBox>,
@@ -177,7 +177,7 @@ impl Perception {
         Ok(Self {
             detector: inference::open(&options.detector, &options.ground)?,
             health: Health::new(),
-            conditions: Conditions::empty(),
+            conditions: Modes::default(),
             crop: options.crop,
             expected: Vec::new(),
             verifier: options.verify.map(Verifier::open),
@@ -300,13 +300,13 @@ impl Perception {
         transitions: &mut Vec<Transition>,
     ) -> Result<(), inference::Error> {
         self.health.frame(frame);
-        if !self.health.conditions().contains(Conditions::PICTURE_FROZEN) {
+        if !self.health.conditions().contains(Mode::PictureFrozen) {
             self.expect(dt_s);
             self.detector.detect(frame, &mut self.detections)?;
             self.health.judge(self.detector.view(), self.detector.is_learning());
         }
         self.note_conditions(transitions);
-        if self.conditions.intersects(Conditions::UNTRACKED) {
+        if self.conditions.intersects(Modes::UNTRACKED) {
             self.detections.clear();
         }
         Ok(())
@@ -329,14 +329,14 @@ impl Perception {
 
     fn note_conditions(&mut self, transitions: &mut Vec<Transition>) {
         let before = std::mem::replace(&mut self.conditions, self.health.conditions());
-        let is_tracked = |conditions: Conditions| !conditions.intersects(Conditions::UNTRACKED);
+        let is_tracked = |conditions: Modes| !conditions.intersects(Modes::UNTRACKED);
         if is_tracked(before) && !is_tracked(self.conditions) {
             self.rest(transitions);
         }
     }
 
     /// What keeps the camera from seeing, as of the last frame.
-    pub fn conditions(&self) -> Conditions {
+    pub fn conditions(&self) -> Modes {
         self.conditions
     }
 
@@ -520,7 +520,7 @@ pub struct Outputs {
     /// Whether the thread rests because the capture is paused.
     pub resting: watch::Sender<bool>,
     /// What keeps the camera from seeing.
-    pub conditions: watch::Sender<Conditions>,
+    pub conditions: watch::Sender<Modes>,
     /// Whether it looks closely only where objects are expected, and where that was.
     pub crop: Arc<Crop>,
     /// What was done.
@@ -649,7 +649,7 @@ fn note_verifier(verifier: Option<&Verifier>, camera: &CameraId, counters: &Coun
 
 impl Outputs {
     /// Hands on and logs what began and what is over; whether anything did.
-    fn show_conditions(&self, conditions: Conditions, camera: &CameraId) -> bool {
+    fn show_conditions(&self, conditions: Modes, camera: &CameraId) -> bool {
         let before = *self.conditions.borrow();
         health::log_changes(before, conditions, camera);
         self.conditions.send_if_modified(|shown| std::mem::replace(shown, conditions) != conditions)

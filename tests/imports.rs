@@ -29,6 +29,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("store", &["base"]),
     ("secrets", &["base"]),
     ("supervisor", &["base"]),
+    ("state", &["base", "model", "capture", "pipeline", "link", "discovery", "control", "fleet"]),
     ("pipeline", &["base", "model", "capture", "inference", "track", "behavior", "predict"]),
     (
         "config",

@@ -1,21 +1,21 @@
 //! One running camera: its threads, its task, and what it reports.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::Error;
-use super::fleet::{self as fleet_task, FleetReport, FleetTask, Setup as FleetSetup};
+use super::fleet::{self as fleet_task, FleetTask, Setup as FleetSetup};
 use super::known_cameras::{self, KnownCameras};
-use super::links::{Links, SharedLinks, take};
+use super::links::{GOODBYE_WITHIN, Links, SharedLinks, collecting, ordering, take};
 use super::orders::{self, Orders, REQUESTS_MAX, Request, Setup};
 use super::own_presence::OwnPresence;
 use super::reload;
 use super::signing::{self, Keys};
-use super::surface::{Surface, SurfaceReport, Swarm};
+use super::surface::{Surface, Swarm, TRANSITIONS_MAX};
 use super::time_sync;
 use crate::base::{Clock, CorrectedClock};
 use crate::capture::{self, Capture};
@@ -24,14 +24,12 @@ use crate::control::FrameQuality;
 use crate::discovery::Standing;
 use crate::fleet;
 use crate::link::{self, OutboxOptions};
-use crate::model::{CameraId, Conditions, Envelope, GroundPlane, MessageClass, ZoneKind};
+use crate::model::{CameraId, Envelope, GroundPlane, Modes, ZoneKind};
 use crate::pipeline::{self, Perception, Sight};
+use crate::state::{Board, Snapshot};
 use crate::store::Store;
 use crate::supervisor::{Progress, STILL_MAX, Supervisor};
 use crate::swarm;
-
-/// Transitions that wait for the surface. A scene has a handful; the perception thread waits beyond.
-pub(super) const TRANSITIONS_MAX: usize = 1_024;
 
 /// Files of the state folder that are made again with it.
 const KEPT_FILES: [&str; 7] = [
@@ -48,9 +46,7 @@ const KEPT_FILES: [&str; 7] = [
 pub struct Camera {
     id: CameraId,
     capture: Arc<Capture>,
-    counters: Arc<pipeline::Counters>,
-    surface: watch::Receiver<SurfaceReport>,
-    fleet_report: watch::Receiver<Option<FleetReport>>,
+    board: Board,
     sights: Option<watch::Receiver<Option<Sight>>>,
     ground: GroundPlane,
     goodbye: Option<Goodbye>,
@@ -63,30 +59,12 @@ pub struct Camera {
     wanted_links: watch::Sender<Vec<BrokerLink>>,
     standing: watch::Sender<Standing>,
     store: Store,
-    rolled_back: Arc<AtomicBool>,
 }
 
 /// What is left to do for a surface that did not live to say goodbye itself.
 struct Goodbye {
     links: SharedLinks,
     will: Envelope,
-}
-
-/// What a camera did so far.
-#[derive(Debug, Clone)]
-pub struct Report {
-    /// Which.
-    pub camera: CameraId,
-    /// Its source.
-    pub capture: capture::Status,
-    /// Frames that became scenes.
-    pub frames: u64,
-    /// Frames that the detector refused.
-    pub frames_refused: u64,
-    /// Mean time spent on a frame, milliseconds.
-    pub frame_ms: f64,
-    /// Its surface and link.
-    pub surface: SurfaceReport,
 }
 
 impl Camera {
@@ -152,7 +130,7 @@ impl Camera {
         let (scenes_out, scenes) = watch::channel(None);
         let (transitions_out, transitions) = mpsc::channel(TRANSITIONS_MAX);
         let (resting_out, resting) = watch::channel(false);
-        let (conditions_out, conditions) = watch::channel(Conditions::default());
+        let (conditions_out, conditions) = watch::channel(Modes::default());
         let frames_leave = config.control.as_ref().is_some_and(|control| control.data.frames);
         let (sights_out, sights) = (keep_sights || frames_leave).then(|| watch::channel(None)).unzip();
         let seed = now.epoch_ms ^ u64::from(std::process::id());
@@ -173,17 +151,20 @@ impl Camera {
         let (tune_swarm, swarm_tunings) = watch::channel(None);
         let wanted_links = watch::Sender::new(config.links);
         let standing = watch::Sender::new(Standing::default());
-        let rolled_back = Arc::new(AtomicBool::new(false));
         let thread = pipeline::spawn(Arc::clone(&capture), &id, perception, perception_tunings, outputs)?;
         parts.watch_thread(format!("perception {id}"), thread);
-        let (report_out, surface) = watch::channel(SurfaceReport::default());
-        let (modes_out, modes) = watch::channel(Vec::new());
+        let board = Board::new(
+            id.clone(),
+            Arc::clone(&capture),
+            Arc::clone(&counters),
+            conditions.clone(),
+            standing.subscribe(),
+        );
         let (requests_out, requests) = mpsc::channel(REQUESTS_MAX);
         let ordering = ordering(&wanted_links.borrow());
         let collecting = collecting(&wanted_links.borrow());
         let (tune_fleet, fleet_tunings) = watch::channel(None);
         let (tune_frames, frame_tunings) = watch::channel(None);
-        let (fleet_report_out, fleet_report) = watch::channel(None);
         if config.fleet.is_some() && collecting.is_none() {
             tracing::warn!(camera = %id, "[fleet] is on, and no [[broker_link]] carries fleet_detections: nobody is served");
         }
@@ -198,10 +179,7 @@ impl Camera {
                 wanted_links: wanted_links.subscribe(),
                 outbox: config.outbox.clone(),
                 tunings: fleet_tunings,
-                surface: surface.clone(),
-                capture: Arc::clone(&capture),
-                counters: Arc::clone(&counters),
-                report: fleet_report_out,
+                board: board.clone(),
                 state_dir: config.state_dir.clone(),
                 store: store.clone(),
                 clock: Arc::clone(clock),
@@ -222,16 +200,14 @@ impl Camera {
                 scenes: scenes.clone(),
                 resting,
                 capture: Arc::clone(&capture),
-                counters: Arc::clone(&counters),
+                board: board.clone(),
+                counters,
                 crop,
-                surface: surface.clone(),
                 requests: requests_out,
-                modes: modes_out,
                 sights: sights.clone(),
                 ground: ground.clone(),
                 frame_tunings,
                 fleet: desk,
-                fleet_report: fleet_report.clone(),
                 state_dir: config.state_dir,
                 store: store.clone(),
                 clock: Arc::clone(clock),
@@ -244,21 +220,15 @@ impl Camera {
             swarm,
             scenes,
             transitions,
-            capture: Arc::clone(&capture),
-            counters: Arc::clone(&counters),
+            board: board.clone(),
             conditions,
             store: store.clone(),
             clock: Arc::clone(clock),
             wall_clock,
-            report: report_out,
-            modes,
             fleet: fleet_transitions,
-            fleet_report: fleet_report.clone(),
-            rolled_back: Arc::clone(&rolled_back),
             stop: stop.clone(),
             tunings: swarm_tunings,
             wanted_links: wanted_links.subscribe(),
-            standing: standing.subscribe(),
             newest_event: 0,
             keys,
             clock_measured,
@@ -271,9 +241,7 @@ impl Camera {
         Ok(Self {
             id,
             capture,
-            counters,
-            surface,
-            fleet_report,
+            board,
             sights,
             ground,
             goodbye,
@@ -286,7 +254,6 @@ impl Camera {
             wanted_links,
             standing,
             store,
-            rolled_back,
         })
     }
 
@@ -295,31 +262,21 @@ impl Camera {
         &self.id
     }
 
-    /// What it did so far.
-    pub fn report(&self) -> Report {
-        let frames = self.counters.frames.load(Ordering::Relaxed);
-        let busy_us = self.counters.busy_us.load(Ordering::Relaxed);
-        Report {
-            camera: self.id.clone(),
-            capture: self.capture.status(),
-            frames,
-            frames_refused: self.counters.refused.load(Ordering::Relaxed),
-            frame_ms: busy_us as f64 / 1000.0 / frames.max(1) as f64,
-            surface: self.surface.borrow().clone(),
-        }
+    /// Returns it as it is now.
+    pub fn snapshot(&self) -> Snapshot {
+        self.board.snapshot()
     }
 
     /// The parts that hang: those that stand still, and those that wait for a disk or a source for too long.
     pub fn still(&self, progress: &mut Progress, now: Instant) -> Vec<&'static str> {
-        let surface = self.surface.borrow();
-        let mut turns =
-            vec![("perception", self.counters.turns.load(Ordering::Relaxed)), ("surface", surface.turns)];
+        let state = self.board.snapshot();
+        let Snapshot { swarm, fleet, .. } = &state;
+        let mut turns = vec![("perception", state.perception.turns), ("surface", swarm.turns)];
         // Each rises several times a second, so the slowest of them does.
-        turns.extend(surface.links.iter().map(|(_, link)| link.turns).min().map(|turns| ("link", turns)));
-        let fleet = self.fleet_report.borrow();
+        turns.extend(swarm.links.iter().map(|(_, link)| link.turns).min().map(|turns| ("link", turns)));
         turns.extend(fleet.as_ref().map(|fleet| ("fleet", fleet.turns)));
         let mut still = progress.still(&turns, now);
-        let outboxes = surface.outbox.iter().chain(fleet.iter().map(|fleet| &fleet.outbox));
+        let outboxes = swarm.outbox.iter().chain(fleet.iter().map(|fleet| &fleet.outbox));
         let stored = outboxes.map(|outbox| outbox.busy_for).fold(self.store.busy_for(), Duration::max);
         let waits = [("capture", self.capture.busy_for()), ("store", stored)];
         still.extend(waits.iter().filter(|(_, wait)| *wait > STILL_MAX).map(|(part, _)| *part));
@@ -398,9 +355,9 @@ impl Camera {
         self.standing.clone()
     }
 
-    /// What the surface reports, the newest wins.
-    pub(super) fn surface(&self) -> watch::Receiver<SurfaceReport> {
-        self.surface.clone()
+    /// Its state board.
+    pub(super) fn board(&self) -> &Board {
+        &self.board
     }
 
     /// When it started, milliseconds since the epoch; always rising on one camera.
@@ -416,7 +373,7 @@ impl Camera {
     /// Whether a configuration had to be taken back because its links did not come up, and nobody has sent
     /// another one since.
     pub fn set_rolled_back(&self, rolled_back: bool) {
-        self.rolled_back.store(rolled_back, Ordering::Relaxed);
+        self.board.write(|parts| parts.rolled_back = rolled_back);
     }
 
     /// Begins the stop: no more frames; the surface says goodbye when the last one is through. The
@@ -425,18 +382,6 @@ impl Camera {
         self.capture.stop();
         self.stop.cancel();
     }
-}
-
-/// The link by which a fleet server is served: the first that carries its detections.
-pub(super) fn collecting(links: &[BrokerLink]) -> Option<link::Options> {
-    let collects = |link: &&BrokerLink| link.carries.classes.contains(&MessageClass::FleetDetection);
-    links.iter().find(collects).map(|link| link.options.clone())
-}
-
-/// The link by which commands come: the first that carries their answers.
-pub(super) fn ordering(links: &[BrokerLink]) -> Option<link::Options> {
-    let answers = |link: &&BrokerLink| link.carries.classes.contains(&MessageClass::Reply);
-    links.iter().find(answers).map(|link| link.options.clone())
 }
 
 /// What a camera can judge of the events of others: the rules that raise its own.
@@ -503,6 +448,3 @@ fn join_swarm(
     let goodbye = Goodbye { links: Arc::clone(&links.open), will };
     Ok((Swarm { engine, links, own, cameras }, goodbye))
 }
-
-/// How long a camera may take to say goodbye.
-pub(super) const GOODBYE_WITHIN: Duration = Duration::from_secs(3);

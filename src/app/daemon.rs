@@ -187,7 +187,7 @@ async fn supervise(
                     reload.judge_trial(&camera);
                 }
             }
-            _ = status.tick() => platform::status(&status_line(&camera)),
+            _ = status.tick() => platform::status(&camera.snapshot().status_line()),
             () = tick(&mut watchdog) => {
                 // A part that hangs must not be kept alive by a runtime that does not.
                 let still = camera.still(&mut progress, Instant::now());
@@ -286,7 +286,7 @@ pub(super) async fn stop(
 pub(super) fn judge(part: String, end: End, camera: &Camera) -> Result<(), Error> {
     match end {
         End::Panicked(message) => Err(Error::Panicked { part, message }),
-        End::Returned => match camera.report().capture.state {
+        End::Returned => match camera.snapshot().capture.state {
             capture::State::Ended if part.starts_with("perception") => {
                 tracing::info!("the source has ended");
                 Ok(())
@@ -326,17 +326,6 @@ pub(super) async fn broker_failure(broker: &mut Option<Broker>) -> Error {
 #[cfg(not(feature = "broker"))]
 async fn broker_failure() -> Error {
     std::future::pending().await
-}
-
-fn status_line(camera: &Camera) -> String {
-    let report = camera.report();
-    let surface = report.surface;
-    let modes =
-        if surface.modes.is_empty() { String::new() } else { format!("; {}", surface.modes.join(", ")) };
-    format!(
-        "{:.1} frames/s, {} tracks, {} peers{modes}",
-        report.capture.rate_hz, surface.tracks, surface.peers
-    )
 }
 
 fn ticker(period: Duration) -> tokio::time::Interval {

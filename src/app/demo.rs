@@ -18,13 +18,14 @@ use tempfile::TempDir;
 
 use super::daemon::{self, StopSignals};
 use super::reload::{Load, Reload, load_with_settings};
-use super::{Camera, Error, Report, Request};
+use super::{Camera, Error, Request};
 use crate::base::Clock;
 use crate::broker::{self, Broker};
 use crate::capture::synthetic;
 use crate::config;
 use crate::link;
 use crate::model::{Polygon, Zone, ZoneKind};
+use crate::state::Snapshot;
 use crate::supervisor::{End, Supervisor};
 
 /// What is shown.
@@ -204,8 +205,8 @@ impl Demo {
         Ok(())
     }
 
-    fn reports(&self) -> Vec<Report> {
-        self.cameras.iter().map(Camera::report).collect()
+    fn reports(&self) -> Vec<Snapshot> {
+        self.cameras.iter().map(Camera::snapshot).collect()
     }
 
     /// How it goes: frames per second of each camera, tracks, peers, events, messages per second.
@@ -220,10 +221,10 @@ impl Demo {
             "{:>4.0} s  {} frames/s  tracks {}  peers {}  events {} predicted {} occurred  {rate:.0} messages/s",
             now.duration_since(self.started).as_secs_f64(),
             join(&reports, |r| format!("{:.1}", r.capture.rate_hz)),
-            join(&reports, |r| r.surface.tracks.to_string()),
-            join(&reports, |r| r.surface.peers.to_string()),
-            sum(&reports, |r| r.surface.predicted),
-            sum(&reports, |r| r.surface.occurred),
+            join(&reports, |r| r.swarm.tracks.to_string()),
+            join(&reports, |r| r.swarm.peers.to_string()),
+            sum(&reports, |r| r.swarm.predicted),
+            sum(&reports, |r| r.swarm.occurred),
         )
     }
 
@@ -239,10 +240,10 @@ impl Demo {
         let mut lines: Vec<String> = reports.iter().map(summary).collect();
         lines.push(format!(
             "all: {} frames, {} messages sent, {} received, {} events occurred in {:.1} s",
-            sum(&reports, |r| r.frames),
+            sum(&reports, |r| r.perception.frames),
             sum(&reports, |r| link_counters(r).sent),
             sum(&reports, |r| link_counters(r).received),
-            sum(&reports, |r| r.surface.occurred),
+            sum(&reports, |r| r.swarm.occurred),
             self.started.elapsed().as_secs_f64(),
         ));
         (lines, stopped)
@@ -300,36 +301,36 @@ pub(super) fn reload_of(file: PathBuf) -> Result<Reload, Error> {
     Ok(Reload::new(loaded, settings, load, Box::new(|_| {})))
 }
 
-fn link_counters(report: &Report) -> link::Counters {
-    report.surface.links.first().map(|(_, link)| link.counters).unwrap_or_default()
+fn link_counters(report: &Snapshot) -> link::Counters {
+    report.swarm.links.first().map(|(_, link)| link.counters).unwrap_or_default()
 }
 
-fn sum(reports: &[Report], of: impl Fn(&Report) -> u64) -> u64 {
+fn sum(reports: &[Snapshot], of: impl Fn(&Snapshot) -> u64) -> u64 {
     reports.iter().map(of).sum()
 }
 
-fn join(reports: &[Report], of: impl Fn(&Report) -> String) -> String {
+fn join(reports: &[Snapshot], of: impl Fn(&Snapshot) -> String) -> String {
     reports.iter().map(of).collect::<Vec<_>>().join("/")
 }
 
-fn summary(report: &Report) -> String {
+fn summary(report: &Snapshot) -> String {
     let link = link_counters(report);
-    let surface = &report.surface;
+    let swarm = &report.swarm;
     format!(
         "{}: {} frames ({} dropped, {} refused), {:.2} ms a frame; {} messages sent ({} dropped), {} received \
          ({} dropped, {} refused); events {} predicted, {} occurred, {} retracted",
         report.camera,
-        report.frames,
+        report.perception.frames,
         report.capture.dropped,
-        report.frames_refused,
-        report.frame_ms,
+        report.perception.refused,
+        report.perception.frame_ms().unwrap_or_default(),
         link.sent,
         link.dropped.total(),
         link.received,
         link.received_dropped,
-        surface.refused,
-        surface.predicted,
-        surface.occurred,
-        surface.retracted,
+        swarm.refused,
+        swarm.predicted,
+        swarm.occurred,
+        swarm.retracted,
     )
 }

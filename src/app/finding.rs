@@ -15,7 +15,6 @@ use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::surface::SurfaceReport;
 use super::{Camera, Error};
 use crate::base::Clock;
 #[cfg(feature = "broker")]
@@ -26,6 +25,7 @@ use crate::discovery;
 use crate::discovery::{Action, Broker, Election, Heard, Input, Mdns, Standing};
 use crate::link;
 use crate::model::CameraId;
+use crate::state::Board;
 
 /// The election's sense of time passing.
 const TICK: Duration = Duration::from_millis(250);
@@ -63,7 +63,7 @@ impl Finding {
                 #[cfg(feature = "broker")]
                 running: None,
             },
-            report: camera.surface(),
+            board: camera.board().clone(),
             standing: camera.standing_sender(),
             clock: Arc::clone(clock),
             stop: stop.clone(),
@@ -111,7 +111,7 @@ struct Task {
     election: Election,
     mdns: Mdns,
     host: Host,
-    report: watch::Receiver<SurfaceReport>,
+    board: Board,
     standing: watch::Sender<Standing>,
     clock: Arc<dyn Clock>,
     stop: CancellationToken,
@@ -145,8 +145,8 @@ impl Task {
     }
 
     fn is_linked(&self) -> bool {
-        let report = self.report.borrow();
-        let sought = report.links.iter().find(|(name, _)| Some(&**name) == self.link.as_deref());
+        let parts = self.board.written();
+        let sought = parts.swarm.links.iter().find(|(name, _)| Some(&**name) == self.link.as_deref());
         sought.is_some_and(|(_, link)| link.state == link::State::Connected)
     }
 

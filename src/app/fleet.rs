@@ -10,7 +10,6 @@
 //! over the last track and the desk its last reply, sends both, and leaves with `offline`.
 
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -20,22 +19,18 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::camera::{GOODBYE_WITHIN, TRANSITIONS_MAX, collecting};
-use super::links::CHANGE_WITHIN;
-use super::modes;
-use super::orders::Desk;
-use super::surface::SurfaceReport;
+use super::links::{CHANGE_WITHIN, GOODBYE_WITHIN, collecting};
+use super::orders::{Ask, Desk};
+use super::results;
+use super::surface::TRANSITIONS_MAX;
 use crate::base::{Clock, Time};
-use crate::capture::{self, Capture};
 use crate::config::BrokerLink;
-use crate::control::{Asker, RUNNING_MAX, Reply, Request, Unread};
-use crate::fleet::{Action, CameraState, Fleet, Input, Options, Report, Tuning, Vitals};
-use crate::link::{
-    self, Carries, Client, Deliveries, LinkHandle, Outbox, OutboxOptions, OutboxStatus, Route, Router,
-};
+use crate::control::{Asker, RUNNING_MAX, Reply};
+use crate::fleet::{Action, Fleet, Input, Options, Tuning, Vitals};
+use crate::link::{self, Carries, Client, Deliveries, LinkHandle, Outbox, OutboxOptions, Route, Router};
 use crate::model::{CameraId, Transition};
-use crate::pipeline;
 use crate::platform::vitals::Gauge;
+use crate::state::{self, Board};
 use crate::store::Store;
 
 /// The sense of time passing: intervals, health.
@@ -59,37 +54,6 @@ pub(super) const WATCHLIST_FILE: &str = "watchlist.json";
 /// It is not written more often: a large one has 10 MB, and flash wears.
 const WATCHLIST_EVERY: Duration = Duration::from_secs(10);
 
-/// An order for the desk.
-#[derive(Debug)]
-pub(super) struct Ask {
-    pub(super) asker: Asker,
-    pub(super) read: Result<Request, Unread>,
-}
-
-/// What is shown of the fleet's part.
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
-pub(super) struct FleetReport {
-    /// Turns of the task's clock: a number that stands still is a task that hangs.
-    #[serde(skip)]
-    pub(super) turns: u64,
-    /// The broker is there.
-    pub(super) connected: bool,
-    /// Somebody else connected with this connection's client id.
-    pub(super) client_id_taken: bool,
-    /// What the broker does not offer.
-    #[serde(skip)]
-    pub(super) limits: link::Limits,
-    /// Of its store.
-    #[serde(skip)]
-    pub(super) outbox: OutboxStatus,
-    /// Messages that nobody has acknowledged yet.
-    pub(super) waiting: u64,
-    /// Messages for which there was no room.
-    pub(super) evicted: u64,
-    #[serde(flatten)]
-    pub(super) machine: Report,
-}
-
 /// What the task works with.
 pub(super) struct Setup {
     pub(super) camera: CameraId,
@@ -101,10 +65,7 @@ pub(super) struct Setup {
     pub(super) wanted_links: watch::Receiver<Vec<BrokerLink>>,
     pub(super) outbox: OutboxOptions,
     pub(super) tunings: watch::Receiver<Option<Tuning>>,
-    pub(super) surface: watch::Receiver<SurfaceReport>,
-    pub(super) capture: Arc<Capture>,
-    pub(super) counters: Arc<pipeline::Counters>,
-    pub(super) report: watch::Sender<Option<FleetReport>>,
+    pub(super) board: Board,
     pub(super) state_dir: PathBuf,
     pub(super) store: Store,
     pub(super) clock: Arc<dyn Clock>,
@@ -302,31 +263,7 @@ impl FleetTask {
             gauge.lock().unwrap_or_else(PoisonError::into_inner).look(&folder)
         });
         let machine = timeout(LOOK_WITHIN, looking).await.ok().and_then(Result::ok).unwrap_or_default();
-        let camera = match self.setup.capture.status().state {
-            capture::State::Running => CameraState::Active,
-            capture::State::Starting | capture::State::Paused | capture::State::Ended => {
-                CameraState::Inactive
-            }
-            capture::State::Restarting { .. } | capture::State::Stalled { .. } | capture::State::Panicked => {
-                CameraState::Failing
-            }
-        };
-        let mut modes = self.setup.surface.borrow().modes.clone();
-        let slow_network = modes.contains(&modes::LINK_SLOW);
-        // Told by `camera`, and by the message's arriving at all.
-        modes.retain(|mode| {
-            let told = [modes::BROKER_DOWN, modes::CAPTURE_DOWN, modes::CAPTURE_STALLED];
-            !told.contains(mode) && !modes::CHOSEN.contains(mode)
-        });
-        let frames = self.setup.counters.frames.load(Ordering::Relaxed);
-        let busy_us = self.setup.counters.busy_us.load(Ordering::Relaxed);
-        Vitals {
-            machine,
-            camera,
-            slow_network,
-            modes,
-            frame_ms: (frames > 0).then(|| busy_us as f64 / 1000.0 / frames as f64),
-        }
+        results::vitals(&self.setup.board.snapshot(), machine)
     }
 
     fn show(&mut self) {
@@ -334,17 +271,17 @@ impl FleetTask {
         let stored = self.outbox.status();
         let status = self.link.status();
         let status = status.borrow();
-        let report = FleetReport {
+        let part = state::Fleet {
             turns: self.turns,
             connected: status.state == link::State::Connected,
-            client_id_taken: modes::is_taken(&status),
+            client_id_taken: state::is_taken(&status),
             limits: status.limits,
             waiting: stored.queued.total(),
             evicted: stored.counters.evicted.total(),
             outbox: stored,
-            machine: self.fleet.report(),
+            dialogue: self.fleet.report(),
         };
-        self.setup.report.send_replace(Some(report));
+        self.setup.board.write(|parts| parts.fleet = Some(part));
     }
 
     async fn leave(mut self) {

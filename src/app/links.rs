@@ -15,12 +15,13 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::base::Clock;
-use crate::config;
+use crate::config::{self, BrokerLink};
 use crate::link::{
     self, Client, Deliveries, LinkHandle, LinkSender, Outbox, OutboxOptions, OutboxStatus, Route, Router,
     Status,
 };
 use crate::model::{CameraId, Delivery, Envelope, MessageClass, Qos};
+use crate::state::NamedStatus;
 use crate::swarm::Engine;
 
 /// How long the store may take for its last commit.
@@ -28,8 +29,20 @@ const LAST_COMMIT_WITHIN: Duration = Duration::from_secs(1);
 /// How long links that are changed may take to leave.
 pub(super) const CHANGE_WITHIN: Duration = Duration::from_secs(1);
 
-/// A link's name and what it shows of itself.
-pub type NamedStatus = (Arc<str>, Status);
+/// How long a camera may take to say goodbye.
+pub(super) const GOODBYE_WITHIN: Duration = Duration::from_secs(3);
+
+/// The link by which a fleet server is served: the first that carries its detections.
+pub(super) fn collecting(links: &[BrokerLink]) -> Option<link::Options> {
+    let collects = |link: &&BrokerLink| link.carries.classes.contains(&MessageClass::FleetDetection);
+    links.iter().find(collects).map(|link| link.options.clone())
+}
+
+/// The link by which commands come: the first that carries their answers.
+pub(super) fn ordering(links: &[BrokerLink]) -> Option<link::Options> {
+    let answers = |link: &&BrokerLink| link.carries.classes.contains(&MessageClass::Reply);
+    links.iter().find(answers).map(|link| link.options.clone())
+}
 
 /// See the module.
 pub(super) struct Links {

@@ -22,19 +22,18 @@ mod fleet;
 mod known_cameras;
 mod links;
 mod meter;
-mod modes;
 mod orders;
 mod own_presence;
 pub mod reload;
+mod results;
 mod signing;
 mod surface;
 mod time_sync;
 mod trial;
+mod wire;
 
-pub use camera::{Camera, Report};
-pub use links::NamedStatus;
+pub use camera::Camera;
 pub use orders::Request;
-pub use surface::SurfaceReport;
 
 use crate::base::ErrorKind;
 #[cfg(feature = "broker")]

@@ -11,28 +11,27 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::camera::{GOODBYE_WITHIN, ordering};
-use super::fleet::{Ask, FleetReport};
-use super::links::CHANGE_WITHIN;
+use super::links::{CHANGE_WITHIN, GOODBYE_WITHIN, ordering};
 use super::meter::Meter;
-use super::modes;
-use super::surface::SurfaceReport;
+use super::results::{Commands, HealthResult, StabilizationResult, StatusResult};
+use super::wire::{Shared, Wire, next};
 use crate::base::{Clock, Time, rfc3339};
 use crate::capture::Capture;
 use crate::config::BrokerLink;
 use crate::control::{
-    self, Action, Activity, Command, Connection, Data, Door, FrameQuality, FullFrame, Outcome, Outgoing,
-    Plane, Repeats, Settings, Ticket, Topics, Truth,
+    self, Action, Activity, Asker, Command, Connection, Data, Door, FrameQuality, FullFrame, Outcome,
+    Outgoing, Plane, Repeats, Settings, Ticket, Topics, Truth, Unread,
 };
-use crate::link::{self, Carries, Client, Deliveries, LinkHandle, Route, Router};
-use crate::model::{CameraId, Content, Delivery, Envelope, GroundPlane, Qos, Scene};
+use crate::link::{self, Carries, Client, Route, Router};
+use crate::model::{CameraId, Content, Delivery, Envelope, GroundPlane, Modes, Qos, Scene};
 use crate::picture;
 use crate::pipeline::{self, Sight};
+use crate::state::{self, Board, Snapshot};
 use crate::store::{Store, WRITE_BOUND};
 
 /// The sense of time passing: rate limits, modes, the first frame.
@@ -77,41 +76,18 @@ impl Job {
     }
 }
 
-/// A link with what comes in by it.
-struct Wire {
-    link: LinkHandle,
-    status: watch::Receiver<link::Status>,
-    connects: watch::Receiver<u64>,
-    deliveries: Deliveries,
-    /// The connection, by its number, on which the status was published.
-    begun: u64,
-}
-
-impl Wire {
-    fn new((link, deliveries): (LinkHandle, Deliveries)) -> Self {
-        Self { status: link.status(), connects: link.connects(), link, deliveries, begun: 0 }
-    }
-
-    /// The status is published on the present connection.
-    fn begin(&mut self) {
-        self.begun = self.status.borrow().counters.connects;
-    }
-
-    /// Whether it is up, and the status was published on it.
-    fn has_begun(&self) -> bool {
-        self.is_connected() && self.status.borrow().counters.connects == self.begun
-    }
-
-    fn is_connected(&self) -> bool {
-        self.status.borrow().state == link::State::Connected
-    }
-}
-
 /// A pause or a resume that has not taken effect yet.
 struct Resting {
     ticket: Ticket,
     wanted: bool,
     since: Time,
+}
+
+/// An order for the desk.
+#[derive(Debug)]
+pub(super) struct Ask {
+    pub(super) asker: Asker,
+    pub(super) read: Result<control::Request, Unread>,
 }
 
 /// The door for those who have a connection of their own.
@@ -133,18 +109,15 @@ pub(super) struct Setup {
     pub(super) scenes: watch::Receiver<Option<Arc<Scene>>>,
     pub(super) resting: watch::Receiver<bool>,
     pub(super) capture: Arc<Capture>,
+    pub(super) board: Board,
     pub(super) counters: Arc<pipeline::Counters>,
     pub(super) crop: Arc<pipeline::Crop>,
-    pub(super) surface: watch::Receiver<SurfaceReport>,
     pub(super) requests: mpsc::Sender<Request>,
-    /// The modes that are known here, for the swarm's status.
-    pub(super) modes: watch::Sender<Vec<&'static str>>,
     /// The last frame with what was seen in it; none when no picture may leave.
     pub(super) sights: Option<watch::Receiver<Option<Sight>>>,
     pub(super) ground: GroundPlane,
     pub(super) frame_tunings: watch::Receiver<Option<FrameQuality>>,
     pub(super) fleet: Option<Desk>,
-    pub(super) fleet_report: watch::Receiver<Option<FleetReport>>,
     pub(super) state_dir: PathBuf,
     pub(super) store: Store,
     pub(super) clock: Arc<dyn Clock>,
@@ -406,7 +379,7 @@ impl Orders {
                 let mut out = Vec::new();
                 self.plane.tell(now, &mut out);
                 self.send(out);
-                Some(Outcome::Done(Some(self.status_result())))
+                Some(done(self.status_result()))
             }
             Command::Metrics => {
                 let measured = self.meter.measured(now, &self.setup.counters);
@@ -415,8 +388,12 @@ impl Orders {
                 }
                 Some(Outcome::Done(self.data.metrics_result(measured, now)))
             }
-            Command::Health => Some(Outcome::Done(Some(self.health_result(now)))),
-            Command::StabilizationStats => Some(Outcome::Done(Some(self.stabilization_result()))),
+            Command::Health => Some(done(self.health_result(now))),
+            Command::StabilizationStats => {
+                let scene = self.setup.scenes.borrow().clone();
+                let tracks = scene.as_ref().map_or(&[][..], |scene| &scene.tracks);
+                Some(done(StabilizationResult::new(&self.setup.board.snapshot(), tracks)))
+            }
             Command::ToggleCrop { enabled } => {
                 let crop = &self.setup.crop;
                 crop.switch(enabled.unwrap_or(!crop.is_on()));
@@ -582,17 +559,9 @@ impl Orders {
             }
         }
         let own = [Some(&self.control), self.shared.as_ref(), self.data_link.as_ref()];
-        let mut known = Vec::new();
-        for wire in own.into_iter().flatten() {
-            let status = wire.status.borrow();
-            modes::add(modes::is_taken(&status).then_some(modes::CLIENT_ID_TAKEN), &mut known);
-            modes::add(modes::limited(&status.limits), &mut known);
-        }
-        self.setup.modes.send_if_modified(|modes| {
-            let news = *modes != known;
-            modes.clone_from(&known);
-            news
-        });
+        let each = own.into_iter().flatten().map(|wire| state::link_modes(&wire.status.borrow()));
+        let modes = each.fold(Modes::default(), Modes::union);
+        self.setup.board.write(|parts| parts.control.modes = modes);
         let mut actions = Vec::new();
         self.desk.tick(now, &mut actions);
         self.act(actions).await;
@@ -611,21 +580,17 @@ impl Orders {
         }
     }
 
-    /// What is out of order, as it was a second ago at most; whether it rests is known at once.
-    fn modes(&self) -> Vec<&'static str> {
-        let mut known = self.setup.surface.borrow().modes.clone();
-        let paused = self.activity() == Activity::Paused;
-        known.retain(|mode| *mode != modes::PAUSED && !(paused && *mode == modes::SCENE_LEARNING));
-        known.extend(paused.then_some(modes::PAUSED));
-        known
+    /// Returns the camera as it is now, with the activity of this moment.
+    fn state(&self) -> Snapshot {
+        self.setup.board.write(|parts| parts.control.activity = self.activity());
+        self.setup.board.snapshot()
     }
 
     /// Publishes what is so, when it is news.
     fn show(&mut self) {
-        let mut modes = self.modes();
-        // Whoever reads it is on the broker.
-        modes.retain(|mode| ![modes::BROKER_DOWN, modes::BROKER_SEARCHING].contains(mode));
-        let truth = Truth { activity: self.activity(), modes, crop: self.setup.crop.is_on() };
+        let state = self.state();
+        let modes = state.control_modes().without(Modes::UNCONNECTED);
+        let truth = Truth { activity: state.control.activity, modes, crop: self.setup.crop.is_on() };
         let (now, mut out) = (self.now(), Vec::new());
         self.plane.set_truth(truth, now, &mut out);
         // A connection that has not begun yet begins with what is so then.
@@ -659,96 +624,27 @@ impl Orders {
         }
     }
 
-    fn status_result(&self) -> Value {
-        let modes = self.modes();
-        let report = self.setup.surface.borrow();
-        let capture = self.setup.capture.status();
+    fn status_result(&self) -> StatusResult {
         let counted = self.desk.counters();
-        let mut result = json!({
-            "status": self.activity().status(),
-            "version": env!("CARGO_PKG_VERSION"),
-            "uptime_s": self.now().since(self.started).as_secs(),
-            "modes": modes,
-            "frames": self.setup.counters.frames.load(Ordering::Relaxed),
-            "fps": rounded(capture.rate_hz),
-            "tracks": report.tracks,
-            "peers": report.peers,
-            "shared_status_foreign": self.plane.shared_foreign(),
-            "commands": {
-                "executed": counted.executed,
-                "rejected": counted.rejected,
-                "repeated": counted.repeated,
-                "rate_limited": counted.rate_limited,
-                "too_large": counted.too_large,
-                "for_another": counted.for_another,
-                "responses_refused": self.plane.responses_refused(),
-            },
-        });
-        if let Some(fleet) = &*self.setup.fleet_report.borrow() {
-            result["fleet"] = json!(fleet);
-        }
-        if let Some(broker) = &report.standing.broker {
-            result["broker"] = json!({
-                "camera": broker.name,
-                "address": broker.address.to_string(),
-                "kind": broker.kind.as_str(),
-                "since": rfc3339(broker.since.epoch_ms),
-            });
-        }
-        result
+        let commands = Commands {
+            executed: counted.executed,
+            rejected: counted.rejected,
+            repeated: counted.repeated,
+            rate_limited: counted.rate_limited,
+            too_large: counted.too_large,
+            for_another: counted.for_another,
+            responses_refused: self.plane.responses_refused(),
+        };
+        let uptime_s = self.now().since(self.started).as_secs();
+        StatusResult::new(self.state(), uptime_s, self.plane.shared_foreign(), commands)
     }
 
-    fn health_result(&self, now: Time) -> Value {
-        let known = self.modes();
-        let report = self.setup.surface.borrow();
-        let activity = self.activity();
+    fn health_result(&self, now: Time) -> HealthResult {
+        let state = self.state();
+        let data = self.data_link.as_ref().map_or_else(|| state.is_linked(), Wire::is_connected);
         let recent = self.last_frame.is_some_and(|last| now.since(last) <= RECENT);
-        let data_connected = match &self.data_link {
-            Some(wire) => wire.is_connected(),
-            None => report.links.iter().any(|(_, link)| link.state == link::State::Connected),
-        };
-        let works = recent || activity == Activity::Paused;
-        let faultless = known.iter().all(|mode| modes::CHOSEN.contains(mode));
-        let status = match (works, faultless && data_connected) {
-            (true, true) => "healthy",
-            (true, false) => "degraded",
-            (false, _) => "unhealthy",
-        };
-        json!({
-            "status": status,
-            "timestamp": rfc3339(now.epoch_ms),
-            "version": env!("CARGO_PKG_VERSION"),
-            "uptime_s": now.since(self.started).as_secs(),
-            "modes": known,
-            "checks": {
-                "pipeline_running": activity == Activity::Running,
-                "control_plane_connected": self.control.is_connected(),
-                "data_plane_connected": data_connected,
-                "recent_frames": recent,
-                "avg_fps": rounded(self.setup.capture.status().rate_hz),
-            },
-        })
-    }
-
-    fn stabilization_result(&self) -> Value {
-        let counted = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
-        let detected = counted(&self.setup.counters.detections);
-        let confirmed = counted(&self.setup.counters.detections_tracked);
-        let mut by_class = std::collections::BTreeMap::new();
-        let scene = self.setup.scenes.borrow().clone();
-        let tracks = scene.as_ref().map_or(&[][..], |scene| &scene.tracks);
-        for seen in tracks {
-            *by_class.entry(seen.track.class.as_str()).or_insert(0_u32) += 1;
-        }
-        json!({
-            "total_detected": detected,
-            "total_confirmed": confirmed,
-            "total_ignored": detected.saturating_sub(confirmed),
-            "total_removed": counted(&self.setup.counters.tracks_ended),
-            "active_tracks": tracks.len(),
-            "tracks_by_class": by_class,
-            "confirm_ratio": rounded(confirmed as f64 / detected.max(1) as f64),
-        })
+        let uptime_s = now.since(self.started).as_secs();
+        HealthResult::new(&state, now.epoch_ms, uptime_s, self.control.is_connected(), data, recent)
     }
 }
 
@@ -788,21 +684,7 @@ fn connect(setup: &Setup, plane: &Plane, topics: &Topics) -> Result<(Wire, Optio
     Ok((control, plane.has_shared().then(shared).transpose()?))
 }
 
-/// Three decimals; 0 of what is no number.
-fn rounded(value: f64) -> f64 {
-    if value.is_finite() { (value * 1000.0).round() / 1000.0 } else { 0.0 }
-}
-
-enum Shared {
-    Heard(Delivery),
-    Connected,
-}
-
-/// The next thing on the connection for the shared status; waits for ever when there is none.
-async fn next(wire: &mut Option<Wire>) -> Option<Shared> {
-    let Some(wire) = wire else { return std::future::pending().await };
-    tokio::select! {
-        delivery = wire.deliveries.recv() => delivery.map(Shared::Heard),
-        changed = wire.connects.changed() => changed.ok().map(|()| Shared::Connected),
-    }
+/// The outcome with this result. Numbers, strings and booleans always have a JSON form.
+fn done(result: impl serde::Serialize) -> Outcome {
+    Outcome::Done(serde_json::to_value(result).ok())
 }

@@ -14,10 +14,10 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::links::NamedStatus;
 use crate::base::Time;
 use crate::link;
 use crate::model::{Delivery, Envelope};
+use crate::state::NamedStatus;
 
 /// How long a presence may take to come back, once a link is up and has delivered what it had.
 const BACK_WITHIN: Duration = Duration::from_secs(3);

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::Camera;
-use super::camera::ordering;
+use super::links::ordering;
 use super::trial::{Trial, Verdict};
 use crate::config::raw::Level;
 use crate::config::{self, Changes, Config, Faults, Loaded};
@@ -182,7 +182,7 @@ impl Reload {
         let links = &self.in_force.config.links;
         let by = ordering(links).or_else(|| links.first().map(|link| link.options.clone()));
         let by = by.map(|link| link.name).unwrap_or_default();
-        let verdict = trial.judge(&by, &camera.report().surface.links, Instant::now());
+        let verdict = trial.judge(&by, &camera.snapshot().swarm.links, Instant::now());
         if verdict == Verdict::Open {
             return;
         }

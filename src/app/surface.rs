@@ -1,7 +1,7 @@
 //! The task between perception and link: feeds the swarm engine, and sends what it decides.
 //!
-//! The engine is pure; this is its adapter to channels, a ticker and the link. It also tells the
-//! modes in force, writes event transitions to the log, and reports. On stop it takes the transitions
+//! The engine is pure; this is its adapter to channels, a ticker and the link. It also writes
+//! its part of the state board, and event transitions to the log. On stop it takes the transitions
 //! that still wait, and only then says goodbye.
 
 use std::sync::Arc;
@@ -12,20 +12,17 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::camera::GOODBYE_WITHIN;
-use super::fleet::FleetReport;
 use super::known_cameras::{FILE as CAMERAS_FILE, Filter, KnownCameras};
-use super::links::{Links, NamedStatus, take};
-use super::modes;
+use super::links::{GOODBYE_WITHIN, Links, take};
 use super::own_presence::OwnPresence;
 use super::signing::{KNOWN_FILE, Keys};
 use crate::base::{Clock, CorrectedClock, Time};
-use crate::capture::Capture;
 use crate::config::BrokerLink;
-use crate::discovery::Standing;
-use crate::link::{self, OutboxStatus};
-use crate::model::{CameraId, Conditions, Delivery, Event, EventState, MessageClass, Qos, Scene, Transition};
-use crate::pipeline;
+use crate::link;
+use crate::model::{
+    CameraId, Delivery, Event, EventState, MessageClass, Mode, Modes, Qos, Scene, Transition,
+};
+use crate::state::{self, Board, NamedStatus};
 use crate::store::Store;
 use crate::swarm::participants::Change as Participation;
 use crate::swarm::trust::Change;
@@ -33,6 +30,8 @@ use crate::swarm::{self, Action, Engine, Input};
 
 /// How long the perception may take to hand over its last transitions.
 const DRAIN_WITHIN: Duration = Duration::from_secs(3);
+/// Transitions that wait for the surface. A scene has a handful; the perception thread waits beyond.
+pub(super) const TRANSITIONS_MAX: usize = 1_024;
 /// The engine's sense of time passing.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -46,64 +45,23 @@ pub(super) struct Swarm {
     pub(super) cameras: KnownCameras,
 }
 
-/// What the surface did so far.
-#[derive(Debug, Clone, Default)]
-pub struct SurfaceReport {
-    /// Turns of its clock: a number that stands still is a task that hangs.
-    pub turns: u64,
-    /// Tracks in the last scene.
-    pub tracks: usize,
-    /// Our own events that were predicted.
-    pub predicted: u64,
-    /// Our own events that occurred.
-    pub occurred: u64,
-    /// Our own events that were predicted and will not come.
-    pub retracted: u64,
-    /// Incidents on the site that the cameras confirmed, whoever raised them.
-    pub confirmed: u64,
-    /// Other cameras that are online.
-    pub peers: usize,
-    /// Tracks that other cameras see.
-    pub remote_tracks: usize,
-    /// Messages of others that were refused.
-    pub refused: u64,
-    /// The degraded modes in force.
-    pub modes: Vec<&'static str>,
-    /// The links to the brokers.
-    pub links: Vec<NamedStatus>,
-    /// The store of what must not be lost; none without a broker.
-    pub outbox: Option<OutboxStatus>,
-    /// What was found of the site's broker.
-    pub standing: Standing,
-}
-
 pub(super) struct Surface {
     pub(super) camera: CameraId,
     pub(super) swarm: Option<Swarm>,
     pub(super) scenes: watch::Receiver<Option<Arc<Scene>>>,
     pub(super) transitions: mpsc::Receiver<Transition>,
-    pub(super) capture: Arc<Capture>,
-    pub(super) counters: Arc<pipeline::Counters>,
     /// What keeps the camera from seeing.
-    pub(super) conditions: watch::Receiver<Conditions>,
+    pub(super) conditions: watch::Receiver<Modes>,
+    pub(super) board: Board,
     pub(super) store: Store,
     pub(super) clock: Arc<dyn Clock>,
     /// The same clock, to be corrected.
     pub(super) wall_clock: Arc<CorrectedClock>,
-    pub(super) report: watch::Sender<SurfaceReport>,
-    /// Modes that others know of.
-    pub(super) modes: watch::Receiver<Vec<&'static str>>,
     /// Who serves a fleet server hears of readings and ended tracks.
     pub(super) fleet: Option<mpsc::Sender<Transition>>,
-    /// How serving it goes.
-    pub(super) fleet_report: watch::Receiver<Option<FleetReport>>,
-    /// A configuration was taken back because its links did not come up.
-    pub(super) rolled_back: Arc<AtomicBool>,
     pub(super) stop: CancellationToken,
     /// What the swarm goes by from now on, the newest wins.
     pub(super) tunings: watch::Receiver<Option<swarm::Tuning>>,
-    /// What was found of the site's broker, the newest wins.
-    pub(super) standing: watch::Receiver<Standing>,
     /// The links that are wanted from now on, the newest wins.
     pub(super) wanted_links: watch::Receiver<Vec<BrokerLink>>,
     /// The highest id of an event so far.
@@ -149,7 +107,7 @@ impl Surface {
                     match scene {
                         Some(scene) => self.scene(&scene, &mut actions),
                         // Nobody looks at present.
-                        None => self.report.send_modify(|report| report.tracks = 0),
+                        None => self.board.write(|parts| parts.swarm.tracks = 0),
                     }
                 }
                 // Whoever tunes is gone only when the camera is.
@@ -226,7 +184,7 @@ impl Surface {
                 Action::Site(event) => {
                     log_site_event(&self.camera, &event);
                     if event.state == EventState::Confirmed {
-                        self.report.send_modify(|report| report.confirmed += 1);
+                        self.board.write(|parts| parts.swarm.confirmed += 1);
                     }
                 }
                 Action::Participant { camera, change } => log_participant(&self.camera, &camera, change),
@@ -323,7 +281,7 @@ impl Surface {
 
     fn scene(&mut self, scene: &Scene, actions: &mut Vec<Action>) {
         self.feed(Input::Scene(scene), actions);
-        self.report.send_modify(|report| report.tracks = scene.tracks.len());
+        self.board.write(|parts| parts.swarm.tracks = scene.tracks.len());
     }
 
     async fn transition(&mut self, transition: &Transition, actions: &mut Vec<Action>) {
@@ -338,112 +296,73 @@ impl Surface {
             log_event(&self.camera, event);
             let begins = event.id > self.newest_event;
             self.newest_event = self.newest_event.max(event.id);
-            self.report.send_modify(|report| match event.state {
+            self.board.write(|parts| match event.state {
                 // Told again when it gets graver; an event keeps its id, and ids rise.
-                EventState::Predicted => report.predicted += u64::from(begins),
-                EventState::Occurred => report.occurred += 1,
-                EventState::Retracted => report.retracted += 1,
+                EventState::Predicted => parts.swarm.predicted += u64::from(begins),
+                EventState::Occurred => parts.swarm.occurred += 1,
+                EventState::Retracted => parts.swarm.retracted += 1,
                 EventState::Confirmed | EventState::Expired => {}
             });
         }
     }
 
     fn tick(&mut self, actions: &mut Vec<Action>) {
-        let capture = self.capture.status();
-        let links = self.swarm.as_ref().map(|s| s.links.statuses()).unwrap_or_default();
-        let outbox = self.swarm.as_ref().map(|s| s.links.outbox());
-        let unrouted = self.swarm.as_ref().map_or(0, |s| s.links.router.unrouted());
-        let now_ms = self.clock.now().epoch_ms;
-        let fleet = self.fleet_report.borrow().clone();
-        let mut modes =
-            modes::in_force(&capture.state, &self.store, &links, outbox.as_ref(), fleet.as_ref(), now_ms);
-        // Those that are known elsewhere too.
-        modes::add(self.modes.borrow().iter().copied(), &mut modes);
-        let doubted = self.counters.calibration_doubted.load(Ordering::Relaxed);
-        modes.extend(doubted.then_some(modes::CALIBRATION_DOUBTED));
-        let unverified = self.counters.verify_unavailable.load(Ordering::Relaxed);
-        modes.extend(unverified.then_some(modes::VERIFY_UNAVAILABLE));
-        modes.extend((!self.calibrated).then_some(modes::UNCALIBRATED));
-        modes.extend(self.rolled_back.load(Ordering::Relaxed).then_some(modes::CONFIG_ROLLED_BACK));
-        modes.extend(self.keys.failed.then_some(modes::SIGNING_OFF));
         self.keep_pins();
         self.mend_keys();
         let now = self.clock.now();
-        let (has_rival, own_missing) = self.own_presence_modes(&links, now);
-        modes::add(has_rival.then_some(modes::CLIENT_ID_TAKEN), &mut modes);
         self.ask_for_unheard(now);
-        let is_lacking = self.swarm.as_ref().is_some_and(|s| s.cameras.is_lacking());
-        modes.extend(is_lacking.then_some(modes::RETAINED_WILDCARDS_UNAVAILABLE));
-        let server_unsynced = self.server_unsynced.load(Ordering::Relaxed);
-        modes.extend(server_unsynced.then_some(modes::TIME_SERVER_UNSYNCED));
-        let unsynced = self.swarm.as_ref().is_some_and(|s| s.engine.is_unsynced(now));
-        modes.extend(unsynced.then_some(modes::CLOCK_UNSYNCED));
-        let engine = self.swarm.as_ref().map(|s| &s.engine);
-        let unresponsive = engine.is_some_and(|e| e.participants().unresponsive().next().is_some());
-        modes.extend(unresponsive.then_some(modes::CAMERA_UNRESPONSIVE));
-        modes.extend(self.conditions.borrow_and_update().names());
-        let sum = |of: fn(&link::Counters) -> u64| links.iter().map(|(_, link)| of(&link.counters)).sum();
-        let stored = outbox.as_ref().map(|outbox| outbox.counters).unwrap_or_default();
-        let disk = outbox.as_ref().map(|outbox| outbox.disk).unwrap_or_default();
-        let standing = self.standing.borrow_and_update().clone();
-        let found = standing.counters;
-        let (peers, remote_tracks) = (self.report.borrow().peers, self.report.borrow().remote_tracks);
-        let counters = [
-            ("peers", peers as u64),
-            ("remote_tracks", remote_tracks as u64),
-            ("frames", self.counters.frames.load(Ordering::Relaxed)),
-            ("frames_dropped", capture.dropped),
-            ("frames_refused", self.counters.refused.load(Ordering::Relaxed)),
-            ("capture_restarts", capture.restarts),
-            ("link_connects", sum(|link| link.connects)),
-            ("link_sent", sum(|link| link.sent)),
-            ("link_received", sum(|link| link.received)),
-            ("link_dropped", sum(|link| link.dropped.total())),
-            ("link_expired", sum(|link| link.expired.total())),
-            ("link_received_dropped", sum(|link| link.received_dropped)),
-            ("link_refused_too_large", sum(|link| link.refused_too_large)),
-            ("link_refused", sum(|link| link.refused)),
-            ("link_rejected", sum(|link| link.rejected)),
-            ("link_requeued", sum(|link| link.requeued)),
-            ("link_malformed", sum(|link| link.malformed)),
-            ("link_subscriptions_refused", sum(|link| link.subscriptions_refused)),
-            ("link_unrouted", unrouted),
-            ("outbox_queued", outbox.as_ref().map_or(0, |outbox| outbox.queued.total())),
-            ("outbox_committed", stored.committed),
-            ("outbox_settled", stored.settled),
-            ("outbox_given_up", stored.given_up),
-            ("outbox_evicted", stored.evicted.total()),
-            ("outbox_expired", stored.expired),
-            ("outbox_orphaned", stored.orphaned),
-            ("outbox_unreadable", stored.unreadable),
-            ("outbox_set_aside", disk.set_aside),
-            ("outbox_torn_bytes", disk.torn_bytes),
-            ("outbox_damaged_bytes", disk.damaged_bytes),
-            ("discovery_peers", standing.peers as u64),
-            ("discovery_changes", found.changes),
-            ("discovery_terms", found.terms),
-            ("discovery_other_sites", found.other_sites),
-            ("discovery_same_id", found.same_id),
-            ("discovery_beyond_limit", found.beyond_limit),
-            ("detections_left_out", self.counters.detections_left_out.load(Ordering::Relaxed)),
-            ("histories_evicted", self.counters.histories_evicted.load(Ordering::Relaxed)),
-            ("events_not_followed", self.counters.events_not_followed.load(Ordering::Relaxed)),
-        ];
+        self.conditions.mark_unchanged();
+        self.show(now);
+        let snapshot = self.board.snapshot();
         if let Some(measured) = *self.clock_measured.borrow_and_update()
             && let Some(swarm) = &mut self.swarm
         {
             swarm.engine.set_clock(measured);
         }
-        self.feed(Input::Counters(&counters), actions);
-        self.feed(Input::Modes(&modes), actions);
+        self.feed(Input::Counters(&snapshot.counters()), actions);
+        self.feed(Input::Modes(snapshot.modes().without(Modes::LOCAL)), actions);
         self.feed(Input::Tick, actions);
-        if links.iter().any(|(_, link)| link.state != link::State::Connected) {
-            modes.push(modes::BROKER_DOWN);
-        }
-        modes.extend(own_missing.then_some(modes::OWN_PRESENCE_MISSING));
-        modes.extend(standing.searching.then_some(modes::BROKER_SEARCHING));
-        self.report.send_modify(|report| report.standing = standing);
-        self.note(modes, links, outbox);
+    }
+
+    /// Writes this task's part of the board.
+    fn show(&mut self, now: Time) {
+        let links = self.swarm.as_ref().map(|s| s.links.statuses()).unwrap_or_default();
+        let (has_rival, own_missing) = self.own_presence_modes(&links, now);
+        let ends =
+            |link: &link::Status| link.certificates.is_some_and(|dates| dates.ending(now.epoch_ms).is_some());
+        let swarm = self.swarm.as_ref();
+        let engine = swarm.map(|s| &s.engine);
+        let modes = [
+            (has_rival, Mode::ClientIdTaken),
+            (own_missing, Mode::OwnPresenceMissing),
+            (links.iter().any(|(_, link)| ends(link)), Mode::CertificateEnds),
+            (self.store.is_degraded(), Mode::StateUnsaved),
+            (self.store.was_lost(), Mode::StateLost),
+            (!self.calibrated, Mode::Uncalibrated),
+            (self.keys.failed, Mode::SigningOff),
+            (swarm.is_some_and(|s| s.cameras.is_lacking()), Mode::RetainedWildcardsUnavailable),
+            (self.server_unsynced.load(Ordering::Relaxed), Mode::TimeServerUnsynced),
+            (engine.is_some_and(|e| e.is_unsynced(now)), Mode::ClockUnsynced),
+            (
+                engine.is_some_and(|e| e.participants().unresponsive().next().is_some()),
+                Mode::CameraUnresponsive,
+            ),
+        ];
+        let outbox = swarm.map(|s| s.links.outbox());
+        self.board.write(|parts| {
+            let old = std::mem::take(&mut parts.swarm);
+            parts.swarm = state::Swarm {
+                turns: old.turns + 1,
+                peers: engine.map_or(0, |e| e.peers().online()),
+                remote_tracks: engine.map_or(0, |e| e.peers().tracks().count()),
+                refused: engine.map_or(0, |e| e.counters().refused.iter().sum()),
+                modes: modes.into_iter().collect(),
+                links,
+                unrouted: swarm.map_or(0, |s| s.links.router.unrouted()),
+                outbox,
+                ..old
+            };
+        });
     }
 
     /// Signs from the time on at which the state folder can be used again.
@@ -469,22 +388,6 @@ impl Surface {
         }
     }
 
-    fn note(&mut self, modes: Vec<&'static str>, links: Vec<NamedStatus>, outbox: Option<OutboxStatus>) {
-        let engine = self.swarm.as_ref().map(|s| &s.engine);
-        let peers = engine.map_or(0, |e| e.peers().online());
-        let remote_tracks = engine.map_or(0, |e| e.peers().tracks().count());
-        let refused = engine.map_or(0, |e| e.counters().refused.iter().sum());
-        self.report.send_modify(|report| {
-            report.turns += 1;
-            report.peers = peers;
-            report.remote_tracks = remote_tracks;
-            report.refused = refused;
-            report.modes = modes;
-            report.links = links;
-            report.outbox = outbox;
-        });
-    }
-
     async fn say_goodbye(mut self) {
         // What still arrives has somewhere to go until the link is closed.
         let Some(Swarm { mut engine, links, .. }) = self.swarm.take() else { return };
@@ -504,10 +407,7 @@ impl Surface {
         if left > 0 || kept > 0 {
             tracing::warn!(camera = %self.camera, left, kept, "messages not delivered before the stop; kept are sent at the next start");
         }
-        self.report.send_modify(|report| {
-            report.links = statuses;
-            report.outbox = Some(outbox);
-        });
+        self.board.write(|parts| (parts.swarm.links, parts.swarm.outbox) = (statuses, Some(outbox)));
     }
 }
 

@@ -8,9 +8,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::links::NamedStatus;
 use crate::config::Loaded;
 use crate::link;
+use crate::state::NamedStatus;
 
 /// A link that leaves still shows itself for a moment.
 const SETTLING: Duration = Duration::from_secs(3);

@@ -282,8 +282,7 @@ impl Recording {
             transitions.clear();
             if perception.conditions() != conditions {
                 conditions = perception.conditions();
-                let modes = conditions.names().collect::<Vec<_>>();
-                tracing::info!(frame = scene.seq + 1, ?modes, "camera health changed");
+                tracing::info!(frame = scene.seq + 1, modes = ?conditions, "camera health changed");
             }
             rows.write(&scene)?;
             if let Some(story) = &mut story {

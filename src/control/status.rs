@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::Topics;
 use crate::base::rfc3339;
+use crate::model::Modes;
 
 /// What the camera is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -72,7 +73,7 @@ pub struct Truth {
     /// What it is doing.
     pub activity: Activity,
     /// The degraded modes in force.
-    pub modes: Vec<&'static str>,
+    pub modes: Modes,
     /// The adaptive region of interest is on.
     pub crop: bool,
 }
@@ -84,14 +85,14 @@ struct Wire<'a> {
     timestamp: Option<String>,
     client_id: &'a str,
     camera_id: &'a str,
-    state: Details<'a>,
+    state: Details,
 }
 
 #[derive(Serialize)]
-struct Details<'a> {
+struct Details {
     version: &'static str,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    modes: &'a [&'static str],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    modes: Option<Modes>,
     crop: bool,
 }
 
@@ -102,7 +103,11 @@ pub(super) fn to_json(truth: &Truth, topics: &Topics, epoch_ms: Option<u64>) -> 
         timestamp: epoch_ms.map(rfc3339),
         client_id: &topics.client_id(),
         camera_id: topics.camera().as_str(),
-        state: Details { version: env!("CARGO_PKG_VERSION"), modes: &truth.modes, crop: truth.crop },
+        state: Details {
+            version: env!("CARGO_PKG_VERSION"),
+            modes: Some(truth.modes).filter(|modes| !modes.is_empty()),
+            crop: truth.crop,
+        },
     };
     // Strings and booleans always have a JSON form.
     serde_json::to_vec(&wire).unwrap_or_default()

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::base::Time;
-use crate::model::{CameraId, Delivery, Envelope};
+use crate::model::{CameraId, Delivery, Envelope, Mode, Modes};
 
 fn at(ms: u64) -> Time {
     Time { mono_ns: ms * 1_000_000, epoch_ms: 1_795_207_082_000 + ms }
@@ -61,7 +61,7 @@ impl Rig {
 
     fn show(&mut self) {
         let mut out = Vec::new();
-        let truth = Truth { activity: self.activity, modes: Vec::new(), crop: self.crop };
+        let truth = Truth { activity: self.activity, modes: Modes::default(), crop: self.crop };
         self.plane.set_truth(truth, self.now(), &mut out);
         self.publish(out);
     }
@@ -296,10 +296,13 @@ fn what_is_not_permitted_is_not_done_and_leaves_an_audit_line() {
 fn a_mode_is_told_on_the_own_topic_and_never_fought_out_on_the_shared_one() {
     let mut rig = Rig::usual();
     let mut out = Vec::new();
-    let truth = Truth { activity: Activity::Running, modes: vec!["link_slow"], crop: false };
+    let truth = Truth { activity: Activity::Running, modes: Mode::LinkSlow.into(), crop: false };
     rig.plane.set_truth(truth, at(0), &mut out);
     let topics: Vec<&str> = out.iter().map(|(_, envelope)| envelope.topic.as_str()).collect();
     assert_eq!(topics, ["inference/gate/control/status"]);
+    let version = env!("CARGO_PKG_VERSION");
+    let state = format!(r#""state":{{"version":"{version}","modes":["link_slow"],"crop":false}}}}"#);
+    assert!(std::str::from_utf8(&out[0].1.payload).unwrap().ends_with(&state), "{out:?}");
 }
 
 #[test]

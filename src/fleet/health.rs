@@ -6,7 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::base::rfc3339;
-use crate::model::MachineVitals;
+use crate::model::{MachineVitals, Mode, Modes};
 
 /// More of processor, memory or disk deserves a warning.
 pub const BUSY_PERCENT: f64 = 80.0;
@@ -37,7 +37,7 @@ pub struct Vitals {
     /// The connection is too slow for what there is to say.
     pub slow_network: bool,
     /// The degraded modes in force.
-    pub modes: Vec<&'static str>,
+    pub modes: Modes,
     /// Mean time spent on a frame, milliseconds.
     pub frame_ms: Option<f64>,
 }
@@ -91,7 +91,7 @@ impl Vitals {
         if let Some(hot) = self.machine.temperature_c.filter(|hot| *hot > HOT_C) {
             add("temperature", Level::Warning, format!("{hot:.1} degrees Celsius, limit {HOT_C:.0}"));
         }
-        for mode in &self.modes {
+        for mode in self.modes.iter().map(Mode::name) {
             add(mode, Level::Warning, format!("degraded: {mode}"));
         }
         alerts
@@ -147,7 +147,7 @@ mod tests {
                 ..MachineVitals::default()
             },
             camera: CameraState::Failing,
-            modes: vec!["outbox_full"],
+            modes: Mode::OutboxFull.into(),
             ..Vitals::default()
         };
         let names: Vec<_> = vitals.alerts().iter().map(|alert| (alert.name, alert.level)).collect();
@@ -162,5 +162,6 @@ mod tests {
                 ("outbox_full", warning)
             ]
         );
+        assert_eq!(vitals.alerts()[4].message, "degraded: outbox_full");
     }
 }

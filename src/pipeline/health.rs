@@ -1,4 +1,4 @@
-//! The camera's health, as its pictures and their times show it: [`Conditions`].
+//! The camera's health, as its pictures and their times show it: the [`Mode`]s of this table.
 //!
 //! | condition | begins | ends |
 //! |---|---|---|
@@ -31,7 +31,7 @@ use self::samples::Samples;
 use self::stillness::Stillness;
 use crate::base::Time;
 use crate::inference::View;
-use crate::model::{CameraId, Conditions, Content, Frame, Size};
+use crate::model::{CameraId, Content, Frame, Mode, Modes, Size};
 
 pub(super) use self::rate::GAP;
 
@@ -154,84 +154,52 @@ impl Health {
     }
 
     /// What holds at present.
-    pub(super) fn conditions(&self) -> Conditions {
+    pub(super) fn conditions(&self) -> Modes {
         let view = self.trusted_view();
         [
-            (view == View::Blocked, Conditions::VIEW_BLOCKED),
-            (view == View::Changed, Conditions::VIEW_CHANGED),
-            (self.defocused.on, Conditions::VIEW_DEFOCUSED),
-            (self.stillness.is_frozen(), Conditions::PICTURE_FROZEN),
-            (self.dark.on, Conditions::TOO_DARK),
-            (self.bright.on, Conditions::TOO_BRIGHT),
-            (self.is_learning, Conditions::SCENE_LEARNING),
-            (self.rate.low, Conditions::FRAME_RATE_LOW),
-            (self.rate.gap, Conditions::SOURCE_GAP),
+            (view == View::Blocked, Mode::ViewBlocked),
+            (view == View::Changed, Mode::ViewChanged),
+            (self.defocused.on, Mode::ViewDefocused),
+            (self.stillness.is_frozen(), Mode::PictureFrozen),
+            (self.dark.on, Mode::TooDark),
+            (self.bright.on, Mode::TooBright),
+            (self.is_learning, Mode::SceneLearning),
+            (self.rate.low, Mode::FrameRateLow),
+            (self.rate.gap, Mode::SourceGap),
         ]
         .into_iter()
-        .filter_map(|(holds, condition)| holds.then_some(condition))
         .collect()
     }
 }
 
-/// What a condition means when it begins, with the remedy, and when it is over.
-const TEXTS: [(Conditions, &str, &str); 9] = [
-    (
-        Conditions::VIEW_CHANGED,
-        "camera was moved or turned, tracking pauses until the new view is learned; check calibration and zones",
-        "new view is learned, tracking continues",
-    ),
-    (
-        Conditions::VIEW_BLOCKED,
-        "lens is covered, nothing is detected; clean or uncover it",
-        "lens is free again, detection continues",
-    ),
-    (
-        Conditions::VIEW_DEFOCUSED,
-        "picture is much less sharp than before, objects may be missed; clean the lens and check its focus",
-        "picture is as sharp as before",
-    ),
-    (
-        Conditions::PICTURE_FROZEN,
-        "source repeats one picture, nothing is tracked; restart the camera or check the stream",
-        "pictures change again, tracking continues",
-    ),
-    (
-        Conditions::TOO_DARK,
-        "picture is black, nothing is tracked; switch on a light, check iris and exposure",
-        "picture is light enough again, tracking continues",
-    ),
-    (
-        Conditions::TOO_BRIGHT,
-        "most of the picture is clipped to white, nothing is tracked; check iris, exposure and what shines into the lens",
-        "picture is no longer clipped, tracking continues",
-    ),
-    (Conditions::SCENE_LEARNING, "background is being learned", "background is learned"),
-    (
-        Conditions::FRAME_RATE_LOW,
-        "pictures come too seldom to follow what moves; raise the frame rate or check the network",
-        "pictures come often enough again",
-    ),
-    (
-        Conditions::SOURCE_GAP,
-        "no picture for 2.5 s, all tracks ended; check the camera and the network",
-        "pictures come again, tracking continues",
-    ),
-];
+/// What is so when a condition is over.
+fn over(condition: Mode) -> &'static str {
+    match condition {
+        Mode::ViewChanged => "new view is learned, tracking continues",
+        Mode::ViewBlocked => "lens is free again, detection continues",
+        Mode::ViewDefocused => "picture is as sharp as before",
+        Mode::PictureFrozen => "pictures change again, tracking continues",
+        Mode::TooDark => "picture is light enough again, tracking continues",
+        Mode::TooBright => "picture is no longer clipped, tracking continues",
+        Mode::SceneLearning => "background is learned",
+        Mode::FrameRateLow => "pictures come often enough again",
+        _ => "pictures come again, tracking continues",
+    }
+}
 
 /// Logs what began and what is over.
-pub(super) fn log_changes(before: Conditions, after: Conditions, camera: &CameraId) {
-    for (condition, begins, ends) in TEXTS {
-        let mode = condition.names().next().unwrap_or_default();
-        if (after - before).contains(condition) {
-            // A background is learned at every start.
-            if condition == Conditions::SCENE_LEARNING {
-                tracing::info!(%camera, mode, "{begins}");
-            } else {
-                tracing::warn!(%camera, mode, "{begins}");
-            }
-        } else if (before - after).contains(condition) {
-            tracing::info!(%camera, mode, "{ends}");
+pub(super) fn log_changes(before: Modes, after: Modes, camera: &CameraId) {
+    for condition in after.without(before).iter() {
+        let (mode, begins, remedy) = (condition.name(), condition.meaning(), condition.remedy());
+        // A background is learned at every start.
+        if condition == Mode::SceneLearning {
+            tracing::info!(%camera, mode, "{begins}");
+        } else {
+            tracing::warn!(%camera, mode, "{begins}; {remedy}");
         }
+    }
+    for condition in before.without(after).iter() {
+        tracing::info!(%camera, mode = condition.name(), "{}", over(condition));
     }
 }
 

@@ -10,7 +10,9 @@ use rand_pcg::Pcg32;
 use super::*;
 use crate::base::CountingIds;
 use crate::inference::network::{Color, Description, Engine, Error, Fault, Layout, Network, Output, Tensor};
-use crate::model::{Chroma, Class, EventState, EventType, Image, Point, Polygon, Size, ZoneKind};
+use crate::model::{
+    Chroma, Class, EventState, EventType, Image, Mode, Modes, Point, Polygon, Size, ZoneKind,
+};
 
 const SIZE: Size = Size { width: 160, height: 120 };
 /// Cells of the grids of strides 8, 16 and 32 in 64 x 64 pixels.
@@ -260,7 +262,7 @@ fn ended(transitions: &[Transition]) -> usize {
 #[test]
 fn while_the_picture_is_frozen_nothing_is_tracked() {
     let (mut perception, mut frame, tracks) = walker();
-    assert_eq!((tracks, perception.conditions()), (1, Conditions::empty()));
+    assert_eq!((tracks, perception.conditions()), (1, Modes::default()));
     let mut transitions = Vec::new();
     for number in 0..600 {
         frame.seq += 1;
@@ -268,7 +270,7 @@ fn while_the_picture_is_frozen_nothing_is_tracked() {
         let scene = perception.step(&frame, &mut transitions).unwrap();
         assert!(number < 25 || scene.tracks.is_empty(), "a track {number} frames after the last picture");
     }
-    assert_eq!(perception.conditions(), Conditions::PICTURE_FROZEN);
+    assert_eq!(perception.conditions(), Mode::PictureFrozen.into());
     assert_eq!(ended(&transitions), 1);
     assert!(!transitions.iter().any(|t| matches!(t, Transition::Event(_))), "{transitions:?}");
 }
@@ -279,18 +281,18 @@ fn a_source_that_gives_nothing_ends_its_tracks_while_it_gives_nothing() {
     assert_eq!(tracks, 1);
     let mut transitions = Vec::new();
     perception.wait(Duration::from_millis(2250), &mut transitions);
-    assert_eq!((ended(&transitions), perception.conditions()), (0, Conditions::empty()));
+    assert_eq!((ended(&transitions), perception.conditions()), (0, Modes::default()));
     perception.wait(Duration::from_millis(2500), &mut transitions);
-    assert_eq!((ended(&transitions), perception.conditions()), (1, Conditions::SOURCE_GAP));
+    assert_eq!((ended(&transitions), perception.conditions()), (1, Mode::SourceGap.into()));
     perception.wait(Duration::from_secs(20), &mut transitions);
     for _ in 0..2 {
         frame.time = frame.time + Duration::from_secs(10);
         perception.step(&frame, &mut transitions).unwrap();
-        assert_eq!(perception.conditions(), Conditions::SOURCE_GAP);
+        assert_eq!(perception.conditions(), Mode::SourceGap.into());
     }
     frame.time = frame.time + Duration::from_millis(100);
     perception.step(&frame, &mut transitions).unwrap();
-    assert_eq!((ended(&transitions), perception.conditions()), (1, Conditions::empty()));
+    assert_eq!((ended(&transitions), perception.conditions()), (1, Modes::default()));
 }
 
 #[test]
@@ -298,10 +300,10 @@ fn a_pause_is_not_a_gap() {
     let (mut perception, mut frame, _) = walker();
     let mut transitions = Vec::new();
     perception.pause(&mut transitions);
-    assert_eq!((ended(&transitions), perception.conditions()), (1, Conditions::empty()));
+    assert_eq!((ended(&transitions), perception.conditions()), (1, Modes::default()));
     frame.time = frame.time + Duration::from_secs(10);
     perception.step(&frame, &mut transitions).unwrap();
-    assert_eq!(perception.conditions(), Conditions::empty());
+    assert_eq!(perception.conditions(), Modes::default());
 }
 
 #[test]
@@ -317,7 +319,7 @@ fn a_camera_learns_its_scene_in_the_first_three_seconds() {
     let mut learning = 0;
     for _ in 0..100 {
         perception.step(&frame, &mut Vec::new()).unwrap();
-        learning += u32::from(perception.conditions().contains(Conditions::SCENE_LEARNING));
+        learning += u32::from(perception.conditions().contains(Mode::SceneLearning));
         frame.time = frame.time + Duration::from_millis(100);
     }
     assert!((30..=31).contains(&learning), "{learning}");

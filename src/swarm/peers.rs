@@ -25,11 +25,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::counters::Counters;
-use super::message::{EventMessage, GroundKind, Presence, StatusMessage, TrackMessage};
+use super::message::{EventMessage, GroundKind, Name, Presence, StatusMessage, TrackMessage};
 use super::participants::Rank;
 use super::sequence::{Sequence, Verdict};
 use crate::base::Time;
-use crate::model::{Behaviors, CameraId, Class, Conditions, EventState, EventType, Point, Polygon, Severity};
+use crate::model::{Behaviors, CameraId, Class, EventState, EventType, Modes, Point, Polygon, Severity};
 
 /// A lower number with a timestamp this much newer is a restart whose announcement was lost.
 const RESTART_MS: u64 = 2_000;
@@ -215,8 +215,10 @@ impl Peer {
 
     /// It is there, and no degraded mode says that its view is dead.
     pub fn looks(&self) -> bool {
-        let modes = self.status.iter().flat_map(|s| s.modes.iter()).flat_map(|modes| modes.iter());
-        self.state == PeerState::Online && !modes.into_iter().any(|mode| is_dead_view(mode.as_str()))
+        let mut modes = self.status.iter().flat_map(|s| s.modes.iter()).flat_map(|modes| modes.iter());
+        // A newer camera may have modes that this one does not know.
+        let is_blind = |mode: &Name| Modes::BLIND.iter().any(|blind| blind.name() == mode.as_str());
+        self.state == PeerState::Online && !modes.any(is_blind)
     }
 
     /// Its view holds this place of the site, by its own word.
@@ -248,11 +250,6 @@ impl Peer {
         self.newest_ms = 0;
         missing
     }
-}
-
-/// Degraded modes in which a camera does not see all that is there.
-pub(super) fn is_dead_view(mode: &str) -> bool {
-    ["capture_down", "capture_stalled", "paused"].contains(&mode) || Conditions::from_mode(mode).is_some()
 }
 
 /// What is kept of presence: nobody here asks for its counters, and hundreds of cameras' would be most of the table.

@@ -17,7 +17,7 @@ use super::trust::conduct::Fault;
 use super::wire::{COUNT_MAX, Count, Millis, Offset, REAL_MAX, Real};
 use super::{ClockMeasured, Ground, Identity};
 use crate::base::Time;
-use crate::model::{CameraId, Polygon};
+use crate::model::{CameraId, Modes, Polygon};
 
 /// Times that are farther off are corrected before they are fused, milliseconds.
 pub(super) const UNSYNCED_MS: f64 = 250.0;
@@ -29,7 +29,7 @@ const NAMED_MAX: usize = 16;
 /// What is told.
 pub(super) struct Told<'a> {
     pub(super) identity: &'a Identity,
-    pub(super) modes: &'a [String],
+    pub(super) modes: Modes,
     /// What the rest of the daemon counted.
     pub(super) app_counters: &'a [(&'static str, u64)],
     pub(super) counters: &'a Counters,
@@ -94,7 +94,7 @@ pub(super) fn online(told: &Told<'_>, now: Time) -> StatusMessage {
         ground: Some(if *calibrated { GroundKind::Calibrated } else { GroundKind::Nominal }),
         footprint: footprint.as_ref().map(corners),
         clock: Some(clock(told, now)),
-        modes: Some(List::cut(told.modes.iter().map(|m| Name::cut(m)))),
+        modes: Some(List::cut(told.modes.iter().map(|mode| Name::cut(mode.name())))),
         counters: Some(Map::cut(counted)),
         public_key: told.trust.announcement().map(|key| Text::cut(&key)),
         ..offline(told.identity, Some(now))

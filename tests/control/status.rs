@@ -6,15 +6,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
+use tokio::time::timeout;
 
 use crate::ear::{Ear, SHARED_STATUS, STATUS, gate, read};
 use crate::support::program::{Camera, SMALL_PLAZA};
 use crate::support::proxy::Proxy;
-use crate::support::{DEADLINE, Peer, Setup, TestBroker, against_each_broker, link_options};
+use crate::support::{DEADLINE, Peer, Setup, TestBroker, against_each_broker, kinds, link_options};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_camera_is_disconnected_by_its_will_on_both_topics() {
@@ -150,4 +151,53 @@ async fn another_writer_on_the_shared_status_is_counted_sets_no_mode_and_never_t
         ear.hears(SHARED_STATUS, |value| value["camera_id"] == "gate").await;
     })
     .await;
+}
+
+/// The value with the kind of each number and time in its place.
+fn shape(value: &Value) -> Value {
+    match value {
+        Value::Number(number) => json!(if number.is_f64() { "real" } else { "integer" }),
+        Value::String(text) if text.ends_with('Z') => json!("time"),
+        Value::Array(values) => values.iter().map(shape).collect(),
+        Value::Object(map) => {
+            Value::Object(map.iter().map(|(key, value)| (key.clone(), shape(value))).collect())
+        }
+        other => other.clone(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_results_of_status_and_health_have_these_keys_and_types() {
+    let broker = TestBroker::start(kinds()[0], Setup::default()).await;
+    let mut ear = Ear::at(broker.port()).await;
+    let camera = gate(broker.port(), "rate_per_s = 1000");
+    let _program = camera.run();
+    ear.status("running").await;
+    assert_eq!(ear.ask("{\"command\":\"pause\"}").await["state"], "done");
+    let mut health = Value::Null;
+    let healthy = async {
+        while health["status"] != "healthy" {
+            health = ear.ask("{\"command\":\"health\"}").await["result"].take();
+        }
+    };
+    assert!(timeout(DEADLINE, healthy).await.is_ok(), "{health}");
+    let version = env!("CARGO_PKG_VERSION");
+    let expected = json!({
+        "status": "healthy", "timestamp": "time", "version": version, "uptime_s": "integer", "modes": ["paused"],
+        "checks": {
+            "pipeline_running": false, "control_plane_connected": true, "data_plane_connected": true,
+            "recent_frames": health["checks"]["recent_frames"], "avg_fps": "real",
+        },
+    });
+    assert_eq!(shape(&health), expected);
+    let status = ear.ask("{\"command\":\"status\"}").await["result"].take();
+    let expected = json!({
+        "status": "paused", "version": version, "uptime_s": "integer", "modes": ["paused"], "frames": "integer",
+        "fps": "real", "tracks": "integer", "peers": "integer", "shared_status_foreign": "integer",
+        "commands": {
+            "executed": "integer", "rejected": "integer", "repeated": "integer", "rate_limited": "integer",
+            "too_large": "integer", "for_another": "integer", "responses_refused": "integer",
+        },
+    });
+    assert_eq!(shape(&status), expected);
 }

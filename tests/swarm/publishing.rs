@@ -1,6 +1,6 @@
 //! What leaves a camera, when, and in which words.
 
-use omnisight::model::{EventState, MessageClass, Qos, Scene, Severity, Sighting, Transition};
+use omnisight::model::{EventState, MessageClass, Mode, Modes, Qos, Scene, Severity, Sighting, Transition};
 use omnisight::swarm::topic::Family;
 use omnisight::swarm::{Action, Engine, Input};
 use omnisight::track::UNCONFIRMED_IDS;
@@ -185,10 +185,10 @@ fn presence_leaves_at_birth_at_a_change_and_every_ten_seconds() {
     );
     let expected = r#"{"camera_id":"a","state":"online","version":"0.1.0","boot":1700000000000,"timestamp":1700000000000,"encodings":["json","msgpack"],"ground":"calibrated","footprint":[[0.0,0.0],[8.0,0.0],[8.0,6.0],[0.0,6.0]],"clock":{"offset_ms":0.0,"source":"none"},"modes":[],"counters":{}}"#;
     assert_eq!(std::str::from_utf8(&envelope.payload).unwrap(), expected);
-    assert!(handle(&mut a, Input::Modes(&[]), 100).is_empty());
-    let changed = handle(&mut a, Input::Modes(&["no_frames"]), 200);
-    assert_eq!(json(sent(&changed)[0])["modes"], serde_json::json!(["no_frames"]));
-    assert!(handle(&mut a, Input::Modes(&["no_frames"]), 300).is_empty());
+    assert!(handle(&mut a, Input::Modes(Modes::default()), 100).is_empty());
+    let changed = handle(&mut a, Input::Modes(Mode::LinkSlow.into()), 200);
+    assert_eq!(json(sent(&changed)[0])["modes"], serde_json::json!(["link_slow"]));
+    assert!(handle(&mut a, Input::Modes(Mode::LinkSlow.into()), 300).is_empty());
     assert!(handle(&mut a, Input::Tick, 10_199).is_empty());
     handle(&mut a, Input::Counters(&[("frames", 120), ("dropped", 0)]), 10_200);
     let again = handle(&mut a, Input::Tick, 10_200);

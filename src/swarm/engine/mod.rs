@@ -42,7 +42,8 @@ use super::trust::{self, Trust};
 use super::wire::MILLIS_MAX;
 use crate::base::Time;
 use crate::model::{
-    CameraId, Delivery, Envelope, Event, EventState, MessageClass, Point, Polygon, Qos, Scene, Transition,
+    CameraId, Delivery, Envelope, Event, EventState, MessageClass, Modes, Point, Polygon, Qos, Scene,
+    Transition,
 };
 
 /// Between two of one kind that are named for the log.
@@ -155,8 +156,8 @@ pub enum Input<'a> {
     Opened(&'a Opened),
     /// A session with a broker began.
     Connected,
-    /// The degraded modes in force, by name.
-    Modes(&'a [&'a str]),
+    /// The degraded modes in force.
+    Modes(Modes),
     /// What the rest of the daemon counted since its start, for the presence message.
     Counters(&'a [(&'static str, u64)]),
     /// Time passed; wanted about once a second.
@@ -259,7 +260,7 @@ pub struct Engine {
     trust: Trust,
     counters: Counters,
     app_counters: Vec<(&'static str, u64)>,
-    modes: Vec<String>,
+    modes: Modes,
     /// Track messages so far.
     seq: u64,
     last_status: Option<Time>,
@@ -310,7 +311,7 @@ impl Engine {
             identity,
             counters: Counters::default(),
             app_counters: Vec::new(),
-            modes: Vec::new(),
+            modes: Modes::default(),
             seq: 0,
             last_status: None,
             clock: None,
@@ -389,7 +390,7 @@ impl Engine {
             Input::Connected => self.send_status(now, out),
             Input::Modes(modes) => {
                 if self.modes != modes {
-                    self.modes = modes.iter().map(|&m| m.to_owned()).collect();
+                    self.modes = modes;
                     if self.identity.ground.calibrated {
                         let watched = self.identity.ground.footprint.as_ref().filter(|_| self.looks());
                         self.fusion.set_footprint(&self.identity.camera, watched, epoch_ms(now));
@@ -495,7 +496,7 @@ impl Engine {
     }
 
     fn looks(&self) -> bool {
-        !self.modes.iter().any(|mode| peers::is_dead_view(mode))
+        !self.modes.intersects(Modes::BLIND)
     }
 
     /// Lets the cameras' agreement take something in, and does what comes of it.

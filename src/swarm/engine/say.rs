@@ -102,7 +102,7 @@ impl Engine {
         let message = presence::online(
             &presence::Told {
                 identity: &self.identity,
-                modes: &self.modes,
+                modes: self.modes,
                 app_counters: &self.app_counters,
                 counters: &self.counters,
                 fusion: &self.fusion,
