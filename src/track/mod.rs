@@ -11,7 +11,9 @@
 //! 4. Tracks born of doubtful detections take what is left; what is left then begins a track.
 //! 5. A track whose odds add up to enough evidence (the log-odds score of Blackman & Popoli, *Design
 //!    and Analysis of Modern Tracking Systems*, 1999, 6.2) is confirmed: it goes on as the lost track
-//!    that it may have been, or gets an id of its own. Where second looks by a network are required (`looks`), their
+//!    that it may have been, or gets an id of its own. Detections of one place and moment share their errors:
+//!    they count as one, so that a higher frame rate confirms no sooner. A thing of unknown class has also to move or to
+//!    last, while ghosts are known (`still`). Where second looks by a network are required (`looks`), their
 //!    log-odds must add to the evidence, and a confirmed track ends when they are against it.
 //!
 //! ```text
@@ -103,6 +105,7 @@ mod looks;
 mod options;
 mod order;
 mod scale;
+mod still;
 #[cfg(test)]
 mod tests;
 mod tracklet;
@@ -121,6 +124,7 @@ use explain::{Log, NEAR_HEIGHTS};
 use filter::Pace;
 use order::{Key, Sorter};
 use scale::Scale;
+use still::Still;
 use tracklet::Tracklet;
 
 /// Most objects followed at once, detections used per frame included: a detector gone mad costs no
@@ -160,6 +164,7 @@ pub struct Tracker {
     last: Option<Time>,
     assignment: Assignment,
     scale: Scale,
+    still: Still,
     camera_motion: CameraMotion,
     /// Left edges or ids that are brought in order, and whose they are.
     order: Vec<Key>,
@@ -203,6 +208,7 @@ impl Tracker {
             used: Vec::new(),
             used_edges: Edges::default(),
             scale: Scale::new(&options),
+            still: Still::default(),
             camera_motion: CameraMotion::default(),
             odds: Vec::new(),
             taken: Vec::new(),
@@ -276,7 +282,7 @@ impl Tracker {
             tracklet.predict(&seen, &unseen, &self.options);
         }
         if let Some(by) = self.camera_motion.moved(&self.tracklets, &self.used, &self.odds, dt_s) {
-            self.tracklets.iter_mut().for_each(|tracklet| tracklet.filter.shift(by));
+            self.tracklets.iter_mut().for_each(|tracklet| tracklet.shift(by));
         }
         self.expect(now);
         self.cover();
@@ -508,15 +514,31 @@ impl Tracker {
     /// Confirms the tracks that have enough evidence: as a lost track, or with an id of their own.
     fn confirm(&mut self, ids: &mut dyn IdSource) {
         self.columns.clear();
-        let all = self.tracklets.iter().enumerate();
-        let required = self.looks_required;
-        self.columns.extend(all.filter(|(_, t)| t.ready(required, &self.options)).map(|(i, _)| i));
+        let (options, required) = (&self.options, self.looks_required);
+        let must_wait = self.still.must_wait();
+        for (index, tracklet) in self.tracklets.iter_mut().enumerate() {
+            if tracklet.stood && tracklet.has_moved() {
+                tracklet.stood = false;
+                self.still.moved();
+            }
+            if tracklet.ready(required, options) {
+                let is_shown = tracklet.is_shown(options);
+                tracklet.stood |= !is_shown;
+                if is_shown || !must_wait {
+                    self.columns.push(index);
+                }
+            }
+        }
         if self.columns.is_empty() {
             return;
         }
         self.join_lost();
-        let options = &self.options;
-        for tracklet in self.tracklets.iter_mut().filter(|t| t.ready(required, options)) {
+        self.columns.sort_unstable();
+        for &index in &self.columns {
+            let tracklet = &mut self.tracklets[index];
+            if tracklet.confirmed {
+                continue;
+            }
             self.lapsed.push(tracklet.id);
             tracklet.id = ids.next_id();
             if let Some(log) = &mut self.log {
@@ -588,7 +610,11 @@ impl Tracker {
         self.ended.clear();
         let Options { max_age_frames, lost_s, exit_s, covered_s, covered_iou, .. } = self.options;
         let (shown, ended, lapsed, log) = (&mut self.order, &mut self.ended, &mut self.lapsed, &mut self.log);
+        let (options, still) = (&self.options, &mut self.still);
         let mut end = |tracklet: &Tracklet, end| {
+            if tracklet.stood && !tracklet.is_shown(options) {
+                still.vanished();
+            }
             if let Some(log) = log {
                 log.note(tracklet, Note::Ended(end));
             }
@@ -601,7 +627,7 @@ impl Tracker {
             }
             let (unseen_s, id) = (tracklet.unseen_s(now), tracklet.id);
             if !tracklet.confirmed {
-                if tracklet.misses > 0 {
+                if tracklet.has_failed(now, options) {
                     lapsed.push(id);
                     return end(tracklet, End::Unconfirmed);
                 }

@@ -55,6 +55,77 @@ fn doubtful_hits_confirm_later_than_sure_ones() {
     assert!(first.is_some_and(|hits| (15..30).contains(&hits)), "{first:?}");
 }
 
+/// A car of unknown class that drives down the picture at 6 of its widths a second, as it is at this time.
+fn car(t: f64) -> Detection {
+    let class = Class::Unknown;
+    Detection { bbox: BBox::new(400.0, 360.0 * t, 60.0, 40.0), class, score: 0.97 }
+}
+
+/// Light on the ground, of unknown class.
+fn ghost(x: f64) -> Detection {
+    Detection { bbox: BBox::new(x, 500.0, 60.0, 40.0), class: Class::Unknown, score: 0.97 }
+}
+
+#[test]
+fn a_fast_car_is_confirmed_while_it_crosses_the_picture_at_any_frame_rate() {
+    for fps in [15.0, 25.0, 60.0] {
+        let mut run = Run::at_fps(fps);
+        let seen = (0..(1.2 * fps) as u32).find(|i| !run.step(&[car(f64::from(*i) / fps)]).is_empty());
+        let after_s = seen.map(|frame| f64::from(frame) / fps);
+        assert!(after_s.is_some_and(|s| s < 0.4), "{fps}: {after_s:?}");
+    }
+}
+
+#[test]
+fn what_flashes_up_for_a_second_is_confirmed_at_no_frame_rate_unless_it_is_of_a_known_class() {
+    for fps in [5.0, 15.0, 25.0, 60.0] {
+        let (mut run, mut confirmed) = (Run::at_fps(fps), BTreeSet::new());
+        for i in 0..=(fps as u32) {
+            let t = f64::from(i) / fps;
+            confirmed.extend(run.step(&[ghost(100.0 + 2.0 * (40.0 * t).sin()), person(2_000.0, 0.97)]));
+        }
+        assert_eq!(confirmed.into_iter().collect::<Vec<_>>(), [1], "{fps}");
+    }
+}
+
+#[test]
+fn a_thing_of_unknown_class_that_stays_is_confirmed_after_two_seconds_though_it_is_missed_at_times() {
+    for fps in [15.0, 25.0, 60.0] {
+        let mut run = Run::at_fps(fps);
+        let mut step = |i: &u32| {
+            let all = [ghost(100.0)];
+            !run.step(if i % 10 == 9 { &[] } else { &all }).is_empty()
+        };
+        let after_s = (0..(4.0 * fps) as u32).find(&mut step).map(|frame| f64::from(frame) / fps);
+        assert!(after_s.is_some_and(|s| (1.9..2.3).contains(&s)), "{fps}: {after_s:?}");
+    }
+}
+
+#[test]
+fn where_what_stands_moves_on_later_it_is_confirmed_at_once() {
+    let mut run = Run::at_fps(10.0);
+    // Parked cars that drive off after a second, one after the other.
+    for x in [0.0, 1_000.0, 2_000.0, 3_000.0] {
+        for i in 0..20 {
+            run.step(&[ghost(x + 2.0 * f64::from((i - 10).max(0)).powi(2))]);
+        }
+        (0..10).for_each(|_| drop(run.step(&[])));
+    }
+    let parked = (1..20).find(|_| run.tracker.tracks().len() < run.step(&[ghost(6_000.0)]).len());
+    assert_eq!(parked, Some(3));
+}
+
+#[test]
+fn a_higher_frame_rate_confirms_no_sooner() {
+    let [at_30, at_60, at_240] = [30.0, 60.0, 240.0].map(|fps| {
+        let mut run = Run::at_fps(fps);
+        let first = (1..200).find(|_| !run.step(&[person(0.0, 0.97)]).is_empty());
+        f64::from(first.unwrap_or(0) - 1) / fps
+    });
+    assert!((at_30 - 2.0 / 30.0).abs() < 1e-9, "{at_30}");
+    assert!(at_60 >= 0.05 && at_240 >= 0.05, "{at_60} {at_240}");
+}
+
 #[test]
 fn a_view_that_moves_is_followed() {
     // A pan of 0.3 heights a frame, to the right and back, over people who stand.
