@@ -49,6 +49,8 @@ pub const PARAMETERS: &[Parameter] = parameters![
     tentative_cost,
     occlusion_noise,
     covered_s,
+    detected_share,
+    detected_share_moving,
     covered_iou,
     clutter_odds,
     noise_odds,

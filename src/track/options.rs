@@ -62,6 +62,10 @@ pub struct Options {
     pub occlusion_noise: f64,
     /// A track unseen for no longer than this is reported while another track covers it.
     pub covered_s: f64,
+    /// What the detection counts in the reported box, 0..1; the estimate counts the rest.
+    pub detected_share: f64,
+    /// The same while the view moves: an estimate lags behind a camera that sways.
+    pub detected_share_moving: f64,
     /// Overlap (`IoU`, 0..1) from which a track is covered by another.
     pub covered_iou: f64,
     /// The odds (ln) at which a detection is as likely clutter as an object; -0.8 is a score of 0.31.
@@ -119,14 +123,16 @@ impl Default for Options {
             doubt_share: 0.75,
             clear_odds: 4.0,
             clear_share: 0.2,
-            overlap_s: 0.55,
+            overlap_s: 0.45,
             gate: 16.0,
             birth_density: 0.15,
             exit_s: 0.1,
             stray_cost: 0.015,
-            tentative_cost: 0.2,
+            tentative_cost: 0.25,
             occlusion_noise: 1.8,
             covered_s: 0.4,
+            detected_share: 0.3,
+            detected_share_moving: 0.7,
             covered_iou: 0.25,
             clutter_odds: -0.8,
             noise_odds: -1.4,

@@ -127,6 +127,36 @@ fn a_higher_frame_rate_confirms_no_sooner() {
 }
 
 #[test]
+fn tiny_boxes_at_the_edge_end_once_the_sizes_of_tracks_are_known_and_persons_far_away_stay() {
+    let mut run = Run::at_fps(10.0);
+    let mut reported = Vec::new();
+    for frame in 0..600 {
+        // Every two seconds somebody crosses, 60 to 110 pixels tall.
+        let (walker, x) = (frame / 20, 40.0 * f64::from(frame % 20));
+        let tall = 60.0 + f64::from(walker * 37 % 50);
+        let body = BBox::new(3_000.0 + x, 500.0 + f64::from(walker % 5) * 20.0, 0.4 * tall, tall);
+        let sway = f64::from(frame * 7_919 % 13) / 13.0;
+        let place = |x: f64, y: f64, side: f64| BBox::new(x, y, side, side);
+        let tiny =
+            [place(0.0, 300.0 + sway, 4.0), place(9_996.0 - sway, 700.0, 4.0), place(5_000.0, 996.0, 4.0)];
+        // Far away: small, and nowhere near the edge; and a strip of a body that the edge cuts.
+        let far = BBox::new(7_000.0 + sway, 300.0, 4.0, 10.0);
+        let cut = BBox::new(0.0, 600.0, 5.0 + sway, 80.0);
+        let all: Vec<_> = tiny
+            .into_iter()
+            .chain([body, far, cut])
+            .map(|bbox| Detection { bbox, ..person(0.0, 0.9) })
+            .collect();
+        run.step(&all);
+        let sizes: Vec<f64> = run.tracker.tracks().iter().map(|t| t.bbox.height).collect();
+        let count = |from: f64, to: f64| sizes.iter().filter(|s| (from..to).contains(*s)).count();
+        reported.push([count(0.0, 6.0), count(8.0, 12.0), count(78.0, 82.0).min(1)]);
+    }
+    assert_eq!(reported[100], [3, 1, 1]);
+    assert!(reported[450..].iter().all(|counts| *counts == [0, 1, 1]), "{:?}", &reported[440..460]);
+}
+
+#[test]
 fn a_view_that_moves_is_followed() {
     // A pan of 0.3 heights a frame, to the right and back, over people who stand.
     let crowd =
@@ -250,6 +280,74 @@ fn a_flood_of_detections_is_bounded_and_counted() {
     run.step(&flood);
     assert_eq!(run.tracker.tracklets.len(), OBJECTS_MAX);
     assert_eq!(run.tracker.detections_left_out(), 2 * OBJECTS_MAX as u64);
+}
+
+#[test]
+fn five_thousand_boxes_a_frame_are_bounded_and_the_surest_are_followed() {
+    let mut run = Run::at_fps(10.0);
+    for frame in 0..20 {
+        let jitter = |i: u32| f64::from((i * 7_919 + frame * 31) % 1_009);
+        let junk = (0..5_000).map(|i| person(jitter(i) * 9.0, 0.3 + jitter(i) / 5_000.0));
+        let all: Vec<_> = junk.chain([person(9_500.0 + f64::from(frame), 0.97)]).collect();
+        run.step(&all);
+        assert!(run.tracker.tracklets.len() <= OBJECTS_MAX && run.tracker.tracks().len() <= OBJECTS_MAX);
+    }
+    assert!(run.tracker.tracks().iter().any(|t| t.bbox.left > 9_400.0));
+}
+
+#[test]
+fn scores_that_are_no_probabilities_give_probabilities_or_no_tracks() {
+    // Above one, all alike, all tiny, negative: (least, greatest), and whether it is followed.
+    for (from, to, followed) in
+        [(20.0, 139.0, true), (1.0, 1.0, true), (0.5, 0.5, true), (1e-9, 1e-6, false), (-3.0, -0.1, false)]
+    {
+        let mut run = Run::at_fps(10.0);
+        for frame in 0..200 {
+            let score = from + (to - from) * f64::from(frame * 7 % 10) / 9.0;
+            run.step(&[person(2.0 * f64::from(frame), score), person(4_000.0, score)]);
+            let sane =
+                |t: &Track| (0.5..=1.0).contains(&t.confidence) && t.foot.cov.iter().all(|x| x.is_finite());
+            assert!(run.tracker.tracks().iter().all(sane), "{from}: {:?}", run.tracker.tracks());
+        }
+        let ids: Vec<u32> = run.tracker.tracks().iter().map(|t| t.id).collect();
+        assert_eq!(ids, if followed { vec![1, 2] } else { vec![] }, "{from}");
+    }
+}
+
+#[test]
+fn two_detectors_in_turn_on_one_stream_keep_the_ids() {
+    let mut run = Run::at_fps(10.0);
+    let mut ids = BTreeSet::new();
+    for frame in 0..300 {
+        let x = 2.0 * f64::from(frame);
+        // One gives scores near one, the other half of that, other boxes, and no class.
+        let [sure, modest] = [(0.97, 0.0, Class::Person), (0.45, 3.0, Class::Unknown)];
+        let (score, off, class) = if frame % 2 == 0 { sure } else { modest };
+        let body = |x: f64| Detection {
+            bbox: BBox::new(x + off, 100.0 - off, 30.0 - off, 80.0 + off),
+            class,
+            score,
+        };
+        ids.extend(run.step(&[body(x), body(3_000.0 - x)]));
+    }
+    assert_eq!(ids.into_iter().collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(run.tracker.tracks().len(), 2);
+}
+
+#[test]
+fn a_frame_rate_that_is_wrong_by_ten_keeps_the_ids_of_walkers() {
+    for wrong in [0.1, 10.0] {
+        let mut run = Run::at_fps(10.0 * wrong);
+        let (mut ids, mut reported) = (BTreeSet::new(), 0);
+        for frame in 0..200 {
+            let x = 3.0 * f64::from(frame);
+            let seen = run.step(&[person(x, 0.97), person(3_000.0 - x, 0.97)]);
+            reported += seen.len();
+            ids.extend(seen);
+        }
+        assert_eq!(ids.len(), 2, "{wrong}");
+        assert!(reported > 350, "{wrong}: {reported}");
+    }
 }
 
 #[test]
@@ -618,4 +716,14 @@ fn new_tracks_are_looked_at_before_old_ones_and_each_in_its_turn() {
     assert_eq!(run.tracker.next_look(run.now, false), None);
     let again = run.tracker.next_look(run.now, true).unwrap();
     assert_eq!((again.number, again.looks), (first.number, 1));
+}
+
+#[test]
+fn the_reported_box_lies_between_the_estimate_and_the_detection() {
+    let mut run = Run::at_fps(10.0);
+    (0..60).for_each(|_| drop(run.step(&[person(100.0, 0.97)])));
+    run.step(&[person(106.0, 0.97)]);
+    let estimated = run.tracker.tracklets[0].filter.bbox().left;
+    let reported = run.tracker.tracks()[0].bbox.left;
+    assert!(estimated < 105.0 && (reported - (estimated + 0.3 * (106.0 - estimated))).abs() < 1e-9);
 }

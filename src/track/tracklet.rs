@@ -4,7 +4,7 @@ use super::filter::{BoxFilter, Pace};
 use super::looks::{self, Looks};
 use super::options::{Motion as Model, Options};
 use crate::base::Time;
-use crate::model::{Class, Detection, Look, Point, Sighting, Size, Track};
+use crate::model::{BBox, Class, Detection, Look, Point, Sighting, Size, Track};
 
 /// In the order of their declaration: a class is its own index.
 const CLASSES: [Class; 6] =
@@ -14,8 +14,9 @@ const CLASSES: [Class; 6] =
 const LATEST_SHARE: f64 = 0.2;
 /// What a unit of the mean odds counts for in those of the confidence; `calibration` of
 /// `benches/accuracy` measures it.
-const ODDS_SHARE: f64 = 0.6;
+const ODDS_SHARE: f64 = 0.65;
 
+#[expect(clippy::struct_excessive_bools, reason = "four facts, each asked for by itself")]
 #[derive(Debug, Clone)]
 pub(super) struct Tracklet {
     /// Of its birth: no two have the same.
@@ -35,6 +36,8 @@ pub(super) struct Tracklet {
     /// Where its first detection would be if it had stood still, pixels.
     origin: Point,
     pub(super) last_seen: Time,
+    /// Its last detection, pixels.
+    detected: BBox,
     pub(super) hits: u32,
     pub(super) misses: u32,
     pub(super) evidence: f64,
@@ -71,6 +74,7 @@ impl Tracklet {
             born: now,
             origin: detection.bbox.center(),
             last_seen: now,
+            detected: detection.bbox,
             hits: 0,
             misses: 0,
             evidence: 0.0,
@@ -114,6 +118,7 @@ impl Tracklet {
         self.hits = self.hits.saturating_add(1);
         self.misses = 0;
         self.last_seen = now;
+        self.detected = detection.bbox;
         self.evidence += odds - options.clutter_odds;
         self.sure |= odds >= options.sure_odds;
         // A detection of score zero still is one vote among its like.
@@ -238,12 +243,18 @@ impl Tracklet {
         }
     }
 
-    /// What is told of it, once it is confirmed.
-    pub(super) fn report(&self, now: Time) -> Track {
+    /// What is told of it, once it is confirmed: where it is seen, its box lies between the estimate and the detection, of which
+    /// this share counts.
+    pub(super) fn report(&self, detected_share: f64, now: Time) -> Track {
+        let share = if self.misses == 0 { detected_share } else { 0.0 };
+        let (estimated, detected) = (self.filter.bbox(), self.detected);
+        let between = |of: fn(&BBox) -> f64| of(&estimated) + share * (of(&detected) - of(&estimated));
+        let bbox =
+            BBox::new(between(|b| b.left), between(|b| b.top), between(|b| b.width), between(|b| b.height));
         Track {
             id: self.id,
             class: self.shown_class(),
-            bbox: self.filter.bbox(),
+            bbox,
             confidence: self.confidence(),
             foot: self.filter.foot(),
             first_seen: self.first_seen,
