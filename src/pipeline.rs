@@ -28,8 +28,8 @@ use crate::capture::{Capture, Taken};
 use crate::inference::network::{self, Verifier};
 use crate::inference::{self, Detector};
 use crate::model::{
-    Attribute, BBox, Behaviors, CameraId, Content, Detection, Forecast, Frame, GroundPlane, Mode, Modes,
-    Motion, Scene, SceneTrack, Sighting, Track, Transition, Zone,
+    Attribute, BBox, Behaviors, CameraId, Class, Content, Detection, Forecast, Frame, GroundPlane, Mode,
+    Modes, Motion, Scene, SceneTrack, Sighting, Track, Transition, Zone,
 };
 use crate::predict;
 use crate::track::{self, Attributes, Tracker};
@@ -119,6 +119,19 @@ impl Options {
         let Self { tracker, behavior, prediction, zones, .. } = self.clone();
         Tuning { tracker, behavior, prediction, zones }
     }
+}
+
+/// No person, vehicle, animal or package is smaller than this on its longer side, meters.
+const SIDE_MIN_M: f64 = 0.1;
+
+/// Whether a box could be an object by the meters that it spans where it stands. Without a calibration, and above the horizon,
+/// any could.
+fn is_large_enough(bbox: BBox, ground: &GroundPlane) -> bool {
+    if !ground.is_calibrated() {
+        return true;
+    }
+    let px_per_m = ground.px_per_metre(bbox.foot());
+    px_per_m.is_none_or(|px_per_m| bbox.width.max(bbox.height) >= SIDE_MIN_M * px_per_m)
 }
 
 /// The foot point of a box on the ground it stands on, with the doubt that the picture's edge adds to it.
@@ -303,6 +316,7 @@ impl Perception {
         if !self.health.conditions().contains(Mode::PictureFrozen) {
             self.expect(dt_s);
             self.detector.detect(frame, &mut self.detections)?;
+            self.detections.retain(|d| d.class == Class::Face || is_large_enough(d.bbox, &self.ground));
             self.health.judge(self.detector.view(), self.detector.is_learning());
         }
         self.note_conditions(transitions);

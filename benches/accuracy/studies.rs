@@ -27,6 +27,7 @@ const ABLATIONS: &[(&str, &[&str])] = &[
     ("the velocity of the unseen does not fade", &["motion.heading_s=1000"]),
     ("overlap alone", &["stray_cost=0"]),
     ("no occlusion noise", &["occlusion_noise=0"]),
+    ("the estimated box alone", &["detected_share=0", "detected_share_moving=0"]),
     ("as free up and down as across", &["motion.rise_share=1"]),
     ("nobody leaves at the edge", &["exit_s=99"]),
     ("covered tracks not reported", &["covered_s=0"]),

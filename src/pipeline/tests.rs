@@ -10,9 +10,7 @@ use rand_pcg::Pcg32;
 use super::*;
 use crate::base::CountingIds;
 use crate::inference::network::{Color, Description, Engine, Error, Fault, Layout, Network, Output, Tensor};
-use crate::model::{
-    Chroma, Class, EventState, EventType, Image, Mode, Modes, Point, Polygon, Size, ZoneKind,
-};
+use crate::model::{Chroma, EventState, EventType, Image, Mode, Modes, Point, Polygon, Size, ZoneKind};
 
 const SIZE: Size = Size { width: 160, height: 120 };
 /// Cells of the grids of strides 8, 16 and 32 in 64 x 64 pixels.
@@ -179,6 +177,26 @@ fn loiterings(ground: GroundPlane, zones: Vec<Zone>, x_m: impl Fn(f64) -> f64) -
         _ => None,
     });
     occurred.collect()
+}
+
+#[test]
+fn what_would_be_a_few_centimeters_tall_is_no_object_on_a_calibrated_ground() {
+    for (ground, tracks) in [(metric(), 1), (GroundPlane::nominal(10.0, VIEW), 2)] {
+        let ids = || Box::new(CountingIds::default());
+        let mut perception = Perception::new(Options::new(ground), ids(), ids()).unwrap();
+        let mut frame = Frame::empty(CameraId::parse("cam").unwrap());
+        let boxes = [BBox::new(0.0, 300.0, 4.0, 4.0), BBox::new(320.0, 200.0, 40.0, 100.0)];
+        let object = |bbox| Detection { class: Class::Person, score: 0.95, bbox };
+        frame.content = Content::Detections(boxes.map(object).to_vec());
+        frame.size = VIEW;
+        let mut seen = 0;
+        for ms in (0..=2_000).step_by(100) {
+            frame.time = Time { mono_ns: ms * 1_000_000, epoch_ms: ms };
+            frame.seq += 1;
+            seen = perception.step(&frame, &mut Vec::new()).unwrap().tracks.len();
+        }
+        assert_eq!(seen, tracks);
+    }
 }
 
 /// To and fro between x = 2 and x = 8 m, every 16 s.

@@ -47,6 +47,11 @@ struct Candidate {
 }
 
 impl CameraMotion {
+    /// Whether the view is expected to move.
+    pub(super) fn moves(&self) -> bool {
+        self.moves_s > 0.0
+    }
+
     /// How far the view moved, pixels, for tracks that have been predicted and detections from left to right.
     pub(super) fn moved(
         &mut self,

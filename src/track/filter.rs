@@ -11,7 +11,7 @@
 use nalgebra::Matrix4;
 
 use super::options::Motion as Model;
-use crate::model::{BBox, Motion, Point};
+use crate::model::{BBox, Class, Motion, Point};
 
 /// No side of a box is predicted shorter than this, pixels.
 const SIDE_MIN_PX: f64 = 1.0;
@@ -112,16 +112,23 @@ pub(super) struct BoxFilter {
     y: Axis,
     width: Axis,
     height: Axis,
+    /// Its speed and drift up and down as a part of those across.
+    rise_share: f64,
 }
 
 impl BoxFilter {
-    pub(super) fn new(bbox: BBox, m: &Model) -> Self {
+    pub(super) fn new(bbox: BBox, class: Class, m: &Model) -> Self {
         let (c, h) = (bbox.center(), bbox.height.max(SIDE_MIN_PX));
         let noise = 2.0 * m.place_noise * h;
         let growth = m.size_share * m.speed_start * h / 2.0;
+        let (rise_share, speed) = match class {
+            Class::Person | Class::Face => (m.rise_share, m.speed_start * h),
+            _ => (1.0, m.thing_speed * h.max(bbox.width)),
+        };
         Self {
-            x: Axis::new(c.x, noise, m.speed_start * h),
-            y: Axis::new(c.y, noise, m.rise_share * m.speed_start * h),
+            rise_share,
+            x: Axis::new(c.x, noise, speed),
+            y: Axis::new(c.y, noise, rise_share * speed),
             width: Axis::new(bbox.width.max(SIDE_MIN_PX), 2.0 * m.width_noise * h, growth),
             height: Axis::new(h, 2.0 * m.height_noise * h, growth),
         }
@@ -132,7 +139,7 @@ impl BoxFilter {
         let (dt_s, h) = (pace.dt_s, self.height.x);
         let (place, rate) = (m.place_drift * h, m.speed_drift * h);
         self.x.predict(dt_s, pace.go, place, rate);
-        self.y.predict(dt_s, pace.go, m.rise_share * place, m.rise_share * rate);
+        self.y.predict(dt_s, pace.go, self.rise_share * place, self.rise_share * rate);
         for axis in [&mut self.width, &mut self.height] {
             axis.predict(dt_s, pace.grow, m.size_share * place, m.size_share * rate);
             axis.x = axis.x.max(SIDE_MIN_PX);
@@ -221,7 +228,7 @@ mod tests {
     fn a_steady_walk_is_learned_and_predicted() {
         let m = Model::default();
         let at = |t: f64| BBox::new(100.0 + 30.0 * t, 50.0 + 10.0 * t, 30.0, 80.0);
-        let mut f = BoxFilter::new(at(0.0), &m);
+        let mut f = BoxFilter::new(at(0.0), Class::Person, &m);
         for i in 1..=40 {
             f.predict(&Pace::new(0.1, true, &m), &m);
             f.update(at(f64::from(i) * 0.1), 1.0, &m);
@@ -236,7 +243,8 @@ mod tests {
     fn one_long_step_grows_as_many_short_ones() {
         let m = Model::default();
         let b = BBox::new(0.0, 0.0, 30.0, 80.0);
-        let (mut one, mut many) = (BoxFilter::new(b, &m), BoxFilter::new(b, &m));
+        let (mut one, mut many) =
+            (BoxFilter::new(b, Class::Person, &m), BoxFilter::new(b, Class::Person, &m));
         one.predict(&Pace::new(2.0, true, &m), &m);
         (0..200).for_each(|_| many.predict(&Pace::new(0.01, true, &m), &m));
         let (one, many) = (one.foot().cov, many.foot().cov);
@@ -249,7 +257,7 @@ mod tests {
             steps in proptest::collection::vec((0.0..5.0f64, -500.0..500.0f64, 1.0..300.0f64, 1.0..300.0f64), 1..60),
         ) {
             let m = Model::default();
-            let mut f = BoxFilter::new(BBox::new(0.0, 0.0, 30.0, 80.0), &m);
+            let mut f = BoxFilter::new(BBox::new(0.0, 0.0, 30.0, 80.0), Class::Person, &m);
             for (dt, x, w, h) in steps {
                 f.predict(&Pace::new(dt, dt < 2.0, &m), &m);
                 f.update(BBox::new(x, -x, w, h), 1.0 + dt, &m);

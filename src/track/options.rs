@@ -18,6 +18,18 @@ pub struct Options {
     /// units. At 12 three hits of score 0.96 are enough, or four of 0.9. A track without a sure detection
     /// needs twice as much: thirty of score 0.5.
     pub evidence_min: f64,
+    /// An error of the detector lasts for so long, seconds, or until it is `error_reach` longer sides of the box from where it
+    /// began: within that, detections count as one.
+    pub error_s: f64,
+    /// See `error_s`.
+    pub error_reach: f64,
+    /// A thing of unknown class may be a ghost until it has lasted for so long, seconds, or has moved by `still_reach` longer
+    /// sides of its box. While ghosts are known, it is not confirmed before.
+    pub still_s: f64,
+    /// See `still_s`.
+    pub still_reach: f64,
+    /// Seconds without a detection that a track of unknown class survives before it is confirmed.
+    pub tentative_s: f64,
     /// Seconds without a detection that a confirmed track survives at least.
     pub lost_s: f64,
     /// From these odds on (ln, on the detector's learned scale) a detection is sure: it is paired first,
@@ -50,6 +62,10 @@ pub struct Options {
     pub occlusion_noise: f64,
     /// A track unseen for no longer than this is reported while another track covers it.
     pub covered_s: f64,
+    /// What the detection counts in the reported box, 0..1; the estimate counts the rest.
+    pub detected_share: f64,
+    /// The same while the view moves: an estimate lags behind a camera that sways.
+    pub detected_share_moving: f64,
     /// Overlap (`IoU`, 0..1) from which a track is covered by another.
     pub covered_iou: f64,
     /// The odds (ln) at which a detection is as likely clutter as an object; -0.8 is a score of 0.31.
@@ -71,6 +87,8 @@ pub struct Motion {
     pub width_noise: f64,
     /// Of a new object's speed, heights per second. A person walks at about 0.8 and sprints at 4.
     pub speed_start: f64,
+    /// The same of what is no person, in any direction, longer sides of its box per second: a car on a motorway drives at 7.
+    pub thing_speed: f64,
     /// How far speed wanders in one second, heights per second.
     pub speed_drift: f64,
     /// How far place wanders beside its velocity in one second: a detector's errors last for longer
@@ -95,19 +113,26 @@ impl Default for Options {
             max_age_frames: 30,
             min_hits: 3,
             evidence_min: 12.0,
+            error_s: 0.03,
+            error_reach: 0.1,
+            still_s: 2.0,
+            still_reach: 0.2,
+            tentative_s: 0.1,
             lost_s: 3.0,
             sure_odds: 2.0,
             doubt_share: 0.75,
             clear_odds: 4.0,
             clear_share: 0.2,
-            overlap_s: 0.55,
+            overlap_s: 0.45,
             gate: 16.0,
             birth_density: 0.15,
             exit_s: 0.1,
             stray_cost: 0.015,
-            tentative_cost: 0.2,
+            tentative_cost: 0.25,
             occlusion_noise: 1.8,
             covered_s: 0.4,
+            detected_share: 0.3,
+            detected_share_moving: 0.7,
             covered_iou: 0.25,
             clutter_odds: -0.8,
             noise_odds: -1.4,
@@ -123,6 +148,7 @@ impl Default for Motion {
             height_noise: 0.085,
             width_noise: 0.07,
             speed_start: 2.0,
+            thing_speed: 8.0,
             speed_drift: 0.32,
             place_drift: 0.15,
             rise_share: 0.25,

@@ -55,6 +55,107 @@ fn doubtful_hits_confirm_later_than_sure_ones() {
     assert!(first.is_some_and(|hits| (15..30).contains(&hits)), "{first:?}");
 }
 
+/// A car of unknown class that drives down the picture at 6 of its widths a second, as it is at this time.
+fn car(t: f64) -> Detection {
+    let class = Class::Unknown;
+    Detection { bbox: BBox::new(400.0, 360.0 * t, 60.0, 40.0), class, score: 0.97 }
+}
+
+/// Light on the ground, of unknown class.
+fn ghost(x: f64) -> Detection {
+    Detection { bbox: BBox::new(x, 500.0, 60.0, 40.0), class: Class::Unknown, score: 0.97 }
+}
+
+#[test]
+fn a_fast_car_is_confirmed_while_it_crosses_the_picture_at_any_frame_rate() {
+    for fps in [15.0, 25.0, 60.0] {
+        let mut run = Run::at_fps(fps);
+        let seen = (0..(1.2 * fps) as u32).find(|i| !run.step(&[car(f64::from(*i) / fps)]).is_empty());
+        let after_s = seen.map(|frame| f64::from(frame) / fps);
+        assert!(after_s.is_some_and(|s| s < 0.4), "{fps}: {after_s:?}");
+    }
+}
+
+#[test]
+fn what_flashes_up_for_a_second_is_confirmed_at_no_frame_rate_unless_it_is_of_a_known_class() {
+    for fps in [5.0, 15.0, 25.0, 60.0] {
+        let (mut run, mut confirmed) = (Run::at_fps(fps), BTreeSet::new());
+        for i in 0..=(fps as u32) {
+            let t = f64::from(i) / fps;
+            confirmed.extend(run.step(&[ghost(100.0 + 2.0 * (40.0 * t).sin()), person(2_000.0, 0.97)]));
+        }
+        assert_eq!(confirmed.into_iter().collect::<Vec<_>>(), [1], "{fps}");
+    }
+}
+
+#[test]
+fn a_thing_of_unknown_class_that_stays_is_confirmed_after_two_seconds_though_it_is_missed_at_times() {
+    for fps in [15.0, 25.0, 60.0] {
+        let mut run = Run::at_fps(fps);
+        let mut step = |i: &u32| {
+            let all = [ghost(100.0)];
+            !run.step(if i % 10 == 9 { &[] } else { &all }).is_empty()
+        };
+        let after_s = (0..(4.0 * fps) as u32).find(&mut step).map(|frame| f64::from(frame) / fps);
+        assert!(after_s.is_some_and(|s| (1.9..2.3).contains(&s)), "{fps}: {after_s:?}");
+    }
+}
+
+#[test]
+fn where_what_stands_moves_on_later_it_is_confirmed_at_once() {
+    let mut run = Run::at_fps(10.0);
+    // Parked cars that drive off after a second, one after the other.
+    for x in [0.0, 1_000.0, 2_000.0, 3_000.0] {
+        for i in 0..20 {
+            run.step(&[ghost(x + 2.0 * f64::from((i - 10).max(0)).powi(2))]);
+        }
+        (0..10).for_each(|_| drop(run.step(&[])));
+    }
+    let parked = (1..20).find(|_| run.tracker.tracks().len() < run.step(&[ghost(6_000.0)]).len());
+    assert_eq!(parked, Some(3));
+}
+
+#[test]
+fn a_higher_frame_rate_confirms_no_sooner() {
+    let [at_30, at_60, at_240] = [30.0, 60.0, 240.0].map(|fps| {
+        let mut run = Run::at_fps(fps);
+        let first = (1..200).find(|_| !run.step(&[person(0.0, 0.97)]).is_empty());
+        f64::from(first.unwrap_or(0) - 1) / fps
+    });
+    assert!((at_30 - 2.0 / 30.0).abs() < 1e-9, "{at_30}");
+    assert!(at_60 >= 0.05 && at_240 >= 0.05, "{at_60} {at_240}");
+}
+
+#[test]
+fn tiny_boxes_at_the_edge_end_once_the_sizes_of_tracks_are_known_and_persons_far_away_stay() {
+    let mut run = Run::at_fps(10.0);
+    let mut reported = Vec::new();
+    for frame in 0..600 {
+        // Every two seconds somebody crosses, 60 to 110 pixels tall.
+        let (walker, x) = (frame / 20, 40.0 * f64::from(frame % 20));
+        let tall = 60.0 + f64::from(walker * 37 % 50);
+        let body = BBox::new(3_000.0 + x, 500.0 + f64::from(walker % 5) * 20.0, 0.4 * tall, tall);
+        let sway = f64::from(frame * 7_919 % 13) / 13.0;
+        let place = |x: f64, y: f64, side: f64| BBox::new(x, y, side, side);
+        let tiny =
+            [place(0.0, 300.0 + sway, 4.0), place(9_996.0 - sway, 700.0, 4.0), place(5_000.0, 996.0, 4.0)];
+        // Far away: small, and nowhere near the edge; and a strip of a body that the edge cuts.
+        let far = BBox::new(7_000.0 + sway, 300.0, 4.0, 10.0);
+        let cut = BBox::new(0.0, 600.0, 5.0 + sway, 80.0);
+        let all: Vec<_> = tiny
+            .into_iter()
+            .chain([body, far, cut])
+            .map(|bbox| Detection { bbox, ..person(0.0, 0.9) })
+            .collect();
+        run.step(&all);
+        let sizes: Vec<f64> = run.tracker.tracks().iter().map(|t| t.bbox.height).collect();
+        let count = |from: f64, to: f64| sizes.iter().filter(|s| (from..to).contains(*s)).count();
+        reported.push([count(0.0, 6.0), count(8.0, 12.0), count(78.0, 82.0).min(1)]);
+    }
+    assert_eq!(reported[100], [3, 1, 1]);
+    assert!(reported[450..].iter().all(|counts| *counts == [0, 1, 1]), "{:?}", &reported[440..460]);
+}
+
 #[test]
 fn a_view_that_moves_is_followed() {
     // A pan of 0.3 heights a frame, to the right and back, over people who stand.
@@ -179,6 +280,74 @@ fn a_flood_of_detections_is_bounded_and_counted() {
     run.step(&flood);
     assert_eq!(run.tracker.tracklets.len(), OBJECTS_MAX);
     assert_eq!(run.tracker.detections_left_out(), 2 * OBJECTS_MAX as u64);
+}
+
+#[test]
+fn five_thousand_boxes_a_frame_are_bounded_and_the_surest_are_followed() {
+    let mut run = Run::at_fps(10.0);
+    for frame in 0..20 {
+        let jitter = |i: u32| f64::from((i * 7_919 + frame * 31) % 1_009);
+        let junk = (0..5_000).map(|i| person(jitter(i) * 9.0, 0.3 + jitter(i) / 5_000.0));
+        let all: Vec<_> = junk.chain([person(9_500.0 + f64::from(frame), 0.97)]).collect();
+        run.step(&all);
+        assert!(run.tracker.tracklets.len() <= OBJECTS_MAX && run.tracker.tracks().len() <= OBJECTS_MAX);
+    }
+    assert!(run.tracker.tracks().iter().any(|t| t.bbox.left > 9_400.0));
+}
+
+#[test]
+fn scores_that_are_no_probabilities_give_probabilities_or_no_tracks() {
+    // Above one, all alike, all tiny, negative: (least, greatest), and whether it is followed.
+    for (from, to, followed) in
+        [(20.0, 139.0, true), (1.0, 1.0, true), (0.5, 0.5, true), (1e-9, 1e-6, false), (-3.0, -0.1, false)]
+    {
+        let mut run = Run::at_fps(10.0);
+        for frame in 0..200 {
+            let score = from + (to - from) * f64::from(frame * 7 % 10) / 9.0;
+            run.step(&[person(2.0 * f64::from(frame), score), person(4_000.0, score)]);
+            let sane =
+                |t: &Track| (0.5..=1.0).contains(&t.confidence) && t.foot.cov.iter().all(|x| x.is_finite());
+            assert!(run.tracker.tracks().iter().all(sane), "{from}: {:?}", run.tracker.tracks());
+        }
+        let ids: Vec<u32> = run.tracker.tracks().iter().map(|t| t.id).collect();
+        assert_eq!(ids, if followed { vec![1, 2] } else { vec![] }, "{from}");
+    }
+}
+
+#[test]
+fn two_detectors_in_turn_on_one_stream_keep_the_ids() {
+    let mut run = Run::at_fps(10.0);
+    let mut ids = BTreeSet::new();
+    for frame in 0..300 {
+        let x = 2.0 * f64::from(frame);
+        // One gives scores near one, the other half of that, other boxes, and no class.
+        let [sure, modest] = [(0.97, 0.0, Class::Person), (0.45, 3.0, Class::Unknown)];
+        let (score, off, class) = if frame % 2 == 0 { sure } else { modest };
+        let body = |x: f64| Detection {
+            bbox: BBox::new(x + off, 100.0 - off, 30.0 - off, 80.0 + off),
+            class,
+            score,
+        };
+        ids.extend(run.step(&[body(x), body(3_000.0 - x)]));
+    }
+    assert_eq!(ids.into_iter().collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(run.tracker.tracks().len(), 2);
+}
+
+#[test]
+fn a_frame_rate_that_is_wrong_by_ten_keeps_the_ids_of_walkers() {
+    for wrong in [0.1, 10.0] {
+        let mut run = Run::at_fps(10.0 * wrong);
+        let (mut ids, mut reported) = (BTreeSet::new(), 0);
+        for frame in 0..200 {
+            let x = 3.0 * f64::from(frame);
+            let seen = run.step(&[person(x, 0.97), person(3_000.0 - x, 0.97)]);
+            reported += seen.len();
+            ids.extend(seen);
+        }
+        assert_eq!(ids.len(), 2, "{wrong}");
+        assert!(reported > 350, "{wrong}: {reported}");
+    }
 }
 
 #[test]
@@ -547,4 +716,14 @@ fn new_tracks_are_looked_at_before_old_ones_and_each_in_its_turn() {
     assert_eq!(run.tracker.next_look(run.now, false), None);
     let again = run.tracker.next_look(run.now, true).unwrap();
     assert_eq!((again.number, again.looks), (first.number, 1));
+}
+
+#[test]
+fn the_reported_box_lies_between_the_estimate_and_the_detection() {
+    let mut run = Run::at_fps(10.0);
+    (0..60).for_each(|_| drop(run.step(&[person(100.0, 0.97)])));
+    run.step(&[person(106.0, 0.97)]);
+    let estimated = run.tracker.tracklets[0].filter.bbox().left;
+    let reported = run.tracker.tracks()[0].bbox.left;
+    assert!(estimated < 105.0 && (reported - (estimated + 0.3 * (106.0 - estimated))).abs() < 1e-9);
 }

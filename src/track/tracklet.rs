@@ -4,7 +4,7 @@ use super::filter::{BoxFilter, Pace};
 use super::looks::{self, Looks};
 use super::options::{Motion as Model, Options};
 use crate::base::Time;
-use crate::model::{Class, Detection, Look, Sighting, Size, Track};
+use crate::model::{BBox, Class, Detection, Look, Point, Sighting, Size, Track};
 
 /// In the order of their declaration: a class is its own index.
 const CLASSES: [Class; 6] =
@@ -14,8 +14,9 @@ const CLASSES: [Class; 6] =
 const LATEST_SHARE: f64 = 0.2;
 /// What a unit of the mean odds counts for in those of the confidence; `calibration` of
 /// `benches/accuracy` measures it.
-const ODDS_SHARE: f64 = 0.6;
+const ODDS_SHARE: f64 = 0.65;
 
+#[expect(clippy::struct_excessive_bools, reason = "four facts, each asked for by itself")]
 #[derive(Debug, Clone)]
 pub(super) struct Tracklet {
     /// Of its birth: no two have the same.
@@ -32,12 +33,18 @@ pub(super) struct Tracklet {
     first_seen: Time,
     /// When this tracklet itself began; `first_seen` may be that of a lost track it goes on.
     pub(super) born: Time,
+    /// Where its first detection would be if it had stood still, pixels.
+    origin: Point,
     pub(super) last_seen: Time,
+    /// Its last detection, pixels.
+    detected: BBox,
     pub(super) hits: u32,
     pub(super) misses: u32,
     pub(super) evidence: f64,
     /// One of its detections was sure.
     pub(super) sure: bool,
+    /// It had enough evidence when it was of unknown class and had neither moved nor lasted, and has not moved since.
+    pub(super) stood: bool,
     /// A new track goes on in its stead.
     pub(super) joined: bool,
     /// While it is unseen: overlap with the seen track that covers it most, 0..1.
@@ -57,7 +64,7 @@ impl Tracklet {
     ) -> Self {
         let mut new = Self {
             number,
-            filter: BoxFilter::new(detection.bbox, &options.motion),
+            filter: BoxFilter::new(detection.bbox, detection.class, &options.motion),
             id,
             confirmed: false,
             class: detection.class,
@@ -65,11 +72,14 @@ impl Tracklet {
             mean_odds: odds,
             first_seen: now,
             born: now,
+            origin: detection.bbox.center(),
             last_seen: now,
+            detected: detection.bbox,
             hits: 0,
             misses: 0,
             evidence: 0.0,
             sure: false,
+            stood: false,
             joined: false,
             covered: 0.0,
             looks: Looks::default(),
@@ -81,6 +91,12 @@ impl Tracklet {
     /// Moves to the next frame.
     pub(super) fn predict(&mut self, seen: &Pace, unseen: &Pace, options: &Options) {
         self.filter.predict(if self.misses == 0 { seen } else { unseen }, &options.motion);
+    }
+
+    /// Moves with the view, pixels.
+    pub(super) fn shift(&mut self, by: Point) {
+        self.filter.shift(by);
+        self.origin = self.origin + by;
     }
 
     /// Takes its detection of this frame, in which another track covers this much of it.
@@ -102,6 +118,7 @@ impl Tracklet {
         self.hits = self.hits.saturating_add(1);
         self.misses = 0;
         self.last_seen = now;
+        self.detected = detection.bbox;
         self.evidence += odds - options.clutter_odds;
         self.sure |= odds >= options.sure_odds;
         // A detection of score zero still is one vote among its like.
@@ -125,13 +142,47 @@ impl Tracklet {
     /// It has not been confirmed yet, and there is enough evidence now, with that of second looks where they
     /// are required. What was never seen clearly has to last for twice as long.
     pub(super) fn ready(&self, looks_required: bool, options: &Options) -> bool {
+        if self.confirmed || self.misses > 0 || self.hits < options.min_hits {
+            return false;
+        }
         let enough = if self.sure { options.evidence_min } else { 2.0 * options.evidence_min };
-        let evidence = if looks_required {
-            self.evidence.min(enough) + self.looks.odds - looks::MARGIN
-        } else {
-            self.evidence
-        };
-        !self.confirmed && self.misses == 0 && self.hits >= options.min_hits && evidence >= enough
+        let mut evidence = self.evidence * (self.independent(options) / f64::from(self.hits.max(1))).min(1.0);
+        if looks_required {
+            evidence = evidence.min(enough) + self.looks.odds - looks::MARGIN;
+        }
+        evidence >= enough
+    }
+
+    /// How many of its detections do not share an error, at most: each of a place and a moment of its own.
+    fn independent(&self, options: &Options) -> f64 {
+        1.0 + self.age_s() / options.error_s + self.moved() / options.error_reach
+    }
+
+    /// It is of a known class, or has moved or lasted as a ghost does not.
+    pub(super) fn is_shown(&self, options: &Options) -> bool {
+        self.class != Class::Unknown
+            || self.age_s() / options.still_s + self.moved() / options.still_reach >= 1.0
+    }
+
+    /// It has moved on, farther than a box does that is merged with another or cut into parts.
+    pub(super) fn has_moved(&self) -> bool {
+        self.moved() >= 1.0
+    }
+
+    /// How far it is from where it began, in longer sides of its box.
+    fn moved(&self) -> f64 {
+        let bbox = self.filter.bbox();
+        bbox.center().distance(self.origin) / bbox.width.max(bbox.height)
+    }
+
+    /// From its first detection to its last, seconds.
+    fn age_s(&self) -> f64 {
+        self.last_seen.since(self.born).as_secs_f64()
+    }
+
+    /// It is not confirmed, and was not seen again in time: in the next frame, or, of unknown class, in `tentative_s`.
+    pub(super) fn has_failed(&self, now: Time, options: &Options) -> bool {
+        self.misses > 0 && (self.class != Class::Unknown || self.unseen_s(now) > options.tentative_s)
     }
 
     /// Whether a second look at it now is worth something: it is confirmed, or will soon have been seen often enough.
@@ -192,12 +243,18 @@ impl Tracklet {
         }
     }
 
-    /// What is told of it, once it is confirmed.
-    pub(super) fn report(&self, now: Time) -> Track {
+    /// What is told of it, once it is confirmed: where it is seen, its box lies between the estimate and the detection, of which
+    /// this share counts.
+    pub(super) fn report(&self, detected_share: f64, now: Time) -> Track {
+        let share = if self.misses == 0 { detected_share } else { 0.0 };
+        let (estimated, detected) = (self.filter.bbox(), self.detected);
+        let between = |of: fn(&BBox) -> f64| of(&estimated) + share * (of(&detected) - of(&estimated));
+        let bbox =
+            BBox::new(between(|b| b.left), between(|b| b.top), between(|b| b.width), between(|b| b.height));
         Track {
             id: self.id,
             class: self.shown_class(),
-            bbox: self.filter.bbox(),
+            bbox,
             confidence: self.confidence(),
             foot: self.filter.foot(),
             first_seen: self.first_seen,
