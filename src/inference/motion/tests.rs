@@ -224,6 +224,20 @@ fn leaves_that_stir_are_learned_and_people_beside_them_still_found() {
 }
 
 #[test]
+fn a_road_on_which_a_car_passes_each_second_does_not_flicker() {
+    let mut watch = Watch::plain();
+    watch.see_empty(50);
+    // Cars of 36 columns, 8 further in each frame and 72 apart: a place toggles twice in nine frames.
+    for frame in 0..300 {
+        let cars = (-1..5).map(|k| (72 * k + 8 * (frame % 9), 100, 36, 24, 230)).collect();
+        watch.see(&Scene { things: cars, ..Scene::empty() });
+        let state = watch.detector.state.as_ref().unwrap();
+        let road = |x: usize| 112 * state.grid.stride + x;
+        assert!((40..280).all(|x| !state.flicker.is_restless(road(x))), "frame {frame}");
+    }
+}
+
+#[test]
 fn what_never_stirs_becomes_background_after_the_time_to_hold() {
     let options = Options { hold: Duration::from_secs(20), ..Options::default() };
     let mut watch = Watch::new(&options, &GroundPlane::nominal(10.0, SIZE));
