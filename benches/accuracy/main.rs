@@ -61,14 +61,14 @@ fn main() {
         return;
     }
     match study.as_str() {
-        "scores" => studies::scores(&sequences, options),
-        "ablation" => studies::ablation(&sequences, options),
-        "robustness" => studies::robustness(&sequences, options),
-        "rates" => studies::rates(&sequences, options),
-        "sweep" => studies::sweep(&sequences, options),
-        "left-out" => studies::left_out(&sequences, options),
-        "calibration" => studies::calibration(&sequences, options),
-        "picture" => studies::picture(&sequences, options, &picture),
+        "scores" => studies::scores(&sequences, &options),
+        "ablation" => studies::ablation(&sequences, &options),
+        "robustness" => studies::robustness(&sequences, &options),
+        "rates" => studies::rates(&sequences, &options),
+        "sweep" => studies::sweep(&sequences, &options),
+        "left-out" => studies::left_out(&sequences, &options),
+        "calibration" => studies::calibration(&sequences, &options),
+        "picture" => studies::picture(&sequences, &options, &picture),
         other => {
             println!("{other}: no such study");
             std::process::exit(64);

@@ -68,8 +68,8 @@ impl Sequence {
     }
 
     /// What the tracker reports of each frame.
-    pub fn run(&self, options: Options) -> Vec<Vec<Labelled>> {
-        let (mut tracker, mut ids) = (Tracker::new(options), CountingIds::default());
+    pub fn run(&self, options: &Options) -> Vec<Vec<Labelled>> {
+        let (mut tracker, mut ids) = (Tracker::new(*options), CountingIds::default());
         let report = |(i, detections): (usize, &Vec<Detection>)| {
             let now = Time::default() + Duration::from_secs_f64(1.0 + i as f64 / self.rate_hz);
             tracker.step(detections, self.size, now, &mut ids);
@@ -90,7 +90,7 @@ pub fn read_all(root: &Path, detections: &str) -> Vec<Sequence> {
 }
 
 /// The score of each sequence; sequences are independent, so they share the processors.
-pub fn evaluate(sequences: &[Sequence], options: Options) -> Vec<Score> {
+pub fn evaluate(sequences: &[Sequence], options: &Options) -> Vec<Score> {
     std::thread::scope(|scope| {
         let mut running = Vec::new();
         for s in sequences {

@@ -55,11 +55,11 @@ fn row(name: &str, s: &Score) {
     );
 }
 
-fn of(sequences: &[Sequence], options: Options) -> Score {
+fn of(sequences: &[Sequence], options: &Options) -> Score {
     total(&evaluate(sequences, options))
 }
 
-pub fn scores(sequences: &[Sequence], options: Options) {
+pub fn scores(sequences: &[Sequence], options: &Options) {
     head("sequence");
     let scores = evaluate(sequences, options);
     for (sequence, score) in sequences.iter().zip(&scores) {
@@ -69,17 +69,17 @@ pub fn scores(sequences: &[Sequence], options: Options) {
 }
 
 /// With the defaults, and the median over the draws: only what both show is more than luck.
-pub fn ablation(sequences: &[Sequence], options: Options) {
+pub fn ablation(sequences: &[Sequence], options: &Options) {
     let names = "  HOTA   MOTA   IDF1   IDSW";
     println!("{:42}{names}  | of {DRAWS} draws{names}", "left out");
     for (name, changes) in ABLATIONS {
         let without = |mut options: Options| {
             changes.iter().for_each(|text| change(&mut options, text).unwrap());
-            of(sequences, options)
+            of(sequences, &options)
         };
-        let drawn: Vec<Score> = draws(&options).into_iter().map(without).collect();
+        let drawn: Vec<Score> = draws(options).into_iter().map(without).collect();
         let median = |value: fn(&Score) -> f64| sorted(&drawn, value)[DRAWS / 2];
-        let one = without(options);
+        let one = without(*options);
         println!(
             "{name:42}{:6.1} {:6.1} {:6.1} {:6.0}  |            {:6.1} {:6.1} {:6.1} {:6.0}",
             one.hota(),
@@ -115,8 +115,8 @@ fn draws(options: &Options) -> Vec<Options> {
     (0..DRAWS).map(|_| draw(options, &mut random)).collect()
 }
 
-pub fn robustness(sequences: &[Sequence], options: Options) {
-    let drawn: Vec<Score> = draws(&options).into_iter().map(|o| of(sequences, o)).collect();
+pub fn robustness(sequences: &[Sequence], options: &Options) {
+    let drawn: Vec<Score> = draws(options).into_iter().map(|o| of(sequences, &o)).collect();
     head("");
     row("defaults", &of(sequences, options));
     let values: [fn(&Score) -> f64; 4] = [Score::hota, Score::mota, Score::idf1, |s| s.switches];
@@ -127,7 +127,7 @@ pub fn robustness(sequences: &[Sequence], options: Options) {
     }
 }
 
-pub fn rates(sequences: &[Sequence], options: Options) {
+pub fn rates(sequences: &[Sequence], options: &Options) {
     head("frames used");
     for n in 1..=3 {
         let fewer: Vec<Sequence> = sequences.iter().map(|s| s.every(n)).collect();
@@ -135,24 +135,24 @@ pub fn rates(sequences: &[Sequence], options: Options) {
     }
 }
 
-pub fn sweep(sequences: &[Sequence], options: Options) {
+pub fn sweep(sequences: &[Sequence], options: &Options) {
     head("changed");
     row("nothing", &of(sequences, options));
     for parameter in PARAMETERS {
         for factor in [1.0 - CHANGE, 1.0 + CHANGE] {
-            let (mut changed, value) = (options, factor * (parameter.get)(&options));
+            let (mut changed, value) = (*options, factor * (parameter.get)(options));
             (parameter.set)(&mut changed, value);
-            row(&format!("{} {value:.3}", parameter.name), &of(sequences, changed));
+            row(&format!("{} {value:.3}", parameter.name), &of(sequences, &changed));
         }
     }
 }
 
 /// For each sequence, the draw that is best on all others: what tuning on six gives on the seventh.
-pub fn left_out(sequences: &[Sequence], options: Options) {
+pub fn left_out(sequences: &[Sequence], options: &Options) {
     let worth = |s: &Score| s.hota() + s.idf1();
-    let mut drawn = draws(&options);
-    drawn.push(options);
-    let scores: Vec<Vec<Score>> = drawn.iter().map(|o| evaluate(sequences, *o)).collect();
+    let mut drawn = draws(options);
+    drawn.push(*options);
+    let scores: Vec<Vec<Score>> = drawn.iter().map(|o| evaluate(sequences, o)).collect();
     head("chosen on the others");
     let mut all = Score::default();
     for (left, sequence) in sequences.iter().enumerate() {
@@ -170,7 +170,7 @@ pub fn left_out(sequences: &[Sequence], options: Options) {
     row("the best draw on all", &best);
 }
 
-pub fn calibration(sequences: &[Sequence], options: Options) {
+pub fn calibration(sequences: &[Sequence], options: &Options) {
     let scores = evaluate(sequences, options);
     let all = total(&scores);
     println!("{:>12} {:>8} {:>10} {:>8}", "confidence", "reports", "mean", "true");
@@ -185,8 +185,8 @@ pub fn calibration(sequences: &[Sequence], options: Options) {
     println!("{:20} {:6.3}", "all", all.calibration_error());
 }
 
-pub fn picture(sequences: &[Sequence], options: Options, path: &Path) {
-    let drawn: Vec<Score> = draws(&options).into_iter().map(|o| of(sequences, o)).collect();
+pub fn picture(sequences: &[Sequence], options: &Options, path: &Path) {
+    let drawn: Vec<Score> = draws(options).into_iter().map(|o| of(sequences, &o)).collect();
     let median = sorted(&drawn, Score::idf1)[DRAWS / 2];
     chart::write(path, &of(sequences, options), median).unwrap();
 }
