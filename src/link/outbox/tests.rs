@@ -576,6 +576,8 @@ async fn after_a_long_turn_a_quiet_outbox_finds_out_by_itself_whether_the_disk_i
     let opened = disk.clone();
     let (clock, dir) = (Arc::new(SystemClock::new()), std::path::Path::new(""));
     let outbox = Outbox::open_on(move || Ok(opened.clone()), &options(dir), &["a"], clock, WRITE_BOUND);
+    // It hangs before there is something to write, and nothing is written after that.
+    disk.hang(true);
     outbox.put(event("e", 0), 1);
     for _ in 0..2 {
         disk.hang(true);
