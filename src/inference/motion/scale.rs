@@ -366,7 +366,7 @@ mod tests {
         let streaks = |frame: usize| -> Vec<Group> {
             let at = move |i: usize| (40 + (frame * 131 + i * 97) % 560, 40 + (frame * 89 + i * 53) % 360);
             let rect = move |(left, top)| Rect { left, top, right: left + 12, bottom: top + 40 };
-            (0..20).map(|i| Group { rect: rect(at(i)), area: 290 }).collect()
+            (0..20).map(|i| Group { rect: rect(at(i)), area: 330 }).collect()
         };
         for frame in 0..200 {
             scale.note(&streaks(frame), grid);
