@@ -2,7 +2,7 @@
 //!
 //! What comes in at the edge is cut by it on one side only: a body of which a strip is seen is still as high or as wide as a
 //! body. A box there that is far smaller than nearly all tracks on both sides is an artefact of the detector, and such boxes
-//! live as long as the artefact. Away from the edge nothing is too small: persons who are far away are.
+//! live as long as the artefact. Away from the edge no box is too small: distant persons are small.
 
 use crate::model::{BBox, Size};
 

@@ -131,7 +131,7 @@ fn tiny_boxes_at_the_edge_end_once_the_sizes_of_tracks_are_known_and_persons_far
     let mut run = Run::at_fps(10.0);
     let mut reported = Vec::new();
     for frame in 0..600 {
-        // Every two seconds somebody crosses, 60 to 110 pixels tall.
+        // Every two seconds a person crosses, 60 to 110 pixels tall.
         let (walker, x) = (frame / 20, 40.0 * f64::from(frame % 20));
         let tall = 60.0 + f64::from(walker * 37 % 50);
         let body = BBox::new(3_000.0 + x, 500.0 + f64::from(walker % 5) * 20.0, 0.4 * tall, tall);

@@ -243,7 +243,7 @@ impl Tracklet {
         }
     }
 
-    /// What is told of it, once it is confirmed: where it is seen, its box lies between the estimate and the detection, of which
+    /// Returns its report once it is confirmed. Where it is seen, its box lies between the estimate and the detection, of which
     /// this share counts.
     pub(super) fn report(&self, detected_share: f64, now: Time) -> Track {
         let share = if self.misses == 0 { detected_share } else { 0.0 };

@@ -3,8 +3,8 @@
 //! Every calibration must first be borne out: a rough homography that fits to a camera gives sizes as wrong as one that
 //! fits to none, and where no person comes by nothing ever shows it. What speaks is every connected component that looks
 //! like one whole upright person and moves from frame to frame (rain is elsewhere in each), before anything is put together
-//! or cut by the sizes in question. The calibrated sizes are used once the median of their heights agrees with them and [`SHARE_MIN`] of the heights do: on a
-//! rough homography the median may agree by chance. Where it is far from the calibrated one, the calibration is doubted.
+//! or cut by the sizes in question. The calibrated sizes are used once the median of their heights agrees with them and
+//! [`SHARE_MIN`] of the heights do: on a rough homography the median may agree by chance. Where it is far from the calibrated one, the calibration is doubted.
 //! Until it is borne out, and while it is doubted, sizes are learned as without calibration.
 //!
 //! The ground plane itself stays: what becomes of places in metres is not decided here. Pixels of the work grid.

@@ -2,8 +2,8 @@
 //!
 //! The background of a view that is lost is kept. When the camera comes to rest, the view it shows is compared with those
 //! that are kept, by their edges (`structure`), each shifted and turned a little: no camera comes back to the very pixel, and one
-//! that was knocked shows the view it had. The background that is found again shows at once who stands there. What is kept is bounded by [`VIEWS_MAX`]; which view is
-//! the right one is not known here beyond the picture.
+//! that was knocked shows the view it had. With the background that is found again, standing objects are detected at once.
+//! What is kept is bounded by [`VIEWS_MAX`]; which view is the right one is not known here beyond the picture.
 
 use super::picture::{Grid, Picture};
 use super::shift::Shift;
